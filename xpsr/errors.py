@@ -1,0 +1,9 @@
+"""The one error that a user is meant to read."""
+
+
+class XPSRError(Exception):
+    """Something the user can mend, told in one plain sentence that says what to do.
+
+    Bad pictures, settings out of range and unusable checkpoints raise it. The page, the API and the
+    command line show its text as it is; every other exception is a defect of ours.
+    """

@@ -1,0 +1,84 @@
+"""The autoencoder of the embedded model: a patch basis and small convolutions at latent size."""
+
+# diffusers' pipeline loader looks for the name ModelMixin in the module of a custom component.
+import torch
+from diffusers import ConfigMixin, ModelMixin
+from diffusers.configuration_utils import register_to_config
+from diffusers.models.autoencoders.vae import DecoderOutput, DiagonalGaussianDistribution
+from diffusers.models.modeling_outputs import AutoencoderKLOutput
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class LatentBlock(nn.Module):
+    """Two 3×3 convolutions in a residual."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.conv2(F.silu(self.conv1(F.silu(x))))
+
+
+class PatchAutoencoder(ModelMixin, ConfigMixin):
+    """Pictures ⇄ latents at 1/`patch_size` of their size, as `AutoencoderKL` spells it.
+
+    The encoder is linear: an orthonormal basis of `patch_size`² × 3 patches (principal components of
+    photographs), so a latent is the picture less its finest detail, with no noise of its own. The
+    decoder is the transposed basis plus a correction that sees neighbouring patches and so removes
+    block edges. All its convolutions run at latent size: on a CPU, those at full size are what makes
+    autoencoders slow.
+
+    Args:
+        latent_channels: components kept of each patch.
+        patch_size: pixels per latent pixel.
+        decoder_width, decoder_blocks: size of the correction.
+        scaling_factor: latents are multiplied by it before diffusion.
+    """
+
+    @register_to_config
+    def __init__(
+        self,
+        latent_channels: int = 48,
+        patch_size: int = 8,
+        decoder_width: int = 128,
+        decoder_blocks: int = 2,
+        scaling_factor: float = 1.0,
+    ):
+        super().__init__()
+        pixels = 3 * patch_size**2
+        self.basis = nn.Conv2d(pixels, latent_channels, 1)
+        self.unbasis = nn.Conv2d(latent_channels, pixels, 1)
+        self.correction = nn.Sequential(
+            nn.Conv2d(latent_channels, decoder_width, 3, padding=1),
+            *(LatentBlock(decoder_width) for _ in range(decoder_blocks)),
+            nn.SiLU(),
+            nn.Conv2d(decoder_width, pixels, 3, padding=1),
+        )
+        # Starts as the plain linear basis, which reconstructs photographs without any training.
+        nn.init.zeros_(self.correction[-1].weight)
+        nn.init.zeros_(self.correction[-1].bias)
+
+    @torch.no_grad()
+    def set_basis(self, components: Tensor, mean: Tensor) -> None:
+        """Start from principal components (latent_channels, 3·patch²), orthonormal rows, and the
+        mean patch (3·patch²), both of pictures in [-1, 1] in the order of `pixel_unshuffle`."""
+        self.basis.weight.copy_(components[..., None, None])
+        self.basis.bias.copy_(-components @ mean)
+        self.unbasis.weight.copy_(components.T[..., None, None])
+        self.unbasis.bias.copy_(mean)
+
+    def encode(self, x: Tensor, return_dict: bool = True):
+        """(B, 3, H, W) in [-1, 1], sides multiples of `patch_size` → a distribution without spread."""
+        z = self.basis(F.pixel_unshuffle(x, self.config.patch_size))
+        moments = torch.cat([z, torch.zeros_like(z)], dim=1)
+        posterior = DiagonalGaussianDistribution(moments, deterministic=True)
+        return AutoencoderKLOutput(latent_dist=posterior) if return_dict else (posterior,)
+
+    def decode(self, z: Tensor, return_dict: bool = True, generator=None):
+        """Latent (B, C, h, w), not scaled → picture (B, 3, h·patch, w·patch), about [-1, 1]."""
+        patches = self.unbasis(z) + self.correction(z)
+        sample = F.pixel_shuffle(patches, self.config.patch_size)
+        return DecoderOutput(sample=sample) if return_dict else (sample,)
