@@ -1,0 +1,87 @@
+"""XPSR Studio in the browser: `python app.py`, then open http://127.0.0.1:7860.
+
+`demo` is the page itself, for Hugging Face Spaces and for `gradio app.py`; importing this file
+loads no model and serves nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+
+from studio.build import build, serving
+from studio.engine import Engine, EngineOptions
+
+PORT = 7860
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """The options of `python app.py`."""
+    parser = argparse.ArgumentParser(prog="python app.py", description="Serve XPSR Studio.")
+    add = parser.add_argument
+    add("--model", default="mini", metavar="mini|FOLDER|HUB_ID", help="default: mini")
+    add("--base", metavar="FOLDER|HUB_ID", help="Stable Diffusion 1.5, for official checkpoints")
+    add("--describer", default="measured", metavar="measured|llava|URL", help="default: measured")
+    add("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
+    add("--port", type=int, help=f"default: GRADIO_SERVER_PORT, or {PORT}")
+    add("--share", action="store_true", help="make a public link through Gradio's servers")
+    add("--auth", type=_account, metavar="USER:PASSWORD", help="ask for this name and password")
+    add("--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
+    add("--dtype", help="float32, float16 or bfloat16; default: what suits the device")
+    return parser.parse_args(arguments)
+
+
+def _account(text: str) -> tuple[str, str]:
+    user, colon, password = text.partition(":")
+    if not (user and colon and password):
+        raise argparse.ArgumentTypeError("write a name, a colon and a password")
+    return user, password
+
+
+def _port(asked: int | None) -> int:
+    text = str(asked) if asked is not None else os.environ.get("GRADIO_SERVER_PORT") or str(PORT)
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        sys.exit(f"The port {text!r} is not one: choose a whole number from 1 to 65535.")
+    return int(text)
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Serve the page until it is stopped; the model is loaded meanwhile."""
+    if os.environ.get("GRADIO_VIBE_MODE"):
+        sys.exit("GRADIO_VIBE_MODE lets visitors run programs here: unset it and start again.")
+    open_to_others = options.share or options.host not in ("127.0.0.1", "localhost", "::1")
+    if open_to_others and not options.auth and "SPACE_ID" not in os.environ:
+        print("Anybody who can reach this machine can use the page; --auth asks for a password.")
+    port = _port(options.port)
+    engine.warm_up()
+    try:
+        demo.launch(
+            server_name=options.host,
+            server_port=port,
+            share=options.share,
+            auth=options.auth,
+            **serving(),
+        )
+    except OSError as error:
+        if "port" not in str(error).lower():
+            raise
+        sys.exit(f"Port {port} is in use: stop the other program, or choose one with --port.")
+
+
+options = parse() if __name__ == "__main__" else parse([])
+engine = Engine(
+    EngineOptions(
+        model=options.model,
+        base=options.base,
+        describer=options.describer,
+        device=options.device,
+        dtype=options.dtype,
+    )
+)
+demo = build(engine)
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    serve(options)

@@ -1,0 +1,209 @@
+"""What happens on the page. Handlers take and give plain values; the components are elsewhere.
+
+A handler never raises: what it has to say goes into a notice, so that nothing on the page is lost
+or covered by an error badge.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+
+from xpsr.errors import XPSRError
+from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.settings import Settings
+
+from . import markup, results, words
+from .engine import Engine, is_result
+from .examples import Example
+from .incoming import MAIN_TEXTS, SHOWN_SETTINGS, open_picture, read_form, sentence
+from .results import Result, Shelf
+
+RESULT = ("status", "preview", "comparison", "scores", "download", "restore", "stop")
+PREVIEW_SIDE = 1024
+
+
+def shown(**changes: Any) -> tuple[Any, ...]:
+    """Values for the components in `RESULT`; what is not named stays as it is."""
+    return tuple(changes.get(name, gr.skip()) for name in RESULT)
+
+
+def idle(status: str | dict) -> tuple[Any, ...]:
+    """The page at rest, with whatever result it had before."""
+    return shown(
+        status=status,
+        preview=gr.update(value=None, visible=False),
+        comparison=gr.update(visible=True),
+        restore=gr.update(interactive=True),
+        stop=gr.update(interactive=False),
+    )
+
+
+def finished(result: Result, status: str) -> tuple:
+    """The page with a new result on it; the scores follow when they are known."""
+    return shown(
+        status=markup.notice(status),
+        preview=gr.update(value=None, visible=False),
+        comparison=gr.update(value=(str(result.before), str(result.after)), visible=True),
+        scores="",
+        download=gr.update(value=str(result.after), interactive=True),
+        restore=gr.update(interactive=True),
+        stop=gr.update(interactive=False),
+    )
+
+
+def done_line(result: Result, notes: Sequence[str]) -> str:
+    line = words.done(result.size, result.seconds, result.recipe.seed)
+    # The pipeline opens pictures through the same door, so it may say the same once more.
+    return " ".join([line + ".", *dict.fromkeys([*notes, *result.notes])])
+
+
+class Actions:
+    """The handlers of one studio."""
+
+    def __init__(self, engine: Engine, shelf: Shelf, examples: Sequence[Example]) -> None:
+        self.engine, self.shelf, self.examples = engine, shelf, examples
+
+    def greet(self) -> Iterator[dict]:
+        """Say that the model is on its way, and why when it is not coming."""
+        if self.engine.ready:
+            yield gr.skip()
+            return
+        yield gr.update(value=markup.notice(words.LOADING), visible=True)
+        try:
+            self.engine.pipeline()
+            yield gr.update(visible=False)
+        except Exception as error:
+            yield gr.update(value=markup.notice(sentence(error), bad=True), visible=True)
+
+    def receive(self, payload: Any, high: str, low: str, written: tuple[str, str]) -> tuple:
+        """A new picture: check it, and drop the texts that were written for another one."""
+        try:
+            photo = open_picture(payload)
+        except Exception as error:
+            return None, markup.notice(sentence(error), bad=True), high, low, written
+        note = markup.notice(" ".join([words.picture(photo.image.size), *photo.notes]))
+        kept = ["" if text == old else text for text, old in zip((high, low), written, strict=True)]
+        return self._displayable(payload, photo.image), note, *kept, ("", "")
+
+    def _displayable(self, payload: dict, image: Any) -> Any:
+        """The picture as browsers show it: a HEIC or TIFF file becomes a PNG."""
+        from PIL import Image
+
+        with Image.open(payload["path"]) as file:
+            if file.format in ("PNG", "JPEG", "WEBP", "GIF", "BMP"):
+                return gr.skip()
+        path = self.shelf.new_folder() / "picture.png"
+        image.save(path, compress_level=1)
+        return str(path)
+
+    def describe(self, payload: Any, high: str, low: str, written: tuple[str, str]) -> tuple:
+        """Fill both texts; on failure they stay as they are."""
+        try:
+            said = self.engine.describe(open_picture(payload).image)
+        except Exception as error:
+            return high, low, markup.notice(sentence(error), bad=True), written
+        note = markup.notice(words.described(said.source))
+        return said.high, said.low, note, (said.high, said.low)
+
+    def begin(self) -> tuple:
+        """At once after a click on Restore, before the run has its turn."""
+        return shown(
+            status=markup.notice(words.WAITING),
+            restore=gr.update(interactive=False),
+            stop=gr.update(interactive=True),
+        )
+
+    def restore(
+        self, payload: Any, preset: str, learned: Sequence[str], *values: Any
+    ) -> Iterator[tuple]:
+        """One run, with something to show after every step."""
+        try:
+            yield from self._restoring(payload, preset, learned, values)
+        except Exception as error:
+            yield idle(markup.notice(sentence(error), bad=True))
+
+    def _restoring(
+        self, payload: Any, preset: str, learned: Sequence[str], values: Sequence[Any]
+    ) -> Iterator[tuple]:
+        photo = open_picture(payload)
+        prompts, settings = read_form(preset, values)
+        for item in self.engine.stream(photo.image, prompts, settings):
+            if not is_result(item):
+                line = words.step(item.index + 1, item.total, item.seconds_left, settings.seed)
+                yield self._growing(line, item)
+                continue
+            result = self.shelf.keep(photo.image, item)
+            yield finished(result, words.SCORING)
+            rows = results.compare(photo.image, item.image, learned)
+            yield shown(
+                status=markup.notice(done_line(result, photo.notes)), scores=markup.table(rows)
+            )
+
+    def _growing(self, line: str, step: Any) -> tuple:
+        preview = self.engine.preview(step)
+        preview.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+        return shown(
+            status=markup.notice(line),
+            preview=gr.update(value=preview, visible=True),
+            comparison=gr.update(visible=False),
+        )
+
+    def stopped(self) -> tuple:
+        return idle(markup.notice(words.STOPPED))
+
+    def failed(self, status: str) -> tuple:
+        """The run ended without a word: it was stopped, or refused because too many wait."""
+        refused = words.WAITING in status
+        return idle(markup.notice(words.REFUSED, bad=True) if refused else gr.skip())
+
+    def new_seed(self) -> int:
+        return secrets.randbelow(2**32)
+
+    def choose_preset(self, preset: str) -> tuple:
+        """The texts and settings a preset brings; the two main texts and the seed stay."""
+        texts, settings = asdict(Prompts.from_preset(preset)), Settings.from_preset(preset)
+        kept = {"seed": gr.skip()}
+        return (
+            *(texts[name] for name in PROMPT_NAMES if name not in MAIN_TEXTS),
+            *(kept.get(name, getattr(settings, name)) for name in SHOWN_SETTINGS),
+        )
+
+    def open_example(self, index: int) -> tuple:
+        """Picture, note, two texts, seed, what was written, then the result of an example."""
+        try:
+            example = self.examples[index]
+        except (IndexError, TypeError):
+            note = markup.notice(words.NO_EXAMPLE, bad=True)
+            return (*(gr.skip() for _ in range(6)), *shown(status=note))
+        prompts, settings = example.recipe.prompts, example.recipe.settings
+        texts = (prompts.prompt, prompts.lowlevel_prompt)
+        note = markup.notice(words.picture(example.recipe.input_size))
+        result = shown(
+            status=markup.notice(words.example_open(example.title, settings.seed)),
+            comparison=(str(example.before), str(example.after)),
+            scores=markup.table(example.rows),
+            download=gr.update(value=str(example.after), interactive=True),
+        )
+        return (str(example.picture), note, *texts, settings.seed, texts, *result)
+
+    def reading(self, preset: str, *texts: str) -> tuple[str | dict, ...]:
+        """What the model will read: two meters, then the exact four texts."""
+        from xpsr.prompts.text import assemble
+
+        try:
+            prompts = Prompts(**dict(zip(PROMPT_NAMES, texts, strict=True)))
+            exact = assemble(prompts, Settings.from_preset(preset))
+        except XPSRError as error:
+            note = markup.notice(str(error), bad=True)
+            return note, note, *(gr.skip() for _ in range(4))
+        meters = (self._meter(text) for text in (exact.high, exact.low))
+        return *meters, exact.high, exact.low, exact.negative_high, exact.negative_low
+
+    def _meter(self, text: str) -> str:
+        # No model yet, no meter: loading it is not the business of a keystroke.
+        return markup.meter(self.engine.count_tokens(text) if self.engine.ready else None)

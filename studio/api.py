@@ -1,0 +1,237 @@
+"""The named endpoints: describe, restore, score, count_tokens.
+
+From Python:
+
+```python
+from gradio_client import Client, handle_file
+
+client = Client("http://127.0.0.1:7860")
+words = client.predict(image=handle_file("photo.jpg"), api_name="/describe")
+picture, facts = client.predict(
+    image=handle_file("photo.jpg"), prompt=words["high"], lowlevel_prompt=words["low"],
+    seed=7, api_name="/restore",
+)
+```
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import gradio as gr
+
+from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.settings import CHOICES, PRESETS, SETTING_NAMES, Settings
+
+from . import results
+from .engine import Engine, is_result
+from .incoming import open_picture, sentence
+from .results import Shelf
+from .wiring import QUEUE
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Whatever goes wrong reaches the caller as one sentence, never as a stack trace."""
+    try:
+        yield
+    except gr.Error:
+        raise
+    except Exception as error:
+        raise gr.Error(sentence(error), print_exception=False) from error
+
+
+class Endpoints:
+    """The public functions of one studio; their names and arguments are its interface."""
+
+    def __init__(self, engine: Engine, shelf: Shelf) -> None:
+        self.engine, self.shelf = engine, shelf
+
+    def describe(self, image: Any) -> dict[str, str]:
+        """Describe a low-quality picture in two texts.
+
+        Args:
+            image: the picture file.
+
+        Returns:
+            {"high": what is in it, "low": how it looks, "source": who says so}.
+        """
+        with plain_errors():
+            said = self.engine.describe(open_picture(image).image)
+            return {"high": said.high, "low": said.low, "source": said.source}
+
+    def restore(
+        self,
+        image: Any,
+        prompt: str | None = "",
+        lowlevel_prompt: str | None = "",
+        negative_prompt: str | None = None,
+        lowlevel_negative_prompt: str | None = None,
+        added_prompt: str | None = None,
+        preset: str | None = None,
+        num_inference_steps: int | None = None,
+        guidance_scale: float | None = None,
+        controlnet_conditioning_scale: float | None = None,
+        upscale: int | None = None,
+        seed: int | None = None,
+        scheduler: str | None = None,
+        start: str | None = None,
+        added_noise_level: int | None = None,
+        negative: str | None = None,
+        process_size: int | None = None,
+        tile_size: int | None = None,
+        tile_overlap: int | None = None,
+        color_fix: str | None = None,
+    ) -> Iterator[tuple[str | None, dict[str, Any]]]:
+        """Restore a picture. Whatever is left out comes from the preset.
+
+        Each step sends (None, {"step", "steps", "seconds_left"}); the last item is the result.
+
+        Args:
+            image: the picture file, from 16 x 16 pixels.
+            prompt: what is in the picture.
+            lowlevel_prompt: how it looks now.
+            negative_prompt: what the content is steered away from.
+            lowlevel_negative_prompt: what the looks are steered away from.
+            added_prompt: words put behind `prompt`.
+            preset: mini, official, paper or fast; left out, the one made for the model.
+            num_inference_steps: 1..1000.
+            guidance_scale: weight of the texts, 0..30.
+            controlnet_conditioning_scale: weight of the picture, 0..4.
+            upscale: whole factor, 1..8.
+            seed: 0..4294967295.
+            scheduler: ddpm, ddim, dpm++ or unipc.
+            start: noise, lr or lr_twice.
+            added_noise_level: training timestep of the second noise of lr_twice, 0..999.
+            negative: "both" texts have a negative, or only the "high" one.
+            process_size: least short side of the working picture, in pixels; 0 for none.
+            tile_size: side of the tiles, in pixels; 0 for none.
+            tile_overlap: what neighbouring tiles share, in pixels.
+            color_fix: none, adain or wavelet.
+
+        Returns:
+            The PNG with its recipe inside, and {"recipe", "sha256", "seed", "size", "seconds",
+            "notes", "scores": {name: {"before", "after"}}}.
+        """
+        given = dict(locals())
+        with plain_errors():
+            preset = preset or self.engine.default_preset()
+            prompts = Prompts.from_preset(preset, **{n: given[n] for n in PROMPT_NAMES})
+            # An empty choice means the same as one that was left out.
+            settings = Settings.from_preset(
+                preset, **{n: None if given[n] == "" else given[n] for n in SETTING_NAMES}
+            )
+            yield from self._restoring(open_picture(image), prompts, settings)
+
+    def _restoring(self, photo: Any, prompts: Prompts, settings: Settings) -> Iterator[Any]:
+        for item in self.engine.stream(photo.image, prompts, settings):
+            if not is_result(item):
+                done = {"step": item.index + 1, "steps": item.total}
+                yield None, {**done, "seconds_left": item.seconds_left}
+                continue
+            result = self.shelf.keep(photo.image, item)
+            rows = results.compare(photo.image, item.image)
+            yield str(result.after), _facts(result, rows, photo.notes)
+
+    def score(
+        self, image: Any, reference: Any = None, input: Any = None, metrics: str | None = None
+    ) -> dict[str, Any]:
+        """Score a picture.
+
+        Args:
+            image: the picture file.
+            reference: the true picture, of the same size, for scores that compare.
+            input: the small picture that `image` was made from, for the back-projection.
+            metrics: names with commas between them; left out, all that need no download.
+
+        Returns:
+            {name: score or null}, and under "reasons" why a score is null.
+        """
+        with plain_errors():
+            from xpsr import metrics as measure
+
+            names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
+            scores = measure.score(
+                open_picture(image).image,
+                reference=open_picture(reference).image if reference else None,
+                input=open_picture(input).image if input else None,
+                metrics=names or None,
+            )
+            return measure.to_json(scores)
+
+    def count_tokens(self, text: str) -> dict[str, Any]:
+        """Count how much of a text the model reads.
+
+        Args:
+            text: any text.
+
+        Returns:
+            {"used": tokens of the text, "room": tokens that fit, "kept", "cut": the two parts}.
+        """
+        with plain_errors():
+            count = self.engine.count_tokens(Prompts(prompt=text).prompt)
+            return {
+                "used": count.used,
+                "room": count.room,
+                "kept": count.kept,
+                "cut": count.cut,
+            }
+
+
+def _facts(result: results.Result, rows: list[results.Row], notes: tuple[str, ...]) -> dict:
+    return {
+        "recipe": json.loads(result.recipe.to_json()),
+        "sha256": result.recipe.output_sha256,
+        "seed": result.recipe.seed,
+        "size": list(result.size),
+        "seconds": round(result.seconds, 3),
+        "notes": list(dict.fromkeys([*notes, *result.notes])),
+        "scores": {
+            row.name: {"before": row.before.value, "after": row.after.value} for row in rows
+        },
+    }
+
+
+def publish(endpoints: Endpoints) -> None:
+    """Register the endpoints, inside the present `gr.Blocks`.
+
+    They get real components, though invisible ones, and not `gr.api`: that makes the page
+    "Use via API" write `handle_file(...)` for pictures, and Gradio check that they are uploads.
+    """
+    heavy: dict[str, Any] = {"concurrency_id": QUEUE, "concurrency_limit": 1}
+    with gr.Column(visible=False):
+        facts = gr.JSON(label="Facts")
+        _endpoint(endpoints.describe, [_file("Image")], facts, **heavy)
+        result = [gr.Image(label="Restored picture", format="png", type="filepath"), facts]
+        _endpoint(endpoints.restore, [_file("Image"), *_form()], result, **heavy)
+        pictures = [_file("Image"), _file("Reference"), _file("Input")]
+        _endpoint(endpoints.score, [*pictures, gr.Textbox(label="Metrics")], facts)
+        _endpoint(endpoints.count_tokens, [gr.Textbox(label="Text")], facts, queue=False)
+
+
+def _endpoint(fn: Any, inputs: list, outputs: Any, **how: Any) -> None:
+    # Values arrive as they were sent: xpsr opens pictures and checks numbers by itself.
+    gr.Button(visible=False).click(
+        fn, inputs, outputs, api_name=fn.__name__, preprocess=False, **how
+    )
+
+
+def _file(label: str) -> gr.Image:
+    return gr.Image(label=label, type="filepath", image_mode=None)
+
+
+def _form() -> list[Any]:
+    """Components in the order of the arguments of `Endpoints.restore` behind the picture."""
+    main = [gr.Textbox("", label=name) for name in PROMPT_NAMES[:2]]
+    others = [gr.Textbox(label=name) for name in PROMPT_NAMES[2:]]
+    preset = gr.Dropdown(list(PRESETS), value=None, label="preset")
+    return [*main, *others, preset, *map(_setting, SETTING_NAMES)]
+
+
+def _setting(name: str) -> Any:
+    if name in CHOICES:
+        return gr.Dropdown(list(CHOICES[name]), value=None, label=name)
+    return gr.Number(None, label=name)

@@ -1,0 +1,76 @@
+"""The studio as one `gr.Blocks`, and how it is served."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+
+from xpsr.prompts import Prompts
+from xpsr.settings import Settings
+
+from . import examples, markup, results, words
+from .actions import Actions
+from .api import Endpoints, publish
+from .engine import Engine
+from .layout import lay_out
+from .opening import Opening
+from .theme import CSS, make_theme
+from .wiring import connect
+
+
+def build(engine: Engine) -> gr.Blocks:
+    """Lay the page out and connect it. No model is loaded."""
+    shelf = results.Shelf()
+    found = examples.gather(shelf.folder.parent / "examples")
+    demo = gr.Blocks(
+        title=words.TITLE,
+        analytics_enabled=False,
+        delete_cache=(3600, results.KEEP_SECONDS),
+    )
+    with demo:
+        # First, so that Gradio does not give their names to handlers of the page.
+        publish(Endpoints(engine, shelf))
+        page = lay_out(_opening(engine, found))
+        connect(demo, page, Actions(engine, shelf, found))
+    # One picture at a time is worked on; whoever comes seventeenth is told to come back.
+    demo.queue(max_size=16)
+    return demo
+
+
+def _opening(engine: Engine, found: list[examples.Example]) -> Opening:
+    preset = engine.default_preset()
+    opening: dict[str, Any] = {
+        "preset": preset,
+        "texts": asdict(Prompts.from_preset(preset)),
+        "settings": asdict(Settings.from_preset(preset)),
+        "learned": results.learned_metrics(),
+        "example_pictures": tuple(example.picture for example in found),
+        "example_titles": tuple(example.title for example in found),
+    }
+    if found:
+        first = found[0]
+        opening |= {
+            "pair": (str(first.before), str(first.after)),
+            "download": str(first.after),
+            "scores": markup.table(first.rows),
+            "status": words.example(first.title),
+        }
+    return Opening(**opening)
+
+
+def serving() -> dict[str, Any]:
+    """What `launch` is told on every machine: looks, and limits of the server."""
+    return {
+        "theme": make_theme(),
+        "css": CSS,
+        "footer_links": ["api", "settings"],
+        "run_history": False,
+        "max_file_size": "25mb",
+        "state_session_capacity": 256,
+        "enable_monitoring": False,
+        "show_error": False,  # our own sentences are shown all the same, stack traces are not
+        "ssr_mode": False,
+        "strict_cors": True,
+    }

@@ -1,0 +1,146 @@
+"""The one owner of the models: loads them once, when first needed; one run at a time."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from xpsr.errors import XPSRError
+from xpsr.settings import PRESETS
+
+if TYPE_CHECKING:
+    from PIL import Image
+    from typing_extensions import TypeIs
+
+    from xpsr.pipeline import Restored, Step, XPSRPipeline
+    from xpsr.prompts import Prompts
+    from xpsr.prompts.describer import Describer, Description
+    from xpsr.prompts.text import TokenCount
+    from xpsr.settings import Settings
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """Which models to use: what `xpsr.load` and `make_describer` take."""
+
+    model: str = "mini"
+    base: str | None = None
+    describer: str = "measured"
+    device: str | None = None
+    dtype: str | None = None
+
+
+class Engine:
+    """Models behind two locks: one for loading, one for running.
+
+    Nothing is loaded before the first call that needs it, or before `warm_up`.
+    """
+
+    def __init__(self, options: EngineOptions) -> None:
+        self.options = options
+        self._pipeline: XPSRPipeline | None = None
+        self._describer: Describer | None = None
+        self._loading = threading.Lock()
+        # A plain lock: a generator that is closed early is finished by another thread than the
+        # one that began it, and only a plain lock may be released there.
+        self._running = threading.Lock()
+
+    @property
+    def ready(self) -> bool:
+        return self._pipeline is not None
+
+    def pipeline(self) -> XPSRPipeline:
+        """The pipeline, loaded now if it is not yet there.
+
+        Raises:
+            XPSRError: it cannot be loaded; the next call tries again.
+        """
+        with self._loading:
+            if self._pipeline is None:
+                self._pipeline = _load(self.options)
+            return self._pipeline
+
+    def warm_up(self) -> threading.Thread:
+        """Load in the background, so that the page opens at once. Failures show at first use."""
+
+        def load() -> None:
+            try:
+                self.pipeline()
+            except XPSRError as error:
+                log.warning("%s", error)
+
+        thread = threading.Thread(target=load, name="load the model", daemon=True)
+        thread.start()
+        return thread
+
+    def default_preset(self) -> str:
+        """The preset made for this model, told without loading any weights."""
+        if self._pipeline is not None:
+            return self._pipeline.config["default_preset"]
+        if self.options.model == "mini":
+            return "mini"
+        index = Path(self.options.model) / "model_index.json"
+        try:
+            preset = json.loads(index.read_text(encoding="utf-8")).get("default_preset")
+        except (OSError, ValueError, AttributeError):
+            preset = None
+        return preset if preset in PRESETS else "official"
+
+    def describe(self, image: Image.Image) -> Description:
+        """Two texts about a picture, by the describer of the options."""
+        from xpsr.prompts.describer import make_describer
+
+        with self._running:
+            if self._describer is None:
+                self._describer = make_describer(self.options.describer)
+            return self._describer.describe(image)
+
+    def stream(
+        self, image: Image.Image, prompts: Prompts, settings: Settings
+    ) -> Iterator[Step | Restored]:
+        """Restore a picture step by step; closing the iterator stops after the present step."""
+        pipeline = self.pipeline()
+        with self._running:
+            yield from pipeline.stream(image, prompts, settings)
+
+    def preview(self, step: Step) -> Image.Image:
+        return self.pipeline().preview(step)
+
+    def count_tokens(self, text: str) -> TokenCount:
+        """How much of a text the model's encoder sees."""
+        from xpsr.prompts.text import count_tokens
+
+        return count_tokens(self.pipeline().tokenizer, text)
+
+
+def is_result(item: Step | Restored) -> TypeIs[Restored]:
+    """Whether an item of `Engine.stream` is the last one."""
+    # Only here, where the model is loaded: two threads that import diffusers for the first time
+    # at once get in each other's way.
+    from xpsr.pipeline import Restored
+
+    return isinstance(item, Restored)
+
+
+def _load(options: EngineOptions) -> XPSRPipeline:
+    import xpsr
+
+    try:
+        return xpsr.load(
+            options.model, base=options.base, device=options.device, dtype=options.dtype
+        )
+    except XPSRError:
+        raise
+    except Exception as error:
+        log.exception("loading %s failed", options.model)
+        raise XPSRError(
+            f'The model "{options.model}" could not be loaded; the terminal in which the page was '
+            "started shows why."
+        ) from error

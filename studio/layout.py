@@ -1,0 +1,169 @@
+"""The components of the page and where they stand. No logic: see wiring.py and actions.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from xpsr.prompts import MAX_CHARACTERS
+
+from . import markup, words
+from .advanced import lay_out_advanced
+from .opening import Opening
+
+
+@dataclass(frozen=True)
+class Page:
+    """Every component that something happens to, by role.
+
+    `texts` and `settings` are keyed by the names of `Prompts` and `Settings`.
+    """
+
+    picture: gr.Image
+    picture_note: gr.HTML
+    describe: gr.Button
+    texts: dict[str, gr.Textbox]
+    meters: dict[str, gr.HTML]
+    restore: gr.Button
+    stop: gr.Button
+    examples: gr.Dataset | None
+    status: gr.HTML
+    preview: gr.Image
+    comparison: gr.ImageSlider
+    position: gr.Slider
+    scores: gr.HTML
+    download: gr.DownloadButton
+    preset: gr.Dropdown
+    settings: dict[str, Any]
+    new_seed: gr.Button
+    learned: gr.CheckboxGroup
+    exact: dict[str, gr.Textbox]
+    written: gr.State
+    banner: gr.HTML
+
+
+def lay_out(opening: Opening) -> Page:
+    """Build the page inside the present `gr.Blocks`: what goes in on the left, results right."""
+    gr.HTML(markup.HEAD, elem_id="head", elem_classes="flat")
+    parts: dict[str, Any] = {
+        "written": gr.State(("", "")),  # the texts as a describer or an example wrote them
+        "banner": gr.HTML(visible=False, elem_id="banner", elem_classes="flat"),
+    }
+    with gr.Row():
+        with gr.Column(scale=5, min_width=320):
+            parts |= _picture()
+            parts |= _main_texts(opening)
+            parts |= _run_buttons()
+            parts |= _examples(opening)
+        with gr.Column(scale=8, min_width=320):
+            parts |= _result(opening)
+    with gr.Accordion(words.ADVANCED, open=False, elem_id="advanced"):
+        more = lay_out_advanced(opening)
+        parts["texts"] |= more.pop("texts")
+        parts |= more
+    with gr.Accordion(words.HELP, open=False):
+        gr.Markdown(words.HELP_TEXT)
+    return Page(**parts)
+
+
+def _picture() -> dict[str, Any]:
+    with gr.Column(elem_classes="tight"):
+        picture = gr.Image(
+            label=words.PICTURE,
+            placeholder=words.PICTURE_DROP,
+            type="filepath",
+            image_mode=None,  # the file stays as it was brought; xpsr.image opens it
+            sources=["upload", "clipboard"],
+            buttons=[],
+            height=300,
+            elem_id="picture",
+        )
+        note = gr.HTML(markup.notice(""), elem_id="picture-note", elem_classes="flat")
+    describe = gr.Button(words.DESCRIBE, size="md", elem_id="describe")
+    return {"picture": picture, "picture_note": note, "describe": describe}
+
+
+def _main_texts(opening: Opening) -> dict[str, Any]:
+    texts, meters = {}, {}
+    for name, label, empty in (
+        ("prompt", words.HIGH, words.HIGH_EMPTY),
+        ("lowlevel_prompt", words.LOW, words.LOW_EMPTY),
+    ):
+        with gr.Column(elem_classes="tight"):
+            texts[name] = gr.Textbox(
+                opening.texts[name],
+                label=label,
+                placeholder=empty,
+                lines=2,
+                max_lines=6,
+                max_length=MAX_CHARACTERS,
+                elem_id=name,
+            )
+            meters[name] = gr.HTML(markup.meter(None), elem_id=f"{name}-meter", elem_classes="flat")
+    return {"texts": texts, "meters": meters}
+
+
+def _run_buttons() -> dict[str, Any]:
+    with gr.Row():
+        return {
+            "restore": gr.Button(words.RESTORE, variant="primary", scale=3, elem_id="restore"),
+            "stop": gr.Button(words.STOP, interactive=False, scale=1, min_width=80, elem_id="stop"),
+        }
+
+
+def _examples(opening: Opening) -> dict[str, Any]:
+    if not opening.example_pictures:
+        return {"examples": None}
+    dataset = gr.Dataset(
+        label=words.EXAMPLES,
+        components=[gr.Image(visible=False, render=False)],
+        samples=[[str(path)] for path in opening.example_pictures],
+        type="index",
+        elem_id="examples",
+    )
+    return {"examples": dataset}
+
+
+def _result(opening: Opening) -> dict[str, Any]:
+    status = opening.status or words.STATUS_EMPTY
+    with gr.Column(elem_classes="tight"):
+        parts: dict[str, Any] = {
+            "status": gr.HTML(markup.notice(status), elem_id="status", elem_classes="flat")
+        }
+        parts |= _pictures(opening)
+    parts["scores"] = gr.HTML(opening.scores, elem_id="scores", elem_classes="flat")
+    parts["download"] = gr.DownloadButton(
+        words.DOWNLOAD,
+        value=opening.download,
+        interactive=opening.download is not None,
+        elem_id="download",
+    )
+    return parts
+
+
+def _pictures(opening: Opening) -> dict[str, Any]:
+    return {
+        "preview": gr.Image(
+            label=words.PREVIEW,
+            format="jpeg",
+            interactive=False,
+            buttons=[],
+            visible=False,
+            elem_id="preview",
+        ),
+        "comparison": gr.ImageSlider(
+            opening.pair,
+            label=words.COMPARISON,
+            type="filepath",
+            format="png",  # the default, webp, is lossy
+            interactive=False,
+            buttons=["fullscreen"],
+            max_height=760,
+            elem_id="comparison",
+        ),
+        "position": gr.Slider(
+            0, 100, 50, step=1, label=words.POSITION, buttons=[], elem_id="position"
+        ),
+    }

@@ -1,0 +1,71 @@
+"""The few fragments of HTML on the page. Whatever comes from outside goes through `escape`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from . import words
+
+if TYPE_CHECKING:
+    from xpsr.metrics import Score
+    from xpsr.prompts.text import TokenCount
+
+    from .results import Row
+
+HEAD = f"<h1>{escape(words.TITLE)}</h1><p>{escape(words.INTRO)}</p>"
+
+
+def notice(text: str, bad: bool = False) -> str:
+    """A line of status; a bad one is marked, and read out at once by a screen reader."""
+    if bad:
+        return f'<div class="notice" role="alert"><span class="bad">{escape(text)}</span></div>'
+    return f'<div class="notice" role="status">{escape(text)}</div>'
+
+
+def meter(count: TokenCount | None) -> str:
+    """How much of a text is read, and the words that are not. None: not known yet."""
+    if count is None:
+        return '<div class="meter">&nbsp;</div>'
+    cut = f'<span class="cut">{escape(count.cut.strip())}</span>' if count.cut else ""
+    said = escape(words.meter(count.used, count.room))
+    about = escape(words.METER_INFO.format(room=count.room), quote=True)
+    return f'<div class="meter" title="{about}">{said}{cut}</div>'
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Scores before and after, with what the change means."""
+    if not rows:
+        return ""
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in words.SCORE_COLUMNS)
+    body = "".join(map(_row, rows))
+    return (
+        f'<table class="scores"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f'<p class="quiet">{escape(words.SCORES_INFO)}</p>'
+    )
+
+
+def _row(row: Row) -> str:
+    from xpsr.metrics import METRICS
+
+    metric = METRICS[row.name]
+    digits = 3 if metric.high <= 1 else 2
+    name = (
+        f'<th scope="row">{escape(metric.label)}'
+        f"<small>{escape(metric.about)} {escape(words.direction(metric.lower_better))}</small></th>"
+    )
+    if row.before.value is None and row.after.value is None:
+        reason = row.after.reason or row.before.reason or ""
+        return f'<tr>{name}<td class="reason" colspan="3">{escape(reason)}</td></tr>'
+    cells = f"<td>{_value(row.before, digits)}</td><td>{_value(row.after, digits)}</td>"
+    if row.before.value is None or row.after.value is None:
+        return f"<tr>{name}{cells}<td></td></tr>"
+    verdict, amount = words.change(
+        row.after.value - row.before.value, metric.lower_better, metric.needs_input, digits
+    )
+    return f"<tr>{name}{cells}<td>{escape(verdict)}<small>{escape(amount)}</small></td></tr>"
+
+
+def _value(score: Score, digits: int) -> str:
+    return escape(score.reason or "") if score.value is None else f"{score.value:.{digits}f}"

@@ -1,0 +1,24 @@
+"""What the page shows before anybody has done anything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What the page shows before anybody has done anything."""
+
+    preset: str
+    texts: Mapping[str, str]
+    settings: Mapping[str, Any]
+    learned: Mapping[str, str]
+    example_pictures: tuple[Path, ...] = ()
+    example_titles: tuple[str, ...] = ()
+    pair: tuple[str, str] | None = None
+    download: str | None = None
+    scores: str = ""
+    status: str = ""

@@ -1,0 +1,122 @@
+"""What triggers what. Only the named endpoints of api.py are public; everything here is private."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+from xpsr.prompts import PROMPT_NAMES
+
+from .actions import RESULT, Actions
+from .incoming import MAIN_TEXTS, SHOWN_SETTINGS
+from .layout import Page
+
+QUEUE = "gpu"  # one run at a time, whoever asks for it
+# Moving the divider needs no round trip to the server.
+MOVE_DIVIDER = "(position) => ({__type__: 'update', slider_position: position})"
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
+HEAVY: dict[str, Any] = {**PRIVATE, "concurrency_id": QUEUE, "concurrency_limit": 1}
+
+
+def connect(demo: gr.Blocks, page: Page, actions: Actions) -> None:
+    """Tie the components of a page to their handlers, inside the present `gr.Blocks`."""
+    _connect_picture(page, actions)
+    _connect_run(page, actions)
+    _connect_form(demo, page, actions)
+
+
+def _main_texts(page: Page) -> list[gr.Textbox]:
+    return [page.texts[name] for name in MAIN_TEXTS]
+
+
+def _result(page: Page) -> list[Any]:
+    return [getattr(page, name) for name in RESULT]
+
+
+def _connect_picture(page: Page, actions: Actions) -> None:
+    texts = _main_texts(page)
+    page.picture.upload(
+        actions.receive,
+        [page.picture, *texts, page.written],
+        [page.picture, page.picture_note, *texts, page.written],
+        preprocess=False,
+        **QUICK,
+    )
+    page.picture.clear(lambda: "", None, page.picture_note, **QUICK)
+    page.describe.click(
+        actions.describe,
+        [page.picture, *texts, page.written],
+        [*texts, page.picture_note, page.written],
+        preprocess=False,
+        show_progress="minimal",
+        show_progress_on=texts,
+        **HEAVY,
+    )
+    if page.examples is not None:
+        page.examples.click(
+            actions.open_example,
+            page.examples,
+            [
+                page.picture,
+                page.picture_note,
+                *texts,
+                page.settings["seed"],
+                page.written,
+                *_result(page),
+            ],
+            **QUICK,
+        )
+
+
+def _connect_run(page: Page, actions: Actions) -> None:
+    result = _result(page)
+    form = [
+        *(page.texts[name] for name in PROMPT_NAMES),
+        *(page.settings[name] for name in SHOWN_SETTINGS),
+    ]
+    run = page.restore.click(actions.begin, None, result, **QUICK).then(
+        actions.restore,
+        [page.picture, page.preset, page.learned, *form],
+        result,
+        preprocess=False,
+        show_progress="minimal",
+        show_progress_on=page.status,
+        **HEAVY,
+    )
+    run.failure(actions.failed, page.status, result, **QUICK)
+    page.stop.click(None, cancels=[run]).then(actions.stopped, None, result, **QUICK)
+    page.position.input(None, page.position, page.comparison, js=MOVE_DIVIDER, **PRIVATE)
+
+
+def _connect_form(demo: gr.Blocks, page: Page, actions: Actions) -> None:
+    page.new_seed.click(actions.new_seed, None, page.settings["seed"], **QUICK)
+    page.preset.input(
+        actions.choose_preset,
+        page.preset,
+        [
+            *(page.texts[name] for name in PROMPT_NAMES if name not in MAIN_TEXTS),
+            *(page.settings[name] for name in SHOWN_SETTINGS),
+        ],
+        **QUICK,
+    )
+    texts = [page.texts[name] for name in PROMPT_NAMES]
+    read: dict[str, Any] = {
+        "fn": actions.reading,
+        "inputs": [page.preset, *texts],
+        "outputs": [*page.meters.values(), *page.exact.values()],
+        **QUICK,
+    }
+    changes = [page.preset.change, *(text.change for text in texts)]
+    gr.on(changes, trigger_mode="always_last", **read)
+    # The meters need the model's tokenizer, so they come when the model has come.
+    demo.load(
+        actions.greet,
+        None,
+        page.banner,
+        concurrency_limit=None,
+        show_progress="hidden",
+        **PRIVATE,
+    ).then(**read)

@@ -1,0 +1,187 @@
+"""Every text that a visitor reads, in one place and in plain English.
+
+Sentences about bad input come from `xpsr` itself (`XPSRError`); nothing here repeats them.
+"""
+
+from __future__ import annotations
+
+TITLE = "XPSR Studio"
+INTRO = (
+    "Restore a small or damaged photograph. Two short texts tell the model "
+    "what the picture shows and what is wrong with it; change a word and see what changes."
+)
+
+# Left: the picture and its two texts -----------------------------------------------------------
+PICTURE = "1 · Your picture"
+PICTURE_DROP = "Drop a photograph here, paste it, or click to choose a file"
+DESCRIBE = "Describe it for me"
+HIGH = "2 · What is in the picture"
+HIGH_EMPTY = "A stone bridge over a river, trees behind it, evening light."
+LOW = "3 · How it looks now"
+LOW_EMPTY = "Blurred, with strong noise and visible compression blocks."
+METER_INFO = "The model reads {room} tokens at most: short words, or pieces of longer ones."
+RESTORE = "Restore"
+STOP = "Stop"
+EXAMPLES = "No photograph at hand? Open a finished example"
+
+# Right: the result -----------------------------------------------------------------------------
+STATUS_EMPTY = "Drop a picture on the left and press Restore; the comparison appears here."
+PREVIEW = "The picture while it is being restored"
+COMPARISON = "Before and after"
+POSITION = "Move the divider"
+DOWNLOAD = "Download the restored picture (PNG)"
+DOWNLOAD_INFO = "The file carries its recipe: texts, settings and seed, to repeat it exactly."
+SCORE_COLUMNS = ("Scores", "Before", "After", "Change")
+SCORES_INFO = (
+    "Scores do not see what you see: trust your eyes first. More of them are under Advanced."
+)
+
+# Advanced --------------------------------------------------------------------------------------
+ADVANCED = "Advanced"
+MORE_TEXTS = "More texts"
+ADDED = "Words added to every picture"
+ADDED_INFO = "Put behind “What is in the picture”."
+NEGATIVE = "Keep away from, in the content"
+NEGATIVE_INFO = "The result is steered away from this text."
+LOW_NEGATIVE = "Keep away from, in the looks"
+LOW_NEGATIVE_INFO = (
+    "The opposite of “How it looks now”, so it usually says that all is well. "
+    "The preset “paper” does not use it."
+)
+EXACT = "The exact text that the model reads"
+EXACT_INFO = "Put together from the texts above. Nothing else is added."
+EXACT_LABELS = {
+    "high": "Content",
+    "low": "Looks",
+    "negative_high": "Away from, in the content",
+    "negative_low": "Away from, in the looks",
+}
+EXACT_EMPTY = "(empty)"
+
+HOW = "How it is done"
+PRESET = "Preset"
+PRESET_INFO = "Sets everything below at once."
+PRESETS = {
+    "mini": "mini – quick, made for the built-in model",
+    "official": "official – as the authors' program, 20 steps",
+    "paper": "paper – as published, 50 steps",
+    "fast": "fast – half the steps of “official”",
+}
+STEPS = "Steps"
+STEPS_INFO = "More steps take longer; the time grows in proportion."
+GUIDANCE = "Weight of the texts (guidance scale)"
+GUIDANCE_INFO = "1: the texts are read, but not exaggerated. The paper's λ is this minus 1."
+CONDITIONING = "Weight of your picture (conditioning scale)"
+CONDITIONING_INFO = "1 follows your picture as in training; less gives more freedom."
+SEED = "Seed"
+SEED_INFO = "Same seed, same result. It stays until you change it, so that you can compare."
+NEW_SEED = "New seed"
+UPSCALE = "Enlarge"
+UPSCALE_INFO = "How many times wider and higher the result is."
+COLOR = "Colours"
+COLOR_INFO = "Brings the colours of the result back to those of your picture."
+COLORS = {
+    "none": "leave as they are",
+    "adain": "match overall (adain)",
+    "wavelet": "match area by area (wavelet)",
+}
+START = "Begin from"
+START_INFO = "More of your picture is safer, more noise is freer."
+STARTS = {
+    "noise": "noise alone",
+    "lr": "your picture under noise",
+    "lr_twice": "your picture under noise, twice",
+}
+SCHEDULER = "Sampling method"
+SCHEDULER_INFO = "How the steps are taken; each has its own character."
+SCHEDULERS = {"ddpm": "DDPM", "ddim": "DDIM", "dpm++": "DPM++ 2M", "unipc": "UniPC"}
+TILE = "Tile size, in pixels"
+TILE_INFO = "Larger pictures are worked on in overlapping squares of this size. 0: never."
+OVERLAP = "Tile overlap, in pixels"
+OVERLAP_INFO = "What neighbouring tiles share, so that no seam shows."
+METRICS = "Learned scores"
+METRICS_INFO = "Each of them needs one download, of up to a gigabyte, when it is first used."
+
+# Help and footer -------------------------------------------------------------------------------
+HELP = "Good to know"
+HELP_TEXT = """
+- **It invents detail.** Restored skin, leaves or lettering are plausible, not recovered: never use
+  them as evidence.
+- **Describe** measures the picture or asks the describer that this page was started with. Correct
+  what it says: the texts are there to be edited.
+- **Compare fairly.** The seed stays the same between runs, so what changes in the result comes from
+  what you changed.
+- **Privacy.** Pictures stay on the computer that runs this page and are deleted within a day.
+"""
+
+# What happens ----------------------------------------------------------------------------------
+NO_PICTURE = "Choose a picture first: drop it on the left, paste it, or open an example."
+DESCRIBED = {
+    "measured": "Measured from the picture. Read them through and correct what is wrong.",
+}
+DESCRIBED_BY = "Written by {source}. Read them through and correct what is wrong."
+LOADING = "The model is still being loaded; you can already prepare your picture."
+WAITING = "Waiting for the model…"
+SCORING = "Done. Computing the scores…"
+STOPPED = "Stopped. Your texts and settings are as they were, and so is the earlier result."
+REFUSED = (
+    "The page is busy and did not take the picture on. Nothing is lost; try again in a minute."
+)
+UNEXPECTED = (
+    "Something went wrong that should not have, and it is not your fault. "
+    "Nothing you have made is lost; try again, and report it if it happens twice."
+)
+UPLOADED_ONLY = "Send the picture as an uploaded file (in Python: image=handle_file(path))."
+NO_EXAMPLE = "That example is no longer there; choose another one."
+
+
+def step(index: int, total: int, seconds_left: float | None, seed: int) -> str:
+    """The line under which the preview grows; `index` counts from 1."""
+    left = "" if not seconds_left or seconds_left < 0.5 else f" · about {duration(seconds_left)} left"
+    return f"Step {index} of {total}{left} · seed {seed}"
+
+
+def duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min"
+
+
+def done(size: tuple[int, int], seconds: float, seed: int) -> str:
+    took = f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+    return f"Done in {took} · {size[0]} × {size[1]} pixels · seed {seed}"
+
+
+def example(title: str) -> str:
+    return f"A finished example: {title}. Drop your own picture on the left to begin."
+
+
+def example_open(title: str, seed: int) -> str:
+    return f"A finished example: {title} · seed {seed}. Change a word and press Restore."
+
+
+def picture(size: tuple[int, int]) -> str:
+    return f"{size[0]} × {size[1]} pixels."
+
+
+def described(source: str) -> str:
+    return DESCRIBED.get(source, DESCRIBED_BY.format(source=source))
+
+
+def meter(used: int, room: int) -> str:
+    if used <= room:
+        return f"{used} of {room} tokens"
+    return f"{used} of {room} tokens: too long. Not read: "
+
+
+def change(delta: float, lower_better: bool, against_input: bool, digits: int) -> tuple[str, str]:
+    """What a difference of a score means in arrow and word, and the difference itself."""
+    if round(abs(delta), digits) == 0:
+        return "no change", ""
+    good, bad = ("closer", "further away") if against_input else ("better", "worse")
+    arrow = "↑" if delta > 0 else "↓"
+    return f"{arrow} {good if (delta < 0) == lower_better else bad}", f"by {abs(delta):.{digits}f}"
+
+
+def direction(lower_better: bool) -> str:
+    return "↓ Lower is better." if lower_better else "↑ Higher is better."

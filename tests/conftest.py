@@ -1,0 +1,82 @@
+"""What the tests share: the golden networks and a complete pipeline small enough for seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+GOLDEN = Path(__file__).parent / "golden" / "xpsr"
+TOKENIZER = Path(__file__).parent.parent / "xpsr" / "mini" / "tokenizer"
+
+
+@pytest.fixture(scope="session")
+def golden() -> Path:
+    """The folder of golden numbers, see its README."""
+    return GOLDEN
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """CLIP's own tokenizer."""
+    from transformers import CLIPTokenizer
+
+    return CLIPTokenizer.from_pretrained(TOKENIZER)
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline(tokenizer):
+    """The golden networks with a random autoencoder and text encoder; same weights every time."""
+    from diffusers import AutoencoderKL, PNDMScheduler
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
+    from xpsr.pipeline import XPSRPipeline
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        vae = AutoencoderKL(
+            down_block_types=("DownEncoderBlock2D",) * 4,
+            up_block_types=("UpDecoderBlock2D",) * 4,
+            block_out_channels=(8, 8, 8, 8),
+            norm_num_groups=4,
+            sample_size=64,
+        )
+        text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=20,
+                intermediate_size=40,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+    return XPSRPipeline(
+        vae=vae.eval(),
+        text_encoder=text_encoder.eval(),
+        tokenizer=tokenizer,
+        unet=XPSRUNet2DConditionModel.from_official(GOLDEN / "tiny" / "unet"),
+        controlnet=XPSRControlNetModel.from_official(GOLDEN / "tiny" / "controlnet"),
+        scheduler=PNDMScheduler.from_pretrained(GOLDEN / "tiny" / "scheduler"),
+    )
+
+
+@pytest.fixture(scope="session")
+def picture() -> Callable[[int, int], Image.Image]:
+    """`picture(width, height)`: smooth colours, an edge and some noise, the same every time."""
+
+    def make(width: int, height: int) -> Image.Image:
+        rows, columns = np.mgrid[0:height, 0:width]
+        colors = np.stack([rows / height, columns / width, 0.5 + 0.5 * np.sin(rows / 5)], axis=-1)
+        colors[:, width // 2 :] *= 0.6
+        noisy = colors + np.random.default_rng(0).normal(0, 0.03, colors.shape)
+        return Image.fromarray((noisy.clip(0, 1) * 255).astype(np.uint8))
+
+    return make

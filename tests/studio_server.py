@@ -1,0 +1,92 @@
+"""One running studio for the tests: `python app.py` with the tiny pipeline."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).resolve().parents[1]
+START_SECONDS = 120
+
+
+@dataclass(frozen=True)
+class Studio:
+    url: str
+    port: int
+    model: Path
+    log: Path
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def app_environment(**extra: str) -> dict[str, str]:
+    """The surroundings without what a developer's shell may have set for Gradio."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith("GRADIO_")}
+    return {**kept, "OMP_NUM_THREADS": "2", **extra}
+
+
+@functools.cache
+def _folder() -> Path:
+    folder = tempfile.TemporaryDirectory(prefix="xpsr-test-studio-")
+    atexit.register(folder.cleanup)
+    return Path(folder.name)
+
+
+def save_tiny(pipeline: Any) -> Path:
+    """The tiny pipeline as a folder whose own preset is the cheapest one."""
+    folder = _folder() / "tiny"
+    if not folder.exists():
+        pipeline.save_pretrained(folder)
+        index = folder / "model_index.json"
+        described = {**json.loads(index.read_text()), "default_preset": "mini"}
+        index.write_text(json.dumps(described))
+    return folder
+
+
+_running: dict[Path, Studio] = {}
+
+
+def studio_for(model: Path) -> Studio:
+    """Start the studio once for all test files; it ends with the tests."""
+    if model not in _running:
+        _running[model] = _start(model)
+    return _running[model]
+
+
+def _start(model: Path) -> Studio:
+    port, log = free_port(), _folder() / "studio.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "app.py", "--model", str(model), "--port", str(port)],
+            cwd=ROOT,
+            env=app_environment(),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    atexit.register(process.kill)
+    url = f"http://127.0.0.1:{port}"
+    end = time.monotonic() + START_SECONDS
+    while time.monotonic() < end and process.poll() is None:
+        try:
+            if httpx.get(url, timeout=5).status_code == 200:
+                return Studio(url, port, model, log)
+        except httpx.TransportError:
+            time.sleep(0.2)
+    process.kill()
+    raise RuntimeError(f"the studio did not start:\n{log.read_text()}")

@@ -1,0 +1,202 @@
+"""The page as a visitor uses it, in Chromium."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from bad_files import make_bad_files
+from PIL import Image
+from studio_server import Studio, save_tiny, studio_for
+
+from xpsr.recipe import read_recipe
+
+playwright = pytest.importorskip(
+    "playwright.sync_api", reason="playwright is not installed: no browser tests"
+)
+expect = playwright.expect
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: no browser tests"),
+]
+DONE = re.compile(r"^Done in .* · seed \d+\.")
+WAIT_MS = 120_000  # a machine that is busy with other things
+
+
+@pytest.fixture(scope="session")
+def studio(tiny_pipeline) -> Studio:
+    return studio_for(save_tiny(tiny_pipeline))
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    with playwright.sync_playwright() as player:
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(browser, studio):
+    """Open the studio as a new visitor; what the page logs as an error fails the test."""
+    contexts, errors = [], []
+
+    def open_one(width: int = 1280, height: int = 900):
+        context = browser.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(WAIT_MS)
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(studio.url)
+        # The meters come when the model has come.
+        expect(page.locator("#prompt-meter")).to_contain_text("of 75", timeout=WAIT_MS)
+        return page
+
+    yield open_one
+    for context in contexts:
+        context.close()
+    assert not errors
+
+
+@pytest.fixture(scope="session")
+def photo(picture, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "garden.png"
+    picture(64, 48).save(path)
+    return path
+
+
+def bring(page, path: Path) -> None:
+    page.locator("#picture input[type=file]").set_input_files(path)
+
+
+def text_box(page, name: str):
+    return page.locator(f"#{name} textarea")
+
+
+def set_steps(page, steps: int) -> None:
+    page.locator("#advanced > button").click()
+    page.get_by_label("number input for Steps").fill(str(steps))
+
+
+def test_from_a_photo_to_the_download(open_page, photo, tmp_path):
+    page = open_page()
+    bring(page, photo)
+    expect(page.locator("#picture-note")).to_contain_text("64 × 48 pixels")
+
+    page.locator("#describe").click()
+    expect(text_box(page, "prompt")).not_to_have_value("")
+    low = text_box(page, "lowlevel_prompt")
+    expect(low).not_to_have_value("")
+    low.fill(low.input_value() + " It is a scan.")
+    expect(page.locator("#lowlevel_prompt-meter")).to_contain_text(re.compile(r"\d+ of 75"))
+
+    set_steps(page, 3)
+    page.locator("#restore").click()
+    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
+    images = page.locator("#comparison img")
+    expect(images).to_have_count(2)
+    for image in images.all():
+        expect(image).to_be_visible()
+        assert image.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [256, 192]
+    expect(page.locator("#scores")).to_contain_text(re.compile("better|worse|no change"))
+
+    with page.expect_download() as download:
+        page.locator("#download").click()
+    saved = tmp_path / download.value.suggested_filename
+    download.value.save_as(saved)
+    with Image.open(saved) as result:
+        assert (result.format, result.size) == ("PNG", (256, 192))
+    recipe = read_recipe(saved)
+    assert recipe.prompts.lowlevel_prompt.endswith("It is a scan.")
+    assert recipe.settings.num_inference_steps == 3
+
+
+def test_the_divider_moves_with_the_keyboard(open_page, photo):
+    page = open_page()
+    bring(page, photo)
+    set_steps(page, 1)
+    page.locator("#restore").click()
+    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
+    page.get_by_label("range slider for Move the divider").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    after = page.locator("#comparison img").nth(1)
+    # 50 % and five steps of one per cent, as far as pixels allow
+    moved = re.compile(r"clip-path: inset\(0px 0px 0px 5(4\.9|5)\d*%\)")
+    expect(after).to_have_attribute("style", moved)
+
+
+def test_stop_keeps_the_words_and_the_earlier_result(open_page, photo):
+    page = open_page()
+    bring(page, photo)
+    text_box(page, "prompt").fill("My own words.")
+    set_steps(page, 2)
+    page.locator("#restore").click()
+    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
+    earlier = page.locator("#comparison img").nth(1).get_attribute("src")
+
+    page.get_by_label("number input for Steps").fill("100")
+    page.locator("#restore").click()
+    expect(page.locator("#status")).to_contain_text("Step", timeout=WAIT_MS)
+    expect(page.locator("#preview img")).to_be_visible()
+    page.locator("#stop").click()
+    expect(page.locator("#status")).to_contain_text("Stopped.", timeout=5000)
+    expect(page.locator("#preview")).to_be_hidden()
+    expect(page.locator("#restore")).to_be_enabled()
+    expect(text_box(page, "prompt")).to_have_value("My own words.")
+    expect(page.get_by_label("number input for Steps")).to_have_value("100")
+    page.wait_for_timeout(500)  # nothing of the stopped run may arrive late
+    expect(page.locator("#status")).to_contain_text("Stopped.")
+    assert page.locator("#comparison img").nth(1).get_attribute("src") == earlier
+
+
+def test_a_file_that_is_no_picture_is_refused_in_a_sentence(open_page, tmp_path):
+    page = open_page()
+    text_box(page, "prompt").fill("Mine.")
+    bring(page, make_bad_files(tmp_path)["truncated"])
+    note = page.locator("#picture-note [role=alert] .bad")
+    expect(note).to_have_text(re.compile(r"truncated\.png.{10,200}\.\s*$"))
+    expect(page.locator("#picture input[type=file]")).to_have_count(1)  # ready for another one
+    expect(text_box(page, "prompt")).to_have_value("Mine.")
+    page.locator("#restore").click()
+    expect(page.locator("#status [role=alert]")).to_contain_text("Choose a picture first")
+    expect(page.locator("#restore")).to_be_enabled()
+
+
+def test_words_that_are_not_read_are_marked(open_page):
+    page = open_page()
+    text_box(page, "prompt").fill("<b>word</b> " + "word " * 90)
+    cut = page.locator("#prompt-meter .cut")
+    expect(cut).to_contain_text("word word")
+    expect(page.locator("#prompt-meter b")).to_have_count(0)
+
+
+def test_visitors_do_not_see_each_other(open_page, photo):
+    first = open_page()
+    bring(first, photo)
+    text_box(first, "prompt").fill("A secret.")
+    expect(first.locator("#picture-note")).to_contain_text("pixels")
+    second = open_page()
+    expect(text_box(second, "prompt")).to_have_value("")
+    assert "A secret." not in second.content()
+    expect(second.locator("#picture input[type=file]")).to_have_count(1)
+
+
+def test_nothing_sticks_out_of_a_phone(open_page, photo):
+    page = open_page(width=390, height=844)
+    bring(page, photo)
+    page.locator("#describe").click()
+    expect(text_box(page, "prompt")).not_to_have_value("")
+    set_steps(page, 1)
+    page.locator("#restore").click()
+    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
+    expect(page.locator("#scores table")).to_be_visible()
+    for accordion in page.locator("button.label-wrap").all():
+        if accordion.get_attribute("class").find("open") < 0:
+            accordion.click()
+    widths = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert widths[0] <= widths[1]

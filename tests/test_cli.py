@@ -1,0 +1,402 @@
+"""The command line, run as users run it: real processes, their output and their exit codes."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from bad_files import EXPECTED, SIZES, make_bad_files, photo
+from PIL import Image
+
+from xpsr.cli.report import each
+from xpsr.cli.restore import restore
+from xpsr.errors import XPSRError
+from xpsr.image import open_image, pixel_sha256
+from xpsr.prompts import PRESET_PROMPTS, PROMPT_NAMES
+from xpsr.prompts.describer import make_describer
+from xpsr.recipe import read_recipe
+from xpsr.settings import SETTING_NAMES, Settings
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = ("--preset", "mini", "--num-inference-steps", "2", "--upscale", "2")
+# One thread a process: two cores are quickly crowded, and the sums come out the same every time.
+ENVIRONMENT = {
+    **os.environ,
+    "PYTHONPATH": str(ROOT),
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+    "COLUMNS": "200",
+}
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def records(self) -> list[dict]:
+        """Every line of stdout; anything on it that is no JSON makes the test fail."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+def xpsr(*arguments: str | Path, cwd: Path = ROOT, **environment: str) -> Done:
+    command = [sys.executable, "-m", "xpsr", *map(str, arguments)]
+    env = {**ENVIRONMENT, **environment}
+    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=280)
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny pipeline as a folder that `--model` can name."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    tiny_pipeline.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def mixed_run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Done]:
+    """A folder of everything that people bring, restored in one go: (folder, results, run)."""
+    folder = tmp_path_factory.mktemp("mixed")
+    make_bad_files(folder)
+    photo().save(folder / "twin.png")
+    photo(40, 40).save(folder / "twin.webp", lossless=True)
+    photo(24, 24).save(folder / "no_ending", "PNG")
+    (folder / "notes.txt").write_text("not a picture and not meant as one")
+    (folder / "._twin.png").write_bytes(b"what macOS leaves behind")
+    (folder / "inner").mkdir()
+    photo().save(folder / "inner" / "deeper.png")
+    out = folder.parent / "results" / "new"
+    return folder, out, xpsr("restore", folder, "--out", out, "--model", tiny, *QUICK)
+
+
+def test_folder_with_bad_files_gives_a_line_for_each(mixed_run) -> None:
+    folder, _, run = mixed_run
+    names = sorted(
+        path.name
+        for path in folder.iterdir()
+        if path.is_file() and path.name not in ("notes.txt", "._twin.png")
+    )
+    assert run.code == 1
+    assert [Path(record["input"]).name for record in run.records] == names
+    failed = {Path(record["input"]).name for record in run.records if "error" in record}
+    by_name = {path.name: key for key, path in make_bad_files(folder).items()}
+    assert failed == {name for name, key in by_name.items() if EXPECTED[key] == "refused"}
+    assert "Traceback" not in run.err
+
+
+def test_results_are_what_their_lines_say(mixed_run) -> None:
+    folder, out, run = mixed_run
+    keys = {path.name: key for key, path in make_bad_files(folder).items()}
+    fine = [record for record in run.records if "error" not in record]
+    for record in fine:
+        assert set(record) == {"input", "output", "seconds", "seed", "sha256", "scores"}
+        result = Image.open(record["output"])
+        recipe = read_recipe(record["output"])
+        width, height = SIZES.get(keys.get(Path(record["input"]).name, ""), (0, 0))
+        assert not width or result.size == (2 * width, 2 * height)
+        assert result.format == "PNG" and result.mode == "RGB"
+        assert pixel_sha256(result) == record["sha256"] == recipe.output_sha256
+        assert recipe.input_sha256 == pixel_sha256(open_image(record["input"]).image)
+        assert record["seed"] == recipe.seed and record["seconds"] > 0
+        assert {"piqe", "backprojection"} <= set(record["scores"])
+        assert all(isinstance(value, float) for value in record["scores"].values())
+    # Nothing else lies there: no half file, no result written over another one.
+    assert sorted(Path(r["output"]).name for r in fine) == sorted(p.name for p in out.iterdir())
+    assert {"twin.png", "twin-2.png", "no_ending.png"} <= {p.name for p in out.iterdir()}
+
+
+def test_errors_are_sentences_for_people(mixed_run) -> None:
+    _, _, run = mixed_run
+    errors = [record for record in run.records if "error" in record]
+    for record in errors:
+        assert set(record) == {"input", "error"}
+        assert record["error"][-1] == "." and len(record["error"]) > 25
+        assert Path(record["input"]).name in run.err
+        for jargon in ("Error", "Exception", "None", "PIL", "0x"):
+            assert jargon not in record["error"]
+
+
+def test_same_options_same_pixels_whatever_ran_before(mixed_run, tiny: Path, tmp_path: Path):
+    folder, _, run = mixed_run
+    alone = xpsr("restore", folder / "cmyk.jpg", "-o", tmp_path, "--model", tiny, *QUICK)
+    before = [r for r in run.records if r["input"].endswith("cmyk.jpg")]
+    assert alone.code == 0, alone.err
+    assert alone.records[0]["sha256"] == before[0]["sha256"]
+    assert alone.records[0]["scores"] == before[0]["scores"]
+    other = xpsr(
+        "restore", folder / "cmyk.jpg", "-o", tmp_path, "--model", tiny, *QUICK, "--seed", "9"
+    )
+    assert other.records[0]["seed"] == 9
+    assert other.records[0]["sha256"] != before[0]["sha256"]
+
+
+def test_every_field_is_an_option_and_reaches_the_recipe(tiny: Path, tmp_path: Path) -> None:
+    assert {*SETTING_NAMES, *PROMPT_NAMES} <= set(inspect.signature(restore).parameters)
+    photo().save(tmp_path / "a.png")
+    settings = {
+        "num_inference_steps": 3,
+        "guidance_scale": 2.5,
+        "controlnet_conditioning_scale": 0.5,
+        "upscale": 3,
+        "seed": 4294967295,
+        "scheduler": "unipc",
+        "start": "lr",
+        "added_noise_level": 700,
+        "negative": "high",
+        "process_size": 128,
+        "tile_size": 96,
+        "tile_overlap": 16,
+        "color_fix": "wavelet",
+    }
+    texts = {name: f"words of {name}" for name in PROMPT_NAMES}
+    assert set(settings) == set(SETTING_NAMES)
+    options = [
+        word
+        for name, value in {**settings, **texts}.items()
+        for word in (f"--{name.replace('_', '-')}", str(value))
+    ]
+    out = tmp_path / "out"
+    run = xpsr("restore", tmp_path / "a.png", "--out", out, "--model", tiny, *options)
+    assert run.code == 0, run.err
+    recipe = read_recipe(out / "a.png")
+    assert recipe.settings == Settings(**settings)
+    assert {name: getattr(recipe.prompts, name) for name in PROMPT_NAMES} == texts
+
+
+def test_describer_writes_only_what_is_left_out(tiny: Path, tmp_path: Path) -> None:
+    photo().save(tmp_path / "a.png")
+    found = make_describer("measured").describe(open_image(tmp_path / "a.png").image)
+
+    def texts(*options: str) -> tuple[str, str]:
+        common = ("--out", tmp_path / "out", "--model", tiny, *QUICK)
+        run = xpsr("restore", tmp_path / "a.png", *common, *options)
+        assert run.code == 0, run.err
+        recipe = read_recipe(tmp_path / "out" / "a.png")
+        preset = PRESET_PROMPTS["mini"]
+        assert recipe.prompts.negative_prompt == preset.negative_prompt
+        return recipe.prompts.prompt, recipe.prompts.lowlevel_prompt
+
+    assert texts() == (found.high, found.low)
+    assert texts("--prompt", "A parrot.") == ("A parrot.", found.low)
+    assert texts("--lowlevel-prompt", "") == (found.high, "")
+    assert texts("--no-describe") == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--num-inference-steps", "0"], "num_inference_steps"),
+        (["--num-inference-steps", "many"], "--num-inference-steps"),
+        (["--guidance-scale", "nan"], "guidance_scale"),
+        (["--upscale", "2.5"], "--upscale"),
+        (["--seed", "-1"], "seed"),
+        (["--scheduler", "magic"], "scheduler"),
+        (["--tile-size", "64", "--tile-overlap", "64"], "tile_overlap"),
+        (["--preset", "best"], "preset"),
+        (["--prompt", "x" * 3000], "prompt"),
+        (["--describer", "oracle"], "oracle"),
+        (["--describer", "llava"], "llava"),
+        (["--sharpness", "11"], "--sharpness"),
+        (["--model", "no-such-model"], "no-such-model"),
+        (["--device", "abacus"], "abacus"),
+    ],
+    ids=lambda value: "" if isinstance(value, str) else " ".join(value)[:40],
+)
+def test_bad_options_are_said_before_anything_is_done(
+    options: list[str], words: str, tmp_path: Path
+) -> None:
+    photo().save(tmp_path / "a.png")
+    run = xpsr("restore", tmp_path / "a.png", "--out", tmp_path / "out", *options)
+    assert run.code == 2
+    assert run.out == ""
+    assert words in run.err and "Traceback" not in run.err
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_bad_places_are_said_before_anything_is_done(tmp_path: Path) -> None:
+    photo().save(tmp_path / "a.png")
+    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "empty").mkdir()
+    for arguments, words in (
+        ([tmp_path / "a.png", "--out", tmp_path / "file"], "--out"),
+        ([tmp_path / "a.png", "--out", tmp_path / "file" / "below"], "--out"),
+        ([tmp_path / "a.png", "--out", tmp_path], "--out"),  # would replace the picture itself
+        ([tmp_path / "empty", "--out", tmp_path / "out"], "no picture"),
+        ([tmp_path / "a.png"], "--out"),
+        (["--out", tmp_path / "out"], "IMAGE"),
+    ):
+        run = xpsr("restore", *arguments)
+        assert run.code == 2, arguments
+        assert run.out == "" and "Traceback" not in run.err
+        assert words in run.err.replace("\n", " ")
+    assert Image.open(tmp_path / "a.png").size == photo().size
+
+
+def test_help_and_bad_options_do_not_wait_for_torch() -> None:
+    code = "import sys, xpsr.__main__; print([m for m in ('torch', 'pyiqa') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr
+    run = xpsr("--help")
+    assert run.code == 0
+    for command in ("restore", "describe", "score", "rerun"):
+        assert command in run.out
+
+
+def test_describe(tmp_path: Path) -> None:
+    photo().save(tmp_path / "a.png")
+    (tmp_path / "b.png").write_bytes(b"")
+    run = xpsr("describe", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "missing.png")
+    found = make_describer("measured").describe(photo())
+    first, second, third = run.records
+    expected = {"high": found.high, "low": found.low, "source": "measured"}
+    assert first == {"input": str(tmp_path / "a.png"), **expected}
+    assert "empty" in second["error"] and "no file" in third["error"]
+    assert run.code == 1
+    assert xpsr("describe", tmp_path / "a.png").code == 0
+
+
+def test_score(tmp_path: Path) -> None:
+    photo(64, 48).save(tmp_path / "a.png")
+    photo(64, 48).resize((32, 24), Image.Resampling.BICUBIC).save(tmp_path / "small.png")
+    photo(64, 48).convert("L").save(tmp_path / "grey.png")
+    a, small, grey = (tmp_path / name for name in ("a.png", "small.png", "grey.png"))
+    same = xpsr("score", a, "--reference", a, "--input", small)
+    assert same.code == 0, same.err
+    scores = same.records[0]["scores"]
+    assert scores["ssim"] == pytest.approx(1, abs=1e-4) and scores["psnr"] > 60
+    assert scores["gmsd"] == pytest.approx(0, abs=1e-3) and scores["backprojection"] > 60
+    other = xpsr("score", grey, "--reference", a, "--metrics", "psnr, ssim")
+    assert set(other.records[0]["scores"]) == {"psnr", "ssim"}
+    assert other.records[0]["scores"]["ssim"] < 0.999
+    unequal = xpsr("score", small, "--reference", a, "--metrics", "psnr")
+    assert unequal.code == 0 and unequal.records[0]["scores"]["psnr"] is None
+    assert "size" in unequal.out
+    assert (unknown := xpsr("score", a, "--metrics", "beauty")).code == 2
+    assert "beauty" in unknown.err and unknown.out == ""
+    assert xpsr("score", tmp_path / "missing.png").code == 1
+
+
+def test_rerun(tiny: Path, tmp_path: Path) -> None:
+    photo().save(tmp_path / "a.jpg", quality=95)
+    out = tmp_path / "out"
+    run = xpsr("restore", tmp_path / "a.jpg", "--out", out, "--model", tiny, *QUICK)
+    assert run.code == 0, run.err
+    common = ("--out", tmp_path / "again", "--model", tiny)
+    again = xpsr("rerun", out / "a.png", "--image", tmp_path / "a.jpg", *common)
+    assert (again.code, again.out) == (0, "identical\n"), again.err
+    assert read_recipe(tmp_path / "again" / "a.png") == read_recipe(out / "a.png")
+    # A recipe alone, beside its picture; one value changed.
+    recipe = json.loads(read_recipe(out / "a.png").to_json())
+    (tmp_path / "same.json").write_text(json.dumps(recipe))
+    assert xpsr("rerun", tmp_path / "same.json", *common).out == "identical\n"
+    recipe["settings"]["seed"] = 5
+    (tmp_path / "changed.json").write_text(json.dumps(recipe))
+    changed = xpsr("rerun", tmp_path / "changed.json", *common)
+    assert (changed.code, changed.out) == (1, "not identical\n")
+
+
+def test_rerun_says_what_is_missing(tiny: Path, tmp_path: Path) -> None:
+    photo().save(tmp_path / "a.jpg", quality=95)
+    out = tmp_path / "out"
+    assert not xpsr("restore", tmp_path / "a.jpg", "-o", out, "--model", tiny, *QUICK).code
+    common = ("--out", tmp_path / "again")
+    for arguments, words in (
+        ([out / "a.png", "--image", tmp_path / "a.jpg"], "--model"),  # not mini: which one?
+        ([out / "a.png", "--model", tiny], "--image"),  # not beside the result
+        ([tmp_path / "a.jpg", "--model", tiny], "recipe"),
+        ([tmp_path / "nothing.png", "--model", tiny], "nothing.png"),
+    ):
+        run = xpsr("rerun", *arguments, *common)
+        assert run.code == 2 and run.out == ""
+        assert words in run.err and "Traceback" not in run.err
+
+
+def test_reader_that_goes_away(tiny: Path, tmp_path: Path) -> None:
+    """As in `… | head -1`: no traceback, and no work for nobody."""
+    for name in "abcd":
+        photo(32, 32).save(tmp_path / f"{name}.png")
+    process = start("restore", tmp_path, "--out", tmp_path / "out", "--model", tiny, *QUICK)
+    assert process.stdout and process.stderr
+    assert json.loads(process.stdout.readline())["input"].endswith("a.png")
+    process.stdout.close()
+    errors = process.stderr.read()
+    assert process.wait(120) == 1
+    assert "Traceback" not in errors and "BrokenPipe" not in errors
+    assert not (tmp_path / "out" / "d.png").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent another way on Windows")
+def test_ctrl_c_keeps_what_is_finished(tiny: Path, tmp_path: Path) -> None:
+    photo(32, 32).save(tmp_path / "a.png")
+    photo(900, 900).save(tmp_path / "b.png")  # takes long enough to be stopped in the middle
+    process = start("restore", tmp_path, "--out", tmp_path / "out", "--model", tiny, *QUICK)
+    assert process.stdout and process.stderr
+    line = process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    errors = process.stderr.read()
+    assert process.wait(120) == 130
+    assert "Stopped" in errors and "Traceback" not in errors
+    assert process.stdout.read() == ""
+    record = json.loads(line)
+    assert pixel_sha256(Image.open(record["output"])) == record["sha256"]
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "xpsr", *map(str, arguments)],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_names_of_any_script_in_any_terminal(tmp_path: Path) -> None:
+    names = ["größe ☃.png", "two\nlines.png", '"quoted" [bold].png']
+    for name in names:
+        photo().save(tmp_path / name)
+    run = xpsr("describe", tmp_path, LC_ALL="C", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    assert run.code == 0, run.err
+    assert [Path(record["input"]).name for record in run.records] == sorted(names)
+
+
+def test_one_defect_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -> None:
+    def work(name: str) -> dict:
+        if name == "broken":
+            raise RuntimeError("a defect")
+        if name == "wrong":
+            raise XPSRError("Choose another one.")
+        if name == "large":
+            raise MemoryError
+        return {"input": name, "output": "fine"}
+
+    lines: list[str] = []
+    assert not each(["one", "broken", "wrong", "large", "two"], work, lines.append)
+    records = [json.loads(line) for line in lines]
+    assert [record["input"] for record in records] == ["one", "broken", "wrong", "large", "two"]
+    assert records[0]["output"] == records[4]["output"] == "fine"
+    assert "a defect" in records[1]["error"] and "a defect" in caplog.text
+    assert records[2]["error"] == "Choose another one."
+    assert "--tile-size" in records[3]["error"]
+
+
+def test_the_embedded_model_restores_a_photo(tmp_path: Path) -> None:
+    photo(40, 24).save(tmp_path / "a.png")
+    run = xpsr("restore", tmp_path / "a.png", "--out", tmp_path / "out", "--seed", "3")
+    assert run.code == 0, run.err
+    recipe = read_recipe(tmp_path / "out" / "a.png")
+    assert recipe.model == "mini" and recipe.seed == 3
+    assert Image.open(tmp_path / "out" / "a.png").size == (160, 96)
+    assert recipe.prompts.lowlevel_prompt.endswith(".")

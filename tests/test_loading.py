@@ -1,0 +1,176 @@
+"""Loading from every kind of place, saving, number formats, offload, devices."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+import xpsr
+from xpsr.errors import XPSRError
+from xpsr.pipeline import Restored, XPSRPipeline
+from xpsr.placement import choose_device, choose_dtype
+from xpsr.prompts import Prompts
+from xpsr.settings import Settings
+
+QUICK = Settings(num_inference_steps=1, upscale=2, process_size=0, seed=3)
+
+
+def run(pipe: XPSRPipeline, image: Image.Image, **changes) -> Restored:
+    *_, last = pipe.stream(image, Prompts(prompt="a wall"), replace(QUICK, **changes))
+    assert isinstance(last, Restored)
+    return last
+
+
+def test_saved_and_loaded_again_it_makes_the_same_pixels(tiny_pipeline, picture, tmp_path):
+    pipe = XPSRPipeline(**tiny_pipeline.components, residual_latents=True, default_preset="fast")
+    pipe.save_pretrained(tmp_path)
+    expected = run(pipe, picture(20, 16)).recipe.output_sha256
+    for loaded in (XPSRPipeline.from_pretrained(tmp_path), xpsr.load(tmp_path, device="cpu")):
+        assert loaded.config.residual_latents is True
+        assert loaded.config.default_preset == "fast"
+        for name in ("unet", "controlnet", "vae", "text_encoder"):
+            before = getattr(tiny_pipeline, name).state_dict()
+            after = getattr(loaded, name).state_dict()
+            assert before.keys() == after.keys()
+            assert all(torch.equal(before[key], after[key]) for key in before)
+        assert run(loaded, picture(20, 16)).recipe.output_sha256 == expected
+        assert loaded.label == tmp_path.name
+
+
+def test_a_saved_copy_does_not_tell_where_the_original_lay(tiny_pipeline, tmp_path):
+    tiny_pipeline.save_pretrained(tmp_path / "first")
+    xpsr.load(tmp_path / "first", device="cpu").save_pretrained(tmp_path / "second")
+    for path in (tmp_path / "second").rglob("*.json"):
+        assert str(tmp_path) not in path.read_text(encoding="utf-8"), path.name
+
+
+def test_our_classes_are_found_wherever_the_index_says_they_are(tiny_pipeline, tmp_path):
+    tiny_pipeline.save_pretrained(tmp_path)
+    path = tmp_path / "model_index.json"
+    index = json.loads(path.read_text())
+    index["unet"][0] = "some.module.of.the.past"
+    path.write_text(json.dumps(index))
+    assert isinstance(xpsr.load(tmp_path, device="cpu"), XPSRPipeline)
+    index["unet"] = ["os", "system"]
+    path.write_text(json.dumps(index))
+    with pytest.raises(XPSRError, match='its unet is of the kind "system"'):
+        xpsr.load(tmp_path, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def base_folder(tiny_pipeline, tmp_path_factory):
+    """What a Stable Diffusion folder gives to an official checkpoint."""
+    folder = tmp_path_factory.mktemp("base")
+    for name in ("vae", "text_encoder", "tokenizer", "scheduler"):
+        getattr(tiny_pipeline, name).save_pretrained(folder / name)
+    return folder
+
+
+def test_official_checkpoint_needs_its_base(tiny_pipeline, picture, golden, base_folder):
+    with pytest.raises(XPSRError, match="as base"):
+        xpsr.load(golden / "tiny", device="cpu")
+    pipe = xpsr.load(golden / "tiny", base=base_folder, device="cpu")
+    assert pipe.label == "tiny"
+    assert pipe.defaults()[1] == xpsr.PRESETS["official"]
+    first, other = (run(one, picture(16, 16)).recipe for one in (pipe, tiny_pipeline))
+    assert first.output_sha256 == other.output_sha256
+
+
+def test_parts_of_different_families_are_refused(golden, base_folder):
+    with pytest.raises(XPSRError, match="do not belong together"):
+        xpsr.load(golden / "tiny_rrdb", base=base_folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("no such thing", "a hub id such as"),
+        ("/nowhere/at/all", "a folder that exists"),
+        ("../x", "a folder that exists"),
+    ],
+)
+def test_unknown_names_are_told_in_a_sentence(name, words):
+    with pytest.raises(XPSRError, match=words):
+        xpsr.load(name, device="cpu")
+
+
+def test_folders_that_hold_no_model(tiny_pipeline, base_folder, tmp_path):
+    with pytest.raises(XPSRError, match="holds no model"):
+        xpsr.load(tmp_path, device="cpu")
+    (tmp_path / "model_index.json").write_text("{")
+    with pytest.raises(XPSRError, match="cannot be read"):
+        xpsr.load(tmp_path, device="cpu")
+    (tmp_path / "model_index.json").write_text("{}")
+    with pytest.raises(XPSRError, match='incomplete: it has no "vae"'):
+        xpsr.load(tmp_path, device="cpu")
+    shutil.copytree(base_folder / "vae", tmp_path / "vae")
+    weights = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(XPSRError, match=r'The "vae" in .* cannot be loaded'):
+        xpsr.load(tmp_path, device="cpu")
+
+
+def test_number_formats(tiny_pipeline, picture, tmp_path):
+    tiny_pipeline.save_pretrained(tmp_path)
+    pipe = xpsr.load(tmp_path, device="cpu", dtype="bfloat16")
+    assert pipe.unet.dtype == pipe.vae.dtype == pipe.text_encoder.dtype == torch.bfloat16
+    *steps, last = pipe.stream(picture(16, 16), settings=QUICK)
+    assert steps[-1].latents.dtype == torch.float32
+    assert last.recipe.dtype == "bfloat16"
+    stored = load_file(tmp_path / "unet" / "diffusion_pytorch_model.safetensors")
+    assert {value.dtype for value in stored.values()} == {torch.float32}
+
+
+def test_model_offload_moves_every_part_in_before_it_works(tiny_pipeline, picture, tmp_path):
+    """Also those that work outside their forward: encoding, decoding, the picture's embedding."""
+    tiny_pipeline.save_pretrained(tmp_path)
+    pipe = xpsr.load(tmp_path, device="cpu")
+    pipe.enable_model_cpu_offload(device="cpu")
+    moved: list[str] = []
+    for name in ("text_encoder", "vae", "unet", "controlnet"):
+        hook = getattr(pipe, name)._hf_hook
+        hook.pre_forward = _recording(moved, name, hook.pre_forward)
+    embedding = pipe.controlnet.controlnet_cond_embedding
+    embedding.forward = _recording(moved, "hint", embedding.forward)
+    last = run(pipe, picture(16, 16))
+    assert set(moved) == {"text_encoder", "vae", "unet", "controlnet", "hint"}
+    assert moved.index("vae") < moved.index("controlnet") < moved.index("hint")
+    plain = run(tiny_pipeline, picture(16, 16))
+    assert last.recipe.output_sha256 == plain.recipe.output_sha256
+
+
+def _recording(names, name, function):
+    def call(*args, **kwargs):
+        names.append(name)
+        return function(*args, **kwargs)
+
+    return call
+
+
+def test_places():
+    assert choose_device("cpu").type == "cpu"
+    assert choose_dtype(torch.device("cpu")) == torch.float32
+    assert choose_dtype(torch.device("cuda")) == torch.float16
+    assert choose_dtype(torch.device("cpu"), "bfloat16") == torch.bfloat16
+    with pytest.raises(XPSRError, match="choose one of cuda, mps, cpu"):
+        choose_device("gpu please")
+    with pytest.raises(XPSRError, match="float32, float16, bfloat16"):
+        choose_dtype(torch.device("cpu"), "int8")
+    if not torch.cuda.is_available():
+        with pytest.raises(XPSRError, match=r"choose one of .*cpu"):
+            choose_device("cuda")
+
+
+def test_a_newcomers_first_screen_is_clean():
+    """Neither xformers built for another torch nor anything else speaks while we are imported."""
+    code = "import xpsr.loading"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == ""

@@ -1,0 +1,172 @@
+"""The record of a run survives every way it travels, and nothing else gets in."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from xpsr.errors import XPSRError
+from xpsr.image import pixel_sha256
+from xpsr.prompts import MAX_CHARACTERS, Prompts
+from xpsr.recipe import MAX_BYTES, PNG_KEY, Recipe, Versions, model_label, read_recipe, save_png
+from xpsr.settings import Settings
+
+
+def make_recipe(**changes) -> Recipe:
+    return Recipe(
+        **{
+            "model": "mini",
+            "prompts": Prompts(prompt='A 猫 says "hé"\n👩‍👧', lowlevel_prompt="Blurred."),
+            "settings": Settings(seed=4_000_000_000, guidance_scale=1.5),
+            "versions": Versions.here(),
+            "device": "cpu",
+            "dtype": "float32",
+            "input_sha256": "0" * 64,
+            "input_size": (3, 4),
+            "output_sha256": "a" * 64,
+            "output_size": (12, 16),
+            "notes": ("The first frame is used.",),
+            **changes,
+        }
+    )
+
+
+def changed_json(**changes) -> str:
+    return json.dumps({**json.loads(make_recipe().to_json()), **changes})
+
+
+def test_json_and_back_is_the_same():
+    recipe = make_recipe()
+    again = Recipe.from_json(recipe.to_json())
+    assert again == recipe and again.to_json() == recipe.to_json()
+    assert isinstance(again.settings, Settings) and isinstance(again.prompts, Prompts)
+    assert again.seed == 4_000_000_000
+    assert Recipe.from_json(recipe.to_json().encode()) == recipe
+
+
+def test_versions_are_those_installed():
+    import torch
+
+    import xpsr
+
+    versions = Versions.here()
+    assert versions.xpsr == xpsr.__version__
+    assert torch.__version__.startswith(versions.torch.split("+")[0])
+
+
+def test_png_and_back_is_the_same(tmp_path, picture):
+    path, recipe, image = tmp_path / "x.png", make_recipe(), picture(21, 18)
+    save_png(image, recipe, path)
+    assert read_recipe(path) == recipe
+    with Image.open(path) as stored:
+        stored.load()
+        assert pixel_sha256(stored) == pixel_sha256(image)
+        assert set(stored.info) == {PNG_KEY}
+        save_png(stored.convert("RGB"), read_recipe(path), tmp_path / "y.png")
+    assert (tmp_path / "y.png").read_bytes() == path.read_bytes()
+
+
+def test_json_file_and_back_is_the_same(tmp_path):
+    path = tmp_path / "x.json"
+    path.write_text(make_recipe().to_json(), encoding="utf-8")
+    assert read_recipe(path) == make_recipe()
+
+
+def test_the_largest_recipe_of_ours_is_small_enough():
+    worst = "\U0001f600" * MAX_CHARACTERS
+    recipe = make_recipe(prompts=Prompts(*[worst] * 5), notes=("n" * 500,) * 20)
+    assert len(recipe.to_json().encode()) < MAX_BYTES
+    assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "cannot be read as JSON"),
+        ("{", "cannot be read as JSON"),
+        ("[" * 50_000, "cannot be read as JSON"),
+        (b"\xff\xfe\x00", "cannot be read as JSON"),
+        ("\ud800", "cannot be read as JSON"),
+        ("3", "object"),
+        ("{}", "model"),
+        ("x" * (MAX_BYTES + 1), "larger than 64 kB"),
+        (changed_json(schema_version=2), "schema_version"),
+        (changed_json(extra="<script>"), "extra"),
+        (changed_json(model="/etc/passwd"), "not allowed"),
+        (changed_json(model="../../x"), "not allowed"),
+        (changed_json(model="C:\\x"), "not allowed"),
+        (changed_json(model="a" * 101), "model"),
+        (changed_json(settings=[1]), "settings of this recipe"),
+        (changed_json(settings={"seed": 1, "evil": 2}), 'unknown entry, "evil"'),
+        (changed_json(settings={"upscale": 10**9}), "upscale is 1000000000"),
+        (changed_json(settings={"scheduler": "__import__"}), "ddpm, ddim"),
+        (changed_json(prompts={"prompt": "a\0"}), "unprintable"),
+        (changed_json(prompts={"prompt": 5}), "must be a text"),
+        (changed_json(prompts={"prompt": "x" * 2001}), "shorten it"),
+        (changed_json(input_sha256="../x"), "input_sha256"),
+        (changed_json(output_size=[0, 5]), "output_size"),
+        (changed_json(notes=["n" * 501]), "notes"),
+        (changed_json(notes=["n"] * 21), "notes"),
+    ],
+)
+def test_foreign_oversized_and_hostile_text_is_refused(text, words):
+    with pytest.raises(XPSRError, match=words) as error:
+        Recipe.from_json(text)
+    assert "\n" not in str(error.value) and len(str(error.value)) < 250
+
+
+def test_files_without_a_recipe_are_refused_in_a_sentence(tmp_path, picture):
+    with pytest.raises(XPSRError, match="cannot be opened"):
+        read_recipe(tmp_path / "none.png")
+    plain = tmp_path / "plain.png"
+    picture(8, 8).save(plain)
+    with pytest.raises(XPSRError, match="carries no recipe"):
+        read_recipe(plain)
+    photo = tmp_path / "photo.jpg"
+    picture(8, 8).save(photo)
+    with pytest.raises(XPSRError, match="not a recipe"):
+        read_recipe(photo)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(plain.read_bytes()[:20])
+    with pytest.raises(XPSRError, match="damaged"):
+        read_recipe(broken)
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_hostile_text_in_a_png_is_refused(tmp_path, picture, compressed):
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt(PNG_KEY, "[" * 3_000_000, zip=compressed)
+    path = tmp_path / "bomb.png"
+    picture(8, 8).save(path, pnginfo=texts)
+    with pytest.raises(XPSRError):
+        read_recipe(path)
+
+
+def test_a_huge_png_is_not_decoded(tmp_path):
+    """13000 x 13000 pixels are read for their recipe at once, in a few kilobytes of memory."""
+    path = tmp_path / "huge.png"
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt(PNG_KEY, make_recipe().to_json())
+    Image.new("1", (13000, 13000)).save(path, pnginfo=texts)
+    assert read_recipe(path) == make_recipe()
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [
+        ("mini", "mini"),
+        ("owner/name-1.5", "owner/name-1.5"),
+        ("/home/me/models/checkpoint-300000", "checkpoint-300000"),
+        ("./runs/xpsr/", "xpsr"),
+        ("C:\\models\\xpsr", "xpsr"),
+        ("models/deep/xpsr", "xpsr"),
+        ("/a/my;model", "my_model"),
+        ("/", "unnamed"),
+        ("..", "_"),
+    ],
+)
+def test_recipes_name_models_without_their_path(name, label):
+    assert model_label(name) == label
+    assert make_recipe(model=label).model == label

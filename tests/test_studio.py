@@ -1,0 +1,400 @@
+"""The studio without a browser: its endpoints, what it serves, and its handlers."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+from bad_files import EXPECTED, SIZES, make_bad_files
+from gradio_client import Client, handle_file
+from gradio_client.exceptions import AppError
+from PIL import Image
+from studio_server import ROOT, Studio, app_environment, save_tiny, studio_for
+
+from studio import examples, markup, words
+from studio.actions import Actions
+from studio.engine import Engine, EngineOptions
+from studio.incoming import SHOWN_SETTINGS, read_form
+from studio.results import Row, Shelf
+from xpsr.metrics import METRICS, Score
+from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.prompts.text import TokenCount
+from xpsr.recipe import Recipe, read_recipe
+from xpsr.settings import PRESETS, Settings
+
+QUICK = {"num_inference_steps": 2, "upscale": 2, "api_name": "/restore"}
+
+
+@pytest.fixture(scope="session")
+def model(tiny_pipeline) -> Path:
+    return save_tiny(tiny_pipeline)
+
+
+@pytest.fixture(scope="session")
+def studio(model) -> Studio:
+    return studio_for(model)
+
+
+@pytest.fixture(scope="session")
+def client(studio) -> Client:
+    return Client(studio.url, verbose=False)
+
+
+@pytest.fixture(scope="session")
+def photo(picture, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("photo") / "garden.png"
+    picture(48, 33).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def bad_files(tmp_path_factory) -> dict[str, Path]:
+    return make_bad_files(tmp_path_factory.mktemp("bad"))
+
+
+@pytest.fixture
+def engine(tiny_pipeline) -> Engine:
+    """An engine that has its model already."""
+    engine = Engine(EngineOptions())
+    engine._pipeline = tiny_pipeline
+    return engine
+
+
+@pytest.fixture
+def actions(engine) -> Actions:
+    return Actions(engine, Shelf(), [])
+
+
+def assert_sentence(error: BaseException) -> None:
+    """What a visitor reads: one plain sentence or two, and nothing of our insides."""
+    text = str(error)
+    assert 10 < len(text) < 300, text
+    assert text.rstrip().endswith("."), text
+    for leak in ("Traceback", "Error(", ".py", "/tmp", "gradio", "None"):
+        assert leak not in text, text
+
+
+# The endpoints ----------------------------------------------------------------------------------
+
+
+def test_exactly_four_endpoints_are_public(client):
+    named = client.view_api(return_format="dict", print_info=False)["named_endpoints"]
+    assert set(named) == {"/describe", "/restore", "/score", "/count_tokens"}
+    parameters = {p["parameter_name"]: p for p in named["/restore"]["parameters"]}
+    assert set(parameters) == {"image", "preset", *PROMPT_NAMES, *Settings.__dataclass_fields__}
+    needed = [name for name, p in parameters.items() if not p["parameter_has_default"]]
+    assert needed == ["image"]
+    assert all(endpoint["description"] for endpoint in named.values())
+
+
+def test_describe_gives_both_texts_and_their_origin(client, photo):
+    said = client.predict(image=handle_file(photo), api_name="/describe")
+    assert set(said) == {"high", "low", "source"}
+    assert said["source"] == "measured"
+    assert said["high"].endswith(".") and said["low"].endswith(".")
+
+
+def test_restore_delivers_a_png_with_its_recipe(client, photo):
+    path, facts = client.predict(
+        image=handle_file(photo), prompt="A garden.", lowlevel_prompt="Noisy.", seed=5, **QUICK
+    )
+    with Image.open(path) as image:
+        assert (image.format, image.size) == ("PNG", (96, 66))
+    recipe = read_recipe(path)
+    assert recipe == Recipe.from_json(json.dumps(facts["recipe"]))
+    assert recipe.prompts.prompt == "A garden."
+    assert recipe.prompts.negative_prompt == Prompts.from_preset("mini").negative_prompt
+    assert recipe.settings == Settings.from_preset("mini", num_inference_steps=2, upscale=2, seed=5)
+    assert facts["size"] == [96, 66]
+    assert isinstance(facts["scores"]["piqe"]["after"], float)
+
+
+def test_the_seed_decides_and_empty_means_the_presets_own(client, photo):
+    def pixels(**changes):
+        return client.predict(image=handle_file(photo), **{**QUICK, **changes})[1]["sha256"]
+
+    first = pixels(seed=1)
+    assert pixels(seed=1, preset="mini", scheduler="", color_fix=None) == first
+    assert pixels(seed=2) != first
+
+
+def test_every_step_is_told_before_the_result(client, photo):
+    job = client.submit(image=handle_file(photo), **{**QUICK, "num_inference_steps": 5})
+    job.result(timeout=60)
+    *steps, (path, facts) = job.outputs()
+    assert steps, "no step arrived"
+    assert all(none is None and told["steps"] == 5 for none, told in steps)
+    numbers = [told["step"] for _, told in steps]
+    assert numbers == sorted(numbers) and set(numbers) <= {1, 2, 3, 4, 5}
+    assert path.endswith(".png") and facts["seconds"] > 0
+
+
+def test_cancel_frees_the_queue_within_a_step(client, photo):
+    job = client.submit(image=handle_file(photo), **{**QUICK, "num_inference_steps": 500})
+    end = time.monotonic() + 60
+    while not job.outputs():
+        assert time.monotonic() < end, "no step arrived"
+        time.sleep(0.02)
+    job.cancel()
+    started = time.monotonic()
+    client.predict(image=handle_file(photo), **QUICK)
+    assert time.monotonic() - started < 10  # the other 499 steps take far longer
+
+
+def test_two_visitors_get_their_own_results(studio, photo):
+    facts: dict[int, dict] = {}
+
+    def visit(seed: int) -> None:
+        one = Client(studio.url, verbose=False)
+        facts[seed] = one.predict(image=handle_file(photo), seed=seed, **QUICK)[1]
+
+    visitors = [threading.Thread(target=visit, args=(seed,)) for seed in (11, 12)]
+    for visitor in visitors:
+        visitor.start()
+    for visitor in visitors:
+        visitor.join(timeout=90)
+    assert {seed: told["seed"] for seed, told in facts.items()} == {11: 11, 12: 12}
+    assert facts[11]["sha256"] != facts[12]["sha256"]
+
+
+def test_score_with_and_without_other_pictures(client, photo):
+    alone = client.predict(image=handle_file(photo), metrics="piqe", api_name="/score")
+    assert 0 <= alone["piqe"] <= 100
+    same = client.predict(
+        image=handle_file(photo), reference=handle_file(photo), metrics="ssim", api_name="/score"
+    )
+    assert same["ssim"] == pytest.approx(1, abs=1e-4)
+    assert client.predict(image=handle_file(photo), api_name="/score")
+
+
+def test_count_tokens_tells_what_is_cut(client):
+    fits = client.predict(text="A red house.", api_name="/count_tokens")
+    assert fits == {"used": 4, "room": 75, "kept": "A red house.", "cut": ""}
+    long = client.predict(text="word " * 80, api_name="/count_tokens")
+    assert long["used"] == 80
+    assert long["kept"] + long["cut"] == "word " * 80
+    assert long["cut"].split() == ["word"] * 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"num_inference_steps": 0}, "num_inference_steps"),
+        ({"seed": -1}, "seed"),
+        ({"guidance_scale": "strong"}, "guidance_scale"),
+        ({"preset": "best"}, "preset"),
+        ({"scheduler": "euler"}, "scheduler"),
+        ({"upscale": 9}, "upscale"),
+        ({"prompt": "long " * 2000}, "prompt"),
+    ],
+)
+def test_wrong_values_are_refused_in_a_sentence(client, photo, wrong, named):
+    with pytest.raises(AppError) as caught:
+        client.predict(image=handle_file(photo), **{**QUICK, **wrong})
+    assert_sentence(caught.value)
+    assert named in str(caught.value)
+
+
+@pytest.mark.parametrize("key", EXPECTED)
+def test_files_that_people_really_bring(client, bad_files, key):
+    if EXPECTED[key] == "refused":
+        for endpoint in ("/describe", "/restore", "/score"):
+            with pytest.raises(AppError) as caught:
+                client.predict(image=handle_file(bad_files[key]), api_name=endpoint)
+            assert_sentence(caught.value)
+    else:
+        path, facts = client.predict(image=handle_file(bad_files[key]), **QUICK)
+        width, height = SIZES[key]
+        assert facts["size"] == [2 * width, 2 * height]
+        with Image.open(path) as image:
+            assert image.size == (2 * width, 2 * height)
+
+
+# What is served ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "app.py", ROOT / "studio" / "engine.py", Path("/etc/passwd")]
+)
+def test_files_of_the_machine_are_not_served(studio, path):
+    for url in (f"/gradio_api/file={path}", f"/gradio_api/file={ROOT}/../{path}", f"/file={path}"):
+        assert httpx.get(studio.url + url).status_code in (403, 404), url
+
+
+def test_a_path_is_not_taken_for_an_upload(studio):
+    """Nobody makes us read, and hand back in pieces, a file that he did not bring himself."""
+    secret = {"path": str(ROOT / "LICENSE"), "meta": {"_type": "gradio.FileData"}}
+    bare = {"path": str(ROOT / "LICENSE")}
+    for image in (secret, bare, str(ROOT / "LICENSE")):
+        posted = httpx.post(f"{studio.url}/gradio_api/call/describe", json={"data": [image]})
+        if posted.status_code != 200:
+            continue
+        event = posted.json()["event_id"]
+        answer = httpx.get(f"{studio.url}/gradio_api/call/describe/{event}", timeout=30).text
+        assert "event: error" in answer and "event: complete" not in answer, answer
+
+
+def test_no_monitoring_no_run_history_and_no_secrets_in_the_configuration(studio):
+    assert httpx.get(f"{studio.url}/monitoring/summary").status_code in (403, 404)
+    assert httpx.get(f"{studio.url}/gradio_api/runs").status_code == 404
+    config = httpx.get(f"{studio.url}/config").text
+    assert str(studio.model) not in config
+    assert str(ROOT / "studio") not in config
+
+
+def test_large_uploads_are_refused_and_html_is_never_shown(studio):
+    large = {"files": ("large.png", io.BytesIO(bytes(27_000_000)))}
+    assert httpx.post(f"{studio.url}/gradio_api/upload", files=large).status_code == 413
+    page = {"files": ("page.html", io.BytesIO(b"<script>alert(1)</script>"))}
+    (stored,) = httpx.post(f"{studio.url}/gradio_api/upload", files=page).json()
+    answer = httpx.get(f"{studio.url}/gradio_api/file={stored}")
+    assert "attachment" in answer.headers["content-disposition"]
+
+
+# Starting ---------------------------------------------------------------------------------------
+
+
+def test_importing_the_app_needs_no_network_and_no_weights():
+    program = (
+        "import socket\n"
+        "def refuse(*args): raise OSError('no network')\n"
+        "socket.socket.connect = refuse\n"
+        "import app, gradio\n"
+        "assert isinstance(app.demo, gradio.Blocks)\n"
+        "assert not app.engine.ready\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "--not-an-option-of-ours"],
+        cwd=ROOT,
+        env=app_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_taken_port_gives_a_sentence(studio):
+    done = subprocess.run(
+        [sys.executable, "app.py", "--model", str(studio.model)],
+        cwd=ROOT,
+        env=app_environment(GRADIO_SERVER_PORT=str(studio.port)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1
+    assert f"Port {studio.port} is in use" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_model_gives_a_sentence_on_the_page(tmp_path, photo):
+    missing = Engine(EngineOptions(model=str(tmp_path / "nowhere")))
+    actions = Actions(missing, Shelf(), [])
+    *_, said = actions.greet()
+    assert said["visible"] and 'role="alert"' in said["value"] and "nowhere" in said["value"]
+    values = [*("" for _ in PROMPT_NAMES), *(None for _ in SHOWN_SETTINGS)]
+    (last,) = actions.restore({"path": str(photo)}, "mini", [], *values)
+    assert 'role="alert"' in last[0]
+    assert last[2] == {"visible": True, "__type__": "update"}  # the earlier comparison stays
+
+
+# The handlers -----------------------------------------------------------------------------------
+
+
+def test_what_is_shown_as_sent_is_what_the_encoder_gets(actions, monkeypatch, picture):
+    import xpsr.pipeline
+
+    sent: set[str] = set()
+    encode = xpsr.pipeline.encode_texts
+
+    def spy(tokenizer, text_encoder, texts, *rest):
+        sent.update(texts)
+        return encode(tokenizer, text_encoder, texts, *rest)
+
+    monkeypatch.setattr(xpsr.pipeline, "encode_texts", spy)
+    texts = ["A garden, 猫.", " Blurred ", "lowres", "fine", "8k"]
+    _, _, *exact = actions.reading("official", *texts)
+    prompts, settings = read_form("official", [*texts, *(None for _ in SHOWN_SETTINGS)])
+    quick = settings.changed(num_inference_steps=1, process_size=0, upscale=1)
+    list(actions.engine.stream(picture(32, 32), prompts, quick))
+    assert sent == set(exact)
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_fills_the_form_with_itself(actions, preset):
+    values = actions.choose_preset(preset)
+    settings = [0 if isinstance(value, dict) else value for value in values[3:]]  # seed: kept
+    prompts, read = read_form(preset, ["", "", *values[:3], *settings])
+    assert (prompts, read) == (Prompts.from_preset(preset), Settings.from_preset(preset))
+
+
+def test_texts_written_for_another_picture_go_and_own_words_stay(actions, photo):
+    payload = {"path": str(photo)}
+    high, _, _, written = actions.describe(payload, "", "", ("", ""))
+    _, _, kept_high, kept_low, _ = actions.receive(payload, high, "My own words.", written)
+    assert (kept_high, kept_low) == ("", "My own words.")
+
+
+def test_a_refused_picture_leaves_the_texts_alone(actions, bad_files):
+    payload = {"path": str(bad_files["truncated"])}
+    picture, note, *texts, _ = actions.receive(payload, "high", "low", ("high", "low"))
+    assert picture is None and 'role="alert"' in note and texts == ["high", "low"]
+
+
+def test_a_heic_photo_is_shown_as_png(actions, bad_files):
+    shown, note, *_ = actions.receive({"path": str(bad_files["heic"])}, "", "", ("", ""))
+    with Image.open(shown) as image:
+        assert image.format == "PNG"
+    assert "64 × 48" in note
+
+
+def test_an_unexpected_error_is_told_plainly_and_logged(actions, photo, monkeypatch, caplog):
+    def break_down(image):
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(actions.engine, "describe", break_down)
+    high, low, note, _ = actions.describe({"path": str(photo)}, "mine", "too", ("", ""))
+    assert (high, low) == ("mine", "too")
+    assert words.UNEXPECTED.split(",")[0] in note and "secret" not in note
+    assert "secret detail" in caplog.text
+
+
+def test_nothing_from_outside_becomes_markup():
+    attack = "<script>alert(1)</script>"
+    rows = [Row("piqe", Score(None, attack), Score(None, attack))]
+    meter = TokenCount(used=99, room=75, kept="", cut=attack)
+    for made in (markup.notice(attack), markup.meter(meter), markup.table(rows)):
+        assert "<script" not in made and "&lt;script" in made
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [(60.0, 31.2, "↓ better"), (31.2, 60.0, "↑ worse"), (5.0, 5.001, "no change")],
+)
+def test_the_table_says_what_a_change_means(before, after, said):
+    assert METRICS["piqe"].lower_better
+    made = markup.table([Row("piqe", Score(before, None), Score(after, None))])
+    assert said in made and "Lower is better" in made
+
+
+def test_examples_are_made_and_found_and_broken_ones_left_out(model, picture, tmp_path):
+    home = tmp_path / "examples"
+    (home / "pictures").mkdir(parents=True)
+    for name in ("old-street.png", "unfinished.png", "broken.png"):
+        picture(32, 24).save(home / "pictures" / name)
+    made = examples.make(home / "pictures" / "old-street.png", home / "results", str(model))
+    (home / "results" / "broken.png").write_bytes(made.read_bytes()[:200])
+    (found,) = examples.gather(tmp_path / "served", home)
+    assert found.title == "old street" and found.rows
+    for path in (found.before, found.after):
+        with Image.open(path) as image:
+            assert image.size == (128, 96)
+    assert read_recipe(found.after) == found.recipe

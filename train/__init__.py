@@ -1,0 +1,1 @@
+"""Training XPSR: degradations, pairs, loss, loop, export."""

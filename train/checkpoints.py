@@ -1,0 +1,67 @@
+"""Checkpoints that a run can be stopped at: written whole or not at all, the newest few kept."""
+
+import logging
+import shutil
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+
+logger = logging.getLogger(__name__)
+
+FOLDER = "checkpoints"
+
+
+class Extras:
+    """What accelerate does not know of: the learning-rate schedule and the averaged weights."""
+
+    def __init__(self, schedule: Any, ema: Any | None):
+        self.schedule, self.ema = schedule, ema
+
+    def state_dict(self) -> dict:
+        return {
+            "schedule": self.schedule.state_dict(),
+            "ema": self.ema.state_dict() if self.ema is not None else None,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        self.schedule.load_state_dict(state["schedule"])
+        if self.ema is not None and state["ema"] is not None:
+            self.ema.load_state_dict(state["ema"])
+
+
+def save(accelerator: Accelerator, out: Path, step: int, keep: int) -> None:
+    """Write the state beside the others, then give it its name: a name means a whole checkpoint."""
+    folder = out / FOLDER
+    part = folder / f"part-{step}"
+    accelerator.save_state(str(part))
+    accelerator.wait_for_everyone()
+    if accelerator.is_main_process:
+        final = folder / f"step-{step:08d}"
+        shutil.rmtree(final, ignore_errors=True)
+        part.rename(final)
+        for old in sorted(folder.glob("step-*"))[:-keep]:
+            shutil.rmtree(old)
+    accelerator.wait_for_everyone()
+
+
+def resume(accelerator: Accelerator, out: Path) -> int:
+    """Load the newest checkpoint that can be read; returns its step, 0 when there is none."""
+    for folder in _newest_first(out):
+        try:
+            accelerator.load_state(str(folder))
+        except Exception as error:  # whatever a damaged file raises, the one before may be whole
+            logger.warning("%s is damaged (%s); trying the one before it", folder, error)
+            continue
+        logger.info("going on from %s", folder)
+        return int(folder.name.removeprefix("step-"))
+    return 0
+
+
+def newest(out: Path) -> Path | None:
+    """The checkpoint that a run in `out` would go on from, None for a new run."""
+    return next(iter(_newest_first(out)), None)
+
+
+def _newest_first(out: Path) -> list[Path]:
+    return sorted((out / FOLDER).glob("step-*"), reverse=True)

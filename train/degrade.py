@@ -1,0 +1,246 @@
+"""Clean photo → low-resolution picture, by the second-order degradation of Real-ESRGAN.
+
+Twice blur, resize, noise and JPEG, with every decision drawn for this one picture from one
+generator, so that a seed makes the same pair again. The ranges are those XPSR was trained with
+(`PAPER`); `MILD` and `HEAVY` are for evaluation beside it.
+"""
+
+import io
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from train.kernels import KIND_PROBABILITIES, KINDS, gaussian_family, sinc
+
+RESIZE_MODES = ("area", "bilinear", "bicubic")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stage:
+    """One round of blur, resize, noise. Ranges are (low, high).
+
+    Attributes:
+        blur_probability: chance of any blur.
+        sinc_probability: chance that the blur is a sinc kernel.
+        sigma: width of the Gaussian kernels in pixels.
+        resize_probabilities: chances to enlarge, to shrink, to keep.
+        resize: factor on the side (of the first stage: of the photo; of the second: of the result's).
+        gaussian_probability: chance of Gaussian noise; otherwise Poisson noise.
+        noise: Gaussian sigma in grey levels of 255.
+        poisson: scale of the Poisson noise.
+        gray_probability: chance that the noise is the same in all channels.
+    """
+
+    blur_probability: float = 1.0
+    sinc_probability: float = 0.1
+    sigma: tuple[float, float]
+    resize_probabilities: tuple[float, float, float]
+    resize: tuple[float, float]
+    gaussian_probability: float = 0.5
+    noise: tuple[float, float]
+    poisson: tuple[float, float]
+    gray_probability: float = 0.4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Degradation:
+    """Two stages, their JPEG qualities, and the final sinc filter."""
+
+    first: Stage
+    second: Stage
+    jpeg: tuple[float, float]
+    final_sinc_probability: float = 0.8
+
+
+# The authors' ranges (their make_train.py).
+PAPER = Degradation(
+    first=Stage(
+        sigma=(0.2, 3.0),
+        resize_probabilities=(0.2, 0.7, 0.1),
+        resize=(0.15, 1.5),
+        noise=(1, 30),
+        poisson=(0.05, 3.0),
+    ),
+    second=Stage(
+        blur_probability=0.8,
+        sigma=(0.2, 1.5),
+        resize_probabilities=(0.3, 0.4, 0.3),
+        resize=(0.3, 1.2),
+        noise=(1, 25),
+        poisson=(0.05, 2.5),
+    ),
+    jpeg=(30, 95),
+)
+MILD = Degradation(
+    first=Stage(
+        blur_probability=0.7,
+        sigma=(0.2, 1.2),
+        resize_probabilities=(0.1, 0.3, 0.6),
+        resize=(0.6, 1.2),
+        noise=(0.5, 6),
+        poisson=(0.02, 0.4),
+    ),
+    second=Stage(
+        blur_probability=0.3,
+        sigma=(0.2, 0.6),
+        resize_probabilities=(0.1, 0.2, 0.7),
+        resize=(0.8, 1.2),
+        noise=(0.5, 4),
+        poisson=(0.02, 0.3),
+    ),
+    jpeg=(75, 95),
+    final_sinc_probability=0.3,
+)
+HEAVY = Degradation(
+    first=Stage(
+        sigma=(1.5, 3.5),
+        resize_probabilities=(0.1, 0.9, 0.0),
+        resize=(0.15, 0.6),
+        noise=(15, 35),
+        poisson=(1.0, 3.5),
+    ),
+    second=Stage(
+        sigma=(0.5, 1.8),
+        resize_probabilities=(0.2, 0.6, 0.2),
+        resize=(0.3, 1.0),
+        noise=(8, 25),
+        poisson=(0.5, 2.5),
+    ),
+    jpeg=(25, 60),
+)
+RECIPES = {"paper": PAPER, "mild": MILD, "heavy": HEAVY}
+
+
+def degrade(
+    photo: Tensor, recipe: Degradation, random: np.random.Generator, upscale: int = 4
+) -> tuple[Tensor, dict]:
+    """One pair's low-resolution side.
+
+    Args:
+        photo: (3, H, W) in [0, 1], sides multiples of `upscale`.
+        recipe: the ranges.
+        random: every decision is drawn from it.
+        upscale: how much smaller the result is.
+
+    Returns:
+        The picture (3, H/upscale, W/upscale) in [0, 1], 8-bit values, and every parameter drawn.
+    """
+    height, width = photo.shape[1] // upscale, photo.shape[2] // upscale
+    drawn: dict = {}
+    x = photo[None]
+    x = _blur(x, recipe.first, random, drawn, "blur1")
+    x = _resize(x, photo.shape[1:], recipe.first, random, drawn, "resize1")
+    x = _noise(x, recipe.first, random, drawn, "noise1")
+    x = _jpeg(x, recipe.jpeg, random, drawn, "jpeg1")
+    x = _blur(x, recipe.second, random, drawn, "blur2")
+    x = _resize(x, (height, width), recipe.second, random, drawn, "resize2")
+    x = _noise(x, recipe.second, random, drawn, "noise2")
+    # Half of the pictures are compressed after the last resize and half before, as cameras and
+    # web sites do.
+    drawn["jpeg_last"] = bool(random.random() < 0.5)
+    if drawn["jpeg_last"]:
+        x = _final(x, (height, width), recipe, random, drawn)
+        x = _jpeg(x, recipe.jpeg, random, drawn, "jpeg2")
+    else:
+        x = _jpeg(x, recipe.jpeg, random, drawn, "jpeg2")
+        x = _final(x, (height, width), recipe, random, drawn)
+    return (x[0].clamp(0, 1) * 255).round() / 255, drawn
+
+
+def _blur(x: Tensor, stage: Stage, random: np.random.Generator, drawn: dict, name: str) -> Tensor:
+    if random.random() >= stage.blur_probability:
+        return x
+    size = int(random.choice(np.arange(7, 22, 2)))
+    if random.random() < stage.sinc_probability:
+        cutoff = float(random.uniform(np.pi / 3 if size < 13 else np.pi / 5, np.pi))
+        drawn[name] = {"kind": "sinc", "size": size, "cutoff": cutoff}
+        return _filter(x, sinc(size, cutoff))
+    kind = str(random.choice(KINDS, p=KIND_PROBABILITIES))
+    sigma = tuple(float(s) for s in random.uniform(*stage.sigma, size=2))
+    angle = float(random.uniform(-np.pi, np.pi))
+    beta = float(random.uniform(1, 2) if kind.startswith("plateau") else random.uniform(0.5, 4))
+    drawn[name] = {"kind": kind, "size": size, "sigma": sigma, "angle": angle, "beta": beta}
+    return _filter(x, gaussian_family(size, kind, sigma, angle, beta))
+
+
+def _filter(x: Tensor, kernel: np.ndarray) -> Tensor:
+    weight = torch.from_numpy(kernel).to(x).expand(3, 1, *kernel.shape)
+    half = kernel.shape[0] // 2
+    # A picture can be smaller than the kernel after the first resize; reflection needs room.
+    mode = "reflect" if min(x.shape[2:]) > half else "replicate"
+    return F.conv2d(F.pad(x, (half,) * 4, mode=mode), weight, groups=3)
+
+
+def _resize(
+    x: Tensor,
+    base: tuple[int, int],
+    stage: Stage,
+    random: np.random.Generator,
+    drawn: dict,
+    name: str,
+) -> Tensor:
+    choice = random.choice(3, p=stage.resize_probabilities)
+    low, high = stage.resize
+    factor = [random.uniform(1, max(high, 1)), random.uniform(low, min(high, 1)), 1.0][choice]
+    mode = str(random.choice(RESIZE_MODES))
+    drawn[name] = {"factor": float(factor), "mode": mode}
+    return _to_size(x, tuple(max(4, round(side * factor)) for side in base), mode)
+
+
+def _to_size(x: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
+    if tuple(x.shape[2:]) == tuple(size):
+        return x
+    align = {} if mode == "area" else {"align_corners": False}
+    return F.interpolate(x, size=size, mode=mode, **align)
+
+
+def _noise(x: Tensor, stage: Stage, random: np.random.Generator, drawn: dict, name: str) -> Tensor:
+    gaussian = random.random() < stage.gaussian_probability
+    gray = random.random() < stage.gray_probability
+    clean = x.clamp(0, 1)
+    shape = (1, 1 if gray else 3, *x.shape[2:])
+    if gaussian:
+        sigma = float(random.uniform(*stage.noise))
+        noise = torch.from_numpy(random.standard_normal(shape)).to(x) * (sigma / 255)
+        drawn[name] = {"kind": "gaussian", "sigma": sigma, "gray": bool(gray)}
+    else:
+        scale = float(random.uniform(*stage.poisson))
+        signal = clean.mean(dim=1, keepdim=True) if gray else clean
+        # As many levels as the picture has, rounded up to a power of two: the photon count.
+        levels = 2 ** np.ceil(np.log2(len(torch.unique((signal * 255).round()))))
+        photons = torch.from_numpy(random.poisson((signal * levels).numpy())).to(x)
+        noise = (photons / levels - signal) * scale
+        drawn[name] = {"kind": "poisson", "scale": scale, "gray": bool(gray)}
+    return (clean + noise).clamp(0, 1)
+
+
+def _jpeg(
+    x: Tensor, quality: tuple[float, float], random: np.random.Generator, drawn: dict, name: str
+) -> Tensor:
+    drawn[name] = round(float(random.uniform(*quality)))
+    pixels = (x[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=drawn[name])
+    decoded = np.array(Image.open(file), dtype=np.float32) / 255
+    return torch.from_numpy(decoded).permute(2, 0, 1)[None]
+
+
+def _final(
+    x: Tensor,
+    size: tuple[int, int],
+    recipe: Degradation,
+    random: np.random.Generator,
+    drawn: dict,
+) -> Tensor:
+    mode = str(random.choice(RESIZE_MODES))
+    drawn["final_resize"] = mode
+    x = _to_size(x, size, mode)
+    if random.random() < recipe.final_sinc_probability:
+        cutoff = float(random.uniform(np.pi / 3, np.pi))
+        drawn["final_sinc"] = cutoff
+        x = _filter(x, sinc(21, cutoff))
+    return x.clamp(0, 1)

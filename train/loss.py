@@ -1,0 +1,76 @@
+"""The objective: diffusion loss + degradation-free constraint (paper, eq. 4 and 5)."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from diffusers import SchedulerMixin
+from torch import Tensor
+from torch.nn import functional as F
+
+
+@dataclass(frozen=True)
+class Losses:
+    """The terms of one step, each a scalar tensor.
+
+    Attributes:
+        diffusion: mean squared error of the denoiser.
+        pixel: one mean absolute error for each RGB head.
+        latent: one for each latent head, the middle one last.
+        total: diffusion + weights · sums.
+    """
+
+    diffusion: Tensor
+    pixel: Tensor
+    latent: Tensor
+    total: Tensor
+
+
+def diffusion_target(
+    scheduler: SchedulerMixin, clean: Tensor, noise: Tensor, timesteps: Tensor
+) -> Tensor:
+    """What the denoiser should say, by the scheduler's prediction type."""
+    kind = scheduler.config.prediction_type
+    if kind == "epsilon":
+        return noise
+    if kind == "v_prediction":
+        return scheduler.get_velocity(clean, noise, timesteps)
+    if kind == "sample":
+        return clean
+    raise ValueError(f"unknown prediction type {kind!r}")
+
+
+def mean_absolute_errors(predictions: Sequence[Tensor], target: Tensor) -> Tensor:
+    """One value for each prediction, against the target resized to it (bilinear, no antialiasing)."""
+    errors = [
+        (F.interpolate(target, size=p.shape[2:], mode="bilinear", align_corners=False) - p)
+        .abs()
+        .mean()
+        for p in predictions
+    ]
+    return torch.stack(errors) if errors else target.new_zeros(0)
+
+
+def training_loss(
+    prediction: Tensor,
+    target: Tensor,
+    pixel_predictions: Sequence[Tensor],
+    clean_image: Tensor,
+    latent_predictions: Sequence[Tensor],
+    clean_latent: Tensor,
+    pixel_weight: float = 0.05,
+    latent_weight: float = 0.05,
+) -> Losses:
+    """All terms, in float32.
+
+    Args:
+        prediction, target: (B, C, h, w) of the denoiser.
+        pixel_predictions: the ControlNet's, against `clean_image` (B, 3, H, W) in [-1, 1].
+        latent_predictions: the ControlNet's, against `clean_latent` (B, C, h, w), scaled.
+        pixel_weight, latent_weight: the paper's λ, on each sum.
+    """
+    diffusion = F.mse_loss(prediction.float(), target.float())
+    pixel = mean_absolute_errors([p.float() for p in pixel_predictions], clean_image.float())
+    latent = mean_absolute_errors([p.float() for p in latent_predictions], clean_latent.float())
+    total = diffusion + pixel_weight * pixel.sum() + latent_weight * latent.sum()
+    return Losses(diffusion, pixel, latent, total)

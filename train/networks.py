@@ -1,0 +1,168 @@
+"""What a run trains and what it holds still: loaded, started from Stable Diffusion, or built small."""
+
+import gzip
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import DDPMScheduler, UNet2DConditionModel
+from torch import nn
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from train.autoencoder import set_scaling, start_from_components, train_decoder
+from train.config import ModelConfig
+from train.data import Pairs
+from xpsr.errors import XPSRError
+from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
+
+# Trained besides the whole ControlNet when the UNet comes from Stable Diffusion (spec: "XPSR UNet").
+OWN_UNET_LAYERS = ".pixel_attentions."
+
+
+@dataclass
+class Networks:
+    """The parts of a pipeline; `trained` names the parameters that learn."""
+
+    vae: nn.Module
+    text_encoder: nn.Module
+    tokenizer: Any
+    unet: XPSRUNet2DConditionModel
+    controlnet: XPSRControlNetModel
+    scheduler: DDPMScheduler
+    residual_latents: bool = False
+    whole_unet: bool = False
+    train_text_encoder: bool = False
+
+    def choose_trained(self) -> None:
+        """Freeze everything but what XPSR trains: the ControlNet and the UNet's own layers."""
+        self.vae.requires_grad_(False)
+        self.text_encoder.requires_grad_(self.train_text_encoder)
+        self.controlnet.requires_grad_(True)
+        for name, parameter in self.unet.named_parameters():
+            parameter.requires_grad_(self.whole_unet or OWN_UNET_LAYERS in name)
+
+
+def make_networks(config: ModelConfig, pairs_folder: str, seed: int, resuming: bool) -> Networks:
+    """By the configuration: an XPSR pipeline to go on with, an SD folder, or a small model.
+
+    A run that resumes takes all weights from its checkpoint, the trained decoder's too.
+    """
+    if config.start is None:
+        networks = build_small(config, pairs_folder, seed, train_autoencoder=not resuming)
+    elif config.start == "mini" or _is_xpsr(config.start):
+        networks = _from_pipeline(config)
+    else:
+        networks = _from_stable_diffusion(config)
+    networks.choose_trained()
+    return networks
+
+
+def _is_xpsr(start: str) -> bool:
+    index = Path(start) / "model_index.json"
+    return index.is_file() and "XPSRPipeline" in index.read_text(encoding="utf-8")
+
+
+def _from_pipeline(config: ModelConfig) -> Networks:
+    import xpsr
+
+    pipe = xpsr.load(config.start, device="cpu", dtype=torch.float32)
+    return Networks(
+        pipe.vae,
+        pipe.text_encoder,
+        pipe.tokenizer,
+        pipe.unet,
+        pipe.controlnet,
+        DDPMScheduler.from_config(pipe.scheduler.config),
+        residual_latents=pipe.config.residual_latents,
+        # A small model was trained whole and goes on so.
+        whole_unet=isinstance(pipe.vae, PatchAutoencoder),
+        train_text_encoder=config.train_text_encoder,
+    )
+
+
+def _from_stable_diffusion(config: ModelConfig) -> Networks:
+    from diffusers import AutoencoderKL
+
+    start = config.start
+    try:
+        plain = UNet2DConditionModel.from_pretrained(start, subfolder="unet")
+        vae = AutoencoderKL.from_pretrained(start, subfolder="vae")
+        text_encoder = CLIPTextModel.from_pretrained(start, subfolder="text_encoder")
+        tokenizer = CLIPTokenizer.from_pretrained(start, subfolder="tokenizer")
+        scheduler = DDPMScheduler.from_pretrained(start, subfolder="scheduler")
+    except OSError as error:
+        raise XPSRError(f"{start} is no Stable Diffusion folder or hub id: {error}") from error
+    unet = XPSRUNet2DConditionModel.from_unet(plain, **config.unet)
+    controlnet = XPSRControlNetModel.from_unet(unet, **config.controlnet)
+    return Networks(vae, text_encoder, tokenizer, unet, controlnet, scheduler)
+
+
+def build_small(
+    config: ModelConfig, pairs_folder: str, seed: int, train_autoencoder: bool = True
+) -> Networks:
+    """A whole small XPSR, trained from nothing: own autoencoder, own text encoder, CLIP's words."""
+    torch.manual_seed(seed)
+    tokenizer = clip_tokenizer()
+    pairs = Pairs(pairs_folder, tokenizer)
+    vae = PatchAutoencoder(**config.autoencoder)
+    start_from_components(vae, pairs, seed)
+    set_scaling(vae, pairs, config.residual_latents, seed)
+    if train_autoencoder and config.autoencoder_steps:
+        train_decoder(vae, pairs, config.autoencoder_steps, seed)
+    text_config = CLIPTextConfig(vocab_size=len(tokenizer), **config.text_encoder)
+    text_config.bos_token_id, text_config.eos_token_id = (
+        tokenizer.bos_token_id,
+        tokenizer.eos_token_id,
+    )
+    width, channels = text_config.hidden_size, vae.config.latent_channels
+    shared = {"cross_attention_dim": width, "in_channels": channels}
+    unet = XPSRUNet2DConditionModel(**shared, out_channels=channels, **config.unet)
+    controlnet = XPSRControlNetModel.from_unet(unet, **config.controlnet)
+    start_awake(controlnet)
+    return Networks(
+        vae,
+        CLIPTextModel(text_config),
+        tokenizer,
+        unet,
+        controlnet,
+        DDPMScheduler(**config.scheduler),
+        residual_latents=config.residual_latents,
+        whole_unet=True,
+        train_text_encoder=True,
+    )
+
+
+def start_awake(controlnet: XPSRControlNetModel) -> None:
+    """Give the zero layers ordinary starting weights.
+
+    Zeros protect a pretrained UNet from a fresh ControlNet. Where both are fresh there is nothing to
+    protect, and the picture would be invisible to the UNet until the zeros have grown.
+    """
+    zero = (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block)
+    for layer in (*zero, controlnet.controlnet_cond_embedding.conv_out):
+        layer.reset_parameters()
+
+
+def clip_tokenizer() -> CLIPTokenizer:
+    """CLIP's own byte-pair vocabulary (MIT), from the openai-clip package that pyiqa brings."""
+    package = find_spec("clip")
+    if package is None or package.origin is None:
+        raise XPSRError("CLIP's vocabulary is missing: pip install openai-clip.")
+    path = Path(package.origin).parent / "bpe_simple_vocab_16e6.txt.gz"
+    lines = gzip.open(path, "rt", encoding="utf-8").read().split("\n")
+    merges = [tuple(line.split()) for line in lines[1 : 49152 - 256 - 2 + 1]]
+    letters = _byte_letters()
+    words = [*letters, *(letter + "</w>" for letter in letters), *("".join(m) for m in merges)]
+    words += ["<|startoftext|>", "<|endoftext|>"]
+    return CLIPTokenizer(
+        vocab={word: i for i, word in enumerate(words)}, merges=merges, model_max_length=77
+    )
+
+
+def _byte_letters() -> list[str]:
+    """One printable letter for each byte, in CLIP's order: printable bytes first, then the rest."""
+    printable = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    rest = [byte for byte in range(256) if byte not in printable]
+    return [chr(b) for b in printable] + [chr(256 + i) for i in range(len(rest))]

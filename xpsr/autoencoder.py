@@ -1,0 +1,69 @@
+"""Pictures to latents and back, through any autoencoder of diffusers' shape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xpsr.errors import XPSRError
+from xpsr.schedule import NoiseSource
+
+# Beyond it a Stable Diffusion autoencoder needs more than 2 GiB for its activations.
+_UNTILED_PIXELS = 1280 * 1280
+
+
+def encode(vae: Any, image: Tensor, noise: NoiseSource | None = None) -> Tensor:
+    """Picture (1, 3, H, W) in [0, 1] → scaled latent (1, C, h, w), float32.
+
+    Args:
+        vae: `AutoencoderKL`, `AutoencoderTiny` or `PatchAutoencoder`.
+        image: sides must be multiples of the autoencoder's factor.
+        noise: sample the autoencoder's distribution; without it its mean is taken. One draw, also
+            from an autoencoder whose distribution has no spread, so that the order of draws holds.
+    """
+    with _tiles_if_large(vae, image.shape[-2] * image.shape[-1]):
+        encoded = vae.encode((2 * image - 1).to(vae.dtype))
+    if hasattr(encoded, "latent_dist"):
+        mean, spread = encoded.latent_dist.mean.float(), encoded.latent_dist.std.float()
+    else:
+        mean, spread = encoded.latents.float(), torch.zeros(())
+    if noise is not None:
+        mean = mean + spread.to(mean) * noise.like(mean)
+    return mean * _scale(vae)
+
+
+def decode(vae: Any, latents: Tensor, factor: int) -> Tensor:
+    """Scaled latent (1, C, h, w) → picture (1, 3, h·factor, w·factor) in [0, 1], float32.
+
+    Raises:
+        XPSRError: the numbers overflowed on the way.
+    """
+    with _tiles_if_large(vae, latents.shape[-2] * latents.shape[-1] * factor**2):
+        image = vae.decode((latents / _scale(vae)).to(vae.dtype)).sample.float()
+    if not torch.isfinite(image).all():
+        raise XPSRError(
+            "The result holds invalid numbers; load the model with dtype float32 and try again."
+        )
+    return (image / 2 + 0.5).clamp(0, 1)
+
+
+def _scale(vae: Any) -> float:
+    return vae.config.scaling_factor
+
+
+@contextmanager
+def _tiles_if_large(vae: Any, pixels: int) -> Iterator[None]:
+    """Let the autoencoder work in tiles (where it can) while the picture is a large one."""
+    before = getattr(vae, "use_tiling", None)
+    if before is None or pixels <= _UNTILED_PIXELS:
+        yield
+        return
+    vae.use_tiling = True
+    try:
+        yield
+    finally:
+        vae.use_tiling = before

@@ -1,0 +1,1 @@
+"""The commands of `python -m xpsr`, one file each. Nothing heavy is imported before it is used."""

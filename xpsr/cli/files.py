@@ -1,0 +1,104 @@
+"""Which pictures a command works on, and where their results go."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from xpsr.errors import XPSRError
+
+# A file with such an ending is meant to be a picture: it is reported if it cannot be read.
+ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+ENDINGS += (".heic", ".heif", ".avif", ".jp2", ".ppm", ".tga")
+_STARTS = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\x00", b"MM\x00*")
+
+
+def find_pictures(paths: Sequence[Path]) -> list[Path]:
+    """Files as they are given, and for a folder the pictures right in it, sorted by name.
+
+    Raises:
+        XPSRError: a folder without a picture, or one that cannot be read.
+    """
+    found: list[Path] = []
+    for path in paths:
+        found += _in_folder(path) if path.is_dir() else [path]
+    return found
+
+
+def _in_folder(folder: Path) -> list[Path]:
+    try:
+        pictures = sorted(path for path in folder.iterdir() if is_picture(path))
+    except OSError as error:
+        raise XPSRError(f"The folder {folder} cannot be read: {error.strerror}.") from None
+    if not pictures:
+        raise XPSRError(f"There is no picture in the folder {folder}.")
+    return pictures
+
+
+def is_picture(path: Path) -> bool:
+    """True if the ending of `path` or its first bytes say that it is meant as a picture."""
+    if path.name.startswith(".") or path.is_dir():
+        return False  # hidden ones are notes of other programs, such as macOS' ._photo.jpg
+    if path.suffix.lower() in ENDINGS:
+        return True
+    try:
+        with path.open("rb") as file:
+            start = file.read(16) if path.is_file() else b""
+    except OSError:
+        return False
+    boxes = start[:4] == b"RIFF" and start[8:12] == b"WEBP", start[4:8] == b"ftyp"
+    return start.startswith(_STARTS) or any(boxes)
+
+
+def plan_results(pictures: Sequence[Path], out: Path) -> list[Path]:
+    """The result file of every picture, `out/<name>.png`; equal names get a number.
+
+    Raises:
+        XPSRError: a result would replace a picture that is still needed.
+    """
+    plan: list[Path] = []
+    taken: set[str] = set()
+    reserved = {path.stem.casefold() for path in pictures}
+    for picture in pictures:
+        name, number = picture.stem, 2
+        # Some systems hold A.png and a.png for one file.
+        while name.casefold() in taken or (number > 2 and name.casefold() in reserved):
+            name, number = f"{picture.stem}-{number}", number + 1
+        taken.add(name.casefold())
+        plan.append(out / f"{name}.png")
+    sources = {path.resolve() for path in pictures}
+    for result in plan:
+        if result.resolve() in sources:
+            raise XPSRError(f"{result} is one of the pictures themselves; choose another --out.")
+    return plan
+
+
+def make_folder(out: Path) -> None:
+    """Make the folder for results and try whether it can be written to; XPSRError if not."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            pass
+    except OSError as error:
+        raise XPSRError(
+            f"Results cannot be written to {out}: {error.strerror}; choose another --out."
+        ) from None
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary name to write to that becomes `path` at the end: never half a file.
+
+    Raises:
+        XPSRError: it cannot be written, for example because the disk is full.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    except OSError as error:
+        raise XPSRError(f"{path} cannot be written: {error.strerror or error}.") from None
+    finally:
+        part.unlink(missing_ok=True)

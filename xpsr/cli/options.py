@@ -1,0 +1,107 @@
+"""The options that commands share. Those of settings and texts are named like the fields."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_MODEL = "Model"
+_TEXTS = "Texts (left out: those of the preset)"
+_SETTINGS = "Settings (left out: those of the preset)"
+
+Pictures = Annotated[
+    list[Path], typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")
+]
+Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
+Describer = Annotated[
+    str, typer.Option(metavar="measured|llava|URL", help="Who writes the two descriptions.")
+]
+
+Model = Annotated[
+    str,
+    typer.Option(metavar="mini|FOLDER|HUB_ID", help="The model.", rich_help_panel=_MODEL),
+]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        metavar="FOLDER|HUB_ID",
+        help="Stable Diffusion 1.5, for an official XPSR checkpoint.",
+        rich_help_panel=_MODEL,
+    ),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        metavar="cpu|cuda|cuda:N|mps", help="Left out: the best there is.", rich_help_panel=_MODEL
+    ),
+]
+Dtype = Annotated[
+    str | None,
+    typer.Option(
+        metavar="float32|float16|bfloat16",
+        help="Left out: what suits the device.",
+        rich_help_panel=_MODEL,
+    ),
+]
+
+
+def _text(meaning: str) -> typer.models.OptionInfo:
+    return typer.Option(metavar="TEXT", help=meaning, rich_help_panel=_TEXTS)
+
+
+def _setting(meaning: str, metavar: str = "N") -> typer.models.OptionInfo:
+    return typer.Option(metavar=metavar, help=meaning, rich_help_panel=_SETTINGS)
+
+
+Prompt = Annotated[str | None, _text("What is in the picture.")]
+LowlevelPrompt = Annotated[str | None, _text("How good the picture is: sharpness, noise, light.")]
+NegativePrompt = Annotated[str | None, _text("What the content must not become.")]
+LowlevelNegativePrompt = Annotated[str | None, _text("The opposite of the quality text.")]
+AddedPrompt = Annotated[str | None, _text("Quality words put behind the content text.")]
+
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        metavar="mini|official|paper|fast",
+        help="Where everything left out comes from. Left out itself: the one made for the model.",
+    ),
+]
+NumInferenceSteps = Annotated[int | None, _setting("Steps from noise to picture, 1 to 1000.")]
+GuidanceScale = Annotated[
+    float | None,
+    _setting("How strongly the texts steer, 0 to 30; the paper's λs plus 1.", "X"),
+]
+ControlnetConditioningScale = Annotated[
+    float | None, _setting("How strongly the input picture steers, 0 to 4.", "X")
+]
+Upscale = Annotated[int | None, _setting("Whole factor, 1 to 8; results are exactly that large.")]
+Seed = Annotated[int | None, _setting("Same seed and settings, same pixels; 0 to 4294967295.")]
+Scheduler = Annotated[
+    str | None, _setting("How the steps are walked.", metavar="ddpm|ddim|dpm++|unipc")
+]
+Start = Annotated[
+    str | None,
+    _setting(
+        "Where denoising starts: pure noise, the picture with noise, or with noise twice.",
+        metavar="noise|lr|lr_twice",
+    ),
+]
+AddedNoiseLevel = Annotated[
+    int | None, _setting("Training timestep of the second noise of lr_twice, 0 to 999.")
+]
+Negative = Annotated[
+    str | None, _setting("Which of the two texts have a negative.", metavar="both|high")
+]
+ProcessSize = Annotated[
+    int | None, _setting("Short side in pixels that the networks get at least; 0 = as it is.")
+]
+TileSize = Annotated[
+    int | None, _setting("Side in pixels of the squares a large picture is split into; 0 = never.")
+]
+TileOverlap = Annotated[int | None, _setting("Pixels that neighbouring squares share.")]
+ColorFix = Annotated[
+    str | None,
+    _setting("How colours are brought back to those of the input.", metavar="none|adain|wavelet"),
+]

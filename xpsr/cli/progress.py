@@ -1,0 +1,47 @@
+"""A bar on stderr that shows how far a run is; nothing where stderr is no terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+class Steps:
+    """Shows the picture, its place in the run, and its steps. A context manager."""
+
+    def __init__(self, pictures: int) -> None:
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+            # The results on stdout are not rich's to redraw.
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._pictures = pictures
+        self._done = 0
+        self._task = self._bar.add_task("", total=None, visible=False)
+
+    def __enter__(self) -> Steps:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def picture(self, name: str) -> None:
+        """A new picture is worked on."""
+        self._done += 1
+        label = f"{self._done}/{self._pictures} {Path(name).name}"
+        self._bar.reset(self._task, description=label, total=None, visible=True)
+
+    def step(self, index: int, total: int) -> None:
+        """Step `index` of `total`, counted from 0, is done."""
+        self._bar.update(self._task, completed=index + 1, total=total)

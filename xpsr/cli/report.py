@@ -1,0 +1,117 @@
+"""What a command says: results as JSON lines on stdout, everything else on stderr."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import typer
+
+from xpsr.errors import XPSRError
+
+SOME_FAILED = 1
+BAD_USAGE = 2
+INTERRUPTED = 130  # what shells expect of a program that was stopped with Ctrl-C
+
+Emit = Callable[[str], None]
+logger = logging.getLogger(__name__)
+
+
+class CannotBeginError(XPSRError):
+    """What every picture needs is not to be had, such as the model: there is no use in going on."""
+
+
+class _ReaderGoneError(Exception):
+    """Nobody reads the results any more, as in `… | head -1`."""
+
+
+@contextmanager
+def results_only() -> Iterator[Emit]:
+    """Give a command the only way to stdout, and turn what goes wrong into exit codes.
+
+    Libraries print, in Python and in C. So descriptor 1 itself points to stderr meanwhile, and
+    what is emitted goes to a copy of the real one.
+
+    Yields:
+        a function that writes one line to stdout, at once.
+
+    Raises:
+        typer.Exit: bad usage (2), Ctrl-C (130) or a reader that went away (1).
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    sys.stdout.flush()
+    lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    python_stdout, sys.stdout = sys.stdout, sys.stderr
+    os.dup2(2, 1)
+
+    def emit(line: str) -> None:
+        try:
+            print(line, file=lines, flush=True)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), lines.fileno())  # for the flush on closing
+            raise _ReaderGoneError from None
+
+    try:
+        yield emit
+    except XPSRError as error:
+        say(str(error))
+        raise typer.Exit(BAD_USAGE) from None
+    except KeyboardInterrupt:
+        say("Stopped. What was finished before is complete.")
+        raise typer.Exit(INTERRUPTED) from None
+    except _ReaderGoneError:
+        raise typer.Exit(SOME_FAILED) from None
+    finally:
+        os.dup2(lines.fileno(), 1)
+        sys.stdout = python_stdout
+        lines.close()
+
+
+def say(sentence: str) -> None:
+    """Tell the user something that is no result."""
+    with suppress(BrokenPipeError):
+        typer.echo(sentence, err=True)
+
+
+def to_line(record: dict[str, Any]) -> str:
+    """A record as one line of JSON, in ASCII: any terminal and any file name can take it."""
+    return json.dumps(record, ensure_ascii=True, allow_nan=False)
+
+
+def each(inputs: list[str], work: Callable[[str], dict[str, Any]], emit: Emit) -> bool:
+    """Work on every input and emit its record, or `{"input", "error"}` where that fails.
+
+    Returns:
+        True if all went well.
+
+    Raises:
+        CannotBeginError: from `work`; nothing more is done then.
+    """
+    failures = 0
+    for name in inputs:
+        try:
+            record = work(name)
+        except CannotBeginError:
+            raise
+        except Exception as error:
+            failures += 1
+            sentence = _sentence(error)
+            say(f"{name}: {sentence}")
+            record = {"input": name, "error": sentence}
+        emit(to_line(record))
+    return failures == 0
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, XPSRError):
+        return str(error)
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "The memory is not enough for this picture; choose a smaller --tile-size."
+    # A defect of ours or a broken disk: the other pictures are done all the same.
+    logger.exception("unexpected error")
+    return f"Something unexpected went wrong: {type(error).__name__}: {error}"

@@ -1,0 +1,125 @@
+"""`python -m xpsr rerun`: repeat a recipe and see whether the same pixels come out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from xpsr.cli import options as o
+from xpsr.cli.files import is_picture, make_folder, plan_results, whole_file
+from xpsr.cli.progress import Steps
+from xpsr.cli.report import SOME_FAILED, results_only, say
+from xpsr.cli.restore import last
+from xpsr.errors import XPSRError
+
+if TYPE_CHECKING:
+    from xpsr.recipe import Recipe
+
+_Record = Annotated[
+    Path, typer.Argument(metavar="PNG|JSON", help="A result with its recipe inside, or a recipe.")
+]
+_Image = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="IMAGE",
+        help="The input. Left out: it is looked for beside the recipe and in this folder.",
+    ),
+]
+_Model = Annotated[
+    str | None,
+    typer.Option(metavar="mini|FOLDER|HUB_ID", help="Left out: mini, if the recipe is of mini."),
+]
+
+
+def rerun(
+    record: _Record,
+    out: o.Out,
+    image: _Image = None,
+    model: _Model = None,
+    base: o.Base = None,
+    device: o.Device = None,
+    dtype: o.Dtype = None,
+) -> None:
+    """Repeat a recipe into DIR/NAME.png; says "identical" or "not identical" (its pixels)."""
+    with results_only() as emit:
+        from xpsr.recipe import read_recipe, save_png
+
+        recipe = read_recipe(record)
+        name = _model_of(recipe, model)
+        source = image or _find_input(recipe, record)
+        _check_input(recipe, source)
+        (result,) = plan_results([record], out)
+        make_folder(out)
+        from xpsr import load
+
+        pipe = load(name, base=base, device=device, dtype=dtype)
+        with Steps(1) as progress:
+            progress.picture(str(source))
+            again = last(pipe, str(source), recipe.prompts, recipe.settings, progress)
+        with whole_file(result) as part:
+            save_png(again.image, again.recipe, part)
+        same = again.recipe.output_sha256 == recipe.output_sha256
+        emit("identical" if same else "not identical")
+        if not same:
+            _explain(recipe, again.recipe)
+            raise typer.Exit(SOME_FAILED)
+
+
+def _model_of(recipe: Recipe, model: str | None) -> str:
+    if model is None and recipe.model != "mini":
+        # A stranger's recipe must not make us download what it likes.
+        raise XPSRError(
+            f'The recipe was made with the model "{recipe.model}"; say where it is with --model.'
+        )
+    return model or "mini"
+
+
+def _find_input(recipe: Recipe, record: Path) -> Path:
+    for path in _candidates(record):
+        if _is_input(recipe, path):
+            return path
+    raise XPSRError(
+        "The picture that the recipe was made from is neither beside it nor in this folder; "
+        "name it with --image."
+    )
+
+
+def _candidates(record: Path) -> Iterator[Path]:
+    for folder in (record.resolve().parent, Path.cwd()):
+        yield from sorted(path for path in folder.iterdir() if is_picture(path))
+
+
+def _is_input(recipe: Recipe, path: Path) -> bool:
+    from PIL import Image
+
+    from xpsr.image import open_image, pixel_sha256
+
+    try:
+        with Image.open(path) as header:  # not decoded yet: a folder may hold thousands
+            if sorted(header.size) != sorted(recipe.input_size):
+                return False
+        return pixel_sha256(open_image(path).image) == recipe.input_sha256
+    except (XPSRError, OSError, ValueError, Image.DecompressionBombError):
+        return False
+
+
+def _check_input(recipe: Recipe, source: Path) -> None:
+    from xpsr.image import open_image, pixel_sha256
+
+    if pixel_sha256(open_image(source).image) != recipe.input_sha256:
+        say(f"{source} is not the picture that the recipe was made from.")
+
+
+def _explain(recipe: Recipe, again: Recipe) -> None:
+    """Tell what differs between the two runs, which is why pixels may."""
+    for place in ("model", "device", "dtype", "input_sha256"):
+        before, now = getattr(recipe, place), getattr(again, place)
+        if before != now:
+            say(f"{place}: {before} then, {now} now")
+    for library, before in recipe.versions.model_dump().items():
+        now = getattr(again.versions, library)
+        if before != now:
+            say(f"version of {library}: {before} then, {now} now")

@@ -1,0 +1,170 @@
+"""`python -m xpsr restore`: restore pictures and folders of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from xpsr.cli import options as o
+from xpsr.cli.files import find_pictures, make_folder, plan_results, whole_file
+from xpsr.cli.progress import Steps
+from xpsr.cli.report import SOME_FAILED, CannotBeginError, each, results_only, say
+from xpsr.errors import XPSRError
+from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.settings import SETTING_NAMES, Settings
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from xpsr.pipeline import Restored, XPSRPipeline
+    from xpsr.prompts.describer import Describer
+
+
+def restore(
+    context: typer.Context,
+    images: o.Pictures,
+    out: o.Out,
+    preset: o.Preset = None,
+    describe: bool = typer.Option(True, help="Let a describer write the texts left out."),
+    describer: o.Describer = "measured",
+    model: o.Model = "mini",
+    base: o.Base = None,
+    device: o.Device = None,
+    dtype: o.Dtype = None,
+    prompt: o.Prompt = None,
+    lowlevel_prompt: o.LowlevelPrompt = None,
+    negative_prompt: o.NegativePrompt = None,
+    lowlevel_negative_prompt: o.LowlevelNegativePrompt = None,
+    added_prompt: o.AddedPrompt = None,
+    num_inference_steps: o.NumInferenceSteps = None,
+    guidance_scale: o.GuidanceScale = None,
+    controlnet_conditioning_scale: o.ControlnetConditioningScale = None,
+    upscale: o.Upscale = None,
+    seed: o.Seed = None,
+    scheduler: o.Scheduler = None,
+    start: o.Start = None,
+    added_noise_level: o.AddedNoiseLevel = None,
+    negative: o.Negative = None,
+    process_size: o.ProcessSize = None,
+    tile_size: o.TileSize = None,
+    tile_overlap: o.TileOverlap = None,
+    color_fix: o.ColorFix = None,
+) -> None:
+    """Restore pictures: DIR/NAME.png with the recipe inside, and a JSON line for each."""
+    texts = {name: context.params[name] for name in PROMPT_NAMES}
+    changes = {name: context.params[name] for name in SETTING_NAMES}
+    with results_only() as emit:
+        pictures = find_pictures(images)
+        results = plan_results(pictures, out)
+        # Before minutes are spent on a model: are the values possible at all?
+        guess = preset or ("mini" if model == "mini" else "official")
+        Prompts.from_preset(guess, **texts)
+        Settings.from_preset(guess, **changes)
+        author = _author(describer) if describe else None
+        make_folder(out)
+
+        @cache
+        def pipeline() -> XPSRPipeline:
+            from xpsr import load
+
+            try:
+                return load(model, base=base, device=device, dtype=dtype)
+            except XPSRError as error:
+                raise CannotBeginError(str(error)) from error
+
+        with Steps(len(pictures)) as progress:
+            run = _Run(pipeline, author, preset, texts, changes, progress)
+            targets = iter(results)
+            names = [str(path) for path in pictures]
+            fine = each(names, lambda name: run.restore(name, next(targets)), emit)
+        if not fine:
+            raise typer.Exit(SOME_FAILED)
+
+
+def _author(describer: str) -> Describer:
+    from xpsr.prompts.describer import make_describer
+
+    return make_describer(describer)
+
+
+class _Run:
+    """One model, one set of options, many pictures."""
+
+    def __init__(
+        self,
+        pipeline: Callable[[], XPSRPipeline],
+        author: Describer | None,
+        preset: str | None,
+        texts: dict[str, str | None],
+        changes: dict[str, Any],
+        progress: Steps,
+    ) -> None:
+        self.pipeline = pipeline
+        self.author = author
+        self.preset = preset
+        self.texts = texts
+        self.changes = changes
+        self.progress = progress
+
+    def restore(self, name: str, result: Path) -> dict[str, Any]:
+        """Restore one picture into the file `result`; its record."""
+        from xpsr.image import open_image
+        from xpsr.recipe import save_png
+
+        self.progress.picture(name)
+        image = open_image(name).image  # refused here, before the model is loaded
+        restored = self._restored(name, image)
+        for note in restored.notes:
+            say(f"{name}: {note}")
+        with whole_file(result) as part:
+            save_png(restored.image, restored.recipe, part)
+        return {
+            "input": name,
+            "output": str(result),
+            "seconds": round(restored.seconds, 3),
+            "seed": restored.recipe.seed,
+            "sha256": restored.recipe.output_sha256,
+            "scores": _scores(restored.image, image),
+        }
+
+    def _restored(self, name: str, image: Image.Image) -> Restored:
+        pipe = self.pipeline()
+        preset = self.preset or pipe.config.default_preset
+        prompts = Prompts.from_preset(preset, **self._texts(image))
+        settings = Settings.from_preset(preset, **self.changes)
+        return last(pipe, name, prompts, settings, self.progress)
+
+    def _texts(self, image: Image.Image) -> dict[str, str | None]:
+        """The texts given, and from the describer those of the two descriptions left out."""
+        if self.author is None or None not in (
+            self.texts["prompt"],
+            self.texts["lowlevel_prompt"],
+        ):
+            return self.texts
+        found = self.author.describe(image)
+        described = {"prompt": found.high, "lowlevel_prompt": found.low}
+        given = {name: text for name, text in self.texts.items() if text is not None}
+        return {**described, **given}
+
+
+def last(
+    pipe: XPSRPipeline, source: str, prompts: Prompts, settings: Settings, progress: Steps
+) -> Restored:
+    """Run the pipeline to its end, showing its steps."""
+    from xpsr.pipeline import Restored
+
+    for item in pipe.stream(source, prompts, settings):
+        if isinstance(item, Restored):
+            return item
+        progress.step(item.index, item.total)
+    raise AssertionError("the pipeline ended without a result")
+
+
+def _scores(result: Image.Image, image: Image.Image) -> dict[str, float | None]:
+    from xpsr.metrics import score, to_json
+
+    return to_json(score(result, input=image))

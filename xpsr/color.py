@@ -1,0 +1,84 @@
+"""Gives a restored picture the colours of the one it came from (AdaIN in the authors' code)."""
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+ColorFix = Literal["none", "adain", "wavelet"]
+
+WAVELET_LEVELS = 5
+EPSILON = 1e-5  # keeps a flat picture from dividing by nothing
+
+
+def match(target: Tensor, reference: Tensor, kind: ColorFix) -> Tensor:
+    """Correct the colours of `target` by those of `reference`.
+
+    Args:
+        target, reference: (B, 3, H, W) in [0, 1]; "wavelet" needs equal sizes.
+        kind: "none", "adain" (mean and spread of each channel) or "wavelet" (large-scale colours).
+
+    Returns:
+        (B, 3, H, W), not clamped.
+
+    Raises:
+        ValueError: the kind is unknown, or the sizes differ for "wavelet".
+    """
+    if kind == "none":
+        return target
+    if kind == "adain":
+        return adain(target, reference)
+    if kind == "wavelet":
+        return wavelet(target, reference)
+    raise ValueError(f'color_fix is "none", "adain" or "wavelet", not {kind!r}')
+
+
+def adain(target: Tensor, reference: Tensor) -> Tensor:
+    """Shift and stretch every channel of `target` to the mean and spread of `reference`.
+
+    Both (B, 3, H, W) in [0, 1]; sizes may differ. Returns (B, 3, H, W), not clamped.
+    """
+    mean, std = _statistics(target)
+    reference_mean, reference_std = _statistics(reference)
+    return (target - mean) / std * reference_std + reference_mean
+
+
+def wavelet(target: Tensor, reference: Tensor) -> Tensor:
+    """Detail of `target` over the large-scale colours of `reference`.
+
+    Both (B, 3, H, W) in [0, 1], of equal size. Returns (B, 3, H, W), not clamped.
+
+    Raises:
+        ValueError: the sizes differ.
+    """
+    if target.shape != reference.shape:
+        raise ValueError(f"sizes differ: {tuple(target.shape)} and {tuple(reference.shape)}")
+    high, _ = split(target)
+    _, low = split(reference)
+    return high + low
+
+
+def split(image: Tensor) -> tuple[Tensor, Tensor]:
+    """Split (B, C, H, W) into detail and what is left of it after five ever wider blurs."""
+    high = torch.zeros_like(image)
+    low = image
+    for scale in range(WAVELET_LEVELS):
+        smooth = _blur(low, 2**scale)
+        high = high + (low - smooth)
+        low = smooth
+    return high, low
+
+
+def _statistics(image: Tensor) -> tuple[Tensor, Tensor]:
+    variance = image.var(dim=(2, 3), keepdim=True) + EPSILON
+    return image.mean(dim=(2, 3), keepdim=True), variance.sqrt()
+
+
+def _blur(image: Tensor, dilation: int) -> Tensor:
+    """3 x 3 binomial blur with holes of `dilation`, the border repeated."""
+    line = torch.tensor([0.25, 0.5, 0.25], dtype=image.dtype, device=image.device)
+    channels = image.shape[1]
+    kernel = torch.outer(line, line).expand(channels, 1, 3, 3)
+    padded = F.pad(image, (dilation,) * 4, mode="replicate")
+    return F.conv2d(padded, kernel, dilation=dilation, groups=channels)

@@ -1,0 +1,231 @@
+"""Scores of a picture, by pyiqa, and one of ours: does the result still agree with its input?
+
+A score that cannot be had is a reason in words, never an exception and never a made-up number.
+"""
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from xpsr.errors import XPSRError
+from xpsr.image import resize, to_tensor
+from xpsr.metric_models import judge
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a score means.
+
+    Args:
+        name: short name, as in `score(metrics=[...])`.
+        label: name for people.
+        lower_better: direction.
+        low, high: the range it usually moves in.
+        needs_reference: compares with the true picture of the same size.
+        needs_download: fetches weights at its first use.
+        about: one plain line.
+        needs_input: compares with the low-quality picture that the result was made from.
+        min_side: smallest side in pixels that it works for.
+    """
+
+    name: str
+    label: str
+    lower_better: bool
+    low: float
+    high: float
+    needs_reference: bool
+    needs_download: bool
+    about: str
+    needs_input: bool = False
+    min_side: int = 1
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure, or the reason why there is none (exactly one of the two is None)."""
+
+    value: float | None
+    reason: str | None = None
+
+
+MAX_DECIBEL = 80.0  # what pyiqa gives for two equal pictures
+
+_LIST = (
+    Metric(
+        "backprojection", "Agrees with the input", False, 0, MAX_DECIBEL, False, False,
+        "The result made small again, against the input, in dB: low means it invented or changed.",
+        needs_input=True,
+    ),
+    Metric(
+        "piqe", "PIQE", True, 0, 100, False, False,
+        "Looks for blur, blocks and noise in the picture alone.",
+    ),
+    Metric(
+        "psnr", "PSNR", False, 0, MAX_DECIBEL, True, False,
+        "Brightness differences from the true picture, in dB.",
+    ),
+    Metric(
+        "ssim", "SSIM", False, 0, 1, True, False,
+        "Likeness of small structures to the true picture.", min_side=11,
+    ),
+    Metric(
+        "ms_ssim", "MS-SSIM", False, 0, 1, True, False,
+        "Likeness of structures from small to large to the true picture.", min_side=161,
+    ),
+    Metric(
+        "gmsd", "GMSD", True, 0, 1, True, False,
+        "Differences of the edges from the true picture.",
+    ),
+    Metric(
+        "fsim", "FSIM", False, 0, 1, True, False,
+        "Likeness of the features that the eye notices to the true picture.",
+    ),
+    Metric(
+        "vif", "VIF", False, 0, 1, True, False,
+        "How much of the information in the true picture is still visible.", min_side=41,
+    ),
+    Metric(
+        "lpips", "LPIPS", True, 0, 1, True, True,
+        "Difference from the true picture as a trained network sees it.", min_side=64,
+    ),
+    Metric(
+        "dists", "DISTS", True, 0, 1, True, True,
+        "Difference of structure and texture from the true picture, by a trained network.",
+        min_side=64,
+    ),
+    Metric(
+        "niqe", "NIQE", True, 0, 100, False, True,
+        "How unusual the picture is, measured against clean photos.", min_side=96,
+    ),
+    Metric(
+        "brisque", "BRISQUE", True, 0, 150, False, True,
+        "How disturbed the picture's fine statistics are.", min_side=32,
+    ),
+    Metric(
+        "maniqa", "MANIQA", False, 0, 1, False, True,
+        "Quality as people would rate it, guessed by a trained network.", min_side=32,
+    ),
+    Metric(
+        "clipiqa", "CLIP-IQA", False, 0, 1, False, True,
+        'Whether the picture is closer to "good photo" than to "bad photo", by CLIP.',
+        min_side=32,
+    ),
+    Metric(
+        "musiq", "MUSIQ", False, 0, 100, False, True,
+        "Quality as people would rate it, looked at in several sizes.", min_side=32,
+    ),
+)  # fmt: skip
+
+METRICS: dict[str, Metric] = {metric.name: metric for metric in _LIST}
+
+
+def score(
+    image: Image.Image,
+    *,
+    reference: Image.Image | None = None,
+    input: Image.Image | None = None,
+    metrics: Iterable[str] | None = None,
+) -> dict[str, Score]:
+    """Score a picture.
+
+    PSNR and SSIM look at the Y of BT.601 (16..235), MS-SSIM and GMSD at the luma, as usual.
+
+    Args:
+        image: RGB, 8 bits.
+        reference: the true picture, of the same size.
+        input: the low-quality picture that `image` was restored from.
+        metrics: names; None takes all that need no download and whose pictures are given.
+
+    Raises:
+        XPSRError: a name is unknown.
+    """
+    names = list(metrics) if metrics is not None else _default_names(reference, input)
+    unknown = [name for name in names if name not in METRICS]
+    if unknown:
+        raise XPSRError(
+            f'There is no score called "{unknown[0]}": choose from {", ".join(METRICS)}.'
+        )
+    return {name: _score_one(METRICS[name], image, reference, input) for name in names}
+
+
+def to_json(scores: Mapping[str, Score]) -> dict[str, Any]:
+    """{name: figure or None, ...} and, if any is None, "reasons": {name: sentence}."""
+    values: dict[str, Any] = {name: found.value for name, found in scores.items()}
+    reasons = {name: found.reason for name, found in scores.items() if found.value is None}
+    return {**values, "reasons": reasons} if reasons else values
+
+
+def backprojection(image: Image.Image, input: Image.Image) -> float:
+    """PSNR in dB (RGB) between `image` reduced to the size of `input` (bicubic) and `input`."""
+    small = np.asarray(resize(image.convert("RGB"), input.size), dtype=np.float64) / 255.0
+    error = float(
+        np.mean((small - np.asarray(input.convert("RGB"), dtype=np.float64) / 255.0) ** 2)
+    )
+    return -10.0 * math.log10(error + 10 ** (-MAX_DECIBEL / 10))
+
+
+def _default_names(reference: Image.Image | None, input: Image.Image | None) -> list[str]:
+    return [
+        metric.name
+        for metric in METRICS.values()
+        if not metric.needs_download
+        and (reference is not None or not metric.needs_reference)
+        and (input is not None or not metric.needs_input)
+    ]
+
+
+def _score_one(
+    metric: Metric,
+    image: Image.Image,
+    reference: Image.Image | None,
+    input: Image.Image | None,
+) -> Score:
+    reason = _obstacle(metric, image, reference, input)
+    if reason is not None:
+        return Score(None, reason)
+    if metric.needs_input and input is not None:
+        return Score(backprojection(image, input))
+    try:
+        value = _ask(metric, image, reference if metric.needs_reference else None)
+    except XPSRError as error:
+        return Score(None, str(error))
+    except Exception as error:  # the judges raise what they like on unusual pictures
+        return Score(None, f"could not be computed for this picture ({type(error).__name__})")
+    return Score(value) if math.isfinite(value) else Score(None, "has no value for such a picture")
+
+
+def _obstacle(
+    metric: Metric,
+    image: Image.Image,
+    reference: Image.Image | None,
+    input: Image.Image | None,
+) -> str | None:
+    if metric.needs_reference:
+        if reference is None:
+            return "needs the true picture to compare with"
+        if reference.size != image.size:
+            theirs, ours = ("{} x {}".format(*size) for size in (reference.size, image.size))
+            return f"needs equal sizes: the true picture has {theirs} pixels, this one {ours}"
+    if metric.needs_input:
+        if input is None:
+            return "needs the picture that was restored"
+        if input.width > image.width or input.height > image.height:
+            return "needs a result that is at least as large as its input"
+    if min(image.size) < metric.min_side:
+        return f"needs a picture of at least {metric.min_side} pixels on each side"
+    return None
+
+
+def _ask(metric: Metric, image: Image.Image, reference: Image.Image | None) -> float:
+    tensors = [to_tensor(picture) for picture in (image, reference) if picture is not None]
+    ask = judge(metric.name, metric.needs_download)
+    # Some judges draw random crops: the same picture must get the same score, and nobody else's
+    # random numbers may move.
+    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+        torch.manual_seed(0)
+        return float(ask(*tensors))

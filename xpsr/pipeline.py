@@ -1,0 +1,279 @@
+"""The whole way from a picture and texts to the restored picture, as a diffusers pipeline."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, AutoencoderTiny, DiffusionPipeline, SchedulerMixin
+from diffusers.utils import BaseOutput
+from PIL import Image
+from torch import Tensor
+from transformers import CLIPTextModel, CLIPTokenizer
+
+from xpsr.autoencoder import decode, encode
+from xpsr.errors import XPSRError
+from xpsr.frame import Frame, make_frame
+from xpsr.guidance import pair
+from xpsr.image import Source, open_image, pixel_sha256
+from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
+from xpsr.placement import is_out_of_memory
+from xpsr.preview import Preview
+from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.prompts.text import EncoderTexts, assemble, cut_notes, encode_texts
+from xpsr.recipe import Recipe, Versions, model_label
+from xpsr.sampling import Conditions, Denoiser, Step, denoise
+from xpsr.schedule import Noise, NoiseSource, Solver, start_latents
+from xpsr.settings import SETTING_NAMES, Settings
+from xpsr.tiling import Blend, cover
+
+
+@dataclass
+class XPSROutput(BaseOutput):
+    """What a call gives: the restored pictures and the record of each."""
+
+    images: list[Image.Image]
+    recipes: list[Recipe]
+
+    @property
+    def recipe(self) -> Recipe:
+        """The record of the first picture."""
+        return self.recipes[0]
+
+
+@dataclass(frozen=True)
+class Restored:
+    """The last thing that `XPSRPipeline.stream` yields.
+
+    Attributes:
+        image: the result.
+        recipe: how it was made.
+        seconds: from the input to the result.
+        notes: sentences for the user, also in the recipe.
+    """
+
+    image: Image.Image
+    recipe: Recipe
+    seconds: float
+    notes: tuple[str, ...]
+
+
+class XPSRPipeline(DiffusionPipeline):
+    """Restores photographs with a ControlNet and a UNet that read two texts.
+
+    Args:
+        vae: pictures ⇄ latents.
+        text_encoder, tokenizer: CLIP.
+        unet, controlnet: the networks.
+        scheduler: carries the noise schedule of the training; which solver walks it is a setting.
+        residual_latents: the networks diffuse (clean latent - low-quality latent); the latter is
+            added again before decoding.
+        default_preset: settings and texts of a call that names none.
+    """
+
+    # vae and controlnet work outside this order, before and beside the UNet
+    model_cpu_offload_seq = "text_encoder->unet->vae"
+
+    def __init__(
+        self,
+        vae: AutoencoderKL | AutoencoderTiny | PatchAutoencoder,
+        text_encoder: CLIPTextModel,
+        tokenizer: CLIPTokenizer,
+        unet: XPSRUNet2DConditionModel,
+        controlnet: XPSRControlNetModel,
+        scheduler: SchedulerMixin,
+        residual_latents: bool = False,
+        default_preset: str = "official",
+    ) -> None:
+        super().__init__()
+        self.register_modules(
+            vae=vae,
+            text_encoder=text_encoder,
+            tokenizer=tokenizer,
+            unet=unet,
+            controlnet=controlnet,
+            scheduler=scheduler,
+        )
+        self.register_to_config(residual_latents=residual_latents, default_preset=default_preset)
+        self.model_name: str | None = None
+
+    @property
+    def label(self) -> str:
+        """The name recipes give the model: set by `xpsr.load`, else that of its folder."""
+        return model_label(str(self.model_name or self.name_or_path or "unnamed"))
+
+    def defaults(self, preset: str | None = None) -> tuple[Prompts, Settings]:
+        """Texts and settings of a preset, or of the one this model is made for."""
+        name = preset or self.config["default_preset"]
+        return Prompts.from_preset(name), Settings.from_preset(name)
+
+    def __call__(
+        self,
+        image: Source | Sequence[Source],
+        prompt: str | Sequence[str] | None = None,
+        lowlevel_prompt: str | Sequence[str] | None = None,
+        *,
+        preset: str | None = None,
+        **changes: Any,
+    ) -> XPSROutput:
+        """Restore one picture or a list of them, each as if it were alone.
+
+        Args:
+            image: PIL image, file name, bytes or open file; or a list of these.
+            prompt, lowlevel_prompt: content and quality, one text for all or one a picture.
+            preset: where everything not given comes from; default: the model's own.
+            **changes: any field of `Prompts` and `Settings`; None = the preset's.
+
+        Raises:
+            XPSRError: a picture that cannot be used, an unknown name or a value out of range.
+        """
+        images: list[Any] = list(image) if isinstance(image, (list, tuple)) else [image]
+        highs, lows = (
+            _one_each(name, texts, len(images))
+            for name, texts in (("prompt", prompt), ("lowlevel_prompt", lowlevel_prompt))
+        )
+        name = preset or self.config["default_preset"]
+        unknown = sorted(set(changes) - {*PROMPT_NAMES, *SETTING_NAMES})
+        if unknown:
+            known = ", ".join((*PROMPT_NAMES, *SETTING_NAMES))
+            raise XPSRError(f'There is no setting or text "{unknown[0]}"; there are {known}.')
+        texts = {k: v for k, v in changes.items() if k in PROMPT_NAMES}
+        numbers = {k: v for k, v in changes.items() if k in SETTING_NAMES}
+        settings = Settings.from_preset(name, **numbers)
+        results = [
+            self._last(
+                one, Prompts.from_preset(name, prompt=high, lowlevel_prompt=low, **texts), settings
+            )
+            for one, high, low in zip(images, highs, lows, strict=True)
+        ]
+        return XPSROutput([one.image for one in results], [one.recipe for one in results])
+
+    def _last(self, image: Source, prompts: Prompts, settings: Settings) -> Restored:
+        # Steps are let go at once: each holds two latents.
+        (restored,) = deque(self.stream(image, prompts, settings), maxlen=1)
+        assert isinstance(restored, Restored)
+        return restored
+
+    @torch.no_grad()
+    def stream(
+        self, image: Source, prompts: Prompts | None = None, settings: Settings | None = None
+    ) -> Iterator[Step | Restored]:
+        """Restore one picture step by step; closing the iterator stops the work.
+
+        Yields:
+            a `Step` after every denoising step (`preview` shows it), and last the `Restored`.
+
+        Raises:
+            XPSRError: a picture that cannot be used, or one too large for the memory.
+        """
+        started = time.perf_counter()
+        default_prompts, default_settings = self.defaults()
+        prompts, settings = prompts or default_prompts, settings or default_settings
+        photo = open_image(image)
+        frame = make_frame(photo.image, settings, self.controlnet.downscale)
+        texts = assemble(prompts, settings)
+        noise = Noise(settings.seed)
+        solver = Solver(self.scheduler.config, settings.scheduler, settings.num_inference_steps)
+        try:
+            conditions = self._conditions(frame, texts, settings)
+            base, latents = self._start(conditions.image, solver, settings, noise)
+            blend = self._tiles(latents, settings)
+            predict = Denoiser(self.unet, self.controlnet, conditions, blend)
+            width, height = frame.working
+            preview = Preview(self.vae, conditions.image, base, frame.multiple, (height, width))
+            for step in denoise(latents, solver, predict, noise):
+                latents = step.latents
+                yield replace(step, preview=preview)
+            decoded = decode(self.vae, latents if base is None else latents + base, frame.multiple)
+        except (RuntimeError, MemoryError) as error:
+            if is_out_of_memory(error):
+                raise XPSRError(
+                    "There is not enough memory for this picture; choose a smaller upscale or "
+                    "tile_size, or another device."
+                ) from error
+            raise
+        finally:
+            self.maybe_free_model_hooks()
+        result = frame.finish(decoded, settings.color_fix)
+        notes = (*photo.notes, *cut_notes(self.tokenizer, texts))
+        recipe = self._recipe(photo.image, result, prompts, settings, notes)
+        yield Restored(result, recipe, time.perf_counter() - started, notes)
+
+    def preview(self, step: Step) -> Image.Image:
+        """A quick picture of what the networks expect the result to be, after `step`."""
+        if step.preview is None:
+            raise ValueError("only steps of XPSRPipeline.stream can be shown")
+        return step.preview(step.predicted)
+
+    def _conditions(self, frame: Frame, texts: EncoderTexts, settings: Settings) -> Conditions:
+        device = self._execution_device
+        high, low = (
+            encode_texts(self.tokenizer, self.text_encoder, batch, device).to(self.unet.dtype)
+            for batch in pair(texts, settings.guidance_scale)
+        )
+        return Conditions(
+            high=high,
+            low=low,
+            image=frame.padded.to(device),
+            guidance_scale=settings.guidance_scale,
+            conditioning_scale=settings.controlnet_conditioning_scale,
+        )
+
+    def _start(
+        self, image: Tensor, solver: Solver, settings: Settings, noise: NoiseSource
+    ) -> tuple[Tensor | None, Tensor]:
+        """The latent to add before decoding (or None), and the one that denoising starts from.
+
+        Draws: the autoencoder's sample, then the start's own noise.
+        """
+        if self.config["residual_latents"]:
+            base = encode(self.vae, image)
+            return base, start_latents(solver, settings, torch.zeros_like(base), noise)
+        if settings.start == "noise":
+            factor = self.controlnet.downscale
+            height, width = image.shape[-2] // factor, image.shape[-1] // factor
+            low = image.new_zeros(1, self.unet.config.in_channels, height, width)
+        else:
+            low = encode(self.vae, image, noise)
+        return None, start_latents(solver, settings, low, noise)
+
+    def _tiles(self, latents: Tensor, settings: Settings) -> Blend:
+        factor = self.controlnet.downscale
+        size = max(settings.tile_size // factor, 1) if settings.tile_size else 0
+        overlap = min(settings.tile_overlap // factor, max(size - 1, 0))
+        height, width = latents.shape[-2:]
+        return Blend(cover(height, width, size, overlap))
+
+    def _recipe(
+        self,
+        image: Image.Image,
+        result: Image.Image,
+        prompts: Prompts,
+        settings: Settings,
+        notes: tuple[str, ...],
+    ) -> Recipe:
+        return Recipe(
+            model=self.label,
+            prompts=prompts,
+            settings=settings,
+            versions=Versions.here(),
+            device=self._execution_device.type,
+            dtype=str(self.unet.dtype).removeprefix("torch."),
+            input_sha256=pixel_sha256(image),
+            input_size=image.size,
+            output_sha256=pixel_sha256(result),
+            output_size=result.size,
+            notes=notes,
+        )
+
+
+def _one_each(name: str, texts: str | Sequence[str] | None, count: int) -> Sequence[str | None]:
+    if texts is None or isinstance(texts, str):
+        return [texts] * count
+    if len(texts) != count:
+        raise XPSRError(f"{name} has {len(texts)} texts for {count} pictures; give one for each.")
+    return texts

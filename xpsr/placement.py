@@ -1,0 +1,68 @@
+"""Where the networks run, and in which number format."""
+
+from __future__ import annotations
+
+import torch
+
+from xpsr.errors import XPSRError
+
+DTYPES = {
+    "float32": torch.float32,
+    "float16": torch.float16,
+    "bfloat16": torch.bfloat16,
+}
+
+
+def choose_device(wanted: str | torch.device | None = None) -> torch.device:
+    """The wanted device, or the best one there is: CUDA, then Apple's MPS, then the CPU.
+
+    Raises:
+        XPSRError: no such kind of device, or this machine has none that PyTorch can use.
+    """
+    if wanted is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except (RuntimeError, TypeError):
+        raise XPSRError(f'There is no device "{wanted}"; choose one of cuda, mps, cpu.') from None
+    if not _is_there(device):
+        have = ", ".join(kind for kind in ("cuda", "mps", "cpu") if _is_there(torch.device(kind)))
+        raise XPSRError(f'PyTorch cannot use the device "{wanted}" here; choose one of {have}.')
+    return device
+
+
+def choose_dtype(device: torch.device, wanted: str | torch.dtype | None = None) -> torch.dtype:
+    """The wanted number format, or the usual one: float16 on GPUs, float32 on the CPU.
+
+    float16 and not bfloat16: it has three more bits for the fine differences a diffusion step is
+    made of, and Stable Diffusion's numbers stay within its range.
+
+    Raises:
+        XPSRError: no such format.
+    """
+    if wanted is None:
+        return torch.float32 if device.type == "cpu" else torch.float16
+    dtype = DTYPES.get(wanted) if isinstance(wanted, str) else wanted
+    if dtype is None or dtype not in DTYPES.values():
+        raise XPSRError(
+            f'There is no number format "{wanted}" here; choose one of {", ".join(DTYPES)}.'
+        )
+    return dtype
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch or Python means that a device or the machine ran out of memory."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    # the CPU's allocator raises a plain RuntimeError
+    return "can't allocate memory" in str(error) or "not enough memory" in str(error)
+
+
+def _is_there(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()
+    if device.type == "mps":
+        return torch.backends.mps.is_available()
+    return device.type == "cpu"

@@ -1,0 +1,194 @@
+"""The full record of one run: as a value, as JSON, and inside a PNG."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from PIL import Image, PngImagePlugin
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    ValidationError,
+    field_validator,
+)
+
+from xpsr import __version__
+from xpsr.errors import XPSRError
+from xpsr.prompts import Prompts
+from xpsr.settings import Settings
+
+MAX_BYTES = 64 * 1024
+PNG_KEY = "xpsr"
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_Kind = TypeVar("_Kind", Prompts, Settings)
+
+Short = Annotated[str, Field(max_length=100)]
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Side = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
+def _into(kind: type[_Kind]) -> PlainValidator:
+    """Build `kind` from JSON through its own constructor, so that its own checks speak."""
+
+    def build(value: Any) -> _Kind:
+        if isinstance(value, kind):
+            return value
+        if not isinstance(value, dict):
+            raise XPSRError(f"The {kind.__name__.lower()} of this recipe are not a list of names.")
+        unknown = sorted(set(value) - set(kind.__dataclass_fields__))
+        if unknown:
+            raise XPSRError(f"This recipe holds an unknown entry, {_quoted(unknown[0])}.")
+        return kind(**value)
+
+    return PlainValidator(build)
+
+
+class Versions(BaseModel):
+    """The software a run was made with."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    xpsr: Short
+    torch: Short
+    diffusers: Short
+
+    @classmethod
+    def here(cls) -> Versions:
+        """The versions that are installed now."""
+        return cls(xpsr=__version__, torch=_installed("torch"), diffusers=_installed("diffusers"))
+
+
+class Recipe(BaseModel):
+    """Everything that is needed to repeat a run and to see whether it came out the same.
+
+    Attributes:
+        model: "mini", a hub id or the name of a folder; never a path of some machine.
+        device, dtype: where and in which number format the networks ran: other ones round
+            differently, so pixels are repeated exactly only with the same.
+        input_sha256, output_sha256: `xpsr.image.pixel_sha256` of the two pictures.
+        input_size, output_size: (width, height) in pixels.
+        notes: sentences about the run, such as which words did not fit.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: Literal[1] = 1
+    model: Short
+    prompts: Annotated[Prompts, _into(Prompts), PlainSerializer(asdict, return_type=dict)]
+    settings: Annotated[Settings, _into(Settings), PlainSerializer(asdict, return_type=dict)]
+    versions: Versions
+    device: Short
+    dtype: Short
+    input_sha256: Sha256
+    input_size: tuple[Side, Side]
+    output_sha256: Sha256
+    output_size: tuple[Side, Side]
+    notes: Annotated[tuple[Annotated[str, Field(max_length=500)], ...], Field(max_length=20)] = ()
+
+    @field_validator("model")
+    @classmethod
+    def _no_path(cls, name: str) -> str:
+        # A recipe travels: it must neither tell where its maker keeps files nor make the one who
+        # repeats it open a folder of its choice.
+        if not re.fullmatch(r"[\w.-][\w. -]*(/[\w.-]+)?", name) or ".." in name:
+            raise XPSRError(f"This recipe names a model that is not allowed, {_quoted(name)}.")
+        return name
+
+    @property
+    def seed(self) -> int:
+        """The seed, which is one of the settings."""
+        return self.settings.seed
+
+    def to_json(self) -> str:
+        """Readable JSON; the same recipe always gives the same text."""
+        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=2)
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Recipe:
+        """Read a recipe.
+
+        Raises:
+            XPSRError: too large, not JSON, not ours, or with values out of range.
+        """
+        data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        if len(data) > MAX_BYTES:
+            raise XPSRError(
+                f"This recipe is larger than {MAX_BYTES // 1024} kB, so it is not one of ours."
+            )
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise XPSRError(_first_problem(error)) from None
+
+
+def model_label(name: str) -> str:
+    """The name of a model as a recipe may carry it: for a folder its last part alone."""
+    if re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name) and ".." not in name:
+        return name[:100]
+    last = re.split(r"[/\\]", name.rstrip("/\\"))[-1]
+    label = re.sub(r"[^\w. -]", "_", last).replace("..", "_").strip()
+    return label[:100] or "unnamed"
+
+
+def save_png(image: Image.Image, recipe: Recipe, path: str | Path) -> None:
+    """Write `image` as PNG with the recipe inside (an iTXt entry named "xpsr")."""
+    texts = PngImagePlugin.PngInfo()
+    texts.add_itxt(PNG_KEY, recipe.to_json())
+    image.save(path, format="PNG", pnginfo=texts)
+
+
+def read_recipe(path: str | Path) -> Recipe:
+    """The recipe in a PNG written by `save_png`, or in a JSON file. Pixels are not decoded.
+
+    Raises:
+        XPSRError: no such file, no recipe in it, or one that cannot be used.
+    """
+    path = Path(path)
+    try:
+        with path.open("rb") as file:
+            start = file.read(MAX_BYTES + 1)
+    except OSError:
+        raise XPSRError(f"The file {path.name} cannot be opened; check its name.") from None
+    return Recipe.from_json(_png_text(path) if start.startswith(_PNG_SIGNATURE) else start)
+
+
+def _png_text(path: Path) -> str:
+    # The class itself and not Image.open: nothing is decoded, so a huge picture does no harm.
+    try:
+        with path.open("rb") as file:
+            text = PngImagePlugin.PngImageFile(file).info.get(PNG_KEY)
+    except (OSError, ValueError, SyntaxError):
+        raise XPSRError(f"{path.name} is damaged; its recipe cannot be read.") from None
+    if not isinstance(text, str):
+        raise XPSRError(
+            f"{path.name} carries no recipe; only pictures saved by XPSR Studio do, and some "
+            "programs and websites remove it."
+        )
+    return text
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    if problem["type"] == "json_invalid":
+        return "This is not a recipe: it cannot be read as JSON."
+    place = ".".join(str(part) for part in problem["loc"]) or "its form"
+    return f"This recipe cannot be used: {_quoted(place)}: {problem['msg']}."
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text[:60], ensure_ascii=True)
+
+
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,155 @@
+"""One frozen, checked value with every setting of a run, and the presets."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields, replace
+from numbers import Real
+from typing import Any, Literal, get_args
+
+from xpsr.errors import XPSRError
+
+MAX_OUTPUT_PIXELS = 64_000_000  # a float copy of such a picture takes 0.8 GB, and we need several
+
+Scheduler = Literal["ddpm", "ddim", "dpm++", "unipc"]
+Start = Literal["noise", "lr", "lr_twice"]
+Negative = Literal["both", "high"]
+ColorFix = Literal["none", "adain", "wavelet"]
+
+CHOICES: dict[str, tuple[str, ...]] = {
+    "scheduler": get_args(Scheduler),
+    "start": get_args(Start),
+    "negative": get_args(Negative),
+    "color_fix": get_args(ColorFix),
+}
+LIMITS: dict[str, tuple[float, float]] = {
+    "num_inference_steps": (1, 1000),
+    "guidance_scale": (0.0, 30.0),
+    "controlnet_conditioning_scale": (0.0, 4.0),
+    "upscale": (1, 8),
+    "seed": (0, 2**32 - 1),
+    "added_noise_level": (0, 999),
+    "process_size": (0, 4096),
+    "tile_size": (0, 8192),
+    "tile_overlap": (0, 4096),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a picture is restored. The defaults are those of the preset "official".
+
+    Attributes:
+        num_inference_steps: steps from noise to picture, 1..1000.
+        guidance_scale: w in `negative + w * (positive - negative)`, 0..30. The paper's λs is
+            w - 1 (eq. 6). Up to 1 the negative texts are not used at all.
+        controlnet_conditioning_scale: weight of the input picture's features, 0..4.
+        upscale: whole factor, 1..8. The result is exactly upscale x input.
+        seed: 0..2**32-1; the same seed and settings give the same pixels.
+        scheduler: "ddpm" | "ddim" | "dpm++" | "unipc".
+        start: where denoising starts: "noise" | "lr" (the input's latent, noised) | "lr_twice"
+            (noised a second time at `added_noise_level`, as the authors' code does).
+        added_noise_level: training timestep of that second noise, 0..999.
+        negative: "both" texts have a negative | only the "high" one, the low-level text stays.
+        process_size: the network works on a picture whose short side has at least so many
+            pixels; a smaller one is enlarged for the work and the result brought back. 0 = as is.
+        tile_size: side in pixels of the squares the working picture is split into when it has
+            more pixels than one of them; 0 = never split. Rounded down to whole latent pixels.
+        tile_overlap: pixels that neighbouring squares share; less than `tile_size`.
+        color_fix: colours brought back to the input's: "none" | "adain" | "wavelet".
+
+    Raises:
+        XPSRError: names the field and what it allows.
+    """
+
+    num_inference_steps: int = 20
+    guidance_scale: float = 4.5
+    controlnet_conditioning_scale: float = 1.0
+    upscale: int = 4
+    seed: int = 0
+    scheduler: Scheduler = "ddpm"
+    start: Start = "lr_twice"
+    added_noise_level: int = 800
+    negative: Negative = "both"
+    process_size: int = 512
+    tile_size: int = 2560
+    tile_overlap: int = 64
+    color_fix: ColorFix = "adain"
+
+    def __post_init__(self) -> None:
+        for name, default in DEFAULTS.items():
+            value = getattr(self, name)
+            if name in CHOICES:
+                _check_choice(name, value)
+            else:
+                # Sliders and JSON hand over 20.0 for 20: one form, so that equal runs compare equal
+                object.__setattr__(self, name, _checked_number(name, value, type(default)))
+        if self.tile_size and self.tile_overlap >= self.tile_size:
+            raise XPSRError(
+                f"tile_overlap is {self.tile_overlap}; it must be smaller than tile_size, "
+                f"which is {self.tile_size}."
+            )
+
+    @classmethod
+    def from_preset(cls, preset: str, **overrides: Any) -> Settings:
+        """The settings of a preset with some changed; None keeps the preset's value."""
+        if preset not in PRESETS:
+            raise XPSRError(f'There is no preset "{preset}"; choose one of {", ".join(PRESETS)}.')
+        return PRESETS[preset].changed(**overrides)
+
+    def changed(self, **overrides: Any) -> Settings:
+        """These settings with some replaced; None keeps the present value."""
+        unknown = sorted(set(overrides) - set(SETTING_NAMES))
+        if unknown:
+            raise XPSRError(
+                f'There is no setting "{unknown[0]}"; the settings are {", ".join(SETTING_NAMES)}.'
+            )
+        return replace(self, **{k: v for k, v in overrides.items() if v is not None})
+
+
+DEFAULTS: dict[str, Any] = {field.name: field.default for field in fields(Settings)}
+SETTING_NAMES = tuple(DEFAULTS)
+
+
+def _check_choice(name: str, value: object) -> None:
+    if value not in CHOICES[name]:
+        raise XPSRError(f'{name} is "{value}"; choose one of {", ".join(CHOICES[name])}.')
+
+
+def _checked_number(name: str, value: object, kind: type) -> int | float:
+    low, high = LIMITS[name]
+    whole = kind is int
+    wanted = f"{'a whole number' if whole else 'a number'} from {low:g} to {high:.10g}"
+    number: Any = value if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    # Compared before any conversion (an integer may be too large for a float); NaN fits nowhere.
+    if low <= number <= high and (not whole or number == int(number)):
+        return kind(number)
+    raise XPSRError(f"{name} is {str(value)[:40]}; it must be {wanted}.")
+
+
+PRESETS: dict[str, Settings] = {
+    # The authors' test script and its configuration file.
+    "official": Settings(),
+    # The paper: 50 DDPM steps, λs = 5.5, only the content text is negated (eq. 6), and
+    # no colour correction is mentioned.
+    "paper": Settings(
+        num_inference_steps=50,
+        guidance_scale=6.5,
+        start="lr",
+        negative="high",
+        color_fix="none",
+    ),
+    # The embedded model. Squares of the size it was trained on keep a large picture affordable.
+    "mini": Settings(
+        num_inference_steps=8,
+        guidance_scale=1.5,
+        scheduler="ddim",
+        start="noise",
+        process_size=0,
+        tile_size=1024,
+        tile_overlap=128,
+        color_fix="none",
+    ),
+    # The official settings with half the steps of a second-order solver, in smaller squares.
+    "fast": Settings(num_inference_steps=10, scheduler="dpm++", tile_size=768, tile_overlap=128),
+}

@@ -1,0 +1,114 @@
+"""Large latents in overlapping tiles: where they lie, how they are blended."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+_VARIANCE = 0.01  # of the blending bell, for a tile of side 1
+
+
+class Tile(NamedTuple):
+    """A rectangle of a latent, in latent pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def cut(self, x: Tensor, factor: int = 1) -> Tensor:
+        """This part of `x` (B, C, H, W), which is `factor` times as large as the latent."""
+        return x[..., self._rows(factor), self._columns(factor)]
+
+    def add_to(self, x: Tensor, part: Tensor) -> None:
+        """Add `part` to this part of `x`, in place."""
+        x[..., self._rows(1), self._columns(1)] += part
+
+    def _rows(self, factor: int) -> slice:
+        return slice(self.top * factor, (self.top + self.height) * factor)
+
+    def _columns(self, factor: int) -> slice:
+        return slice(self.left * factor, (self.left + self.width) * factor)
+
+
+def cover(height: int, width: int, size: int, overlap: int, parity: bool = False) -> list[Tile]:
+    """Tiles that together cover a latent of `height` x `width`.
+
+    A latent with no more pixels than one tile is one tile. Of several, each starts `size - overlap`
+    behind its neighbour, and the last of a row or column is moved back to end at the border.
+
+    Args:
+        height, width: of the latent.
+        size: side of a tile; 0 = one tile for everything.
+        overlap: pixels shared by neighbours, less than `size`.
+        parity: squares also where the latent is narrower than a tile, as the authors cut them;
+            otherwise such tiles keep their full length.
+    """
+    if not size or height * width <= size * size:
+        return [Tile(0, 0, height, width)]
+    tall, wide = min(size, height), min(size, width)
+    if parity:
+        tall = wide = min(tall, wide)
+    return [
+        Tile(top, left, tall, wide)
+        for left in _offsets(width, wide, overlap)
+        for top in _offsets(height, tall, overlap)
+    ]
+
+
+def _offsets(length: int, tile: int, overlap: int) -> list[int]:
+    stride = max(tile - overlap, 1)
+    return [*range(0, length - tile, stride), length - tile]
+
+
+def bell(height: int, width: int, parity: bool = False) -> Tensor:
+    """Blending weights (height, width), float64: a Gaussian around the middle of a tile.
+
+    `parity` moves the middle by half a pixel downwards, an error of the authors' code that their
+    numbers contain.
+    """
+    rows = _gaussian(height, height / 2 if parity else (height - 1) / 2)
+    columns = _gaussian(width, (width - 1) / 2)
+    return rows[:, None] * columns[None, :]
+
+
+def _gaussian(length: int, center: float) -> Tensor:
+    at = (torch.arange(length, dtype=torch.float64) - center) / length
+    return torch.exp(-(at**2) / (2 * _VARIANCE)) / (2 * torch.pi * _VARIANCE) ** 0.5
+
+
+class Blend:
+    """Joins the tiles' results into one: sum(weight · tile) / sum(weight) at every pixel.
+
+    Args:
+        tiles: from `cover`.
+        parity: see `bell`.
+    """
+
+    def __init__(self, tiles: list[Tile], parity: bool = False) -> None:
+        self.tiles = tiles
+        weights = bell(tiles[0].height, tiles[0].width, parity)
+        height = max(tile.top + tile.height for tile in tiles)
+        width = max(tile.left + tile.width for tile in tiles)
+        total = torch.zeros(height, width, dtype=torch.float64)
+        for tile in tiles:
+            tile.add_to(total, weights)
+        # Divided here and in float64: at a tile's corner the bell is as low as 1e-11.
+        self._shares = [(weights / tile.cut(total)).float() for tile in tiles]
+        self._size = (height, width)
+
+    def __call__(self, predict: Callable[[int, Tile], Tensor]) -> Tensor:
+        """`predict(number, tile)` gives each tile's result (B, C, height, width)."""
+        if len(self.tiles) == 1:
+            return predict(0, self.tiles[0])
+        joined: Tensor | None = None
+        for number, tile in enumerate(self.tiles):
+            part = predict(number, tile)
+            if joined is None:
+                joined = part.new_zeros(*part.shape[:2], *self._size)
+            tile.add_to(joined, part * self._shares[number].to(part))
+        assert joined is not None
+        return joined
