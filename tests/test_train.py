@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from train.config import read_config
-from train.data import Pairs
+from train.data import FLAWLESS, Pairs
 from train.degrade import RECIPES, degrade
 from train.loss import diffusion_target, training_loss
 from train.networks import clip_tokenizer
@@ -203,12 +203,20 @@ def test_a_batch_depends_on_seed_and_step_alone(pairs_folder):
     assert torch.equal(first.input_ids, second.input_ids)
     assert not torch.equal(first.clean, a.batch(4, 7, 4).clean)
     assert first.clean.shape == (4, 3, 64, 64) and first.clean.min() < 0
-    assert 0 <= first.conditioning.min() and first.conditioning.max() <= 1
+    assert first.conditioning.min() >= 0 and first.conditioning.max() <= 1
 
 
 def test_crops_of_the_two_sides_show_the_same_place(pairs_folder):
     batch = Pairs(pairs_folder, clip_tokenizer(), crop=64, original_image_ratio=1).batch(4, 0, 0)
     assert torch.allclose(batch.clean / 2 + 0.5, batch.conditioning, atol=1e-6)
+
+
+def test_a_picture_called_flawless_is_its_own_target(pairs_folder):
+    tokenizer = clip_tokenizer()
+    batch = Pairs(pairs_folder, tokenizer, crop=64, trust_ratio=1).batch(4, 0, 0)
+    assert torch.allclose(batch.clean / 2 + 0.5, batch.conditioning, atol=1e-6)
+    texts = {tokenizer.decode(ids, skip_special_tokens=True) for ids in batch.lowlevel_input_ids}
+    assert texts <= {text.lower().replace(".", " .").replace(",", " ,") for text in FLAWLESS}
 
 
 def test_the_tokenizer_is_clips():
@@ -257,7 +265,12 @@ def launch(pairs_folder, out, *overrides):
     command += [f"data={pairs_folder}", f"out={out}", "steps=6", "save_every=2", *overrides]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
     return subprocess.Popen(
-        command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        cwd=ROOT,
+        env=environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     )
 
 

@@ -1,1 +1,3 @@
 """Training XPSR: degradations, pairs, loss, loop, export."""
+
+import xpsr  # noqa: F401  its first act quiets xformers' warnings, before diffusers is imported

@@ -28,7 +28,7 @@ def main(
     try:
         run(read_config(config, overrides))
     except XPSRError as error:
-        print(error, file=sys.stderr)
+        typer.echo(error, err=True)
         raise typer.Exit(2) from None
 
 

@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 def patches_of(pairs: Pairs, patch_size: int, count: int, seed: int) -> Tensor:
-    """`count` random clean patches, (count, 3·patch²) in [-1, 1], in the order of pixel_unshuffle."""
+    """Random clean patches, (count, 3·patch²) in [-1, 1], in the order of pixel_unshuffle."""
     random = np.random.default_rng(seed)
     per_picture = 900
     rows = []
@@ -60,8 +60,8 @@ def train_decoder(
 ) -> None:
     """Teach the decoder's correction; the encoder stays the linear basis, so latents do not move.
 
-    Latents are blurred with a little noise in half of the batch: what the denoiser hands over is never
-    exact, and the correction must not answer its errors with blocks.
+    Half of the latents get a little noise: what the denoiser hands over is never exact, and the
+    correction must not answer its errors with blocks.
     """
     vae.requires_grad_(False)
     vae.correction.requires_grad_(True)

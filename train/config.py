@@ -25,8 +25,12 @@ class LossConfig(Strict):
 class ModelConfig(Strict):
     """What is trained.
 
-    `start` is an XPSR pipeline folder to go on from, or a Stable Diffusion folder or hub id to start
-    from as the authors do. Without it a small model is built from the three tables below.
+    `start` is an XPSR pipeline folder to go on from, or a Stable Diffusion folder or hub id to
+    start from as the authors do. Without it a small model is built from the tables below.
+
+    `alpha_bar_range` = (first, last) cuts the noise schedule short: even its first timestep keeps
+    only the share `first` of the signal. Below it lies the finest detail, which a small model
+    cannot place and would replace by noise; the last step jumps from there to the picture.
     """
 
     start: str | None = None
@@ -38,6 +42,7 @@ class ModelConfig(Strict):
     autoencoder: dict[str, Any] = {}
     autoencoder_steps: int = Field(0, ge=0)
     scheduler: dict[str, Any] = {}
+    alpha_bar_range: tuple[float, float] | None = None
 
 
 class TrainConfig(Strict):
@@ -52,6 +57,7 @@ class TrainConfig(Strict):
         timestep_power: t = 1000·u^(1/power); 1 draws timesteps evenly, more favours noise.
         caption_dropout: chance that a text is left empty, for each of the two alone.
         original_image_ratio: chance that the clean picture stands in for the low-resolution one.
+        trust_ratio: chance that the text calls the picture flawless and the target is the picture.
         lr_schedule: any name of `diffusers.optimization.get_scheduler`.
         ema_decay: 0 = no running average of the weights.
     """
@@ -66,6 +72,7 @@ class TrainConfig(Strict):
     timestep_power: float = Field(1.0, ge=1)
     caption_dropout: float = Field(0.0, ge=0, le=1)
     original_image_ratio: float = Field(0.0, ge=0, le=1)
+    trust_ratio: float = Field(0.0, ge=0, le=1)
     learning_rate: float = Field(5e-5, gt=0)
     lr_schedule: str = "constant"
     lr_warmup_steps: int = Field(0, ge=0)

@@ -10,6 +10,14 @@ from torch import Tensor
 
 from train.prepare import read_manifest
 from xpsr.image import resize
+from xpsr.prompts import OFFICIAL_LOWLEVEL_NEGATIVE
+
+# Ways to say that nothing is wrong, none of them a sentence of the measured describer.
+FLAWLESS = (
+    OFFICIAL_LOWLEVEL_NEGATIVE,
+    "The image is clean and sharp.",
+    "The image is in perfect quality.",
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +56,9 @@ class Pairs:
         crop: side of the crops in output pixels, a multiple of the upscaling; None = whole pairs.
         caption_dropout: chance that a text is left empty.
         original_image_ratio: chance that the clean picture is shown as the low-resolution one.
+        trust_ratio: chance that the low-level text calls the picture flawless, and that it is then
+            to be kept as it is. What the texts measure can be seen in the picture as well, so
+            without such pairs nothing teaches a network to listen.
     """
 
     def __init__(
@@ -57,6 +68,7 @@ class Pairs:
         crop: int | None = None,
         caption_dropout: float = 0.0,
         original_image_ratio: float = 0.0,
+        trust_ratio: float = 0.0,
     ):
         self.folder = Path(folder)
         self.lines = read_manifest(self.folder)
@@ -64,6 +76,7 @@ class Pairs:
         self.crop = crop
         self.caption_dropout = caption_dropout
         self.original_image_ratio = original_image_ratio
+        self.trust_ratio = trust_ratio
         self._decoded: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def __len__(self) -> int:
@@ -79,7 +92,7 @@ class Pairs:
         return self._decoded[index]
 
     def batch(self, size: int, seed: int, step: int) -> Batch:
-        """The pairs of a step: the same whatever was drawn before, so a resumed run sees the same."""
+        """The pairs of a step, the same whatever was drawn before: resumed runs see the same."""
         random = np.random.default_rng((seed, step))
         items = [self._item(int(i), random) for i in random.integers(0, len(self), size)]
         ids, clean, conditioning, high, low = zip(*items, strict=True)
@@ -104,6 +117,8 @@ class Pairs:
         )
         if random.random() < self.original_image_ratio:
             conditioning = clean
+        if random.random() < self.trust_ratio:
+            clean, low = conditioning, str(random.choice(FLAWLESS))
         return line["id"], clean[window], conditioning[window], high, low
 
     def _tokens(self, texts: tuple[str, ...]) -> Tensor:

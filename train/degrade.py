@@ -28,7 +28,7 @@ class Stage:
         sinc_probability: chance that the blur is a sinc kernel.
         sigma: width of the Gaussian kernels in pixels.
         resize_probabilities: chances to enlarge, to shrink, to keep.
-        resize: factor on the side (of the first stage: of the photo; of the second: of the result's).
+        resize: factor on the side (first stage: of the photo; second: of the result).
         gaussian_probability: chance of Gaussian noise; otherwise Poisson noise.
         noise: Gaussian sigma in grey levels of 255.
         poisson: scale of the Poisson noise.

@@ -36,8 +36,8 @@ class Report:
 class TrainingStep(nn.Module):
     """Everything between a batch and its loss, as one module.
 
-    One module means one `accumulate` and one gradient synchronisation: wrapping the two networks one
-    by one is what broke both in the authors' script.
+    One module means one `accumulate` and one gradient synchronisation: wrapping the two networks
+    one by one is what broke both in the authors' script.
     """
 
     def __init__(self, networks: Networks, config: TrainConfig):
@@ -104,6 +104,7 @@ def train(config: TrainConfig, networks: Networks, accelerator: Accelerator) -> 
         config.crop,
         config.caption_dropout,
         config.original_image_ratio,
+        config.trust_ratio,
     )
     model = TrainingStep(networks, config)
     if config.gradient_checkpointing:

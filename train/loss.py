@@ -41,7 +41,7 @@ def diffusion_target(
 
 
 def mean_absolute_errors(predictions: Sequence[Tensor], target: Tensor) -> Tensor:
-    """One value for each prediction, against the target resized to it (bilinear, no antialiasing)."""
+    """One value for each prediction, against the target resized to it (plain bilinear)."""
     errors = [
         (F.interpolate(target, size=p.shape[2:], mode="bilinear", align_corners=False) - p)
         .abs()

@@ -1,4 +1,4 @@
-"""What a run trains and what it holds still: loaded, started from Stable Diffusion, or built small."""
+"""What a run trains and what it holds still: loaded, from Stable Diffusion, or built small."""
 
 import gzip
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from train.data import Pairs
 from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 
-# Trained besides the whole ControlNet when the UNet comes from Stable Diffusion (spec: "XPSR UNet").
+# Trained besides the whole ControlNet when the UNet comes from Stable Diffusion.
 OWN_UNET_LAYERS = ".pixel_attentions."
 
 
@@ -121,28 +121,50 @@ def build_small(
     unet = XPSRUNet2DConditionModel(**shared, out_channels=channels, **config.unet)
     controlnet = XPSRControlNetModel.from_unet(unet, **config.controlnet)
     start_awake(controlnet)
+    start_quiet(unet, controlnet)
     return Networks(
         vae,
         CLIPTextModel(text_config),
         tokenizer,
         unet,
         controlnet,
-        DDPMScheduler(**config.scheduler),
+        small_scheduler(config),
         residual_latents=config.residual_latents,
         whole_unet=True,
         train_text_encoder=True,
     )
 
 
+def small_scheduler(config: ModelConfig) -> DDPMScheduler:
+    """The noise schedule of a small model, cut short by `alpha_bar_range` if that is given."""
+    if config.alpha_bar_range is None:
+        return DDPMScheduler(**config.scheduler)
+    count = config.scheduler.get("num_train_timesteps", 1000)
+    first, last = config.alpha_bar_range
+    betas = [1 - first] + [1 - (last / first) ** (1 / (count - 1))] * (count - 1)
+    return DDPMScheduler(trained_betas=betas, **config.scheduler)
+
+
 def start_awake(controlnet: XPSRControlNetModel) -> None:
     """Give the zero layers ordinary starting weights.
 
-    Zeros protect a pretrained UNet from a fresh ControlNet. Where both are fresh there is nothing to
-    protect, and the picture would be invisible to the UNet until the zeros have grown.
+    Zeros protect a pretrained UNet from a fresh ControlNet. Where both are fresh there is nothing
+    to protect, and the picture would be invisible to the UNet until the zeros have grown.
     """
     zero = (*controlnet.controlnet_down_blocks, controlnet.controlnet_mid_block)
     for layer in (*zero, controlnet.controlnet_cond_embedding.conv_out):
         layer.reset_parameters()
+
+
+@torch.no_grad()
+def start_quiet(*networks: nn.Module) -> None:
+    """Turn the noisy latent's entry down.
+
+    Where nearly all of a latent is noise, a fresh network first has to learn not to listen to it:
+    measured at 2,250 steps of mini, 0.15 times the usual weights gained 0.2 dB at once.
+    """
+    for network in networks:
+        network.conv_in.weight.mul_(0.15)
 
 
 def clip_tokenizer() -> CLIPTokenizer:
@@ -151,7 +173,8 @@ def clip_tokenizer() -> CLIPTokenizer:
     if package is None or package.origin is None:
         raise XPSRError("CLIP's vocabulary is missing: pip install openai-clip.")
     path = Path(package.origin).parent / "bpe_simple_vocab_16e6.txt.gz"
-    lines = gzip.open(path, "rt", encoding="utf-8").read().split("\n")
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        lines = file.read().split("\n")
     merges = [tuple(line.split()) for line in lines[1 : 49152 - 256 - 2 + 1]]
     letters = _byte_letters()
     words = [*letters, *(letter + "</w>" for letter in letters), *("".join(m) for m in merges)]

@@ -7,7 +7,6 @@ was and every pair can be made again from its line.
 
 import hashlib
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -66,7 +65,9 @@ def pair_seed(name: str, variant: int, seed: int) -> int:
     return int.from_bytes(hashlib.sha256(f"{seed}/{name}/{variant}".encode()).digest()[:8], "big")
 
 
-def prepare(images: Path, out: Path, config: PrepareConfig) -> Iterator[tuple[int, int, str | None]]:
+def prepare(
+    images: Path, out: Path, config: PrepareConfig
+) -> Iterator[tuple[int, int, str | None]]:
     """Make every missing pair; yields (done, total, complaint about a photo or None)."""
     photos = sorted(p for p in images.rglob("*") if p.suffix.lower() in SUFFIXES)
     if not photos:
@@ -153,7 +154,7 @@ def main(
         if not read_manifest(out):
             raise XPSRError("No photo could be used.")
     except (XPSRError, OSError, ValidationError, yaml.YAMLError) as error:
-        print(error, file=sys.stderr)
+        typer.echo(error, err=True)
         raise typer.Exit(2) from None
 
 

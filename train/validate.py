@@ -7,7 +7,6 @@ figures of the embedded model's card come from here.
 """
 
 import csv
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -140,7 +139,7 @@ def main(
             writer.writerows(rows)
         Console().print(summary(rows))
     except (XPSRError, OSError) as error:
-        print(error, file=sys.stderr)
+        typer.echo(error, err=True)
         raise typer.Exit(2) from None
 
 

@@ -61,8 +61,8 @@ class SemanticFusionAttention(nn.Module):
     def start_from_high(self) -> None:
         """Copy the high-level weights into the other branches wherever the shapes agree.
 
-        So the authors start: the text-reading weights of `fuse` (C × C) stay fresh, because those of
-        `high` are C × cross_attention_dim.
+        So the authors start: the text-reading weights of `fuse` (C × C) stay fresh, because those
+        of `high` are C × cross_attention_dim.
         """
         if self.high is None:
             return
@@ -77,8 +77,8 @@ class SemanticFusionAttention(nn.Module):
     ) -> tuple[Tensor]:
         """`hidden_states` (B, C, H, W), `encoder_hidden_states` = (high, low), each (B, L, D).
 
-        With no low-level embedding the high-level branch is used alone. `_stock` takes the masks and
-        flags that stock blocks pass along; XPSR masks no text.
+        With no low-level embedding the high-level branch is used alone. `_stock` takes the masks
+        and flags that stock blocks pass along; XPSR masks no text.
         """
         prompt, lowlevel_prompt = encoder_hidden_states
         if self.high is None:
@@ -102,7 +102,8 @@ def fuse_block(block: nn.Module, cross_attention_dim: int, fusion: FusionKind) -
     """Give every text transformer of a stock block (if it has any) its second prompt."""
     if getattr(block, "has_cross_attention", False):
         block.attentions = nn.ModuleList(
-            SemanticFusionAttention(stock, cross_attention_dim, fusion) for stock in block.attentions
+            SemanticFusionAttention(stock, cross_attention_dim, fusion)
+            for stock in block.attentions
         )
 
 

@@ -163,9 +163,9 @@ class XPSRControlNetModel(ControlNetModel):
 
     @classmethod
     def from_unet(cls, unet: UNet2DConditionModel, **own) -> "XPSRControlNetModel":
-        """Start from a (plain or XPSR) UNet: copy its encoder, the low-level and fusing branches from
-        the high-level one; the zero convolutions start at zero, the rest fresh. `own` = config keys
-        of this class or of `ControlNetModel`."""
+        """Start from a (plain or XPSR) UNet: copy its encoder, the low-level and fusing branches
+        from the high-level one; the zero convolutions start at zero, the rest fresh. `own` = config
+        keys of this class or of `ControlNetModel`."""
         expected = cls._get_init_keys(cls)
         config = {k: v for k, v in unet.config.items() if k in expected and not k.startswith("_")}
         controlnet = cls(**{**config, **own})
@@ -176,7 +176,9 @@ class XPSRControlNetModel(ControlNetModel):
             if key.startswith(("conv_in.", "time_embedding.", "down_blocks.", "mid_block."))
         }
         own_keys = controlnet.state_dict().keys()
-        controlnet.load_state_dict({k: v for k, v in encoder.items() if k in own_keys}, strict=False)
+        controlnet.load_state_dict(
+            {k: v for k, v in encoder.items() if k in own_keys}, strict=False
+        )
         for unit in fusion_units(controlnet):
             unit.start_from_high()
         return controlnet

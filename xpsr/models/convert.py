@@ -95,7 +95,9 @@ def _read_file(path: Path) -> dict[str, Tensor]:
         weights = torch.load(path, map_location="cpu", weights_only=True)
     except (SafetensorError, UnpicklingError, EOFError, RuntimeError, OSError, ValueError) as error:
         if "weights_only" in str(error) or "Unsupported" in str(error):
-            raise XPSRError(f"{path} holds program code besides weights; it was not loaded.") from error
+            raise XPSRError(
+                f"{path} holds program code besides weights; it was not loaded."
+            ) from error
         raise XPSRError(
             f"{path} is damaged or cut short ({path.stat().st_size:,} bytes); fetch it again."
         ) from error
@@ -124,7 +126,9 @@ def report(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
     """What keeps `found` from being loaded as `expected`, in words; empty when nothing does."""
     missing = sorted(expected.keys() - found.keys())
     unexpected = sorted(found.keys() - expected.keys())
-    shapes = sorted(k for k in expected.keys() & found.keys() if expected[k].shape != found[k].shape)
+    shapes = sorted(
+        k for k in expected.keys() & found.keys() if expected[k].shape != found[k].shape
+    )
     parts = []
     if missing:
         parts.append(f"{len(missing)} missing (first: {missing[0]})")

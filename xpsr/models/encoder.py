@@ -23,7 +23,7 @@ class DenseBlock(nn.Module):
 
 
 class ResidualDenseBlock(nn.Module):
-    """Three dense blocks in a residual (RRDB). Growth width = feature width, as the authors call it."""
+    """Three dense blocks in a residual (RRDB); growth width = feature width, as the authors'."""
 
     def __init__(self, channels: int):
         super().__init__()

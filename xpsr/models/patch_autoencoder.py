@@ -25,11 +25,11 @@ class LatentBlock(nn.Module):
 class PatchAutoencoder(ModelMixin, ConfigMixin):
     """Pictures ⇄ latents at 1/`patch_size` of their size, as `AutoencoderKL` spells it.
 
-    The encoder is linear: an orthonormal basis of `patch_size`² × 3 patches (principal components of
-    photographs), so a latent is the picture less its finest detail, with no noise of its own. The
-    decoder is the transposed basis plus a correction that sees neighbouring patches and so removes
-    block edges. All its convolutions run at latent size: on a CPU, those at full size are what makes
-    autoencoders slow.
+    The encoder is linear: an orthonormal basis of `patch_size`² × 3 patches (principal components
+    of photographs), so a latent is the picture less its finest detail, with no noise of its own.
+    The decoder is the transposed basis plus a correction that sees neighbouring patches and so
+    removes block edges. All its convolutions run at latent size: on a CPU, those at full size are
+    what makes autoencoders slow.
 
     Args:
         latent_channels: components kept of each patch.
@@ -71,7 +71,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         self.unbasis.bias.copy_(mean)
 
     def encode(self, x: Tensor, return_dict: bool = True):
-        """(B, 3, H, W) in [-1, 1], sides multiples of `patch_size` → a distribution without spread."""
+        """(B, 3, H, W) in [-1, 1], sides multiples of `patch_size` → a latent without spread."""
         z = self.basis(F.pixel_unshuffle(x, self.config.patch_size))
         moments = torch.cat([z, torch.zeros_like(z)], dim=1)
         posterior = DiagonalGaussianDistribution(moments, deterministic=True)

@@ -1,0 +1,100 @@
+"""The embedded model: small enough, listening to its texts, and better than bicubic."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from skimage import data
+
+import xpsr
+from train.prepare import PrepareConfig, make_pair
+from xpsr.image import pixel_sha256, resize
+from xpsr.metrics import score
+from xpsr.prompts.measured import MeasuredDescriber
+
+MINI = Path(xpsr.__file__).parent / "mini"
+
+
+@pytest.fixture(scope="module")
+def pipe():
+    return xpsr.load("mini")
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    """Crops of photos of scikit-image, none of them trained on, degraded as in training."""
+    config = PrepareConfig(size=256, recipe="paper")
+    photos = [getattr(data, name)() for name in ("astronaut", "chelsea", "coffee", "rocket")]
+    return [
+        make_pair(Image.fromarray(photo).convert("RGB"), config, seed)[:2]
+        for photo in photos
+        for seed in (1, 2)
+    ]
+
+
+def test_the_weights_fit_the_budget():
+    size = sum(path.stat().st_size for path in MINI.rglob("*.safetensors"))
+    assert 1e6 < size <= 40e6
+    assert not list(MINI.rglob("*.bin"))
+
+
+def test_the_card_names_data_figures_and_commands():
+    card = (MINI / "README.md").read_text(encoding="utf-8")
+    for needed in ("CC BY-SA", "python -m train.validate", "PSNR", "bicubic", "Apache-2.0"):
+        assert needed in card
+
+
+def test_the_default_preset_beats_bicubic(pipe, pairs):
+    describer = MeasuredDescriber()
+    gains = []
+    for clean, low in pairs:
+        text = describer.describe(low)
+        restored = pipe(low, prompt=text.high, lowlevel_prompt=text.low).images[0]
+        assert restored.size == clean.size
+        after, before = (
+            score(image, reference=clean, metrics=["psnr"])["psnr"].value
+            for image in (restored, resize(low, clean.size))
+        )
+        gains.append(after - before)
+    assert np.mean(gains) > 0, gains
+
+
+def test_both_texts_change_the_result(pipe, pairs):
+    _, low = pairs[0]
+    text = MeasuredDescriber().describe(low)
+
+    def restore(**changed):
+        texts = {"prompt": text.high, "lowlevel_prompt": text.low, **changed}
+        return np.asarray(pipe(low, **texts).images[0], dtype=float)
+
+    described = restore()
+    for changed in ({"prompt": ""}, {"lowlevel_prompt": "The image is clean and sharp."}):
+        assert np.abs(restore(**changed) - described).max() >= 1, changed
+
+
+def test_a_picture_called_flawless_is_left_closer_to_what_it_is(pipe, pairs):
+    """The low-level text steers how much is done, in the direction that the words say."""
+    nearer = []
+    for _, low in pairs[:4]:
+        text = MeasuredDescriber().describe(low)
+        done, trusted = (
+            score(pipe(low, prompt=text.high, lowlevel_prompt=words).images[0], input=low)
+            for words in (text.low, "The image is clean and sharp.")
+        )
+        nearer.append(trusted["backprojection"].value - done["backprojection"].value)
+    assert np.mean(nearer) > 0, nearer
+
+
+def test_the_same_recipe_gives_the_same_pixels_whatever_ran_before(pipe, pairs):
+    _, low = pairs[0]
+    first = pixel_sha256(pipe(low, seed=3).images[0])
+    pipe(low, seed=4, num_inference_steps=2)
+    assert pixel_sha256(pipe(low, seed=3).images[0]) == first
+
+
+def test_128_pixels_become_512(pipe):
+    picture = Image.fromarray(data.chelsea()).resize((128, 128))
+    out = pipe(picture, prompt="A cat.", lowlevel_prompt="The image is blurry.")
+    assert out.images[0].size == (512, 512)
+    assert out.recipe.model == "mini"
