@@ -24,7 +24,7 @@ from .incoming import MAIN_TEXTS, SHOWN_SETTINGS, open_picture, read_form, sente
 from .results import Result, Shelf
 
 RESULT = ("status", "preview", "comparison", "scores", "download", "restore", "stop")
-PREVIEW_SIDE = 1024
+PREVIEW_SIDE = 768  # pixels; one is sent after every step
 
 
 def shown(**changes: Any) -> tuple[Any, ...]:
@@ -32,10 +32,11 @@ def shown(**changes: Any) -> tuple[Any, ...]:
     return tuple(changes.get(name, gr.skip()) for name in RESULT)
 
 
-def idle(status: str | dict) -> tuple[Any, ...]:
-    """The page at rest, with whatever result it had before."""
+def idle(status: str | dict, **changes: Any) -> tuple[Any, ...]:
+    """The page at rest, with the result it has."""
     return shown(
         status=status,
+        **changes,
         preview=gr.update(value=None, visible=False),
         comparison=gr.update(visible=True),
         restore=gr.update(interactive=True),
@@ -51,8 +52,6 @@ def finished(result: Result, status: str) -> tuple:
         comparison=gr.update(value=(str(result.before), str(result.after)), visible=True),
         scores="",
         download=gr.update(value=str(result.after), interactive=True),
-        restore=gr.update(interactive=True),
-        stop=gr.update(interactive=False),
     )
 
 
@@ -84,11 +83,17 @@ class Actions:
         """A new picture: check it, and drop the texts that were written for another one."""
         try:
             photo = open_picture(payload)
+            picture = self._displayable(payload, photo.image)
         except Exception as error:
-            return None, markup.notice(sentence(error), bad=True), high, low, written
+            note = markup.notice(sentence(error), bad=True)
+            return None, note, gr.skip(), gr.skip(), written, gr.skip()
         note = markup.notice(" ".join([words.picture(photo.image.size), *photo.notes]))
-        kept = ["" if text == old else text for text, old in zip((high, low), written, strict=True)]
-        return self._displayable(payload, photo.image), note, *kept, ("", "")
+        # Skipped and not sent back: somebody may be typing into them by now.
+        texts = (
+            "" if text and text == old else gr.skip()
+            for text, old in zip((high, low), written, strict=True)
+        )
+        return picture, note, *texts, ("", ""), markup.notice(words.NEXT)
 
     def _displayable(self, payload: dict, image: Any) -> Any:
         """The picture as browsers show it: a HEIC or TIFF file becomes a PNG."""
@@ -101,12 +106,12 @@ class Actions:
         image.save(path, compress_level=1)
         return str(path)
 
-    def describe(self, payload: Any, high: str, low: str, written: tuple[str, str]) -> tuple:
+    def describe(self, payload: Any, written: tuple[str, str]) -> tuple:
         """Fill both texts; on failure they stay as they are."""
         try:
             said = self.engine.describe(open_picture(payload).image)
         except Exception as error:
-            return high, low, markup.notice(sentence(error), bad=True), written
+            return gr.skip(), gr.skip(), markup.notice(sentence(error), bad=True), written
         note = markup.notice(words.described(said.source))
         return said.high, said.low, note, (said.high, said.low)
 
@@ -135,18 +140,18 @@ class Actions:
         for item in self.engine.stream(photo.image, prompts, settings):
             if not is_result(item):
                 line = words.step(item.index + 1, item.total, item.seconds_left, settings.seed)
-                yield self._growing(line, item)
+                yield self._growing(line, item, photo.image.size)
                 continue
             result = self.shelf.keep(photo.image, item)
             yield finished(result, words.SCORING)
             rows = results.compare(photo.image, item.image, learned)
-            yield shown(
-                status=markup.notice(done_line(result, photo.notes)), scores=markup.table(rows)
-            )
+            yield idle(markup.notice(done_line(result, photo.notes)), scores=markup.table(rows))
 
-    def _growing(self, line: str, step: Any) -> tuple:
-        preview = self.engine.preview(step)
-        preview.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    def _growing(self, line: str, step: Any, size: tuple[int, int]) -> tuple:
+        # The preview may be as small as the latent: shown in the shape of the picture.
+        scale = PREVIEW_SIDE / max(size)
+        wide, high = (max(1, round(side * scale)) for side in size)
+        preview = results.enlarge(self.engine.preview(step), (wide, high))
         return shown(
             status=markup.notice(line),
             preview=gr.update(value=preview, visible=True),

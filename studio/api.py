@@ -201,12 +201,12 @@ def publish(endpoints: Endpoints) -> None:
     They get real components, though invisible ones, and not `gr.api`: that makes the page
     "Use via API" write `handle_file(...)` for pictures, and Gradio check that they are uploads.
     """
-    heavy: dict[str, Any] = {"concurrency_id": QUEUE, "concurrency_limit": 1}
     with gr.Column(visible=False):
         facts = gr.JSON(label="Facts")
-        _endpoint(endpoints.describe, [_file("Image")], facts, **heavy)
+        _endpoint(endpoints.describe, [_file("Image")], facts)
         result = [gr.Image(label="Restored picture", format="png", type="filepath"), facts]
-        _endpoint(endpoints.restore, [_file("Image"), *_form()], result, **heavy)
+        form = [_file("Image"), *_form()]
+        _endpoint(endpoints.restore, form, result, concurrency_id=QUEUE, concurrency_limit=1)
         pictures = [_file("Image"), _file("Reference"), _file("Input")]
         _endpoint(endpoints.score, [*pictures, gr.Textbox(label="Metrics")], facts)
         _endpoint(endpoints.count_tokens, [gr.Textbox(label="Text")], facts, queue=False)

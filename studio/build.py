@@ -16,7 +16,7 @@ from .api import Endpoints, publish
 from .engine import Engine
 from .layout import lay_out
 from .opening import Opening
-from .theme import CSS, make_theme
+from .theme import CSS, HEAD, make_theme
 from .wiring import connect
 
 
@@ -65,6 +65,7 @@ def serving() -> dict[str, Any]:
     return {
         "theme": make_theme(),
         "css": CSS,
+        "head": HEAD,
         "footer_links": ["api", "settings"],
         "run_history": False,
         "max_file_size": "25mb",

@@ -38,7 +38,7 @@ class EngineOptions:
 
 
 class Engine:
-    """Models behind two locks: one for loading, one for running.
+    """Models behind locks: for loading, for running, for describing.
 
     Nothing is loaded before the first call that needs it, or before `warm_up`.
     """
@@ -51,6 +51,8 @@ class Engine:
         # A plain lock: a generator that is closed early is finished by another thread than the
         # one that began it, and only a plain lock may be released there.
         self._running = threading.Lock()
+        # Another one, so that describing does not wait for somebody else's long run.
+        self._describing = threading.Lock()
 
     @property
     def ready(self) -> bool:
@@ -97,7 +99,7 @@ class Engine:
         """Two texts about a picture, by the describer of the options."""
         from xpsr.prompts.describer import make_describer
 
-        with self._running:
+        with self._describing:
             if self._describer is None:
                 self._describer = make_describer(self.options.describer)
             return self._describer.describe(image)

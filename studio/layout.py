@@ -133,13 +133,13 @@ def _result(opening: Opening) -> dict[str, Any]:
             "status": gr.HTML(markup.notice(status), elem_id="status", elem_classes="flat")
         }
         parts |= _pictures(opening)
-    parts["scores"] = gr.HTML(opening.scores, elem_id="scores", elem_classes="flat")
     parts["download"] = gr.DownloadButton(
         words.DOWNLOAD,
         value=opening.download,
         interactive=opening.download is not None,
         elem_id="download",
     )
+    parts["scores"] = gr.HTML(opening.scores, elem_id="scores", elem_classes="flat")
     return parts
 
 
@@ -164,6 +164,13 @@ def _pictures(opening: Opening) -> dict[str, Any]:
             elem_id="comparison",
         ),
         "position": gr.Slider(
-            0, 100, 50, step=1, label=words.POSITION, buttons=[], elem_id="position"
+            0,
+            100,
+            50,
+            step=1,
+            label=words.POSITION,
+            info=words.POSITION_INFO,
+            buttons=[],
+            elem_id="position",
         ),
     }

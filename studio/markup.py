@@ -51,20 +51,18 @@ def _row(row: Row) -> str:
 
     metric = METRICS[row.name]
     digits = 3 if metric.high <= 1 else 2
-    name = (
-        f'<th scope="row">{escape(metric.label)}'
-        f"<small>{escape(metric.about)} {escape(words.direction(metric.lower_better))}</small></th>"
-    )
+    name = f'<th scope="row">{escape(metric.label)}</th>'
+    about = escape(f"{metric.about} {words.direction(metric.lower_better)}")
+    below = f'<tr class="about"><td colspan="4">{about}</td></tr>'
     if row.before.value is None and row.after.value is None:
         reason = row.after.reason or row.before.reason or ""
-        return f'<tr>{name}<td class="reason" colspan="3">{escape(reason)}</td></tr>'
-    cells = f"<td>{_value(row.before, digits)}</td><td>{_value(row.after, digits)}</td>"
-    if row.before.value is None or row.after.value is None:
-        return f"<tr>{name}{cells}<td></td></tr>"
-    verdict, amount = words.change(
-        row.after.value - row.before.value, metric.lower_better, metric.needs_input, digits
-    )
-    return f"<tr>{name}{cells}<td>{escape(verdict)}<small>{escape(amount)}</small></td></tr>"
+        return f'<tr>{name}<td class="reason" colspan="3">{escape(reason)}</td></tr>{below}'
+    change = ""
+    if row.before.value is not None and row.after.value is not None:
+        difference = row.after.value - row.before.value
+        change = words.change(difference, metric.lower_better, metric.needs_input, digits)
+    cells = (_value(row.before, digits), _value(row.after, digits), escape(change))
+    return f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>{below}"
 
 
 def _value(score: Score, digits: int) -> str:

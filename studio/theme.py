@@ -29,8 +29,10 @@ CSS = """
 
 /* Gradio caps the comparison at 500 px; a photograph deserves the height of the window. */
 #comparison img, #comparison .slider-wrap, #preview img { max-height: min(72vh, 760px) !important; }
-#comparison, #preview, #picture { background: var(--background-fill-secondary); }
-#preview img { width: 100%; object-fit: contain; }
+#picture { background: var(--background-fill-secondary); }
+#comparison { min-height: min(50vw, 420px); }
+#examples img { object-fit: cover !important; width: 100% !important; height: 100% !important; }
+#preview img { width: 100%; height: auto; object-fit: contain !important; }
 .form:has(#position) { border: 0; background: none; box-shadow: none; }
 #position { border: 0; padding: .1rem 0; background: none; box-shadow: none; }
 #position .head { margin-bottom: 0; }
@@ -38,18 +40,20 @@ CSS = """
 
 #scores table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 #scores table, #scores tr { border: 0 !important; }
-#scores tr { border-bottom: 1px solid var(--border-color-primary) !important; }
 #scores th, #scores td
-  { border: 0; padding: .45rem .25rem; text-align: right; vertical-align: top;
-    white-space: nowrap; }
-#scores th:first-child, #scores td.reason { text-align: left; white-space: normal; }
-#scores thead th { font-size: .85rem; font-weight: 400; }
-#scores tbody th { font-weight: 500; }
-#scores small { display: block; font-size: .8rem; font-weight: 400; }
-#scores thead th, #scores small, #scores td.reason { color: var(--body-text-color-subdued); }
-
-@media (max-width: 640px) { footer .divider { display: none !important; } }
+  { border: 0; padding: .5rem 0 0 .75rem; text-align: right; vertical-align: top; }
+#scores th:first-child, #scores td:first-child { padding-left: 0; text-align: left; }
+#scores td.reason { text-align: left; white-space: normal; }
+#scores thead th { padding-top: 0; font-size: .85rem; font-weight: 400; }
+#scores tbody th { font-weight: 600; }
+#scores .about { border-bottom: 1px solid var(--border-color-primary) !important; }
+#scores .about td { padding: .1rem 0 .5rem; font-size: .82rem; }
+#scores thead th, #scores .about td, #scores td.reason { color: var(--body-text-color-subdued); }
 """
+
+# Gradio confines the sheet above to the page itself; its footer needs one of its own. On a phone
+# it hides the link to the API, but not the dot behind it.
+HEAD = "<style>@media (max-width: 640px) { footer .divider { display: none !important; } }</style>"
 
 
 def make_theme() -> Base:

@@ -41,19 +41,19 @@ def _connect_picture(page: Page, actions: Actions) -> None:
     page.picture.upload(
         actions.receive,
         [page.picture, *texts, page.written],
-        [page.picture, page.picture_note, *texts, page.written],
+        [page.picture, page.picture_note, *texts, page.written, page.status],
         preprocess=False,
         **QUICK,
     )
     page.picture.clear(lambda: "", None, page.picture_note, **QUICK)
     page.describe.click(
         actions.describe,
-        [page.picture, *texts, page.written],
+        [page.picture, page.written],
         [*texts, page.picture_note, page.written],
         preprocess=False,
         show_progress="minimal",
         show_progress_on=texts,
-        **HEAVY,
+        **PRIVATE,
     )
     if page.examples is not None:
         page.examples.click(

@@ -29,6 +29,7 @@ STATUS_EMPTY = "Drop a picture on the left and press Restore; the comparison app
 PREVIEW = "The picture while it is being restored"
 COMPARISON = "Before and after"
 POSITION = "Move the divider"
+POSITION_INFO = "Left of it you see the picture before, right of it after."
 DOWNLOAD = "Download the restored picture (PNG)"
 DOWNLOAD_INFO = "The file carries its recipe: texts, settings and seed, to repeat it exactly."
 SCORE_COLUMNS = ("Scores", "Before", "After", "Change")
@@ -99,8 +100,10 @@ TILE = "Tile size, in pixels"
 TILE_INFO = "Larger pictures are worked on in overlapping squares of this size. 0: never."
 OVERLAP = "Tile overlap, in pixels"
 OVERLAP_INFO = "What neighbouring tiles share, so that no seam shows."
-METRICS = "Learned scores"
-METRICS_INFO = "Each of them needs one download, of up to a gigabyte, when it is first used."
+METRICS = "More scores"
+METRICS_INFO = (
+    "By trained networks. Each needs a download of up to a gigabyte when it is first used."
+)
 
 # Help and footer -------------------------------------------------------------------------------
 HELP = "Good to know"
@@ -120,6 +123,7 @@ DESCRIBED = {
     "measured": "Measured from the picture. Read them through and correct what is wrong.",
 }
 DESCRIBED_BY = "Written by {source}. Read them through and correct what is wrong."
+NEXT = "Describe the picture or write the two texts yourself, then press Restore."
 LOADING = "The model is still being loaded; you can already prepare your picture."
 WAITING = "Waiting for the model…"
 SCORING = "Done. Computing the scores…"
@@ -137,7 +141,9 @@ NO_EXAMPLE = "That example is no longer there; choose another one."
 
 def step(index: int, total: int, seconds_left: float | None, seed: int) -> str:
     """The line under which the preview grows; `index` counts from 1."""
-    left = "" if not seconds_left or seconds_left < 0.5 else f" · about {duration(seconds_left)} left"
+    left = (
+        "" if not seconds_left or seconds_left < 0.5 else f" · about {duration(seconds_left)} left"
+    )
     return f"Step {index} of {total}{left} · seed {seed}"
 
 
@@ -174,13 +180,13 @@ def meter(used: int, room: int) -> str:
     return f"{used} of {room} tokens: too long. Not read: "
 
 
-def change(delta: float, lower_better: bool, against_input: bool, digits: int) -> tuple[str, str]:
-    """What a difference of a score means in arrow and word, and the difference itself."""
+def change(delta: float, lower_better: bool, against_input: bool, digits: int) -> str:
+    """What a difference of a score means: arrow, word and amount."""
     if round(abs(delta), digits) == 0:
-        return "no change", ""
-    good, bad = ("closer", "further away") if against_input else ("better", "worse")
+        return "no change"
+    good, bad = ("closer", "further") if against_input else ("better", "worse")
     arrow = "↑" if delta > 0 else "↓"
-    return f"{arrow} {good if (delta < 0) == lower_better else bad}", f"by {abs(delta):.{digits}f}"
+    return f"{arrow} {good if (delta < 0) == lower_better else bad} by {abs(delta):.{digits}f}"
 
 
 def direction(lower_better: bool) -> str:

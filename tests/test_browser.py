@@ -154,6 +154,23 @@ def test_stop_keeps_the_words_and_the_earlier_result(open_page, photo):
     assert page.locator("#comparison img").nth(1).get_attribute("src") == earlier
 
 
+def test_a_closed_page_does_not_keep_others_waiting(open_page, photo, picture, tmp_path):
+    large = tmp_path / "large.png"
+    picture(192, 192).save(large)
+    leaver = open_page()
+    bring(leaver, large)
+    set_steps(leaver, 100)
+    leaver.locator("#restore").click()
+    expect(leaver.locator("#status")).to_contain_text("Step", timeout=WAIT_MS)
+    leaver.context.close()
+    page = open_page()
+    bring(page, photo)
+    set_steps(page, 1)
+    page.locator("#restore").click()
+    # Far less than the 99 large steps that were left would have taken.
+    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS // 2)
+
+
 def test_a_file_that_is_no_picture_is_refused_in_a_sentence(open_page, tmp_path):
     page = open_page()
     text_box(page, "prompt").fill("Mine.")

@@ -1,4 +1,8 @@
-"""The command line, run as users run it: real processes, their output and their exit codes."""
+"""The command line: what it prints where, its exit codes and its files.
+
+What hangs on the process (streams, signals, terminals, imports) runs as one; the rest runs in this
+process, where torch is loaded already.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +20,7 @@ import pytest
 from bad_files import EXPECTED, SIZES, make_bad_files, photo
 from PIL import Image
 
+from xpsr.__main__ import app
 from xpsr.cli.report import each
 from xpsr.cli.restore import restore
 from xpsr.errors import XPSRError
@@ -48,11 +54,47 @@ class Done:
         return [json.loads(line) for line in self.out.splitlines()]
 
 
-def xpsr(*arguments: str | Path, cwd: Path = ROOT, **environment: str) -> Done:
+def process(*arguments: str | Path, **environment: str) -> Done:
+    """Run a command as a process of its own, from start to end."""
     command = [sys.executable, "-m", "xpsr", *map(str, arguments)]
     env = {**ENVIRONMENT, **environment}
-    done = subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=280)
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+def start(*arguments: str | Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-m", "xpsr", *map(str, arguments)],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """As in the processes; another number of threads adds up in another order."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def xpsr(capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run a command in this process, with the descriptors of its streams caught."""
+
+    def run(*arguments: str | Path) -> Done:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ending:
+            app([str(argument) for argument in arguments], prog_name="python -m xpsr")
+        return Done(int(ending.value.code or 0), *capfd.readouterr())
+
+    return run
 
 
 @pytest.fixture(scope="session")
@@ -76,7 +118,7 @@ def mixed_run(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Pat
     (folder / "inner").mkdir()
     photo().save(folder / "inner" / "deeper.png")
     out = folder.parent / "results" / "new"
-    return folder, out, xpsr("restore", folder, "--out", out, "--model", tiny, *QUICK)
+    return folder, out, process("restore", folder, "--out", out, "--model", tiny, *QUICK)
 
 
 def test_folder_with_bad_files_gives_a_line_for_each(mixed_run) -> None:
@@ -100,12 +142,12 @@ def test_results_are_what_their_lines_say(mixed_run) -> None:
     fine = [record for record in run.records if "error" not in record]
     for record in fine:
         assert set(record) == {"input", "output", "seconds", "seed", "sha256", "scores"}
-        result = Image.open(record["output"])
         recipe = read_recipe(record["output"])
         width, height = SIZES.get(keys.get(Path(record["input"]).name, ""), (0, 0))
-        assert not width or result.size == (2 * width, 2 * height)
-        assert result.format == "PNG" and result.mode == "RGB"
-        assert pixel_sha256(result) == record["sha256"] == recipe.output_sha256
+        with Image.open(record["output"]) as result:
+            assert not width or result.size == (2 * width, 2 * height)
+            assert result.format == "PNG" and result.mode == "RGB"
+            assert pixel_sha256(result) == record["sha256"] == recipe.output_sha256
         assert recipe.input_sha256 == pixel_sha256(open_image(record["input"]).image)
         assert record["seed"] == recipe.seed and record["seconds"] > 0
         assert {"piqe", "backprojection"} <= set(record["scores"])
@@ -128,19 +170,25 @@ def test_errors_are_sentences_for_people(mixed_run) -> None:
 
 def test_same_options_same_pixels_whatever_ran_before(mixed_run, tiny: Path, tmp_path: Path):
     folder, _, run = mixed_run
-    alone = xpsr("restore", folder / "cmyk.jpg", "-o", tmp_path, "--model", tiny, *QUICK)
-    before = [r for r in run.records if r["input"].endswith("cmyk.jpg")]
+    (before,) = [record for record in run.records if record["input"].endswith("cmyk.jpg")]
+    alone = process("restore", folder / "cmyk.jpg", "-o", tmp_path, "--model", tiny, *QUICK)
     assert alone.code == 0, alone.err
-    assert alone.records[0]["sha256"] == before[0]["sha256"]
-    assert alone.records[0]["scores"] == before[0]["scores"]
-    other = xpsr(
-        "restore", folder / "cmyk.jpg", "-o", tmp_path, "--model", tiny, *QUICK, "--seed", "9"
-    )
-    assert other.records[0]["seed"] == 9
-    assert other.records[0]["sha256"] != before[0]["sha256"]
+    assert alone.records[0]["sha256"] == before["sha256"]
+    assert alone.records[0]["scores"] == before["scores"]
 
 
-def test_every_field_is_an_option_and_reaches_the_recipe(tiny: Path, tmp_path: Path) -> None:
+def test_another_seed_gives_other_pixels(xpsr, tiny: Path, tmp_path: Path) -> None:
+    photo().save(tmp_path / "a.png")
+    hashes = []
+    for seed in ("0", "9", "0"):
+        common = ("-o", tmp_path / "out", "--model", tiny, *QUICK)
+        run = xpsr("restore", tmp_path / "a.png", *common, "--seed", seed)
+        assert run.records[0]["seed"] == int(seed)
+        hashes.append(run.records[0]["sha256"])
+    assert hashes[0] == hashes[2] != hashes[1]
+
+
+def test_every_field_is_an_option_and_reaches_the_recipe(xpsr, tiny: Path, tmp_path: Path) -> None:
     assert {*SETTING_NAMES, *PROMPT_NAMES} <= set(inspect.signature(restore).parameters)
     photo().save(tmp_path / "a.png")
     settings = {
@@ -173,7 +221,7 @@ def test_every_field_is_an_option_and_reaches_the_recipe(tiny: Path, tmp_path: P
     assert {name: getattr(recipe.prompts, name) for name in PROMPT_NAMES} == texts
 
 
-def test_describer_writes_only_what_is_left_out(tiny: Path, tmp_path: Path) -> None:
+def test_describer_writes_only_what_is_left_out(xpsr, tiny: Path, tmp_path: Path) -> None:
     photo().save(tmp_path / "a.png")
     found = make_describer("measured").describe(open_image(tmp_path / "a.png").image)
 
@@ -213,7 +261,7 @@ def test_describer_writes_only_what_is_left_out(tiny: Path, tmp_path: Path) -> N
     ids=lambda value: "" if isinstance(value, str) else " ".join(value)[:40],
 )
 def test_bad_options_are_said_before_anything_is_done(
-    options: list[str], words: str, tmp_path: Path
+    xpsr, options: list[str], words: str, tmp_path: Path
 ) -> None:
     photo().save(tmp_path / "a.png")
     run = xpsr("restore", tmp_path / "a.png", "--out", tmp_path / "out", *options)
@@ -223,7 +271,7 @@ def test_bad_options_are_said_before_anything_is_done(
     assert not list((tmp_path / "out").glob("*"))
 
 
-def test_bad_places_are_said_before_anything_is_done(tmp_path: Path) -> None:
+def test_bad_places_are_said_before_anything_is_done(xpsr, tmp_path: Path) -> None:
     photo().save(tmp_path / "a.png")
     (tmp_path / "file").write_text("in the way")
     (tmp_path / "empty").mkdir()
@@ -239,20 +287,21 @@ def test_bad_places_are_said_before_anything_is_done(tmp_path: Path) -> None:
         assert run.code == 2, arguments
         assert run.out == "" and "Traceback" not in run.err
         assert words in run.err.replace("\n", " ")
-    assert Image.open(tmp_path / "a.png").size == photo().size
+    with Image.open(tmp_path / "a.png") as untouched:
+        assert untouched.size == photo().size
 
 
 def test_help_and_bad_options_do_not_wait_for_torch() -> None:
     code = "import sys, xpsr.__main__; print([m for m in ('torch', 'pyiqa') if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.strip() == "[]", done.stderr
-    run = xpsr("--help")
+    run = process("--help")
     assert run.code == 0
     for command in ("restore", "describe", "score", "rerun"):
         assert command in run.out
 
 
-def test_describe(tmp_path: Path) -> None:
+def test_describe(xpsr, tmp_path: Path) -> None:
     photo().save(tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"")
     run = xpsr("describe", tmp_path / "a.png", tmp_path / "b.png", tmp_path / "missing.png")
@@ -265,7 +314,7 @@ def test_describe(tmp_path: Path) -> None:
     assert xpsr("describe", tmp_path / "a.png").code == 0
 
 
-def test_score(tmp_path: Path) -> None:
+def test_score(xpsr, tmp_path: Path) -> None:
     photo(64, 48).save(tmp_path / "a.png")
     photo(64, 48).resize((32, 24), Image.Resampling.BICUBIC).save(tmp_path / "small.png")
     photo(64, 48).convert("L").save(tmp_path / "grey.png")
@@ -286,7 +335,7 @@ def test_score(tmp_path: Path) -> None:
     assert xpsr("score", tmp_path / "missing.png").code == 1
 
 
-def test_rerun(tiny: Path, tmp_path: Path) -> None:
+def test_rerun(xpsr, tiny: Path, tmp_path: Path) -> None:
     photo().save(tmp_path / "a.jpg", quality=95)
     out = tmp_path / "out"
     run = xpsr("restore", tmp_path / "a.jpg", "--out", out, "--model", tiny, *QUICK)
@@ -305,7 +354,7 @@ def test_rerun(tiny: Path, tmp_path: Path) -> None:
     assert (changed.code, changed.out) == (1, "not identical\n")
 
 
-def test_rerun_says_what_is_missing(tiny: Path, tmp_path: Path) -> None:
+def test_rerun_says_what_is_missing(xpsr, tiny: Path, tmp_path: Path) -> None:
     photo().save(tmp_path / "a.jpg", quality=95)
     out = tmp_path / "out"
     assert not xpsr("restore", tmp_path / "a.jpg", "-o", out, "--model", tiny, *QUICK).code
@@ -325,12 +374,12 @@ def test_reader_that_goes_away(tiny: Path, tmp_path: Path) -> None:
     """As in `… | head -1`: no traceback, and no work for nobody."""
     for name in "abcd":
         photo(32, 32).save(tmp_path / f"{name}.png")
-    process = start("restore", tmp_path, "--out", tmp_path / "out", "--model", tiny, *QUICK)
-    assert process.stdout and process.stderr
-    assert json.loads(process.stdout.readline())["input"].endswith("a.png")
-    process.stdout.close()
-    errors = process.stderr.read()
-    assert process.wait(120) == 1
+    with start("restore", tmp_path, "--out", tmp_path / "out", "--model", tiny, *QUICK) as running:
+        assert running.stdout and running.stderr
+        assert json.loads(running.stdout.readline())["input"].endswith("a.png")
+        running.stdout.close()
+        errors = running.stderr.read()
+        assert running.wait(120) == 1
     assert "Traceback" not in errors and "BrokenPipe" not in errors
     assert not (tmp_path / "out" / "d.png").exists()
 
@@ -339,35 +388,24 @@ def test_reader_that_goes_away(tiny: Path, tmp_path: Path) -> None:
 def test_ctrl_c_keeps_what_is_finished(tiny: Path, tmp_path: Path) -> None:
     photo(32, 32).save(tmp_path / "a.png")
     photo(900, 900).save(tmp_path / "b.png")  # takes long enough to be stopped in the middle
-    process = start("restore", tmp_path, "--out", tmp_path / "out", "--model", tiny, *QUICK)
-    assert process.stdout and process.stderr
-    line = process.stdout.readline()
-    process.send_signal(signal.SIGINT)
-    errors = process.stderr.read()
-    assert process.wait(120) == 130
+    with start("restore", tmp_path, "--out", tmp_path / "out", "--model", tiny, *QUICK) as running:
+        assert running.stdout and running.stderr
+        record = json.loads(running.stdout.readline())
+        running.send_signal(signal.SIGINT)
+        errors = running.stderr.read()
+        assert running.wait(120) == 130
+        assert running.stdout.read() == ""
     assert "Stopped" in errors and "Traceback" not in errors
-    assert process.stdout.read() == ""
-    record = json.loads(line)
-    assert pixel_sha256(Image.open(record["output"])) == record["sha256"]
+    with Image.open(record["output"]) as result:
+        assert pixel_sha256(result) == record["sha256"]
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["a.png"]
-
-
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "xpsr", *map(str, arguments)],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
 
 
 def test_names_of_any_script_in_any_terminal(tmp_path: Path) -> None:
     names = ["größe ☃.png", "two\nlines.png", '"quoted" [bold].png']
     for name in names:
         photo().save(tmp_path / name)
-    run = xpsr("describe", tmp_path, LC_ALL="C", PYTHONUTF8="0", PYTHONIOENCODING="ascii")
+    run = process("describe", tmp_path, LC_ALL="C", PYTHONIOENCODING="ascii")
     assert run.code == 0, run.err
     assert [Path(record["input"]).name for record in run.records] == sorted(names)
 
@@ -394,9 +432,10 @@ def test_one_defect_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -
 
 def test_the_embedded_model_restores_a_photo(tmp_path: Path) -> None:
     photo(40, 24).save(tmp_path / "a.png")
-    run = xpsr("restore", tmp_path / "a.png", "--out", tmp_path / "out", "--seed", "3")
+    run = process("restore", tmp_path / "a.png", "--out", tmp_path / "out", "--seed", "3")
     assert run.code == 0, run.err
     recipe = read_recipe(tmp_path / "out" / "a.png")
     assert recipe.model == "mini" and recipe.seed == 3
-    assert Image.open(tmp_path / "out" / "a.png").size == (160, 96)
+    with Image.open(tmp_path / "out" / "a.png") as result:
+        assert result.size == (160, 96)
     assert recipe.prompts.lowlevel_prompt.endswith(".")

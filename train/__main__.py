@@ -11,9 +11,11 @@ import typer
 from accelerate import Accelerator
 from rich.console import Console
 
-from train import checkpoints
+from train.autoencoder import train_decoder
 from train.config import TrainConfig, read_config
+from train.data import Pairs
 from train.export import export
+from train.handover import decoder_examples
 from train.loop import Report, train
 from train.networks import Networks, make_networks
 from xpsr.errors import XPSRError
@@ -47,16 +49,36 @@ def run(config: TrainConfig) -> None:
             console.print(_line(report), highlight=False)
     accelerator.wait_for_everyone()
     if accelerator.is_main_process:
+        finish_decoder(networks, config)
         export(networks, Path(config.out), config)
         console.print(f"exported to {config.out}", highlight=False)
+
+
+def finish_decoder(networks: Networks, config: TrainConfig) -> None:
+    """Teach the decoder on what the trained denoiser hands over, if the configuration asks."""
+    steps = config.model.decoder_steps
+    if not steps:
+        return
+    pairs = Pairs(
+        config.data,
+        networks.tokenizer,
+        config.crop,
+        config.caption_dropout,
+        trust_ratio=config.trust_ratio,
+    )
+    for part in (networks.unet, networks.controlnet, networks.text_encoder):
+        part.to("cpu").eval()
+    networks.vae.to("cpu")
+    count = max(1, steps // 4)
+    examples = decoder_examples(networks, pairs, count, config.batch_size, config.seed)
+    train_decoder(networks.vae, examples, steps, config.seed)
 
 
 def _networks(config: TrainConfig, accelerator: Accelerator) -> Networks:
     """Every process builds the same networks; only the first one's log is shown."""
     if not accelerator.is_main_process:
         logging.getLogger("train").setLevel(logging.WARNING)
-    resuming = checkpoints.newest(Path(config.out)) is not None
-    return make_networks(config.model, config.data, config.seed, resuming)
+    return make_networks(config.model, config.data, config.seed)
 
 
 def _line(report: Report) -> str:

@@ -56,28 +56,28 @@ def set_scaling(vae: PatchAutoencoder, pairs: Pairs, residual: bool, seed: int =
 
 
 def train_decoder(
-    vae: PatchAutoencoder, pairs: Pairs, steps: int, seed: int = 0, batch_size: int = 8
+    vae: PatchAutoencoder, examples: list[tuple[Tensor, Tensor]], steps: int, seed: int = 0
 ) -> None:
     """Teach the decoder's correction; the encoder stays the linear basis, so latents do not move.
 
-    Half of the latents get a little noise: what the denoiser hands over is never exact, and the
-    correction must not answer its errors with blocks.
+    Args:
+        vae: its `correction` learns.
+        examples: batches of (latent as the denoiser hands it over, clean picture in [-1, 1]). What
+            the denoiser gives is never exact, and the correction must not answer it with blocks.
+        steps: optimiser steps; the examples are used again and again.
     """
     vae.requires_grad_(False)
     vae.correction.requires_grad_(True)
-    optimizer = torch.optim.AdamW(vae.correction.parameters(), lr=1e-3, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(vae.correction.parameters(), lr=5e-4, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    generator = torch.Generator().manual_seed(seed)
+    random = np.random.default_rng(seed)
     for step in range(steps):
-        clean = pairs.batch(batch_size, seed + 1, step).clean
-        latent = vae.encode(clean).latent_dist.mode()
-        noise = torch.randn(latent.shape, generator=generator) * 0.05
-        noise[: batch_size // 2] = 0
-        loss = F.l1_loss(vae.decode(latent + noise).sample, clean)
+        latent, clean = examples[int(random.integers(len(examples)))]
+        loss = F.mse_loss(vae.decode(latent).sample, clean)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
         if step % 100 == 0:
-            logger.info("autoencoder step %d of %d: mean absolute error %.4f", step, steps, loss)
+            logger.info("decoder step %d of %d: squared error %.5f", step, steps, loss.detach())
     vae.requires_grad_(False)

@@ -47,7 +47,7 @@ def save(accelerator: Accelerator, out: Path, step: int, keep: int) -> None:
 
 def resume(accelerator: Accelerator, out: Path) -> int:
     """Load the newest checkpoint that can be read; returns its step, 0 when there is none."""
-    for folder in _newest_first(out):
+    for folder in sorted((out / FOLDER).glob("step-*"), reverse=True):
         try:
             accelerator.load_state(str(folder))
         except Exception as error:  # whatever a damaged file raises, the one before may be whole
@@ -56,12 +56,3 @@ def resume(accelerator: Accelerator, out: Path) -> int:
         logger.info("going on from %s", folder)
         return int(folder.name.removeprefix("step-"))
     return 0
-
-
-def newest(out: Path) -> Path | None:
-    """The checkpoint that a run in `out` would go on from, None for a new run."""
-    return next(iter(_newest_first(out)), None)
-
-
-def _newest_first(out: Path) -> list[Path]:
-    return sorted((out / FOLDER).glob("step-*"), reverse=True)

@@ -28,6 +28,9 @@ class ModelConfig(Strict):
     `start` is an XPSR pipeline folder to go on from, or a Stable Diffusion folder or hub id to
     start from as the authors do. Without it a small model is built from the tables below.
 
+    `decoder_steps`: after the loop, the small autoencoder's decoder learns for so many steps on
+    what the trained denoiser hands over.
+
     `alpha_bar_range` = (first, last) cuts the noise schedule short: even its first timestep keeps
     only the share `first` of the signal. Below it lies the finest detail, which a small model
     cannot place and would replace by noise; the last step jumps from there to the picture.
@@ -40,7 +43,7 @@ class ModelConfig(Strict):
     unet: dict[str, Any] = {}
     text_encoder: dict[str, Any] = {}
     autoencoder: dict[str, Any] = {}
-    autoencoder_steps: int = Field(0, ge=0)
+    decoder_steps: int = Field(0, ge=0)
     scheduler: dict[str, Any] = {}
     alpha_bar_range: tuple[float, float] | None = None
 

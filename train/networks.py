@@ -11,7 +11,7 @@ from diffusers import DDPMScheduler, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from train.autoencoder import set_scaling, start_from_components, train_decoder
+from train.autoencoder import set_scaling, start_from_components
 from train.config import ModelConfig
 from train.data import Pairs
 from xpsr.errors import XPSRError
@@ -44,13 +44,10 @@ class Networks:
             parameter.requires_grad_(self.whole_unet or OWN_UNET_LAYERS in name)
 
 
-def make_networks(config: ModelConfig, pairs_folder: str, seed: int, resuming: bool) -> Networks:
-    """By the configuration: an XPSR pipeline to go on with, an SD folder, or a small model.
-
-    A run that resumes takes all weights from its checkpoint, the trained decoder's too.
-    """
+def make_networks(config: ModelConfig, pairs_folder: str, seed: int) -> Networks:
+    """By the configuration: an XPSR pipeline to go on with, an SD folder, or a small model."""
     if config.start is None:
-        networks = build_small(config, pairs_folder, seed, train_autoencoder=not resuming)
+        networks = build_small(config, pairs_folder, seed)
     elif config.start == "mini" or _is_xpsr(config.start):
         networks = _from_pipeline(config)
     else:
@@ -99,9 +96,7 @@ def _from_stable_diffusion(config: ModelConfig) -> Networks:
     return Networks(vae, text_encoder, tokenizer, unet, controlnet, scheduler)
 
 
-def build_small(
-    config: ModelConfig, pairs_folder: str, seed: int, train_autoencoder: bool = True
-) -> Networks:
+def build_small(config: ModelConfig, pairs_folder: str, seed: int) -> Networks:
     """A whole small XPSR, trained from nothing: own autoencoder, own text encoder, CLIP's words."""
     torch.manual_seed(seed)
     tokenizer = clip_tokenizer()
@@ -109,8 +104,6 @@ def build_small(
     vae = PatchAutoencoder(**config.autoencoder)
     start_from_components(vae, pairs, seed)
     set_scaling(vae, pairs, config.residual_latents, seed)
-    if train_autoencoder and config.autoencoder_steps:
-        train_decoder(vae, pairs, config.autoencoder_steps, seed)
     text_config = CLIPTextConfig(vocab_size=len(tokenizer), **config.text_encoder)
     text_config.bos_token_id, text_config.eos_token_id = (
         tokenizer.bos_token_id,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from xpsr.errors import XPSRError
+from xpsr.placement import moved_in
 from xpsr.schedule import NoiseSource
 
 # Beyond it a Stable Diffusion autoencoder needs more than 2 GiB for its activations.
@@ -26,7 +27,7 @@ def encode(vae: Any, image: Tensor, noise: NoiseSource | None = None) -> Tensor:
             from an autoencoder whose distribution has no spread, so that the order of draws holds.
     """
     with _tiles_if_large(vae, image.shape[-2] * image.shape[-1]):
-        encoded = vae.encode((2 * image - 1).to(vae.dtype))
+        encoded = moved_in(vae).encode((2 * image - 1).to(vae.dtype))
     if hasattr(encoded, "latent_dist"):
         mean, spread = encoded.latent_dist.mean.float(), encoded.latent_dist.std.float()
     else:
@@ -43,7 +44,7 @@ def decode(vae: Any, latents: Tensor, factor: int) -> Tensor:
         XPSRError: the numbers overflowed on the way.
     """
     with _tiles_if_large(vae, latents.shape[-2] * latents.shape[-1] * factor**2):
-        image = vae.decode((latents / _scale(vae)).to(vae.dtype)).sample.float()
+        image = moved_in(vae).decode((latents / _scale(vae)).to(vae.dtype)).sample.float()
     if not torch.isfinite(image).all():
         raise XPSRError(
             "The result holds invalid numbers; load the model with dtype float32 and try again."

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
 
 from xpsr.errors import XPSRError
+
+Module = TypeVar("Module", bound=torch.nn.Module)
 
 DTYPES = {
     "float32": torch.float32,
@@ -50,6 +54,18 @@ def choose_dtype(device: torch.device, wanted: str | torch.dtype | None = None) 
             f'There is no number format "{wanted}" here; choose one of {", ".join(DTYPES)}.'
         )
     return dtype
+
+
+def moved_in(module: Module) -> Module:
+    """`module`, brought to its device if offloading keeps it elsewhere.
+
+    Offload hooks fire before `forward`; encoding, decoding and embedding the picture are other
+    methods, and only some of diffusers' own classes call the hook there.
+    """
+    hook = getattr(module, "_hf_hook", None)
+    if hook is not None:
+        hook.pre_forward(module)
+    return module
 
 
 def is_out_of_memory(error: BaseException) -> bool:

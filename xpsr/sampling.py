@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor
 
 from xpsr.guidance import combine
+from xpsr.placement import moved_in
 from xpsr.schedule import NoiseSource, Solver
 from xpsr.tiling import Blend, Tile
 
@@ -83,8 +84,9 @@ class Denoiser:
         self.blend = blend
         image = conditions.image.to(controlnet.dtype)
         factor = controlnet.downscale
+        embed = moved_in(controlnet).hint
         # A tile sees the picture cut at its own border, as the authors' tiles do.
-        self.hints = [controlnet.hint(tile.cut(image, factor)) for tile in blend.tiles]
+        self.hints = [embed(tile.cut(image, factor)) for tile in blend.tiles]
 
     def __call__(self, latents: Tensor, timestep: int) -> Tensor:
         """Latents (1, C, h, w) float32 → prediction of the same shape and type."""

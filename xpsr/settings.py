@@ -139,16 +139,17 @@ PRESETS: dict[str, Settings] = {
         negative="high",
         color_fix="none",
     ),
-    # The embedded model. Squares of the size it was trained on keep a large picture affordable.
+    # The embedded model. Two steps: more add detail that it is too small to place, and cost
+    # agreement with the original. Guidance above 1 makes it bolder. Wavelet: its colours drift.
     "mini": Settings(
-        num_inference_steps=8,
-        guidance_scale=1.5,
+        num_inference_steps=2,
+        guidance_scale=1.0,
         scheduler="ddim",
         start="noise",
         process_size=0,
         tile_size=1024,
         tile_overlap=128,
-        color_fix="none",
+        color_fix="wavelet",
     ),
     # The official settings with half the steps of a second-order solver, in smaller squares.
     "fast": Settings(num_inference_steps=10, scheduler="dpm++", tile_size=768, tile_overlap=128),

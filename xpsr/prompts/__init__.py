@@ -82,7 +82,8 @@ def _is_invisible(character: str) -> bool:
 PRESET_PROMPTS: dict[str, Prompts] = {
     "official": Prompts(),
     "paper": Prompts(negative_prompt=PAPER_NEGATIVE, added_prompt=""),
-    # Trained with texts left out at random, so the empty text is its true opposite.
-    "mini": Prompts(negative_prompt="", lowlevel_negative_prompt="", added_prompt=""),
+    # Trained with texts left out at random, so the empty text is the content's true opposite. To
+    # the quality branch the authors' praise means "leave it as it is": the opposite of restoring.
+    "mini": Prompts(negative_prompt="", added_prompt=""),
     "fast": Prompts(),
 }

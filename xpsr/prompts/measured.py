@@ -18,6 +18,7 @@ from xpsr.prompts.describer import Description
 
 MIN_SIDE = 16
 MAX_SIDE = 768  # larger pictures are measured on a middle part: resizing would hide the defects
+MAX_BLUR = 8.0  # pixels; beyond it nothing can be told apart
 LUMA = np.array([0.299, 0.587, 0.114])
 
 # A level is the first whose limit lies above the figure; the last has none.
@@ -60,13 +61,13 @@ class Measurements:
     """What was measured; every field is a float.
 
     Args:
-        blur: width of the blur as the sigma of a Gaussian, in pixels; 0 is sharp.
+        blur: width of the blur as the sigma of a Gaussian, in pixels, 0 (sharp) to 8.
         noise: sigma of the noise in one colour channel, in levels of 0..255.
         jpeg: strength of a block grid, 0 (none) to 1 (nothing but blocks).
         brightness: mean luma, 0..1.
         contrast: luma between the darkest and the brightest 5 % of the picture, 0..1.
         saturation: mean distance between the strongest and the weakest colour channel, 0..1.
-        cast: strength of a colour shift of the greys, 0..1.
+        cast: how far the strongest and the weakest channel of the greys lie apart, 0..1.
         cast_hue: its direction in degrees (0 red, 120 green, 240 blue).
     """
 
@@ -135,9 +136,9 @@ def _colour_sentence(found: Measurements) -> str:
     if found.saturation < 0.025:
         return "It is black and white."
     colours = level(found.saturation, SATURATION_WORDS)
-    if found.cast < 0.1:
+    if found.cast < 0.15:
         return f"The colours are {colours}."
-    strength = "slight" if found.cast < 0.2 else "strong"
+    strength = "slight" if found.cast < 0.3 else "strong"
     return f"The colours are {colours} with a {strength} {scene.hue_name(found.cast_hue)} cast."
 
 
@@ -172,14 +173,17 @@ def _blur(luma: np.ndarray, noise: float) -> float:
     power = 1.08 * noise**2
     fine = max(1.0, np.sqrt(noise / 9.0))
     coarse = fine + 2.0
-    small = _gradient_energy(luma, fine) - power * _noise_gain(fine)
-    large = _gradient_energy(luma, coarse) - power * _noise_gain(coarse)
-    if large < 1e-3:
+    small = _gradient_energy(luma, fine)
+    if small < 1e-3:
         return 0.0  # an empty picture has nothing that could be blurred
+    small -= power * _noise_gain(fine)
+    large = _gradient_energy(luma, coarse) - power * _noise_gain(coarse)
+    if large <= 0.0:
+        return MAX_BLUR  # nothing stands out of the noise
     # Photos lie between isolated edges (exponent 1/2) and a 1/f spectrum (exponent 1).
     ratio = max(small / large, 1.0 + 1e-6) ** (1 / 0.75)
     variance = (coarse**2 - ratio * fine**2) / (ratio - 1.0)
-    return float(np.sqrt(min(max(variance, 0.0), 400.0)))
+    return float(np.sqrt(min(max(variance, 0.0), MAX_BLUR**2)))
 
 
 def _gradient_energy(plane: np.ndarray, sigma: float) -> float:
@@ -199,28 +203,37 @@ def _noise_gain(sigma: float) -> float:
 def _blocks(luma: np.ndarray) -> float:
     """Strength of an 8-pixel grid at any offset; also of one that was enlarged 2 or 4 times."""
     strength = 0.0
-    for factor in (1, 2, 4):
-        if min(luma.shape) < 32 * factor:
+    for factor, doubt in ((1, 2.6), (2, 3.5), (4, 4.5)):
+        if factor > 1 and min(luma.shape) < 64 * factor:
             break
-        rows, cols = (length // factor * factor for length in luma.shape)
-        small = luma[:rows, :cols].reshape(rows // factor, factor, cols // factor, factor)
-        strength = max(strength, _grid(small.mean(axis=(1, 3))))
+        rows, cols = (length // factor for length in luma.shape)
+        cells = luma[: rows * factor, : cols * factor].reshape(rows, factor, cols, factor)
+        strength = max(strength, _grid(cells.mean(axis=(1, 3)), doubt))
     return strength
 
 
-def _grid(plane: np.ndarray) -> float:
-    """How much more often steps stand alone on every eighth line than between, 0..1."""
-    shares = []
+def _grid(plane: np.ndarray, doubt: float) -> float:
+    """How much more often steps stand alone on every eighth line than between, 0..1.
+
+    Args:
+        plane: (H, W) luma.
+        doubt: how many standard errors have to be exceeded before it counts.
+    """
+    shares, errors = [], []
     for part in (plane, plane.T):
         step = np.abs(np.diff(part, axis=1))
-        alone = np.maximum(step[:, 1:-1] - np.maximum(step[:, :-2], step[:, 2:]), 0.0)
-        # Saturating: a block edge of 6 levels counts half as much as a hard edge of the scene.
-        line = (alone / (alone + 6.0)).mean(axis=0)
-        phases = np.array([line[offset::8].mean() for offset in range(8)])
+        alone = step[:, 1:-1] - np.maximum(step[:, :-2], step[:, 2:])
+        # Limited: the step of a block edge must not drown in the hard edges of the scene.
+        line = alone.clip(0.0, 12.0).mean(axis=0) / 12.0
+        periods = line[: len(line) // 8 * 8].reshape(-1, 8)
+        phases = periods.mean(axis=0)
+        total = phases.sum() + 0.07
+        errors.append((periods - phases).std() / np.sqrt(len(periods)) / total)
         phases = np.roll(phases, -int(phases.argmax()))
         # An enlarged picture repeats every 2 or 4 lines as well: that is no block grid.
-        rest = max(np.median(phases[1:]), phases[4], (phases[2] + phases[6]) / 2.0)
-        shares.append((phases[0] - rest) / (phases.sum() + 0.05))
-    # Even without a grid the strongest of eight offsets stands out a little, more so if few lines.
-    chance = max(0.012, 3.4 / np.sqrt(plane.size))
+        rest = max(sorted(phases[1:])[3], phases[4], (phases[2] + phases[6]) / 2.0)
+        shares.append((phases[0] - rest) / total)
+    # Even without a grid the strongest of eight offsets stands out, and more so where a scene has
+    # a few strong upright or level lines, which the spread between the periods shows.
+    chance = max(doubt * np.sqrt(np.mean(np.square(errors))), 1.5 / np.sqrt(plane.size), 0.008)
     return float(max(np.mean(shares) - chance, 0.0))

@@ -1,6 +1,8 @@
 """What a picture shows as far as statistics can tell: colours, their places, light, detail."""
 
 import colorsys
+import itertools
+from collections import Counter
 
 import numpy as np
 from PIL import Image
@@ -30,10 +32,11 @@ def sentences(image: Image.Image) -> str:
     """Content sentences for a picture (any mode, any size from 16 x 16)."""
     cells = _reduced(image, CELLS)
     luma = cells @ LUMA
+    names = [[colour_name(cell) for cell in row] for row in cells]
     return " ".join(
         (
-            f"A {_format(image)} picture in {_main_colours(cells)}.",
-            _bands(cells),
+            f"A {_format(image)} picture in {_main_colours(names)}.",
+            _bands(names),
             _light(luma),
             _detail(image),
         )
@@ -49,12 +52,18 @@ def tone(image: Image.Image) -> tuple[float, float, float, float, float]:
     luma = cells @ LUMA
     low, high = np.quantile(luma, (0.05, 0.95))
     chroma = cells.max(axis=2) - cells.min(axis=2)
-    # The least colourful third shows the light's own colour; exclude black, which shows none.
-    weight = (chroma <= np.quantile(chroma, 0.35)) & (luma > 0.08)
-    grey = cells[weight].mean(axis=0) if weight.any() else np.zeros(3)
-    hue, _, _ = colorsys.rgb_to_hsv(*grey)
-    cast = float(grey.max() - grey.min())
-    return float(luma.mean()), float(high - low), float(chroma.mean()), cast, float(hue) * 360.0
+    # The least colourful third shows the colour of the light; black shows none.
+    saturation = chroma / np.maximum(cells.max(axis=2), 0.02)
+    greys = (saturation <= np.quantile(saturation, 0.35)) & (luma > 0.08)
+    grey = cells[greys].mean(axis=0) if greys.any() else np.zeros(3)
+    hue, cast, _ = colorsys.rgb_to_hsv(*grey)
+    return (
+        float(luma.mean()),
+        float(high - low),
+        float(chroma.mean()),
+        float(cast),
+        float(hue) * 360.0,
+    )
 
 
 def hue_name(degrees: float) -> str:
@@ -91,22 +100,21 @@ def _format(image: Image.Image) -> str:
     return "wide" if ratio > 1.1 else "tall" if ratio < 0.9 else "square"
 
 
-def _main_colours(cells: np.ndarray) -> str:
-    names = [colour_name(cell) for cell in cells.reshape(-1, 3)]
-    ranked = sorted(set(names), key=lambda name: (-names.count(name), name))
-    kept = [name for name in ranked[:3] if names.count(name) >= 0.08 * len(names)]
+def _main_colours(names: list[list[str]]) -> str:
+    found = Counter(sorted(itertools.chain(*names)))  # sorted: ties must not depend on the place
+    least = 0.08 * found.total()
+    kept = [name for name, count in found.most_common(3) if count >= least]
     return kept[0] if len(kept) == 1 else f"{', '.join(kept[:-1])} and {kept[-1]}"
 
 
-def _bands(cells: np.ndarray) -> str:
-    third = len(cells) // 3
-    names = []
-    for start in (0, third, 2 * third):
-        found = [colour_name(cell) for cell in cells[start : start + third].reshape(-1, 3)]
-        names.append(max(sorted(set(found)), key=found.count))
-    if len(set(names)) == 1:
-        return f"It is {names[0]} all over."
-    return f"The top is {names[0]}, the middle {names[1]}, the bottom {names[2]}."
+def _bands(names: list[list[str]]) -> str:
+    third = len(names) // 3
+    parts = (names[:third], names[third : 2 * third], names[2 * third :])
+    top, middle, bottom = (Counter(sorted(itertools.chain(*part))) for part in parts)
+    first, second, last = (part.most_common(1)[0][0] for part in (top, middle, bottom))
+    if first == second == last:
+        return f"It is {first} all over."
+    return f"The top is {first}, the middle {second}, the bottom {last}."
 
 
 def _light(luma: np.ndarray) -> str:

@@ -1,0 +1,52 @@
+"""What the denoiser hands to the decoder, for teaching the decoder."""
+
+import torch
+from torch import Tensor
+
+from train.data import Batch, Pairs
+from train.networks import Networks
+from xpsr.schedule import Noise, Solver
+
+STEPS = (1, 2, 4)  # few: more steps differ little, and every one costs a pass of both networks
+
+
+def decoder_examples(
+    networks: Networks, pairs: Pairs, count: int, batch_size: int, seed: int
+) -> list[tuple[Tensor, Tensor]]:
+    """`count` batches of (unscaled latent (B, C, h, w), clean picture (B, 3, H, W) in [-1, 1])."""
+    return [
+        (denoised(networks, batch, STEPS[number % len(STEPS)], seed + number), batch.clean)
+        for number in range(count)
+        # Numbers that the loop does not reach: pictures in another order than it saw them.
+        for batch in (pairs.batch(batch_size, seed, 10_000_000 + number),)
+    ]
+
+
+@torch.no_grad()
+def denoised(networks: Networks, batch: Batch, steps: int, seed: int) -> Tensor:
+    """Sample from pure noise as the pipeline does without guidance (DDIM)."""
+    scale = networks.vae.config.scaling_factor
+    base = networks.vae.encode(batch.conditioning * 2 - 1).latent_dist.mode()
+    high = networks.text_encoder(batch.input_ids)[0]
+    low = networks.text_encoder(batch.lowlevel_input_ids)[0]
+    solver, noise = Solver(networks.scheduler.config, "ddim", steps), Noise(seed)
+    latents = noise.like(base)
+    hint = networks.controlnet.hint(batch.conditioning)
+    for timestep in solver.timesteps:
+        control = networks.controlnet(
+            latents,
+            timestep,
+            encoder_hidden_states=high,
+            lowlevel_encoder_hidden_states=low,
+            hint=hint,
+            with_predictions=False,
+        )
+        prediction = networks.unet(
+            latents,
+            timestep,
+            encoder_hidden_states=high,
+            down_block_additional_residuals=control.down_block_res_samples,
+            mid_block_additional_residual=control.mid_block_res_sample,
+        ).sample
+        latents = solver.step(prediction, timestep, latents, noise)
+    return latents / scale + base if networks.residual_latents else latents / scale
