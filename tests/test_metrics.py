@@ -187,6 +187,26 @@ def test_weights_that_never_arrive_do_not_hang(fresh, monkeypatch, clean) -> Non
     assert found.reason.startswith("needs a download")
 
 
+@pytest.mark.parametrize("online", [False, True])
+def test_the_hub_is_not_asked_without_a_net(fresh, monkeypatch, clean, online: bool) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    seen = []
+
+    def create(name: str):
+        seen.append(constants.HF_HUB_OFFLINE)
+        raise OSError("no weights")
+
+    monkeypatch.setattr(xpsr.metric_models, "_online", lambda: online)
+    monkeypatch.setattr(xpsr.metric_models, "_create", create)
+    found = score(clean, metrics=["musiq"])["musiq"]
+    assert seen == [not online]
+    assert constants.HF_HUB_OFFLINE is False
+    reason = "the server did not deliver it" if online else "there is no connection to the internet"
+    assert found == Score(None, f"needs a download: {reason}")
+
+
 def test_prints_of_a_judge_reach_nobody_else(fresh, monkeypatch, capsys, clean) -> None:
     def chatty(name: str):
         print("Downloading weights")
