@@ -120,9 +120,9 @@ HELP_TEXT = """
 # What happens ----------------------------------------------------------------------------------
 NO_PICTURE = "Choose a picture first: drop it on the left, paste it, or open an example."
 DESCRIBED = {
-    "measured": "Measured from the picture. Read them through and correct what is wrong.",
+    "measured": "Both texts are measured from the picture: correct what is wrong.",
 }
-DESCRIBED_BY = "Written by {source}. Read them through and correct what is wrong."
+DESCRIBED_BY = "Both texts are by {source}: correct what is wrong."
 NEXT = "Describe the picture or write the two texts yourself, then press Restore."
 LOADING = "The model is still being loaded; you can already prepare your picture."
 WAITING = "Waiting for the model…"
