@@ -364,7 +364,7 @@ def test_a_stock_lora_loads_without_touching_the_new_layers(tmp_path):
     assert not any("pixel_attentions" in name for name in own)
     _, after = run(controlnet, unet, golden)
     assert (after - before).abs().max() > 1e-3
-    unet.delete_adapters("default")
+    unet.unload_lora()
     _, restored = run(controlnet, unet, golden)
     assert torch.allclose(restored, before, atol=1e-5)
 
