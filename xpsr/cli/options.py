@@ -12,7 +12,7 @@ _TEXTS = "Texts (left out: those of the preset)"
 _SETTINGS = "Settings (left out: those of the preset)"
 
 Pictures = Annotated[
-    list[Path], typer.Argument(metavar="IMAGE|FOLDER...", help="Pictures, or folders of them.")
+    list[Path], typer.Argument(metavar="IMAGE|FOLDER", help="Pictures, or folders of them.")
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
 Describer = Annotated[

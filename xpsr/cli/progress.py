@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -9,7 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class Steps:
-    """Shows the picture, its place in the run, and its steps. A context manager."""
+    """Shows the picture that is worked on, its place in the run, and its steps."""
 
     def __init__(self, pictures: int) -> None:
         console = Console(stderr=True)
@@ -26,21 +28,17 @@ class Steps:
             redirect_stderr=False,
         )
         self._pictures = pictures
-        self._done = 0
-        self._task = self._bar.add_task("", total=None, visible=False)
+        self._begun = 0
+        self._task = self._bar.add_task("", total=None)
 
-    def __enter__(self) -> Steps:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def picture(self, name: str) -> None:
-        """A new picture is worked on."""
-        self._done += 1
-        label = f"{self._done}/{self._pictures} {Path(name).name}"
-        self._bar.reset(self._task, description=label, total=None, visible=True)
+    @contextmanager
+    def picture(self, name: str) -> Iterator[None]:
+        """Show the bar for one picture; it is gone again before its result is printed."""
+        self._begun += 1
+        label = f"{self._begun}/{self._pictures} {Path(name).name}"
+        self._bar.reset(self._task, description=label, total=None)
+        with self._bar:
+            yield
 
     def step(self, index: int, total: int) -> None:
         """Step `index` of `total`, counted from 0, is done."""

@@ -56,8 +56,8 @@ def rerun(
         from xpsr import load
 
         pipe = load(name, base=base, device=device, dtype=dtype)
-        with Steps(1) as progress:
-            progress.picture(str(source))
+        progress = Steps(1)
+        with progress.picture(str(source)):
             again = last(pipe, str(source), recipe.prompts, recipe.settings, progress)
         with whole_file(result) as part:
             save_png(again.image, again.recipe, part)

@@ -76,12 +76,10 @@ def restore(
             except XPSRError as error:
                 raise CannotBeginError(str(error)) from error
 
-        with Steps(len(pictures)) as progress:
-            run = _Run(pipeline, author, preset, texts, changes, progress)
-            targets = iter(results)
-            names = [str(path) for path in pictures]
-            fine = each(names, lambda name: run.restore(name, next(targets)), emit)
-        if not fine:
+        run = _Run(pipeline, author, preset, texts, changes, Steps(len(pictures)))
+        targets = iter(results)
+        names = [str(path) for path in pictures]
+        if not each(names, lambda name: run.restore(name, next(targets)), emit):
             raise typer.Exit(SOME_FAILED)
 
 
@@ -115,9 +113,10 @@ class _Run:
         from xpsr.image import open_image
         from xpsr.recipe import save_png
 
-        self.progress.picture(name)
         image = open_image(name).image  # refused here, before the model is loaded
-        restored = self._restored(name, image)
+        with self.progress.picture(name):
+            restored = self._restored(name, image)
+            scores = _scores(restored.image, image)
         for note in restored.notes:
             say(f"{name}: {note}")
         with whole_file(result) as part:
@@ -128,7 +127,7 @@ class _Run:
             "seconds": round(restored.seconds, 3),
             "seed": restored.recipe.seed,
             "sha256": restored.recipe.output_sha256,
-            "scores": _scores(restored.image, image),
+            "scores": scores,
         }
 
     def _restored(self, name: str, image: Image.Image) -> Restored:
