@@ -166,7 +166,7 @@ def test_stop_keeps_the_words_and_the_earlier_result(open_page, photo):
 
 def test_a_closed_page_does_not_keep_others_waiting(open_page, photo, picture, tmp_path):
     larger = tmp_path / "larger.png"
-    picture(128, 96).save(larger)
+    picture(160, 160).save(larger)
     leaver, page = open_page(), open_page()
     bring(leaver, larger)
     set_steps(leaver, 100)
@@ -178,7 +178,7 @@ def test_a_closed_page_does_not_keep_others_waiting(open_page, photo, picture, t
     left = (100 - later) * (time.monotonic() - started) / max(later - first, 1)
     leaver.context.close()
     page.locator("#restore").click()
-    half = 10 + left / 2  # of the time that the steps which are left would have taken
+    half = 5 + left / 2  # of the time that the steps which are left would have taken
     expect(page.locator("#status .notice")).to_have_text(DONE, timeout=1000 * half)
 
 

@@ -19,6 +19,7 @@ from gradio_client.exceptions import AppError
 from PIL import Image
 from studio_server import ROOT, Studio, app_environment, save_tiny, studio_for
 
+import xpsr
 from studio import examples, markup, words
 from studio.actions import Actions
 from studio.engine import Engine, EngineOptions
@@ -311,16 +312,16 @@ def test_a_missing_model_gives_a_sentence_on_the_page(tmp_path, photo):
 
 
 def test_what_is_shown_as_sent_is_what_the_encoder_gets(actions, monkeypatch, picture):
-    import xpsr.pipeline
+    from xpsr import pipeline
 
     sent: set[str] = set()
-    encode = xpsr.pipeline.encode_texts
+    encode = pipeline.encode_texts
 
     def spy(tokenizer, text_encoder, texts, *rest):
         sent.update(texts)
         return encode(tokenizer, text_encoder, texts, *rest)
 
-    monkeypatch.setattr(xpsr.pipeline, "encode_texts", spy)
+    monkeypatch.setattr(pipeline, "encode_texts", spy)
     texts = ["A garden, 猫.", " Blurred ", "lowres", "fine", "8k"]
     _, _, *exact = actions.reading("official", *texts)
     prompts, settings = read_form("official", [*texts, *(None for _ in SHOWN_SETTINGS)])
@@ -386,12 +387,14 @@ def test_the_table_says_what_a_change_means(before, after, said):
     assert said in made and "Lower is better" in made
 
 
-def test_examples_are_made_and_found_and_broken_ones_left_out(tiny_pipeline, picture, tmp_path):
+def test_examples_are_made_and_found_and_broken_ones_left_out(model, picture, tmp_path):
     home = tmp_path / "examples"
     (home / "pictures").mkdir(parents=True)
     for name in ("old-street.png", "unfinished.png", "broken.png"):
         picture(32, 24).save(home / "pictures" / name)
-    made = examples.make(tiny_pipeline, home / "pictures" / "old-street.png", home / "results")
+    made = examples.make(
+        xpsr.load(str(model)), home / "pictures" / "old-street.png", home / "results"
+    )
     (home / "results" / "broken.png").write_bytes(made.read_bytes()[:200])
     (found,) = examples.gather(tmp_path / "served", home)
     assert found.title == "old street" and found.rows

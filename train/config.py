@@ -16,10 +16,14 @@ class Strict(BaseModel):
 
 
 class LossConfig(Strict):
-    """Weights of the objective (paper, eq. 4 and 5)."""
+    """Weights of the objective (paper, eq. 4 and 5).
+
+    `log_floor`: average the logarithm of every picture's error + this; `null` = the plain mean.
+    """
 
     pixel_weight: float = Field(0.05, ge=0)
     latent_weight: float = Field(0.05, ge=0)
+    log_floor: float | None = Field(None, gt=0)
 
 
 class ModelConfig(Strict):

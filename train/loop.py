@@ -80,6 +80,7 @@ class TrainingStep(nn.Module):
             clean,
             self.config.loss.pixel_weight,
             self.config.loss.latent_weight,
+            self.config.loss.log_floor,
         )
 
     @torch.no_grad()

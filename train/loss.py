@@ -14,7 +14,7 @@ class Losses:
     """The terms of one step, each a scalar tensor.
 
     Attributes:
-        diffusion: mean squared error of the denoiser.
+        diffusion: squared error of the denoiser: its mean, or the mean of its logarithm.
         pixel: one mean absolute error for each RGB head.
         latent: one for each latent head, the middle one last.
         total: diffusion + weights · sums.
@@ -51,6 +51,18 @@ def mean_absolute_errors(predictions: Sequence[Tensor], target: Tensor) -> Tenso
     return torch.stack(errors) if errors else target.new_zeros(0)
 
 
+def diffusion_error(prediction: Tensor, target: Tensor, log_floor: float | None = None) -> Tensor:
+    """Mean squared error, or with `log_floor` the mean over the pictures of log(error + floor).
+
+    The plain mean is ruled by the worst pictures, and what helps those blurs the good ones. With the
+    logarithm every picture counts by how much of its own error is taken away, as in PSNR; `floor`
+    (in squared latent units) keeps pictures without error from ruling instead.
+    """
+    if log_floor is None:
+        return F.mse_loss(prediction, target)
+    return ((prediction - target).square().flatten(1).mean(dim=1) + log_floor).log().mean()
+
+
 def training_loss(
     prediction: Tensor,
     target: Tensor,
@@ -60,6 +72,7 @@ def training_loss(
     clean_latent: Tensor,
     pixel_weight: float = 0.05,
     latent_weight: float = 0.05,
+    log_floor: float | None = None,
 ) -> Losses:
     """All terms, in float32.
 
@@ -68,8 +81,9 @@ def training_loss(
         pixel_predictions: the ControlNet's, against `clean_image` (B, 3, H, W) in [-1, 1].
         latent_predictions: the ControlNet's, against `clean_latent` (B, C, h, w), scaled.
         pixel_weight, latent_weight: the paper's λ, on each sum.
+        log_floor: see `diffusion_error`; the paper has none.
     """
-    diffusion = F.mse_loss(prediction.float(), target.float())
+    diffusion = diffusion_error(prediction.float(), target.float(), log_floor)
     pixel = mean_absolute_errors([p.float() for p in pixel_predictions], clean_image.float())
     latent = mean_absolute_errors([p.float() for p in latent_predictions], clean_latent.float())
     total = diffusion + pixel_weight * pixel.sum() + latent_weight * latent.sum()

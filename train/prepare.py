@@ -9,14 +9,14 @@ import hashlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
 import typer
 import yaml
 from PIL import Image
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from rich.progress import Progress
 
 from train.config import Strict
@@ -27,6 +27,7 @@ from xpsr.prompts.measured import MeasuredDescriber
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 MANIFEST = "manifest.jsonl"
+RecipeName = Literal["paper", "mild", "heavy"]
 
 
 class PrepareConfig(Strict):
@@ -36,15 +37,31 @@ class PrepareConfig(Strict):
         variants: pairs a photo.
         size: side of the high-resolution crop in pixels.
         upscale: how much smaller the low-resolution side is.
-        recipe: ranges of the degradation: paper, mild or heavy.
+        recipe: ranges of the degradation: paper, mild or heavy; or the share of each in the pairs.
         seed: with the photo's name and the variant, the seed of a pair.
     """
 
     variants: int = Field(1, ge=1)
     size: int = Field(512, ge=64)
     upscale: int = Field(4, ge=1)
-    recipe: str = "paper"
+    recipe: RecipeName | dict[RecipeName, float] = "paper"
     seed: int = 0
+
+    @field_validator("recipe")
+    @classmethod
+    def _some_share(cls, recipe: str | dict[str, float]) -> str | dict[str, float]:
+        if isinstance(recipe, dict) and not (
+            all(share >= 0 for share in recipe.values()) and sum(recipe.values()) > 0
+        ):
+            raise ValueError("give each recipe a share of 0 or more, and one of them more than 0")
+        return recipe
+
+    def draw_recipe(self, random: np.random.Generator) -> str:
+        """The recipe of one pair; a single recipe costs no draw."""
+        if isinstance(self.recipe, str):
+            return self.recipe
+        shares = np.array(list(self.recipe.values()))
+        return str(random.choice(list(self.recipe), p=shares / shares.sum()))
 
 
 def make_pair(photo: Image.Image, config: PrepareConfig, seed: int) -> tuple:
@@ -55,9 +72,10 @@ def make_pair(photo: Image.Image, config: PrepareConfig, seed: int) -> tuple:
     top = int(random.integers(0, photo.height - size + 1))
     hr = photo.crop((left, top, left + size, top + size))
     pixels = torch.from_numpy(np.array(hr)).permute(2, 0, 1).float() / 255
-    lr, drawn = degrade(pixels, RECIPES[config.recipe], random, config.upscale)
+    recipe = config.draw_recipe(random)
+    lr, drawn = degrade(pixels, RECIPES[recipe], random, config.upscale)
     lr_pixels = (lr * 255).round().byte().permute(1, 2, 0).numpy()
-    return hr, Image.fromarray(lr_pixels), {"left": left, "top": top, **drawn}
+    return hr, Image.fromarray(lr_pixels), {"recipe": recipe, "left": left, "top": top, **drawn}
 
 
 def pair_seed(name: str, variant: int, seed: int) -> int:
@@ -102,7 +120,7 @@ def prepare(
                     "id": pair,
                     "photo": name,
                     "seed": seed,
-                    "recipe": config.recipe,
+                    "recipe": drawn.pop("recipe"),
                     "prompt": text.high,
                     "lowlevel_prompt": text.low,
                     "describer": text.source,
@@ -143,8 +161,6 @@ def main(
     try:
         values = yaml.safe_load(config.read_text()) if config else {}
         options = PrepareConfig(**values)
-        if options.recipe not in RECIPES:
-            raise XPSRError(f"The recipe must be one of {', '.join(RECIPES)}.")
         with Progress() as progress:
             task = progress.add_task("pairs", total=None)
             for done, total, complaint in prepare(images, out, options):
