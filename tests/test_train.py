@@ -139,6 +139,7 @@ def test_a_pair_can_be_made_again_from_its_line(photos, pairs_folder):
     for line in lines:
         hr, lr, drawn = make_pair(Image.open(photos / line["photo"]), PAIRS, line["seed"])
         assert hr.size == (128, 128) and lr.size == (32, 32)
+        assert drawn.pop("recipe") == line["recipe"]
         assert json.loads(json.dumps(drawn)) == line["degradation"]
         stored = Image.open(pairs_folder / "LR" / f"{line['id']}.png")
         assert np.array_equal(np.array(stored), np.array(lr))

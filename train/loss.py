@@ -54,9 +54,9 @@ def mean_absolute_errors(predictions: Sequence[Tensor], target: Tensor) -> Tenso
 def diffusion_error(prediction: Tensor, target: Tensor, log_floor: float | None = None) -> Tensor:
     """Mean squared error, or with `log_floor` the mean over the pictures of log(error + floor).
 
-    The plain mean is ruled by the worst pictures, and what helps those blurs the good ones. With the
-    logarithm every picture counts by how much of its own error is taken away, as in PSNR; `floor`
-    (in squared latent units) keeps pictures without error from ruling instead.
+    The plain mean is ruled by the worst pictures, and what helps those blurs the good ones. With
+    the logarithm every picture counts by how much of its own error is taken away, as in PSNR; the
+    floor (in squared latent units) keeps pictures without error from ruling instead.
     """
     if log_floor is None:
         return F.mse_loss(prediction, target)
