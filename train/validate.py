@@ -1,146 +1,244 @@
 """Clean photos → degraded → restored → scored beside bicubic:
 
 python -m train.validate --images DIR --out DIR [--model mini] [--recipe mild --recipe paper …]
+    [--setting default --setting num_inference_steps=4,guidance_scale=1.5 …]
 
-Every degradation is seeded by the photo's name, so two models are judged on the same pictures. The
-figures of the embedded model's card come from here.
+Every degradation is seeded by the photo's name, so two models are judged on the same pictures. A
+line of scores.csv is written as soon as a picture is scored; run again and only what is missing is
+done. The figures of the embedded model's card come from here.
 """
 
 import csv
+import hashlib
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
+import torch
 import typer
+import yaml
 from PIL import Image
 from rich.console import Console
-from rich.table import Table
+from rich.progress import Progress
 
 import xpsr
+from train.degrade import RECIPES
 from train.prepare import SUFFIXES, PrepareConfig, make_pair, pair_seed
+from train.scores import NAMES, better, scores_of
 from xpsr.errors import XPSRError
 from xpsr.image import open_image, resize
-from xpsr.metrics import METRICS, score
-from xpsr.prompts.measured import MeasuredDescriber
+from xpsr.prompts import PROMPT_NAMES
+from xpsr.prompts.describer import make_describer
+from xpsr.settings import SETTING_NAMES, Settings
 
-DEFAULT_METRICS = ("psnr", "ssim", "gmsd", "piqe", "backprojection")
 SEED = 20_240_305  # of the degradations; apart from every training seed
+BICUBIC = "bicubic"
+COLUMNS = ("recipe", "picture", "method", "degradation_seed", "seed", *NAMES)
+SIDE = 256  # of the crops on the contact sheets
 
 
-def restored_pairs(
-    pipe: xpsr.XPSRPipeline, photos: list[Path], recipe: str, settings: dict[str, Any]
-) -> Iterator[tuple[str, Image.Image, Image.Image, Image.Image, Image.Image]]:
-    """(name, clean, low-quality, bicubic, restored) for each photo."""
-    describer = MeasuredDescriber()
-    for path in photos:
+def read_setting(text: str) -> dict[str, Any]:
+    """`default` or `key=value,key=value` → what to call the pipeline with."""
+    if text == "default":
+        return {}
+    found: dict[str, Any] = {}
+    for part in text.split(","):
+        key, equals, value = part.strip().partition("=")
+        if not equals or key not in ("preset", *SETTING_NAMES, *PROMPT_NAMES):
+            keys = ", ".join(("preset", *SETTING_NAMES, *PROMPT_NAMES))
+            raise XPSRError(
+                f"Write a setting as default or key=value,key=value, not {part!r}; the keys are"
+                f" {keys}."
+            )
+        found[key] = value if key in PROMPT_NAMES else yaml.safe_load(value)
+    numbers = {k: v for k, v in found.items() if k in SETTING_NAMES}
+    Settings.from_preset(found.get("preset", "official"), **numbers)  # refused before the work
+    return found
+
+
+class Table:
+    """scores.csv: a line a picture and method, added as it is made."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        if path.exists():  # a stop in the middle of a line
+            whole = path.read_bytes()
+            path.write_bytes(whole[: whole.rfind(b"\n") + 1])
+        with path.open("a+", newline="", encoding="utf-8") as file:
+            if not file.tell():
+                csv.writer(file).writerow(COLUMNS)
+            file.seek(0)
+            self.rows = list(csv.DictReader(file))
+
+    def has(self, recipe: str, picture: str, method: str) -> bool:
+        wanted = {"recipe": recipe, "picture": picture, "method": method}
+        return any(wanted.items() <= row.items() for row in self.rows)
+
+    def add(self, **row: Any) -> None:
+        text = {name: "" if row[name] is None else str(row[name]) for name in COLUMNS}
+        self.rows.append(text)
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            csv.DictWriter(file, COLUMNS).writerow(text)
+
+    def column(self, recipe: str, method: str, name: str) -> dict[str, float]:
+        """{picture: figure}, without the pictures that have none."""
+        return {
+            row["picture"]: float(row[name])
+            for row in self.rows
+            if (row["recipe"], row["method"]) == (recipe, method) and row[name]
+        }
+
+
+class Examination:
+    """One model, some settings, and the folder of its report."""
+
+    def __init__(self, pipe: xpsr.XPSRPipeline, settings: dict[str, dict], out: Path):
+        self.pipe, self.settings, self.out = pipe, settings, out
+        self.describer = make_describer("measured")
+        (out / "crops").mkdir(parents=True, exist_ok=True)
+        _same_run(out / "run.json", {"model": pipe.label, "weights_sha256": weights_hash(pipe)})
+        self.table = Table(out / "scores.csv")
+
+    def photo(self, path: Path, recipe: str) -> None:
+        """Score whatever is missing for one photo."""
+        missing = [
+            method
+            for method in (BICUBIC, *self.settings)
+            if not self.table.has(recipe, path.name, method)
+        ]
+        if not missing:
+            return
+        seed = pair_seed(path.name, 0, SEED)
         photo = open_image(path).image
-        side = min(512, min(photo.size) // 8 * 8)
-        config = PrepareConfig(size=side, recipe=recipe)
-        clean, low, _ = make_pair(photo, config, pair_seed(path.name, 0, SEED))
-        text = describer.describe(low)
-        restored = pipe(low, prompt=text.high, lowlevel_prompt=text.low, **settings).images[0]
-        yield path.stem, clean, low, resize(low, clean.size), restored
+        size = min(512, min(photo.size) // 8 * 8)
+        if size < 64:
+            raise XPSRError("a side is shorter than 64 pixels")
+        clean, low, _ = make_pair(photo, PrepareConfig(size=size, recipe=recipe), seed)
+        text = self.describer.describe(low)
+        described = {"prompt": text.high, "lowlevel_prompt": text.low}
+        self._crop(recipe, path, "original", clean)
+        for method in missing:
+            if method == BICUBIC:
+                image, noise = resize(low, clean.size), None
+            else:
+                output = self.pipe(low, **(described | self.settings[method]))
+                image, noise = output.images[0], output.recipe.settings.seed
+            self._crop(recipe, path, method, image)
+            values = scores_of(image, clean, low)
+            row = {"recipe": recipe, "picture": path.name, "method": method, **values}
+            self.table.add(degradation_seed=seed, seed=noise, **row)
+
+    def sheet(self, recipe: str, photos: list[Path]) -> None:
+        """Contact sheet: a row a picture, its middle: original, bicubic, every setting."""
+        columns = ("original", BICUBIC, *self.settings)
+        canvas = Image.new("RGB", (SIDE * len(columns), SIDE * len(photos)))
+        for row, path in enumerate(photos):
+            for column, method in enumerate(columns):
+                file = self._crop_path(recipe, path, method)
+                if file.is_file():
+                    canvas.paste(Image.open(file), (column * SIDE, row * SIDE))
+        canvas.save(self.out / f"sheet_{recipe}.png")
+
+    def _crop(self, recipe: str, path: Path, method: str, image: Image.Image) -> None:
+        left, top = ((side - SIDE) // 2 for side in image.size)
+        crop = image.crop((left, top, left + SIDE, top + SIDE))
+        crop.save(self._crop_path(recipe, path, method))
+
+    def _crop_path(self, recipe: str, path: Path, method: str) -> Path:
+        return self.out / "crops" / f"{path.name} {recipe} {method.replace('/', '_')}.png"
 
 
-def high_frequency(image: Image.Image) -> float:
-    """Energy above half of the low-resolution picture's Nyquist frequency, of the luma."""
-    luma = np.asarray(image.convert("L"), dtype=np.float64)
-    spectrum = np.abs(np.fft.fft2(luma - luma.mean())) ** 2
-    y, x = (np.abs(np.fft.fftfreq(side))[:, None] for side in luma.shape)
-    return float(spectrum[np.hypot(y, x.T) > 1 / 8].mean())
+def weights_hash(pipe: xpsr.XPSRPipeline) -> str:
+    """Of all weights, so that scores of two states of a model never end up in one table."""
+    digest = hashlib.sha256()
+    for name in ("vae", "text_encoder", "unet", "controlnet"):
+        for tensor in getattr(pipe, name).state_dict().values():
+            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return digest.hexdigest()
 
 
-def rows_for(name: str, recipe: str, pictures: tuple[Image.Image, ...]) -> list[dict[str, Any]]:
-    """One row for bicubic and one for the restored picture."""
-    clean, low, bicubic, restored = pictures
-    truth = high_frequency(clean)
-    rows = []
-    for method, image in (("bicubic", bicubic), ("restored", restored)):
-        scores = score(image, reference=clean, input=low, metrics=DEFAULT_METRICS)
-        values = {metric: found.value for metric, found in scores.items()}
-        values["detail"] = high_frequency(image) / truth
-        rows.append({"picture": name, "recipe": recipe, "method": method, **values})
-    return rows
+def _same_run(path: Path, run: dict[str, str]) -> None:
+    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != run:
+        raise XPSRError(f"{path.parent} holds scores of another model; choose another folder.")
+    path.write_text(json.dumps(run, indent=1), encoding="utf-8")
 
 
-def sheet(pictures: list[tuple[Image.Image, ...]], path: Path, side: int = 256) -> None:
-    """Contact sheet: a row a picture, its middle: clean, bicubic, restored."""
-    canvas = Image.new("RGB", (side * 3, side * len(pictures)))
-    for row, (clean, _, bicubic, restored) in enumerate(pictures):
-        for column, image in enumerate((clean, bicubic, restored)):
-            left, top = ((s - side) // 2 for s in image.size)
-            crop = image.crop((left, top, left + side, top + side))
-            canvas.paste(crop, (column * side, row * side))
-    canvas.save(path)
+def summary(table: Table, recipes: list[str], settings: list[str]) -> Iterator[list[str]]:
+    """Rows of the report, the title first: means of bicubic and restored, and how often better."""
+    yield ["recipe", "setting", "pictures", *NAMES]
+    for recipe in recipes:
+        for setting in settings:
+            count = len(table.column(recipe, setting, "psnr"))
+            yield [recipe, setting, str(count), *(_cell(table, recipe, setting, n) for n in NAMES)]
 
 
-def summary(rows: list[dict[str, Any]]) -> Table:
-    """Means of both methods, and on how many pictures the restored one is better."""
-    table = Table(title="mean bicubic → mean restored (better on)")
-    names = [*DEFAULT_METRICS, "detail"]
-    for title in ("recipe", "pictures", *names):
-        table.add_column(title)
-    for recipe in dict.fromkeys(row["recipe"] for row in rows):
-        of_recipe = [row for row in rows if row["recipe"] == recipe]
-        before = [row for row in of_recipe if row["method"] == "bicubic"]
-        after = [row for row in of_recipe if row["method"] == "restored"]
-        cells = [_cell(name, before, after) for name in names]
-        table.add_row(recipe, str(len(after)), *cells)
-    return table
+def _cell(table: Table, recipe: str, setting: str, name: str) -> str:
+    before, after = (table.column(recipe, method, name) for method in (BICUBIC, setting))
+    shared = sorted(before.keys() & after.keys())
+    if not shared:
+        return "–"
+    wins = sum(better(name, after[p], before[p]) for p in shared)
+    means = (float(np.mean([column[p] for p in shared])) for column in (before, after))
+    return "{:.3f} → {:.3f} ({}/{})".format(*means, wins, len(shared))
 
 
-def _cell(name: str, before: list[dict], after: list[dict]) -> str:
-    pairs = [(b[name], a[name]) for b, a in zip(before, after, strict=True)]
-    if name == "detail":  # the original's is 1: nearer to it is better
-        better = sum(abs(np.log(a)) < abs(np.log(b)) for b, a in pairs)
-    elif METRICS[name].lower_better:
-        better = sum(a < b for b, a in pairs)
-    else:
-        better = sum(a > b for b, a in pairs)
-    b, a = np.mean(pairs, axis=0)
-    return f"{b:.3f} → {a:.3f} ({better}/{len(pairs)})"
+def as_markdown(rows: list[list[str]]) -> str:
+    """A Markdown table; the first row is its title."""
+    lines = [" | ".join(row) for row in rows]
+    lines.insert(1, " | ".join("---" for _ in rows[0]))
+    return "".join(f"| {line} |\n" for line in lines)
 
 
 def main(
     images: Annotated[Path, typer.Option(help="Folder of clean photos.")],
-    out: Annotated[Path, typer.Option(help="Folder for scores.csv and contact sheets.")],
+    out: Annotated[Path, typer.Option(help="Folder for scores.csv, summary.md, contact sheets.")],
     model: Annotated[str, typer.Option(help="mini, a folder or a hub id.")] = "mini",
-    recipe: Annotated[list[str] | None, typer.Option(help="mild, paper or heavy.")] = None,
-    preset: Annotated[str | None, typer.Option(help="Settings; default: the model's own.")] = None,
-    steps: Annotated[int | None, typer.Option(help="num_inference_steps.")] = None,
-    guidance_scale: Annotated[float | None, typer.Option()] = None,
-    scheduler: Annotated[str | None, typer.Option()] = None,
+    base: Annotated[str | None, typer.Option(help="Base of a model that needs one.")] = None,
+    recipe: Annotated[
+        list[str] | None, typer.Option(help="mild, paper or heavy; again for more. Default: all.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None, typer.Option(help="default or key=value,key=value; again for more.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Only so many photos.")] = None,
 ) -> None:
     """Restore degraded photos and score them beside bicubic."""
-    settings = {
-        "preset": preset,
-        "num_inference_steps": steps,
-        "guidance_scale": guidance_scale,
-        "scheduler": scheduler,
-    }
+    console = Console(stderr=True)
     try:
+        recipes = recipe or ["mild", "paper", "heavy"]
+        if unknown := [name for name in recipes if name not in RECIPES]:
+            raise XPSRError(f"There is no recipe {unknown[0]!r}: choose from {', '.join(RECIPES)}.")
+        settings = {text: read_setting(text) for text in setting or ["default"]}
+        if not images.is_dir():
+            raise XPSRError(f"There is no folder {images}.")
         photos = sorted(p for p in images.iterdir() if p.suffix.lower() in SUFFIXES)[:limit]
         if not photos:
             raise XPSRError(f"There are no pictures in {images}.")
-        pipe = xpsr.load(model)
-        out.mkdir(parents=True, exist_ok=True)
-        rows = []
-        for name in recipe or ["paper"]:
-            pictures = []
-            for stem, *found in restored_pairs(pipe, photos, name, settings):
-                pictures.append(tuple(found))
-                rows += rows_for(stem, name, pictures[-1])
-            sheet(pictures, out / f"sheet_{name}.png")
-        with (out / "scores.csv").open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0].keys())
-            writer.writeheader()
-            writer.writerows(rows)
-        Console().print(summary(rows))
+        work = Examination(xpsr.load(model, base=base), settings, out)
+        examine(work, photos, recipes, console)
+        rows = list(summary(work.table, recipes, list(settings)))
+        (out / "summary.md").write_text(as_markdown(rows), encoding="utf-8")
+        typer.echo("Mean of bicubic → mean of restored (better on). Detail: the original's is 1.")
+        typer.echo(as_markdown(rows))
     except (XPSRError, OSError) as error:
         typer.echo(error, err=True)
         raise typer.Exit(2) from None
+
+
+def examine(work: Examination, photos: list[Path], recipes: list[str], console: Console) -> None:
+    """Every photo with every recipe; a photo that cannot be used is told and left out."""
+    with Progress(console=console) as progress:
+        task = progress.add_task("photos", total=len(photos) * len(recipes))
+        for name in recipes:
+            for path in photos:
+                try:
+                    work.photo(path, name)
+                except XPSRError as error:
+                    console.print(f"{path.name}: left out, {error}", highlight=False, markup=False)
+                progress.advance(task)
+            work.sheet(name, photos)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,102 @@
+"""Scores of a model beside bicubic: right, written at once, taken up again after a stop."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import xpsr
+from train.scores import NAMES, better, scores_of, ssim
+from train.validate import COLUMNS, Examination, Table, read_setting, summary
+from xpsr.errors import XPSRError
+from xpsr.metrics import score
+
+
+def test_ssim_is_the_librarys(picture):
+    clean = picture(72, 88)
+    for other in (
+        picture(72, 88).resize((18, 22)).resize((72, 88)),
+        clean.rotate(90).resize(clean.size),
+    ):
+        wanted = score(other, reference=clean, metrics=["ssim"])["ssim"].value
+        assert ssim(other, clean) == pytest.approx(wanted, abs=1e-5)
+    assert ssim(clean, clean) == pytest.approx(1)
+
+
+def test_detail_is_one_for_the_original_and_less_for_a_blurred_picture(picture):
+    clean = picture(64, 64)
+    blurred = clean.resize((16, 16)).resize((64, 64), Image.Resampling.BICUBIC)
+    assert scores_of(clean, clean, blurred.resize((16, 16)))["detail"] == pytest.approx(1)
+    assert scores_of(blurred, clean, blurred.resize((16, 16)))["detail"] < 0.5
+    assert np.isfinite(scores_of(Image.new("RGB", (64, 64)), clean, clean)["detail"])
+
+
+def test_better_knows_the_direction_of_every_score():
+    assert better("psnr", 30, 20) and better("gmsd", 0.1, 0.2) and better("piqe", 20, 30)
+    assert better("detail", 1.1, 0.5) and better("detail", 0.9, 1.5)
+    assert not better("ssim", 0.5, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [("steps=3", "key=value"), ("num_inference_steps", "key=value"), ("guidance_scale=99", "30")],
+)
+def test_wrong_settings_are_refused_before_the_work(text, says):
+    with pytest.raises(XPSRError, match=says):
+        read_setting(text)
+
+
+def test_settings_are_read_by_the_kind_of_their_key():
+    found = read_setting("preset=fast,num_inference_steps=3, added_prompt=8k")
+    assert found == {"preset": "fast", "num_inference_steps": 3, "added_prompt": "8k"}
+
+
+def test_a_table_cut_short_goes_on_with_its_whole_lines(tmp_path):
+    table = Table(tmp_path / "scores.csv")
+    values = dict.fromkeys(NAMES, 1.0)
+    row = {"recipe": "mild", "degradation_seed": 1, "seed": 0, **values}
+    table.add(picture="a,b.png", method="bicubic", **row)
+    table.add(picture="c.png", method="bicubic", **(row | {"piqe": None}))
+    with (tmp_path / "scores.csv").open("a") as file:
+        file.write("mild,d.png,bicu")
+    again = Table(tmp_path / "scores.csv")
+    assert again.has("mild", "a,b.png", "bicubic") and not again.has("mild", "d.png", "bicubic")
+    assert again.column("mild", "bicubic", "piqe") == {"a,b.png": 1.0}
+    again.add(picture="d.png", method="bicubic", **row)
+    with (tmp_path / "scores.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert tuple(rows[0]) == COLUMNS and [r[1] for r in rows[1:]] == ["a,b.png", "c.png", "d.png"]
+
+
+@pytest.fixture(scope="module")
+def mini():
+    return xpsr.load("mini")
+
+
+def test_photos_are_scored_once_and_another_model_is_refused(mini, tmp_path, picture):
+    photo = tmp_path / "photo.png"
+    picture(96, 112).save(photo)
+    settings = {text: read_setting(text) for text in ("default", "num_inference_steps=1")}
+    out = tmp_path / "report"
+    work = Examination(mini, settings, out)
+    for recipe in ("mild", "heavy"):
+        work.photo(photo, recipe)
+        work.sheet(recipe, [photo])
+    first = (out / "scores.csv").read_text()
+    assert len(first.splitlines()) == 1 + 2 * 3
+    Examination(mini, settings, out).photo(photo, "mild")
+    assert (out / "scores.csv").read_text() == first
+    rows = list(summary(work.table, ["mild", "heavy"], list(settings)))
+    assert len(rows) == 5 and all("/1)" in cell for row in rows[1:] for cell in row[3:])
+    assert Image.open(out / "sheet_mild.png").size == (256 * 4, 256)
+
+    tiny = tmp_path / "tiny.png"
+    picture(40, 200).save(tiny)
+    with pytest.raises(XPSRError, match="shorter than 64"):
+        work.photo(tiny, "mild")
+    run = json.loads((out / "run.json").read_text())
+    (out / "run.json").write_text(json.dumps({**run, "weights_sha256": "other"}))
+    with pytest.raises(XPSRError, match="another model"):
+        Examination(mini, settings, out)
