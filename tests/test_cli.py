@@ -253,7 +253,7 @@ def test_describer_writes_only_what_is_left_out(xpsr, tiny: Path, tmp_path: Path
         (["--preset", "best"], "preset"),
         (["--prompt", "x" * 3000], "prompt"),
         (["--describer", "oracle"], "oracle"),
-        (["--describer", "llava"], "llava"),
+        (["--describer", "llava:no-such-folder"], "no-such-folder"),
         (["--sharpness", "11"], "--sharpness"),
         (["--model", "no-such-model"], "no-such-model"),
         (["--device", "abacus"], "abacus"),

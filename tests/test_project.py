@@ -31,7 +31,7 @@ LEAVES = {
     "settings": {"errors"},
     "metrics": {"errors", "image", "metric_models"},
     "metric_models": {"errors"},
-    "prompts": {"errors", "settings", "image", "prompts"},
+    "prompts": {"errors", "settings", "image", "placement", "prompts"},
     "models": {"errors", "models"},
 }
 # Each of these may import those before it, never those behind it.

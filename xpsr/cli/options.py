@@ -16,8 +16,14 @@ Pictures = Annotated[
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
 Describer = Annotated[
-    str, typer.Option(metavar="measured|llava|URL", help="Who writes the two descriptions.")
+    str,
+    typer.Option(
+        metavar="measured|auto|llava|llava:ID_OR_FOLDER|URL",
+        help="Who writes the two descriptions. llava and the URL of a vision server take options: "
+        '"llava?bits=4&questions=q-instruct", "http://localhost:8000/v1?model=NAME".',
+    ),
 ]
+
 
 Model = Annotated[
     str,

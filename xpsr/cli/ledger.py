@@ -1,0 +1,106 @@
+"""Records in a JSON-lines file that several runs, one after another or side by side, fill up."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from xpsr.cli.report import to_line
+from xpsr.errors import XPSRError
+from xpsr.prompts.batch import place_in_launch
+
+
+class Ledger:
+    """What was described already, and where the rest is written.
+
+    `path` holds one complete record a line. What could not be described stands in
+    `NAME.failed.jsonl` beside it until a later run succeeds. Processes that share the file lock it
+    while they write.
+
+    Attributes:
+        records: what was there at the start.
+        done: the inputs of these records.
+
+    Args:
+        path: the file; made where it does not exist yet.
+        share: the inputs this process is responsible for; their old failures are forgotten.
+
+    Raises:
+        XPSRError: it cannot be read or written, or holds something else.
+    """
+
+    def __init__(self, path: Path, share: Sequence[str]) -> None:
+        self.path = path
+        self.failed = path.with_name(f"{path.stem}.failed.jsonl")
+        with _plainly(path), _locked(path) as file:
+            self.records = _complete_records(file, path)
+        self.done = {record["input"] for record in self.records}
+        self._forget_failures(set(share))
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Append a record; it is on its way to the disk when this returns."""
+        path = self.failed if "error" in record else self.path
+        with _plainly(path), _locked(path) as file:
+            file.seek(0, os.SEEK_END)
+            file.write(to_line(record).encode() + b"\n")
+
+    def _forget_failures(self, share: set[str]) -> None:
+        if not self.failed.exists():
+            return
+        with _plainly(self.failed), _locked(self.failed) as file:
+            kept = [r for r in _complete_records(file, self.failed) if r["input"] not in share]
+            file.seek(0)
+            file.truncate()
+            file.writelines(to_line(record).encode() + b"\n" for record in kept)
+        # With others at work it stays, even empty: one of them may be about to write to it.
+        if not kept and place_in_launch()[1] == 1:
+            self.failed.unlink(missing_ok=True)
+
+
+def _complete_records(file: BinaryIO, path: Path) -> list[dict[str, Any]]:
+    """Every whole line; a last one that was cut short is removed from the file."""
+    data = file.read()
+    end = data.rfind(b"\n") + 1
+    file.truncate(end)
+    records = []
+    for number, line in enumerate(data[:end].splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            record["input"]
+        except (ValueError, TypeError, KeyError):
+            raise XPSRError(
+                f"Line {number} of {path} is no record of this command; mend or remove it, or "
+                "choose another --out."
+            ) from None
+        records.append(record)
+    return records
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[BinaryIO]:
+    """The file, open for reading and writing, with no other process in it."""
+    path.touch()
+    with path.open("r+b") as file:
+        try:
+            import fcntl
+        except ImportError:  # Windows, where training is not split over processes
+            yield file
+            return
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield file  # closing it gives it free
+
+
+@contextmanager
+def _plainly(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise XPSRError(
+            f"{path} cannot be written ({error.strerror or error}); choose another --out."
+        ) from None

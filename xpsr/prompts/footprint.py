@@ -1,0 +1,92 @@
+"""How much memory a vision model takes, told from its configuration before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+import torch
+
+from xpsr.prompts.describer import DescriberUnavailableError
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+GIB = 1024**3
+# Bytes for each weight of a linear layer; 4 and 8 bits carry scales along.
+_LINEAR = {32: 4.0, 16: 2.0, 8: 1.03, 4: 0.57}
+_CGROUP = Path("/sys/fs/cgroup")
+
+
+def needed_bytes(config: PretrainedConfig, bits: int, tokens: int = 1700) -> int:
+    """Bytes to load a model and to answer two questions at once.
+
+    Args:
+        config: of the model; its networks are laid out without memory ("meta") and counted.
+        bits: 4, 8, 16 or 32 a weight. Only linear layers are stored in 4 or 8.
+        tokens: how many are kept of both questions: pictures, words and answers.
+    """
+    from transformers import AutoModelForImageTextToText
+
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    kept_whole = model.get_output_embeddings()
+    linear = sum(
+        module.weight.numel()
+        for module in model.modules()
+        if isinstance(module, torch.nn.Linear) and module is not kept_whole
+    )
+    others = sum(parameter.numel() for parameter in model.parameters()) - linear
+    weights = linear * _LINEAR[bits] + others * max(_LINEAR[bits], 2.0)
+    # What is in flight besides: measured on nothing better than the size of the layers.
+    return int(weights * 1.05 + _cache_bytes(config, tokens)) + GIB // 4
+
+
+def _cache_bytes(config: PretrainedConfig, tokens: int) -> int:
+    """Keys and values of every layer for that many tokens, in 16 bits."""
+    text: Any = config.get_text_config()
+    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return 2 * 2 * tokens * text.num_hidden_layers * heads * size
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes that this process can still get on a device."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    if device.type == "mps":
+        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
+    return min(psutil.virtual_memory().available, _container_bytes())
+
+
+def _container_bytes() -> int:
+    """What the limit of a container leaves; without one, more than any machine has."""
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+        files = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return 2**62  # no container, or one without a limit ("max")
+    return limit - used + int(files.get("inactive_file", 0))
+
+
+def check_room(name: str, config: PretrainedConfig, bits: int, device: torch.device) -> None:
+    """Refuse what cannot fit, before it is fetched or loaded.
+
+    Raises:
+        DescriberUnavailableError: says how much is needed, how much is free, and what would fit.
+    """
+    needed, free = needed_bytes(config, bits), free_bytes(device)
+    if needed <= free:
+        return
+    ways = ["choose a smaller model", "free some memory", "use the describer measured"]
+    for fewer in (8, 4):
+        if fewer < bits and (fits := needed_bytes(config, fewer)) <= free:
+            ways.insert(0, f"use llava?bits={fewer}, which needs {fits / GIB:.1f} GiB")
+            break
+    raise DescriberUnavailableError(
+        f"{name} needs about {needed / GIB:.1f} GiB of memory in {bits} bits, and "
+        f"{max(free, 0) / GIB:.1f} GiB are free on {device}: {', '.join(ways[:-1])} or {ways[-1]}."
+    )

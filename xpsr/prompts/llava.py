@@ -1,0 +1,217 @@
+"""LLaVA in this process: transformers' own classes, both questions in one batch, greedy."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import astuple, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from xpsr.prompts.answers import Answers
+from xpsr.prompts.describer import (
+    DescriberUnavailableError,
+    Description,
+    check_options,
+    whole_number,
+)
+from xpsr.prompts.questions import MAX_NEW_TOKENS, QUESTIONS, choose_questions
+from xpsr.prompts.writer import Draft, Writer, in_background
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
+
+    from xpsr.prompts.llava_model import LlavaModel
+
+logger = logging.getLogger(__name__)
+
+MODEL = "llava-hf/llava-1.5-7b-hf"
+REVISION = "b234b804b114d9e37bb655e11cbbb5f5e971b7a9"  # of MODEL; the weights have never changed
+BITS = (4, 8, 16, 32)
+OPTIONS = {
+    "bits": "4, 8, 16 or 32 bits a weight; default 16",
+    "questions": f"{' or '.join(QUESTIONS)}; default paper",
+    "max_new_tokens": f"the longest answer, in tokens; default {MAX_NEW_TOKENS}",
+    "device": "cpu, cuda, cuda:N or mps; default the best there is",
+    "revision": "a commit, tag or branch of the hub",
+    "keep": "yes leaves it loaded after use; default no",
+}
+
+
+class LlavaDescriber(Writer):
+    """Describes by a LLaVA, or another model of transformers that answers about a picture.
+
+    It is loaded when first needed and leaves the memory after each picture, so that a small GPU
+    serves LLaVA and XPSR in turn; `hold()` and `keep` leave it where it is.
+
+    Args:
+        model: an id on the hub or a folder.
+        bits: 4, 8, 16 or 32 a weight.
+        questions: "paper" or "q-instruct".
+        max_new_tokens: the longest answer.
+        device: where it runs; None for the best there is.
+        revision: of a hub id; None for the tested one of the default, or the newest.
+        keep: leave it loaded after use.
+    """
+
+    def __init__(
+        self,
+        model: str = MODEL,
+        *,
+        bits: int = 16,
+        questions: str = "paper",
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        device: str | None = None,
+        revision: str | None = None,
+        keep: bool = False,
+        answers: Answers | None = None,
+    ) -> None:
+        super().__init__(choose_questions(questions), answers)
+        self.folder = _folder(model)
+        self.model = str(self.folder or model)
+        self.bits, self.max_new_tokens, self.keep = bits, max_new_tokens, keep
+        self.device, self.revision = device, revision
+        self.name = self.folder.name if self.folder else model
+        self._loaded: LlavaModel | None = None
+        self._holders = 0
+        self._busy = threading.Lock()
+
+    @classmethod
+    def from_options(cls, model: str, options: dict[str, str]) -> LlavaDescriber:
+        """From what stands in "llava:MODEL?name=value"; raises XPSRError for what is unknown."""
+        check_options(options, OPTIONS, "The describer llava")
+        bits = whole_number(options, "bits", 16, 4, 32)
+        if bits not in BITS:
+            raise DescriberUnavailableError("The option bits takes 4, 8, 16 or 32.")
+        if options.get("keep", "no") not in ("yes", "no"):
+            raise DescriberUnavailableError("The option keep takes yes or no.")
+        return cls(
+            model or MODEL,
+            bits=bits,
+            questions=options.get("questions", "paper"),
+            max_new_tokens=whole_number(options, "max_new_tokens", MAX_NEW_TOKENS, 1, 1024),
+            device=options.get("device"),
+            revision=options.get("revision"),
+            keep=options.get("keep") == "yes",
+        )
+
+    @cached_property
+    def config(self) -> PretrainedConfig:
+        """The configuration of the model: a small file, enough to know what it will take.
+
+        Raises:
+            DescriberUnavailableError: it is neither here nor to be had.
+        """
+        from xpsr.prompts.llava_model import read_config
+
+        if self.folder or self.revision or self.model != MODEL:
+            return read_config(self.model, self.revision)
+        try:
+            return read_config(MODEL, REVISION)
+        except DescriberUnavailableError:
+            config = read_config(MODEL, "main")  # another one may be on this machine
+            logger.warning("The tested revision of %s is not to be had: main is used.", MODEL)
+            return config
+
+    @property
+    def commit(self) -> str:
+        """The revision that is used: a commit of the hub, or a fingerprint of the folder."""
+        if self.folder is None:
+            return getattr(self.config, "_commit_hash", None) or self.revision or "main"
+        print_ = hashlib.sha256()
+        for path in sorted(self.folder.iterdir()):
+            status = path.stat()
+            print_.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
+        return print_.hexdigest()
+
+    def identity(self) -> str:
+        asked = (*astuple(self.questions), str(self.max_new_tokens))
+        return "\n".join(("llava", self.model, self.commit, str(self.bits), *asked))
+
+    def stream(self, image: Image.Image) -> Iterator[Description]:
+        for description in super().stream(image):
+            # In front of everything else, the reader wants to know which weights said that.
+            commit = "" if self.folder else f"@{self.commit[:7]}"
+            bits = "" if self.bits == 16 else f" in {self.bits} bits"
+            yield replace(description, source=f"{self.name}{commit}{bits}")
+
+    def begin(self, image: Image.Image, draft: Draft, stopped: threading.Event) -> Future[None]:
+        def job() -> None:
+            with self._busy:
+                try:
+                    if not stopped.is_set():
+                        self._load().write(image, self.questions, draft, stopped)
+                finally:
+                    if not (self.keep or self._holders):
+                        self._unload()
+
+        return in_background(job)
+
+    @contextmanager
+    def hold(self) -> Iterator[None]:
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            # A picture that is still worked on sees to it by itself, when it is done.
+            if not (self.keep or self._holders) and self._busy.acquire(blocking=False):
+                try:
+                    self._unload()
+                finally:
+                    self._busy.release()
+
+    def _load(self) -> LlavaModel:
+        from xpsr.placement import choose_device
+        from xpsr.prompts.footprint import check_room
+        from xpsr.prompts.llava_model import LlavaModel
+
+        if self._loaded is None:
+            device = choose_device(self.device or _own_gpu())
+            check_room(self.name, self.config, self.bits, device)
+            commit = None if self.folder else self.commit
+            self._loaded = LlavaModel(self.model, commit, self.bits, device, self.max_new_tokens)
+        return self._loaded
+
+    def _unload(self) -> None:
+        import gc
+
+        import torch
+
+        if self._loaded is None:
+            return
+        self._loaded = None
+        gc.collect()  # the networks refer to themselves
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _folder(model: str) -> Path | None:
+    """The folder that is meant, or None for an id of the hub."""
+    path = Path(model).expanduser()
+    if path.is_dir():
+        return path.resolve()
+    if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", model, re.ASCII):
+        return None
+    raise DescriberUnavailableError(
+        f'There is no folder "{model}", and it is no id of the hub such as {MODEL} either.'
+    )
+
+
+def _own_gpu() -> str | None:
+    """The GPU that `accelerate launch` has in mind for this process."""
+    import torch
+
+    rank = os.environ.get("LOCAL_RANK", "")
+    if not rank.isdecimal() or not torch.cuda.is_available():
+        return None
+    return f"cuda:{int(rank) % torch.cuda.device_count()}"

@@ -1,0 +1,207 @@
+"""The networks behind the describer llava, loaded: one call answers both questions."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import (
+    AutoConfig,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    BitsAndBytesConfig,
+    GenerationConfig,
+    PretrainedConfig,
+    StoppingCriteria,
+    StoppingCriteriaList,
+)
+from transformers.generation.streamers import BaseStreamer
+
+from xpsr.errors import XPSRError
+from xpsr.placement import is_out_of_memory
+from xpsr.prompts.describer import DescriberUnavailableError
+from xpsr.prompts.questions import Questions
+from xpsr.prompts.writer import Draft
+
+logger = logging.getLogger(__name__)
+
+
+def read_config(model: str, revision: str | None) -> PretrainedConfig:
+    """The configuration of a model; from this machine, or else from the hub.
+
+    Raises:
+        DescriberUnavailableError: there is none, or the model does not answer about pictures.
+    """
+    try:
+        config = AutoConfig.from_pretrained(model, revision=revision, trust_remote_code=False)
+    except Exception as error:  # of the hub, of the network, of JSON, of an unknown kind
+        logger.info("reading the configuration of %s failed", model, exc_info=error)
+        raise DescriberUnavailableError(
+            f"{model} is not on this machine, or is damaged, and could not be fetched. Connect to "
+            "the internet, name a folder as llava:FOLDER, or use the describer measured."
+        ) from error
+    if type(config) not in AutoModelForImageTextToText._model_mapping:
+        raise DescriberUnavailableError(
+            f"{model} is a model of the kind {config.model_type}, which does not answer questions "
+            "about pictures; choose a LLaVA."
+        )
+    return config
+
+
+class LlavaModel:
+    """Networks and processor of one model on one device.
+
+    Args:
+        model: hub id or folder.
+        revision: commit of a hub id.
+        bits: 4, 8, 16 or 32 a weight.
+        device: where it runs.
+        max_new_tokens: the longest answer.
+
+    Raises:
+        DescriberUnavailableError: it cannot be fetched or loaded.
+    """
+
+    def __init__(
+        self, model: str, revision: str | None, bits: int, device: torch.device, max_new_tokens: int
+    ) -> None:
+        self.name, self.device, self.max_new_tokens = model, device, max_new_tokens
+        self.dtype = _dtype(bits, device)
+        here: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
+        try:
+            self.processor: Any = AutoProcessor.from_pretrained(model, **here)
+            self.network: Any = AutoModelForImageTextToText.from_pretrained(
+                model,
+                **here,
+                dtype=self.dtype,
+                device_map={"": device},
+                quantization_config=_quantization(bits, self.dtype),
+                use_safetensors=True,
+            ).eval()
+        except Exception as error:
+            raise _cannot_load(model, bits, error) from error
+        # The answers of both questions begin in the same column.
+        self.processor.tokenizer.padding_side = "left"
+
+    def write(
+        self, image: Image.Image, questions: Questions, draft: Draft, stopped: threading.Event
+    ) -> None:
+        """Answer both questions into `draft`; ends early once `stopped` is set.
+
+        Raises:
+            XPSRError: the memory is not enough.
+        """
+        try:
+            inputs = self.processor(
+                images=[image, image],
+                text=[self._ask(questions.high), self._ask(questions.low)],
+                padding=True,
+                return_tensors="pt",
+            ).to(self.device, self.dtype)
+            with torch.inference_mode():
+                self.network.generate(
+                    **inputs,
+                    generation_config=self._greedy(),
+                    streamer=_Pen(self.processor.tokenizer, draft),
+                    stopping_criteria=StoppingCriteriaList([_Stop(stopped)]),
+                )
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise XPSRError(
+                f"The memory of {self.device} did not suffice to describe the picture; use "
+                "llava?bits=4, or free some memory."
+            ) from error
+
+    def _ask(self, question: str) -> str:
+        """The words around a question, as this model was trained."""
+        config = self.network.config
+        like_the_authors = (config.model_type, config.get_text_config().model_type) == (
+            "llava",
+            "llama",
+        )
+        if like_the_authors or not self.processor.chat_template:
+            return f"<image>\nUSER: {question} \nASSISTANT:"  # byte for byte the authors'
+        content = [{"type": "image"}, {"type": "text", "text": question}]
+        return self.processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True, tokenize=False
+        )
+
+    def _greedy(self) -> GenerationConfig:
+        own = self.network.generation_config
+        tokenizer = self.processor.tokenizer
+        end = own.eos_token_id if own.eos_token_id is not None else tokenizer.eos_token_id
+        pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end
+        return GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=self.max_new_tokens,
+            eos_token_id=end,
+            pad_token_id=pad[0] if isinstance(pad, list) else pad,
+        )
+
+
+class _Pen(BaseStreamer):
+    """Keeps a draft up to date; transformers' own streamers take one question only."""
+
+    def __init__(self, tokenizer: Any, draft: Draft) -> None:
+        self.tokenizer, self.draft = tokenizer, draft
+        self.rows: list[list[int]] | None = None
+
+    def put(self, value: torch.Tensor) -> None:
+        if self.rows is None:  # first come the questions themselves
+            self.rows = [[] for _ in self.draft.texts]
+            return
+        for row, token in zip(self.rows, value.tolist(), strict=True):
+            row.append(token)
+        for index, row in enumerate(self.rows):
+            self.draft.texts[index] = self.tokenizer.decode(row, skip_special_tokens=True)
+
+    def end(self) -> None:
+        pass
+
+
+class _Stop(StoppingCriteria):
+    def __init__(self, stopped: threading.Event) -> None:
+        self.stopped = stopped
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        return torch.full((len(input_ids),), self.stopped.is_set(), device=input_ids.device)
+
+
+def _dtype(bits: int, device: torch.device) -> torch.dtype:
+    if bits == 32:
+        return torch.float32
+    # Ordinary processors are slow at float16; 8 bits are computed with it wherever they run.
+    return torch.bfloat16 if device.type == "cpu" and bits != 8 else torch.float16
+
+
+def _quantization(bits: int, dtype: torch.dtype) -> BitsAndBytesConfig | None:
+    if bits == 8:
+        return BitsAndBytesConfig(load_in_8bit=True)
+    if bits == 4:
+        return BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=dtype
+        )
+    return None
+
+
+def _cannot_load(model: str, bits: int, error: Exception) -> DescriberUnavailableError:
+    logger.info("loading %s failed", model, exc_info=error)
+    if is_out_of_memory(error):
+        return DescriberUnavailableError(
+            f"The memory did not suffice to load {model}; use llava?bits=4, or free some memory."
+        )
+    if bits < 16 and isinstance(error, ImportError):
+        return DescriberUnavailableError(
+            f"{bits} bits need the package bitsandbytes, which does not work here: use "
+            "llava?bits=16."
+        )
+    return DescriberUnavailableError(
+        f"{model} could not be loaded: its files are missing, damaged, or not in the safetensors "
+        "format, and could not be fetched. Connect to the internet, name a whole folder as "
+        "llava:FOLDER, or use the describer measured."
+    )
