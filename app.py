@@ -13,6 +13,8 @@ import sys
 
 from studio.build import build, serving
 from studio.engine import Engine, EngineOptions
+from xpsr.errors import XPSRError
+from xpsr.prompts.describer import make_describer
 
 PORT = 7860
 
@@ -23,7 +25,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--model", default="mini", metavar="mini|FOLDER|HUB_ID", help="default: mini")
     add("--base", metavar="FOLDER|HUB_ID", help="Stable Diffusion 1.5, for official checkpoints")
-    add("--describer", default="measured", metavar="measured|llava|URL", help="default: measured")
+    add(
+        "--describer",
+        default="auto",
+        metavar="auto|measured|llava|llava:ID_OR_FOLDER|URL",
+        help="who describes; auto: LLaVA where a GPU and its weights are, else measured. llava and "
+        'the URL of a vision server take options: "llava?bits=4&questions=q-instruct", '
+        '"http://localhost:8000/v1?model=NAME". Default: auto',
+    )
     add("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     add("--port", type=int, help=f"default: GRADIO_SERVER_PORT, or {PORT}")
     add("--share", action="store_true", help="make a public link through Gradio's servers")
@@ -55,6 +64,11 @@ def serve(options: argparse.Namespace) -> None:
     if open_to_others and not options.auth and "SPACE_ID" not in os.environ:
         print("Anybody who can reach this machine can use the page; --auth asks for a password.")
     port = _port(options.port)
+    try:
+        if options.describer != "auto":
+            make_describer(options.describer)
+    except XPSRError as error:
+        sys.exit(str(error))
     engine.warm_up()
     try:
         demo.launch(

@@ -24,6 +24,7 @@ from .incoming import MAIN_TEXTS, SHOWN_SETTINGS, open_picture, read_form, sente
 from .results import Result, Shelf
 
 RESULT = ("status", "preview", "comparison", "scores", "download", "restore", "stop")
+DESCRIPTION = (*MAIN_TEXTS, "picture_note", "written", "describe", "stop_describing")
 PREVIEW_SIDE = 768  # pixels; one is sent after every step
 
 
@@ -42,6 +43,14 @@ def idle(status: str | dict, **changes: Any) -> tuple[Any, ...]:
         restore=gr.update(interactive=True),
         stop=gr.update(interactive=False),
     )
+
+
+def describing(idle: bool | None = None, **changes: Any) -> tuple[Any, ...]:
+    """Values for the components in `DESCRIPTION`; `idle` says which of the two buttons is shown."""
+    if idle is not None:
+        changes["describe"] = gr.update(visible=idle)
+        changes["stop_describing"] = gr.update(visible=not idle)
+    return tuple(changes.get(name, gr.skip()) for name in DESCRIPTION)
 
 
 def finished(result: Result, status: str) -> tuple:
@@ -106,14 +115,53 @@ class Actions:
         image.save(path, compress_level=1)
         return str(path)
 
-    def describe(self, payload: Any, written: tuple[str, str]) -> tuple:
-        """Fill both texts; on failure they stay as they are."""
+    def introduce(self) -> str:
+        """The line that names the describer."""
         try:
-            said = self.engine.describe(open_picture(payload).image)
+            describer, why = self.engine.describer()
         except Exception as error:
-            return gr.skip(), gr.skip(), markup.notice(sentence(error), bad=True), written
-        note = markup.notice(words.described(said.source))
-        return said.high, said.low, note, (said.high, said.low)
+            return markup.notice(sentence(error), bad=True)
+        return markup.quiet(words.describer(describer.name, why))
+
+    def begin_describing(self, high: str, low: str) -> tuple:
+        """At once after a click on Describe: keep the texts, and offer to stop."""
+        note = markup.notice(words.DESCRIBER_WAITING)
+        return (high, low), *describing(idle=False, picture_note=note)
+
+    def describe(
+        self, payload: Any, before: tuple[str, str], written: tuple[str, str]
+    ) -> Iterator[tuple]:
+        """Fill both texts while they are written; on failure they are as they were."""
+        try:
+            yield from self._describing(payload)
+        except Exception as error:
+            note = markup.notice(sentence(error), bad=True)
+            yield self._undone(before, note, written=written)
+
+    def _describing(self, payload: Any) -> Iterator[tuple]:
+        image = open_picture(payload).image
+        name = self.engine.describer()[0].name
+        yield describing(picture_note=markup.notice(words.DESCRIBING.format(name=name)))
+        shown_texts, said = ("", ""), None
+        for said in self.engine.describing(image):
+            texts = (said.high, said.low)
+            changed = zip(MAIN_TEXTS, texts, shown_texts, strict=True)
+            # Yielded even where nothing is new: a run can be stopped only when it yields.
+            yield describing(**{name: new for name, new, old in changed if new != old})
+            shown_texts = texts
+        assert said is not None, "a describer ends with the whole or with an error"
+        note = markup.notice(words.described(said.source, said.remembered))
+        yield describing(idle=True, picture_note=note, written=(said.high, said.low))
+
+    def describing_stopped(self, before: tuple[str, str], note: str = "") -> tuple:
+        """Describing ended without a word: it was stopped, or refused as too many wait."""
+        refused = words.DESCRIBER_WAITING in note
+        said = words.REFUSED if refused else words.DESCRIBING_STOPPED
+        return self._undone(before, markup.notice(said, bad=refused))
+
+    def _undone(self, before: tuple[str, str], note: str, **changes: Any) -> tuple:
+        texts = dict(zip(MAIN_TEXTS, before, strict=True))
+        return describing(idle=True, picture_note=note, **texts, **changes)
 
     def begin(self) -> tuple:
         """At once after a click on Restore, before the run has its turn."""

@@ -47,12 +47,14 @@ class Engine:
         self.options = options
         self._pipeline: XPSRPipeline | None = None
         self._describer: Describer | None = None
+        self._why: str | None = None
         self._loading = threading.Lock()
         # A plain lock: a generator that is closed early is finished by another thread than the
         # one that began it, and only a plain lock may be released there.
         self._running = threading.Lock()
-        # Another one, so that describing does not wait for somebody else's long run.
-        self._describing = threading.Lock()
+        # Another one, so that describing does not wait for somebody else's long run. It guards the
+        # making only: a describer takes care of its own turns.
+        self._introducing = threading.Lock()
 
     @property
     def ready(self) -> bool:
@@ -95,14 +97,42 @@ class Engine:
             preset = None
         return preset if preset in PRESETS else "official"
 
-    def describe(self, image: Image.Image) -> Description:
-        """Two texts about a picture, by the describer of the options."""
+    def describer(self) -> tuple[Describer, str | None]:
+        """Who describes, and where "auto" chose, why; nothing is loaded or asked.
+
+        Raises:
+            XPSRError: there is no such describer.
+        """
         from xpsr.prompts.describer import make_describer
 
-        with self._describing:
+        with self._introducing:
             if self._describer is None:
-                self._describer = make_describer(self.options.describer)
-            return self._describer.describe(image)
+                spec = self.options.describer
+                if spec == "auto":
+                    from xpsr.prompts.auto import choose
+
+                    choice = choose()
+                    spec, self._why = choice.spec, choice.reason
+                self._describer = make_describer(spec)
+            return self._describer, self._why
+
+    def describing(self, image: Image.Image) -> Iterator[Description]:
+        """Two texts about a picture while they are written; the last item is the whole.
+
+        Closing the iterator stops the describer.
+        """
+        from xpsr.prompts.describer import stream
+
+        describer, _ = self.describer()
+        if hasattr(describer, "stream"):
+            with self._loading:  # both bring large libraries along, whose imports must not meet
+                pass
+        yield from stream(describer, image)
+
+    def describe(self, image: Image.Image) -> Description:
+        """Two texts about a picture, by the describer of the options."""
+        *_, last = self.describing(image)
+        return last
 
     def stream(
         self, image: Image.Image, prompts: Prompts, settings: Settings

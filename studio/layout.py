@@ -24,6 +24,8 @@ class Page:
     picture: gr.Image
     picture_note: gr.HTML
     describe: gr.Button
+    stop_describing: gr.Button
+    describer: gr.HTML
     texts: dict[str, gr.Textbox]
     meters: dict[str, gr.HTML]
     restore: gr.Button
@@ -41,6 +43,7 @@ class Page:
     learned: gr.CheckboxGroup
     exact: dict[str, gr.Textbox]
     written: gr.State
+    before: gr.State
     banner: gr.HTML
 
 
@@ -49,6 +52,7 @@ def lay_out(opening: Opening) -> Page:
     gr.HTML(markup.HEAD, elem_id="head", elem_classes="flat")
     parts: dict[str, Any] = {
         "written": gr.State(("", "")),  # the texts as a describer or an example wrote them
+        "before": gr.State(("", "")),  # the texts as they were when describing began
         "banner": gr.HTML(visible=False, elem_id="banner", elem_classes="flat"),
     }
     with gr.Row():
@@ -81,8 +85,17 @@ def _picture() -> dict[str, Any]:
             elem_id="picture",
         )
         note = gr.HTML(markup.notice(""), elem_id="picture-note", elem_classes="flat")
-    describe = gr.Button(words.DESCRIBE, size="md", elem_id="describe")
-    return {"picture": picture, "picture_note": note, "describe": describe}
+    with gr.Column(elem_classes="tight"):
+        describe = gr.Button(words.DESCRIBE, size="md", elem_id="describe")
+        stop = gr.Button(words.DESCRIBE_STOP, size="md", visible=False, elem_id="stop-describing")
+        who = gr.HTML(markup.quiet(""), elem_id="describer", elem_classes="flat")
+    return {
+        "picture": picture,
+        "picture_note": note,
+        "describe": describe,
+        "stop_describing": stop,
+        "describer": who,
+    }
 
 
 def _main_texts(opening: Opening) -> dict[str, Any]:

@@ -24,6 +24,11 @@ def notice(text: str, bad: bool = False) -> str:
     return f'<div class="notice" role="status">{escape(text)}</div>'
 
 
+def quiet(text: str) -> str:
+    """A small line beside something."""
+    return f'<p class="quiet">{escape(text)}</p>'
+
+
 def meter(count: TokenCount | None) -> str:
     """How much of a text is read, and the words that are not. None: not known yet."""
     if count is None:

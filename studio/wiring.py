@@ -46,15 +46,7 @@ def _connect_picture(page: Page, actions: Actions) -> None:
         **QUICK,
     )
     page.picture.clear(lambda: "", None, page.picture_note, **QUICK)
-    page.describe.click(
-        actions.describe,
-        [page.picture, page.written],
-        [*texts, page.picture_note, page.written],
-        preprocess=False,
-        show_progress="minimal",
-        show_progress_on=texts,
-        **PRIVATE,
-    )
+    _connect_describing(page, actions, texts)
     if page.examples is not None:
         page.examples.click(
             actions.open_example,
@@ -69,6 +61,23 @@ def _connect_picture(page: Page, actions: Actions) -> None:
             ],
             **QUICK,
         )
+
+
+def _connect_describing(page: Page, actions: Actions, texts: list[gr.Textbox]) -> None:
+    shown = [*texts, page.picture_note, page.written, page.describe, page.stop_describing]
+    run = page.describe.click(actions.begin_describing, texts, [page.before, *shown], **QUICK).then(
+        actions.describe,
+        [page.picture, page.before, page.written],
+        shown,
+        preprocess=False,
+        show_progress="hidden",
+        concurrency_limit=4,
+        **PRIVATE,
+    )
+    run.failure(actions.describing_stopped, [page.before, page.picture_note], shown, **QUICK)
+    page.stop_describing.click(None, cancels=[run]).then(
+        actions.describing_stopped, page.before, shown, **QUICK
+    )
 
 
 def _connect_run(page: Page, actions: Actions) -> None:
@@ -111,6 +120,7 @@ def _connect_form(demo: gr.Blocks, page: Page, actions: Actions) -> None:
     }
     changes = [page.preset.change, *(text.change for text in texts)]
     gr.on(changes, trigger_mode="always_last", **read)
+    demo.load(actions.introduce, None, page.describer, **QUICK)
     # The meters need the model's tokenizer, so they come when the model has come.
     demo.load(
         actions.greet,

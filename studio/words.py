@@ -15,6 +15,7 @@ INTRO = (
 PICTURE = "1 · Your picture"
 PICTURE_DROP = "Drop a photograph here, paste it, or click to choose a file"
 DESCRIBE = "Describe it for me"
+DESCRIBE_STOP = "Stop describing"
 HIGH = "2 · What is in the picture"
 HIGH_EMPTY = "A stone bridge over a river, trees behind it, evening light."
 LOW = "3 · How it looks now"
@@ -123,6 +124,12 @@ DESCRIBED = {
     "measured": "Both texts are measured from the picture: correct what is wrong.",
 }
 DESCRIBED_BY = "Both texts are by {source}: correct what is wrong."
+DESCRIBED_BEFORE = (
+    "Both texts are by {source}, which has described this picture before and was not asked again."
+)
+DESCRIBER_WAITING = "Waiting for the describer…"
+DESCRIBING = "{name} is looking at the picture…"
+DESCRIBING_STOPPED = "Stopped. Both texts are as they were."
 NEXT = "Describe the picture or write the two texts yourself, then press Restore."
 LOADING = "The model is still being loaded; you can already prepare your picture."
 WAITING = "Waiting for the model…"
@@ -170,8 +177,25 @@ def picture(size: tuple[int, int]) -> str:
     return f"{size[0]} × {size[1]} pixels."
 
 
-def described(source: str) -> str:
+def described(source: str, remembered: bool) -> str:
+    if remembered:
+        return DESCRIBED_BEFORE.format(source=source)
     return DESCRIBED.get(source, DESCRIBED_BY.format(source=source))
+
+
+def describer(name: str, why: str | None) -> str:
+    """Who describes, why, and how to have another one."""
+    who = "It is measured, without a model." if name == "measured" else f"It is asked of {name}."
+    return " ".join(
+        part
+        for part in (
+            why,
+            who,
+            "For another describer start the page with --describer llava, or with the address of "
+            "a vision server.",
+        )
+        if part
+    )
 
 
 def meter(used: int, room: int) -> str:

@@ -338,9 +338,18 @@ def test_a_preset_fills_the_form_with_itself(actions, preset):
     assert (prompts, read) == (Prompts.from_preset(preset), Settings.from_preset(preset))
 
 
+def described(actions, payload, before=("", "")) -> list:
+    """What stands in the components of `DESCRIPTION` when describing has ended."""
+    page = [*before, "", ("", ""), None, None]
+    for values in actions.describe(payload, before, ("", "")):
+        page = [old if new == gr.skip() else new for old, new in zip(page, values, strict=True)]
+    return page
+
+
 def test_texts_written_for_another_picture_go_and_own_words_stay(actions, photo):
     payload = {"path": str(photo)}
-    high, _, _, written = actions.describe(payload, ("", ""))
+    high, low, _, written, *_ = described(actions, payload)
+    assert (high, low) == written and high and low
     _, _, *texts, _, _ = actions.receive(payload, high, "My own words.", written)
     assert texts == ["", gr.skip()]
 
@@ -362,9 +371,9 @@ def test_an_unexpected_error_is_told_plainly_and_logged(actions, photo, monkeypa
     def break_down(image):
         raise ZeroDivisionError("secret detail")
 
-    monkeypatch.setattr(actions.engine, "describe", break_down)
-    *texts, note, _ = actions.describe({"path": str(photo)}, ("", ""))
-    assert texts == [gr.skip()] * 2
+    monkeypatch.setattr(actions.engine, "describing", break_down)
+    high, low, note, *_ = described(actions, {"path": str(photo)}, ("My own", "words."))
+    assert (high, low) == ("My own", "words.")
     assert words.UNEXPECTED.split(",")[0] in note and "secret" not in note
     assert "secret detail" in caplog.text
 
