@@ -12,6 +12,7 @@ from typing import Any
 import diffusers
 import torch
 import transformers
+from diffusers import UNet2DConditionModel
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError
@@ -19,6 +20,7 @@ from safetensors import SafetensorError
 from xpsr import models
 from xpsr.errors import XPSRError
 from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
+from xpsr.models.own_layers import has_own_layers, load_own_layers
 from xpsr.pipeline import XPSRPipeline
 from xpsr.placement import choose_device, choose_dtype
 
@@ -35,7 +37,13 @@ _COMPONENTS = {
     "controlnet": "XPSRControlNetModel",
 }
 # Not what a hub folder also holds: half-precision copies, safety checker, single-file checkpoints.
-_WANTED = ("*.json", "*.txt", "diffusion_pytorch_model.safetensors", "model.safetensors")
+_WEIGHTS = ("diffusion_pytorch_model", "model")
+_WANTED = (
+    "*.json",
+    "*.txt",
+    *(f"{name}{shard}.safetensors" for name in _WEIGHTS for shard in ("", "-?????-of-?????")),
+)
+_PICKLED = ("diffusion_pytorch_model.bin", "pytorch_model.bin")
 
 
 def load(
@@ -91,8 +99,13 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
             "name a folder or hub id of Stable Diffusion 1.5 as base."
         )
     base_folder = _find(str(base), tuple(_BASE))
-    unet = XPSRUNet2DConditionModel.from_official(folder / "unet")
-    controlnet = XPSRControlNetModel.from_official(folder / "controlnet")
+    if has_own_layers(folder / "unet"):  # trained here and exported without the base's layers
+        whole = _find(str(base), ("unet",)) / "unet"
+        unet = load_own_layers(folder / "unet", _read_part(whole, UNet2DConditionModel, dtype))
+        controlnet = _read_part(folder / "controlnet", XPSRControlNetModel, dtype)
+    else:
+        unet = XPSRUNet2DConditionModel.from_official(folder / "unet")
+        controlnet = XPSRControlNetModel.from_official(folder / "controlnet")
     pipe = XPSRPipeline(
         **_read_parts(base_folder, tuple(_BASE), dtype), unet=unet, controlnet=controlnet
     )
@@ -117,12 +130,22 @@ def _find(name: str, parts: tuple[str, ...]) -> Path:
         )
     patterns = ["model_index.json", *(f"{part}/{file}" for part in parts for file in _WANTED)]
     try:
-        return Path(snapshot_download(name, allow_patterns=patterns))
+        found = Path(snapshot_download(name, allow_patterns=patterns))
+        # Only where there is nothing safer: pickled weights, read later without running their code.
+        if bare := [part for part in parts if _lacks_weights(found / part)]:
+            patterns = [f"{part}/{file}" for part in bare for file in _PICKLED]
+            found = Path(snapshot_download(name, allow_patterns=patterns))
+        return found
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise XPSRError(
             f'"{name}" is no folder here and cannot be fetched from the Hugging Face hub; check '
             "the name and the network."
         ) from error
+
+
+def _lacks_weights(part: Path) -> bool:
+    """Whether a fetched part is a network (the tokenizer and scheduler are not) without weights."""
+    return (part / "config.json").is_file() and not any(part.glob("*.safetensors"))
 
 
 def _read_index(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,81 @@
+"""Models by hub id: the real client against a hub on loopback."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+from hub_server import hub
+from safetensors.torch import load_file
+
+LOAD = """
+import sys, torch, xpsr
+from xpsr.errors import XPSRError
+try:
+    pipe = xpsr.load(sys.argv[1], base=sys.argv[2] if len(sys.argv) > 2 else None, device="cpu")
+except XPSRError as error:
+    sys.exit(str(error))
+print(sum(p.double().sum().item() for n in (pipe.unet, pipe.controlnet) for p in n.parameters()))
+"""
+
+
+def load(address: str, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    # Its own process: the client reads the hub's address when it is imported.
+    environment = os.environ | {
+        "HF_ENDPOINT": address,
+        "HF_HOME": str(home),
+        "HF_HUB_DISABLE_XET": "1",
+        "HF_HUB_OFFLINE": "0",
+    }
+    return subprocess.run(
+        [sys.executable, "-c", LOAD, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        env=environment,
+    )
+
+
+def checksum(pipeline) -> float:
+    networks = (pipeline.unet, pipeline.controlnet)
+    return sum(p.double().sum().item() for n in networks for p in n.parameters())
+
+
+def test_a_hub_model_in_shards_is_fetched_without_what_is_not_needed(tiny_pipeline, tmp_path):
+    folder = tmp_path / "model"
+    tiny_pipeline.save_pretrained(folder, max_shard_size="100KB")
+    assert len(list((folder / "unet").glob("*-of-*.safetensors"))) > 1
+    (folder / "safety_checker").mkdir()
+    for unwanted in ("unet/diffusion_pytorch_model.fp16.safetensors", "safety_checker/model.bin"):
+        (folder / unwanted).write_bytes(b"not for us")
+    with hub({"someone/tiny": folder}) as (address, fetched):
+        found = load(address, tmp_path / "home", "someone/tiny")
+    assert found.returncode == 0, found.stderr
+    assert abs(float(found.stdout) - checksum(tiny_pipeline)) < 1e-6
+    assert "someone/tiny/model_index.json" in fetched
+    assert not any("fp16" in name or "safety" in name for name in fetched)
+
+
+def test_an_official_checkpoint_of_pickled_weights_and_its_base(golden, tiny_pipeline, tmp_path):
+    official, base = tmp_path / "official", tmp_path / "base"
+    for part in ("unet", "controlnet"):
+        (official / part).mkdir(parents=True)
+        source = golden / "tiny" / part
+        config = (source / "config.json").read_text(encoding="utf-8")
+        (official / part / "config.json").write_text(config, encoding="utf-8")
+        weights = load_file(source / "diffusion_pytorch_model.safetensors")
+        torch.save(weights, official / part / "diffusion_pytorch_model.bin")
+    for part in ("vae", "text_encoder", "tokenizer", "scheduler"):
+        getattr(tiny_pipeline, part).save_pretrained(base / part)
+    with hub({"authors/xpsr": official, "someone/sd": base}) as (address, fetched):
+        found = load(address, tmp_path / "home", "authors/xpsr", "someone/sd")
+        assert found.returncode == 0, found.stderr
+        assert "authors/xpsr/unet/diffusion_pytorch_model.bin" in fetched
+
+        missing = load(address, tmp_path / "home", "nobody/nothing")
+    assert missing.returncode == 1
+    assert '"nobody/nothing" is no folder here and cannot be fetched' in missing.stderr
+    assert "Traceback" not in missing.stderr
