@@ -31,12 +31,13 @@ def choose() -> Choice:
     revision = next((r for r in (REVISION, "main") if weights_are_here(MODEL, r)), None)
     if revision is None:
         return Choice("measured", f"The weights of {MODEL} are not on this machine.")
-    from xpsr.prompts.footprint import free_bytes, needed_bytes
+    from xpsr.prompts.footprint import Footprint, free_bytes
     from xpsr.prompts.llava_model import read_config
 
-    config, free = read_config(MODEL, revision), free_bytes(torch.device("cuda"))
+    footprint = Footprint.of(read_config(MODEL, revision))
+    free = free_bytes(torch.device("cuda"))
     for bits in (16, 8, 4):
-        if needed_bytes(config, bits) <= free:
+        if footprint.bytes(bits) <= free:
             reason = f"A GPU and the weights of {MODEL} are here; it fits in {bits} bits."
             return Choice(f"llava?bits={bits}&revision={revision}", reason)
     return Choice("measured", f"The free memory of the GPU does not suffice for {MODEL}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,39 +17,48 @@ if TYPE_CHECKING:
 GIB = 1024**3
 # Bytes for each weight of a linear layer; 4 and 8 bits carry scales along.
 _LINEAR = {32: 4.0, 16: 2.0, 8: 1.03, 4: 0.57}
+TOKENS = 1700  # of both questions: pictures, words and answers
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def needed_bytes(config: PretrainedConfig, bits: int, tokens: int = 1700) -> int:
-    """Bytes to load a model and to answer two questions at once.
+@dataclass(frozen=True)
+class Footprint:
+    """The size of a model, counted once.
 
-    Args:
-        config: of the model; its networks are laid out without memory ("meta") and counted.
-        bits: 4, 8, 16 or 32 a weight. Only linear layers are stored in 4 or 8.
-        tokens: how many are kept of both questions: pictures, words and answers.
+    Attributes:
+        linear: weights of linear layers, which can be stored in 4 or 8 bits.
+        others: all other weights.
+        cache: bytes of keys and values in 16 bits, for `TOKENS` tokens.
     """
-    from transformers import AutoModelForImageTextToText
 
-    with torch.device("meta"):
-        model = AutoModelForImageTextToText.from_config(config)
-    kept_whole = model.get_output_embeddings()
-    linear = sum(
-        module.weight.numel()
-        for module in model.modules()
-        if isinstance(module, torch.nn.Linear) and module is not kept_whole
-    )
-    others = sum(parameter.numel() for parameter in model.parameters()) - linear
-    weights = linear * _LINEAR[bits] + others * max(_LINEAR[bits], 2.0)
-    # What is in flight besides: measured on nothing better than the size of the layers.
-    return int(weights * 1.05 + _cache_bytes(config, tokens)) + GIB // 4
+    linear: int
+    others: int
+    cache: int
 
+    @classmethod
+    def of(cls, config: PretrainedConfig) -> Footprint:
+        """Count a model from its configuration; its networks are laid out without memory."""
+        from transformers import AutoModelForImageTextToText
 
-def _cache_bytes(config: PretrainedConfig, tokens: int) -> int:
-    """Keys and values of every layer for that many tokens, in 16 bits."""
-    text: Any = config.get_text_config()
-    heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
-    size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    return 2 * 2 * tokens * text.num_hidden_layers * heads * size
+        with torch.device("meta"):
+            model = AutoModelForImageTextToText.from_config(config)
+        kept_whole = model.get_output_embeddings()
+        linear = sum(
+            module.weight.numel()
+            for module in model.modules()
+            if isinstance(module, torch.nn.Linear) and module is not kept_whole
+        )
+        others = sum(parameter.numel() for parameter in model.parameters()) - linear
+        text: Any = config.get_text_config()
+        heads = getattr(text, "num_key_value_heads", None) or text.num_attention_heads
+        size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+        return cls(linear, others, 2 * 2 * TOKENS * text.num_hidden_layers * heads * size)
+
+    def bytes(self, bits: int) -> int:
+        """Bytes to load the model in 4, 8, 16 or 32 bits and to answer two questions at once."""
+        weights = self.linear * _LINEAR[bits] + self.others * max(_LINEAR[bits], 2.0)
+        # What is in flight besides is small: a twentieth of the weights, and a quarter GiB.
+        return int(weights * 1.05) + self.cache + GIB // 4
 
 
 def free_bytes(device: torch.device) -> int:
@@ -78,12 +88,13 @@ def check_room(name: str, config: PretrainedConfig, bits: int, device: torch.dev
     Raises:
         DescriberUnavailableError: says how much is needed, how much is free, and what would fit.
     """
-    needed, free = needed_bytes(config, bits), free_bytes(device)
+    footprint = Footprint.of(config)
+    needed, free = footprint.bytes(bits), free_bytes(device)
     if needed <= free:
         return
     ways = ["choose a smaller model", "free some memory", "use the describer measured"]
     for fewer in (8, 4):
-        if fewer < bits and (fits := needed_bytes(config, fewer)) <= free:
+        if fewer < bits and (fits := footprint.bytes(fewer)) <= free:
             ways.insert(0, f"use llava?bits={fewer}, which needs {fits / GIB:.1f} GiB")
             break
     raise DescriberUnavailableError(

@@ -116,17 +116,22 @@ class LlavaDescriber(Writer):
         if self.folder or self.revision or self.model != MODEL:
             return read_config(self.model, self.revision)
         try:
-            return read_config(MODEL, REVISION)
+            config, self.revision = read_config(MODEL, REVISION), REVISION
         except DescriberUnavailableError:
-            config = read_config(MODEL, "main")  # another one may be on this machine
-            logger.warning("The tested revision of %s is not to be had: main is used.", MODEL)
-            return config
+            # Another one may be on this machine.
+            config, self.revision = read_config(MODEL, "main"), "main"
+            logger.warning("Revision %s of %s is not to be had: main is used.", REVISION, MODEL)
+        return config
 
     @property
     def commit(self) -> str:
         """The revision that is used: a commit of the hub, or a fingerprint of the folder."""
         if self.folder is None:
-            return getattr(self.config, "_commit_hash", None) or self.revision or "main"
+            from huggingface_hub import try_to_load_from_cache
+
+            _ = self.config  # is in the cache now, in a folder named after its commit
+            path = try_to_load_from_cache(self.model, "config.json", revision=self.revision)
+            return Path(path).parent.name if isinstance(path, str) else self.revision or "main"
         print_ = hashlib.sha256()
         for path in sorted(self.folder.iterdir()):
             status = path.stat()
