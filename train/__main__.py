@@ -6,19 +6,26 @@ import time
 from pathlib import Path
 from typing import Annotated
 
-import torch
+import transformers
 import typer
+import yaml
 from accelerate import Accelerator
-from rich.console import Console
+from accelerate.tracking import get_available_trackers
+from accelerate.utils import DistributedType, ProjectConfiguration
 
 from train.autoencoder import train_decoder
+from train.check import Check
 from train.config import TrainConfig, read_config
-from train.data import Pairs
-from train.export import export
+from train.data import Samples
+from train.export import check_export, export
 from train.handover import decoder_examples
-from train.loop import Report, train
+from train.loop import Report, State, train
 from train.networks import Networks, make_networks
+from train.photos import training_data
+from train.terminal import duration, sentences
 from xpsr.errors import XPSRError
+
+SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
 
 def main(
@@ -26,70 +33,145 @@ def main(
     overrides: Annotated[list[str] | None, typer.Argument(metavar="key=value…")] = None,
 ) -> None:
     """Train XPSR. Run again with the same `out` and it goes on where it stopped."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    try:
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("train").setLevel(logging.INFO)
+    # Casting for the export is meant, and its bar belongs to a second's work.
+    logging.getLogger("diffusers.models.modeling_utils").setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
+    with sentences():
         run(read_config(config, overrides))
-    except XPSRError as error:
-        typer.echo(error, err=True)
-        raise typer.Exit(2) from None
 
 
 def run(config: TrainConfig) -> None:
     """Networks → loop → exported pipeline."""
+    out = Path(config.out)
+    out.mkdir(parents=True, exist_ok=True)
+    accelerator, tracked = _accelerator(config)
+    if not accelerator.is_main_process:  # every process does the same; one log is enough
+        logging.getLogger("train").setLevel(logging.WARNING)
+    networks = _networks(config)
+    check_export(networks, config)
+    samples = training_data(config, networks.tokenizer)
+    check = Check.of(config, networks) if config.validate_every else None
+    if check is not None and accelerator.distributed_type in SHARDED:
+        raise XPSRError(
+            "validate_every needs the whole weights on one process; with FSDP or DeepSpeed set it"
+            " to 0 and use python -m train.validate on the export."
+        )
+    if accelerator.is_main_process:
+        text = yaml.safe_dump(config.model_dump(exclude_unset=True), sort_keys=False)
+        (out / "config.yaml").write_text(text, encoding="utf-8")
+        _say(f"{len(samples)} in {config.data}, {accelerator.num_processes} processes. {tracked}")
+    state = None
+    for step, report, state in train(config, networks, samples, accelerator):
+        if report is not None:
+            _tell(report, accelerator)
+        if check is not None and step % config.validate_every == 0:
+            if accelerator.is_main_process:
+                _check(check, step, state, networks, accelerator)
+            accelerator.wait_for_everyone()
+    networks = _gathered(config, networks, state, accelerator)
+    if accelerator.is_main_process:
+        finish_decoder(networks, samples, config)
+        export(networks, config, config.steps)
+        _say(f"exported to {out}")
+    accelerator.end_training()
+
+
+def _accelerator(config: TrainConfig) -> tuple[Accelerator, str]:
+    """accelerate's engine with its trackers, and what to say of those."""
+    there = [str(getattr(name, "value", name)) for name in get_available_trackers()]
+    wanted, said = config.trackers, ""
+    if wanted is None:
+        wanted = ["tensorboard"] if "tensorboard" in there else []
+        said = "" if wanted else "No curves are kept: pip install tensorboard."
+    if missing := sorted({*wanted} - {*there}):
+        raise XPSRError(
+            f"trackers: {', '.join(missing)} is not installed; there are: {', '.join(there)}."
+        )
     accelerator = Accelerator(
         gradient_accumulation_steps=config.gradient_accumulation_steps,
         mixed_precision=config.mixed_precision,
+        log_with=wanted or None,  # type: ignore[arg-type]
+        project_config=ProjectConfiguration(config.out, logging_dir=str(Path(config.out) / "log")),
     )
-    torch.manual_seed(config.seed)
-    Path(config.out).mkdir(parents=True, exist_ok=True)
-    networks = _networks(config, accelerator)
-    console = Console(stderr=True)
-    for report in train(config, networks, accelerator):
-        if accelerator.is_main_process:
-            console.print(_line(report), highlight=False)
-    accelerator.wait_for_everyone()
-    if accelerator.is_main_process:
-        finish_decoder(networks, config)
-        export(networks, Path(config.out), config)
-        console.print(f"exported to {config.out}", highlight=False)
+    if wanted:
+        accelerator.init_trackers("xpsr")
+        said = f"Curves: {', '.join(wanted)}."
+    return accelerator, said
 
 
-def finish_decoder(networks: Networks, config: TrainConfig) -> None:
+def _networks(config: TrainConfig) -> Networks:
+    """The same in every process: all that is random comes from the seed."""
+
+    def samples(tokenizer) -> Samples:
+        return training_data(config, tokenizer)
+
+    return make_networks(config.model, samples, config.seed)
+
+
+def finish_decoder(networks: Networks, samples: Samples, config: TrainConfig) -> None:
     """Teach the decoder on what the trained denoiser hands over, if the configuration asks."""
     steps = config.model.decoder_steps
     if not steps:
         return
-    pairs = Pairs(
-        config.data,
-        networks.tokenizer,
-        config.crop,
-        config.caption_dropout,
-        trust_ratio=config.trust_ratio,
-    )
     for part in (networks.unet, networks.controlnet, networks.text_encoder):
         part.to("cpu").eval()
     networks.vae.to("cpu")
     count = max(1, steps // 4)
-    examples = decoder_examples(networks, pairs, count, config.batch_size, config.seed)
+    examples = decoder_examples(networks, samples, count, config.batch_size, config.seed)
     train_decoder(networks.vae, examples, steps, config.seed)
 
 
-def _networks(config: TrainConfig, accelerator: Accelerator) -> Networks:
-    """Every process builds the same networks; only the first one's log is shown."""
+def _gathered(
+    config: TrainConfig, networks: Networks, state: State | None, accelerator: Accelerator
+) -> Networks:
+    """The networks whole again where an engine has spread their weights over processes."""
+    if state is None or accelerator.distributed_type not in SHARDED:
+        return networks
+    weights = accelerator.get_state_dict(state.model)
     if not accelerator.is_main_process:
-        logging.getLogger("train").setLevel(logging.WARNING)
-    return make_networks(config.model, config.data, config.seed)
+        return networks
+    whole = _networks(config)
+    for name in ("unet", "controlnet", "text_encoder", "vae"):
+        prefix = f"{name}."
+        own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}
+        getattr(whole, name).load_state_dict(own)
+    return whole
 
 
-def _line(report: Report) -> str:
+def _check(
+    check: Check, step: int, state: State, networks: Networks, accelerator: Accelerator
+) -> None:
+    """Validation is a look, not the work: what goes wrong with it is told and training goes on."""
+    try:
+        scores = check.run(step, state, networks, accelerator)
+    except XPSRError as error:
+        return _say(f"validation of step {step} failed: {error}")
+    accelerator.log({f"validation/{name}": value for name, value in scores.items()}, step=step)
+    figures = (f"{name} {value:.3f}" for name, value in scores.items() if "_better" not in name)
+    return _say(f"validation of step {step}  {'  '.join(figures)}")
+
+
+def _tell(report: Report, accelerator: Accelerator) -> None:
+    figures = {"lr": report.learning_rate, "images_per_second": report.images_per_second}
+    accelerator.log(report.losses | figures, step=report.step)
+    if accelerator.is_main_process:
+        _say(line(report))
+
+
+def line(report: Report) -> str:
+    """A report for people."""
     terms = "  ".join(f"{name} {value:.4f}" for name, value in report.losses.items())
-    left = (report.steps - report.step) / max(report.step, 1)
     return (
         f"{time.strftime('%H:%M:%S')}  step {report.step} of {report.steps}  {terms}"
         f"  lr {report.learning_rate:.2e}  {report.images_per_second:.1f} images/s"
-        if left >= 0
-        else ""
+        f"  {duration(report.seconds_left)} left  {report.memory / 2**30:.1f} GiB"
     )
+
+
+def _say(message: str) -> None:
+    typer.echo(message, err=True)
 
 
 if __name__ == "__main__":

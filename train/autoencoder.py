@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from train.data import Pairs
+from train.data import Samples
 from xpsr.models import PatchAutoencoder
 
 logger = logging.getLogger(__name__)
 
 
-def patches_of(pairs: Pairs, patch_size: int, count: int, seed: int) -> Tensor:
+def patches_of(pairs: Samples, patch_size: int, count: int, seed: int) -> Tensor:
     """Random clean patches, (count, 3·patch²) in [-1, 1], in the order of pixel_unshuffle."""
     random = np.random.default_rng(seed)
     per_picture = 900
@@ -28,7 +28,7 @@ def patches_of(pairs: Pairs, patch_size: int, count: int, seed: int) -> Tensor:
     return torch.cat(rows)
 
 
-def start_from_components(vae: PatchAutoencoder, pairs: Pairs, seed: int = 0) -> None:
+def start_from_components(vae: PatchAutoencoder, pairs: Samples, seed: int = 0) -> None:
     """Set the basis to the principal components of the training photos."""
     patches = patches_of(pairs, vae.config.patch_size, 200_000, seed).double()
     mean = patches.mean(dim=0)
@@ -38,7 +38,7 @@ def start_from_components(vae: PatchAutoencoder, pairs: Pairs, seed: int = 0) ->
     vae.set_basis(components.float(), mean.float())
 
 
-def set_scaling(vae: PatchAutoencoder, pairs: Pairs, residual: bool, seed: int = 0) -> None:
+def set_scaling(vae: PatchAutoencoder, pairs: Samples, residual: bool, seed: int = 0) -> None:
     """Choose the scaling factor that gives the diffused latents unit variance."""
     random = np.random.default_rng(seed)
     squares = []

@@ -1,22 +1,19 @@
-"""The training configuration: YAML file + `key=value` overrides → one checked value."""
+"""The training configuration."""
 
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, field_validator
 
-from xpsr.errors import XPSRError
-
-
-class Strict(BaseModel):
-    """Unknown keys are errors: a misspelt option must not train the wrong thing."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from train.options import Strict, read_options
+from train.pairing import PairConfig
 
 
 class LossConfig(Strict):
     """Weights of the objective (paper, eq. 4 and 5).
+
+    The paper's Table 4 is `pixel_weight: 0`, `latent_weight: 0`, or both; the heads can be left
+    out as well, by `model.controlnet.return_rgbs: false` and `use_latent_pred: false`.
 
     `log_floor`: average the logarithm of every picture's error + this; `null` = the plain mean.
     """
@@ -30,7 +27,9 @@ class ModelConfig(Strict):
     """What is trained.
 
     `start` is an XPSR pipeline folder to go on from, or a Stable Diffusion folder or hub id to
-    start from as the authors do. Without it a small model is built from the tables below.
+    start from as the authors do (the paper's Table 6: another base). Without it a small model is
+    built from the tables below. `controlnet.fusion` is how the two texts meet (Table 3): parallel,
+    serial, high or low.
 
     `decoder_steps`: after the loop, the small autoencoder's decoder learns for so many steps on
     what the trained denoiser hands over.
@@ -43,44 +42,79 @@ class ModelConfig(Strict):
     start: str | None = None
     train_text_encoder: bool = False
     residual_latents: bool = False
-    controlnet: dict[str, Any] = {}
-    unet: dict[str, Any] = {}
-    text_encoder: dict[str, Any] = {}
-    autoencoder: dict[str, Any] = {}
+    controlnet: dict[str, Any] = Field({})
+    unet: dict[str, Any] = Field({})
+    text_encoder: dict[str, Any] = Field({})
+    autoencoder: dict[str, Any] = Field({})
     decoder_steps: int = Field(0, ge=0)
-    scheduler: dict[str, Any] = {}
+    scheduler: dict[str, Any] = Field({})
     alpha_bar_range: tuple[float, float] | None = None
 
 
-class TrainConfig(Strict):
+class DataConfig(Strict):
+    """How a sample is drawn from the pairs.
+
+    Attributes:
+        crop: side of the training crops in output pixels; `null` = whole pairs.
+        prompts: which texts are given; the others are empty (the paper's Table 2).
+        caption_source: the side that the caption describes: `lr` as in the paper, `hr` as in the
+            authors' code.
+        caption_dropout: chance that a text is left empty, for each of the two alone.
+        original_image_ratio: chance that the clean picture stands in for the low-resolution one,
+            with the clean picture's quality text.
+        trust_ratio: chance that the text calls the picture flawless and the target is the picture.
+        flips: mirror half of the samples. Off because texts name places ("dark at the left"),
+            which a mirrored picture turns into lies; harmless with describers that never do.
+        data_workers: processes that read or degrade ahead of the training.
+    """
+
+    crop: int | None = Field(None, ge=16, multiple_of=8)
+    prompts: Literal["both", "high", "low", "none"] = "both"
+    caption_source: Literal["lr", "hr"] = "lr"
+    caption_dropout: float = Field(0.0, ge=0, le=1)
+    original_image_ratio: float = Field(0.0, ge=0, le=1)
+    trust_ratio: float = Field(0.0, ge=0, le=1)
+    flips: bool = False
+    data_workers: int = Field(0, ge=0)
+
+
+class TrainConfig(DataConfig):
     """Everything one run depends on.
 
     Attributes:
-        data: folder made by `python -m train.prepare`.
+        data: folder made by `python -m train.prepare`; or a folder of photos, which are then
+            degraded as they are drawn.
+        degradation: how photos are degraded; unused for ready pairs.
+        cache_latents: keep the autoencoder's output of every clean picture on the disk, beside the
+            pairs. Only for whole pairs, unflipped.
         out: folder of checkpoints, log, and at the end the exported pipeline.
         steps: optimiser steps in all.
         batch_size: pairs a step on one process, before accumulation.
-        crop: side of the training crops in output pixels; `null` = whole pairs.
         timestep_power: t = 1000·u^(1/power); 1 draws timesteps evenly, more favours noise.
-        caption_dropout: chance that a text is left empty, for each of the two alone.
-        original_image_ratio: chance that the clean picture stands in for the low-resolution one.
-        trust_ratio: chance that the text calls the picture flawless and the target is the picture.
+        optimizer: `adamw`, or `adamw8bit` (needs bitsandbytes).
         lr_schedule: any name of `diffusers.optimization.get_scheduler`.
         ema_decay: 0 = no running average of the weights.
+        trackers: names that accelerate knows (tensorboard, wandb, trackio …); `null` = tensorboard
+            where it is installed.
+        validate_every: steps between restoring and scoring a few pictures; 0 = never.
+        validate_data: pairs or photos for that; `null` = the training's own.
+        validate_pictures: how many of them.
+        validate_setting: as for `python -m train.validate` (negative texts: the paper's Table 5).
+        export: `full` pipeline, or `own`: only the layers that are not Stable Diffusion's, a
+            quarter of the size, for `xpsr.load(folder, base=…)`.
     """
 
     data: str
     out: str
+    degradation: PairConfig = PairConfig()
+    cache_latents: bool = False
     seed: int = 0
     steps: int = Field(100_000, ge=1)
     batch_size: int = Field(2, ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1)
-    crop: int | None = None
     timestep_power: float = Field(1.0, ge=1)
-    caption_dropout: float = Field(0.0, ge=0, le=1)
-    original_image_ratio: float = Field(0.0, ge=0, le=1)
-    trust_ratio: float = Field(0.0, ge=0, le=1)
     learning_rate: float = Field(5e-5, gt=0)
+    optimizer: Literal["adamw", "adamw8bit"] = "adamw"
     lr_schedule: str = "constant"
     lr_warmup_steps: int = Field(0, ge=0)
     weight_decay: float = Field(1e-2, ge=0)
@@ -91,51 +125,22 @@ class TrainConfig(Strict):
     save_every: int = Field(1000, ge=1)
     keep_checkpoints: int = Field(2, ge=1)
     log_every: int = Field(20, ge=1)
+    trackers: list[str] | None = None
+    validate_every: int = Field(0, ge=0)
+    validate_data: str | None = None
+    validate_pictures: int = Field(4, ge=1)
+    validate_setting: str = "default"
+    export: Literal["full", "own"] = "full"
     loss: LossConfig = LossConfig()
     model: ModelConfig = ModelConfig()
 
+    @field_validator("mixed_precision", mode="before")
+    @classmethod
+    def _word(cls, value: object) -> object:
+        """YAML reads the word no as false."""
+        return "no" if value is False else value
+
 
 def read_config(path: str | Path, overrides: list[str] | None = None) -> TrainConfig:
-    """Read a YAML file and apply `key=value` overrides (`loss.pixel_weight=0` reaches inside).
-
-    Raises:
-        XPSRError: the file, a key or a value is wrong; one sentence.
-    """
-    try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except FileNotFoundError:
-        raise XPSRError(f"There is no configuration file {path}.") from None
-    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
-        raise XPSRError(f"{path} cannot be read as YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise XPSRError(f"{path} must hold keys and values.")
-    for override in overrides or []:
-        _apply(values, override)
-    try:
-        return TrainConfig(**values)
-    except ValidationError as error:
-        raise XPSRError(_sentence(error)) from None
-
-
-def _apply(values: dict, override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals:
-        raise XPSRError(f"Write options as key=value, not {override!r}.")
-    *parents, last = key.split(".")
-    for parent in parents:
-        values = values.setdefault(parent, {})
-        if not isinstance(values, dict):
-            raise XPSRError(f"{key!r} is no option: {parent!r} has no parts.")
-    # Folders stay text even when they look like a number.
-    values[last] = text if last in ("data", "out", "start") else yaml.safe_load(text)
-
-
-def _sentence(error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
-    if first["type"] == "extra_forbidden":
-        known = ", ".join(TrainConfig.model_fields)
-        return f"There is no option {key!r}. The options are: {known}."
-    if first["type"] == "missing":
-        return f"The option {key!r} is missing: give it as {key}=VALUE."
-    return f"The option {key!r} cannot be {first['input']!r}: {first['msg']}."
+    """A YAML file and `key=value` overrides → the configuration; XPSRError where one is wrong."""
+    return read_options(TrainConfig, path, overrides)

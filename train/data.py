@@ -1,16 +1,30 @@
-"""Pairs in memory order-free: the batch of a step is a function of the seed and the step alone."""
+"""Samples by number: each is a function of the seed and its number alone.
 
-from dataclasses import dataclass
+A step takes the numbers step·N … step·N + N - 1, N being the pairs a step in all. So a resumed run
+sees what the uninterrupted one would have seen, and two processes of one pair, one process of two,
+and two accumulated parts of one all see the same pairs with the same noise.
+"""
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
 
-from train.prepare import read_manifest
+from train.config import DataConfig
+from train.manifest import read_manifest
+from xpsr.errors import XPSRError
 from xpsr.image import resize
 from xpsr.prompts import OFFICIAL_LOWLEVEL_NEGATIVE
+
+logger = logging.getLogger(__name__)
 
 # Ways to say that nothing is wrong, none of them a sentence of the measured describer.
 FLAWLESS = (
@@ -18,17 +32,19 @@ FLAWLESS = (
     "The image is clean and sharp.",
     "The image is in perfect quality.",
 )
+MEMORY = 2 * 2**30  # bytes of decoded pictures that one process keeps
 
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's pairs.
+    """Some pairs.
 
     Attributes:
         ids: which pairs.
         clean: (B, 3, H, W) in [-1, 1].
         conditioning: the low-resolution side enlarged to H × W, in [0, 1].
         input_ids, lowlevel_input_ids: (B, L) tokens of the two texts, some left empty.
+        seeds: of each pair's noise and timestep.
     """
 
     ids: tuple[str, ...]
@@ -36,96 +52,231 @@ class Batch:
     conditioning: Tensor
     input_ids: Tensor
     lowlevel_input_ids: Tensor
+    seeds: tuple[int, ...]
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(
-            self.ids,
-            self.clean.to(device),
-            self.conditioning.to(device),
-            self.input_ids.to(device),
-            self.lowlevel_input_ids.to(device),
+        return replace(
+            self,
+            clean=self.clean.to(device),
+            conditioning=self.conditioning.to(device),
+            input_ids=self.input_ids.to(device),
+            lowlevel_input_ids=self.lowlevel_input_ids.to(device),
         )
 
 
-class Pairs:
-    """The pairs of a folder made by `train.prepare`, decoded once and kept as 8-bit pictures.
+@dataclass(frozen=True)
+class Pair:
+    """One pair before cropping.
 
-    Args:
-        folder: holds HR/, LR/ and manifest.jsonl.
-        tokenizer: CLIP's.
-        crop: side of the crops in output pixels, a multiple of the upscaling; None = whole pairs.
-        caption_dropout: chance that a text is left empty.
-        original_image_ratio: chance that the clean picture is shown as the low-resolution one.
-        trust_ratio: chance that the low-level text calls the picture flawless, and that it is then
-            to be kept as it is. What the texts measure can be seen in the picture as well, so
-            without such pairs nothing teaches a network to listen.
+    Attributes:
+        id: its name.
+        clean, conditioning: (H, W, 3) 8-bit, the latter already enlarged.
+        low: the low-resolution side at its own size.
+        prompt, lowlevel_prompt: the texts of the side that is shown.
+        hr_lowlevel_prompt: the quality text of the clean side.
+    """
+
+    id: str
+    clean: np.ndarray
+    conditioning: np.ndarray
+    low: np.ndarray
+    prompt: str
+    lowlevel_prompt: str
+    hr_lowlevel_prompt: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One pair as it is shown."""
+
+    id: str
+    clean: np.ndarray
+    conditioning: np.ndarray
+    high: str
+    low: str
+    seed: int
+
+
+class Samples(Dataset, ABC):
+    """What stored pairs and photos that are degraded on the way have in common."""
+
+    def __init__(self, tokenizer, config: DataConfig, seed: int):
+        self.tokenizer, self.config, self.seed = tokenizer, config, seed
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many pairs or photos there are."""
+
+    @abstractmethod
+    def pair(self, index: int, random: np.random.Generator) -> Pair:
+        """A pair, whole; `random` may decide what is made of it."""
+
+    def pictures(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        """Clean and enlarged low-resolution picture, (H, W, 3) 8-bit each."""
+        pair = self.pair(index, np.random.default_rng((self.seed, index)))
+        return pair.clean, pair.conditioning
+
+    def __getitem__(self, number: int) -> Sample:
+        """Sample `number` of the endless sequence: every pair once, then in another order again."""
+        epoch, place = divmod(number, len(self))
+        random = np.random.default_rng((self.seed, number))
+        pair = self.pair(int(_order(self.seed, epoch, len(self))[place]), random)
+        config = self.config
+        clean, shown, low = pair.clean, pair.conditioning, pair.lowlevel_prompt
+        window = _window(clean.shape, config.crop, random)
+        high, low = (
+            "" if random.random() < config.caption_dropout else text for text in (pair.prompt, low)
+        )
+        if random.random() < config.original_image_ratio:
+            shown, low = clean, low and pair.hr_lowlevel_prompt
+        if random.random() < config.trust_ratio:
+            clean, low = shown, str(random.choice(FLAWLESS))
+        clean, shown = clean[window], shown[window]
+        if config.flips and random.random() < 0.5:
+            clean, shown = clean[:, ::-1], shown[:, ::-1]
+        high = high if config.prompts in ("both", "high") else ""
+        low = low if config.prompts in ("both", "low") else ""
+        return Sample(pair.id, clean, shown, high, low, int(random.integers(2**63)))
+
+    def batch(self, numbers: Sequence[int]) -> Batch:
+        """The samples of these numbers as one batch."""
+        return self.collate([self[number] for number in numbers])
+
+    def collate(self, samples: list[Sample]) -> Batch:
+        if len({sample.clean.shape for sample in samples}) > 1:
+            raise XPSRError("The pairs differ in size; give crop=SIDE to train on equal squares.")
+        return Batch(
+            tuple(sample.id for sample in samples),
+            _tensor([sample.clean for sample in samples]) * 2 - 1,
+            _tensor([sample.conditioning for sample in samples]),
+            self._tokens([sample.high for sample in samples]),
+            self._tokens([sample.low for sample in samples]),
+            tuple(sample.seed for sample in samples),
+        )
+
+    def loader(self, numbers: "Numbers") -> Iterator[Batch]:
+        """Batches in the order of `numbers`, made ahead by `config.data_workers` processes."""
+        workers = self.config.data_workers
+        return iter(
+            DataLoader(
+                self,
+                batch_sampler=numbers,  # type: ignore[arg-type]  any iterable of lists will do
+                collate_fn=self.collate,
+                num_workers=workers,
+                multiprocessing_context="spawn" if workers else None,
+            )
+        )
+
+    def _tokens(self, texts: list[str]) -> Tensor:
+        return self.tokenizer(
+            texts, padding="max_length", truncation=True, return_tensors="pt"
+        ).input_ids
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """The samples of one process from a step on, a list for each of its batches.
+
+    Attributes:
+        batch_size: pairs a batch.
+        parts: batches a step that are accumulated.
+        world, rank: processes, and which of them.
+        step, steps: the first step, and where to end.
+    """
+
+    batch_size: int
+    parts: int
+    world: int
+    rank: int
+    step: int
+    steps: int
+
+    def __iter__(self) -> Iterator[list[int]]:
+        a_step = self.batch_size * self.parts * self.world
+        for step in range(self.step, self.steps):
+            for part in range(self.parts):
+                first = step * a_step + (part * self.world + self.rank) * self.batch_size
+                yield list(range(first, first + self.batch_size))
+
+
+class Pairs(Samples):
+    """The pairs of a folder made by `train.prepare`; 8-bit pictures are kept while memory allows.
+
+    Raises:
+        XPSRError: there are no pairs with texts, or those that `config` asks for are missing.
     """
 
     def __init__(
         self,
         folder: str | Path,
         tokenizer,
-        crop: int | None = None,
-        caption_dropout: float = 0.0,
-        original_image_ratio: float = 0.0,
-        trust_ratio: float = 0.0,
+        config: DataConfig | None = None,
+        seed: int = 0,
     ):
+        super().__init__(tokenizer, config or DataConfig(), seed)
         self.folder = Path(folder)
-        self.lines = read_manifest(self.folder)
-        self.tokenizer = tokenizer
-        self.crop = crop
-        self.caption_dropout = caption_dropout
-        self.original_image_ratio = original_image_ratio
-        self.trust_ratio = trust_ratio
-        self._decoded: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        lines = read_manifest(self.folder)
+        self.lines = [
+            {k: line.get(k, "") for k in ("id", *TEXTS)} for line in lines if line.get("prompt")
+        ]
+        advice = f"python -m train.describe --data {folder}"
+        if not self.lines:
+            raise XPSRError(f"No pair in {folder} has texts: {advice}")
+        if bare := len(lines) - len(self.lines):
+            logger.warning("%d of %d pairs have no texts and are left out", bare, len(lines))
+        needed = {"hr_prompt"} if self.config.caption_source == "hr" else set()
+        needed |= {"hr_lowlevel_prompt"} if self.config.original_image_ratio else set()
+        if any(not line[key] for line in self.lines for key in needed):
+            raise XPSRError(
+                f"caption_source=hr and original_image_ratio need texts of the clean side, which"
+                f" some pairs in {folder} do not have: {advice}"
+            )
+        self._decoded: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._bytes = 0
 
     def __len__(self) -> int:
         return len(self.lines)
 
-    def pictures(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Clean and enlarged low-resolution picture, (H, W, 3) 8-bit each."""
-        if index not in self._decoded:
-            name = f"{self.lines[index]['id']}.png"
+    def pair(self, index: int, random: np.random.Generator) -> Pair:
+        line = self.lines[index]
+        source = "hr_prompt" if self.config.caption_source == "hr" else "prompt"
+        texts = (line[source], line["lowlevel_prompt"], line["hr_lowlevel_prompt"])
+        return Pair(line["id"], *self._read(index), *texts)
+
+    def _read(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        if index in self._decoded:
+            return self._decoded[index]
+        name = f"{self.lines[index]['id']}.png"
+        try:
             clean = Image.open(self.folder / "HR" / name).convert("RGB")
             low = Image.open(self.folder / "LR" / name).convert("RGB")
-            self._decoded[index] = np.array(clean), np.array(resize(low, clean.size))
-        return self._decoded[index]
-
-    def batch(self, size: int, seed: int, step: int) -> Batch:
-        """The pairs of a step, the same whatever was drawn before: resumed runs see the same."""
-        random = np.random.default_rng((seed, step))
-        items = [self._item(int(i), random) for i in random.integers(0, len(self), size)]
-        ids, clean, conditioning, high, low = zip(*items, strict=True)
-        return Batch(
-            ids,
-            _tensor(clean) * 2 - 1,
-            _tensor(conditioning),
-            self._tokens(high),
-            self._tokens(low),
-        )
-
-    def _item(self, index: int, random: np.random.Generator) -> tuple:
-        clean, conditioning = self.pictures(index)
-        line = self.lines[index]
-        side = self.crop or min(clean.shape[:2])
-        # Crops start on the grid of whole low-resolution pixels (upscaling 4), and of patches.
-        top, left = (int(random.integers(0, (s - side) // 8 + 1)) * 8 for s in clean.shape[:2])
-        window = np.s_[top : top + side, left : left + side]
-        high, low = (
-            "" if random.random() < self.caption_dropout else line[key]
-            for key in ("prompt", "lowlevel_prompt")
-        )
-        if random.random() < self.original_image_ratio:
-            conditioning = clean
-        if random.random() < self.trust_ratio:
-            clean, low = conditioning, str(random.choice(FLAWLESS))
-        return line["id"], clean[window], conditioning[window], high, low
-
-    def _tokens(self, texts: tuple[str, ...]) -> Tensor:
-        return self.tokenizer(
-            list(texts), padding="max_length", truncation=True, return_tensors="pt"
-        ).input_ids
+        except OSError as error:
+            raise XPSRError(f"The pair {name} in {self.folder} cannot be read: {error}") from error
+        found = np.array(clean), np.array(resize(low, clean.size)), np.array(low)
+        self._bytes += sum(picture.nbytes for picture in found)
+        if self._bytes < MEMORY:
+            self._decoded[index] = found
+        return found
 
 
-def _tensor(pictures: tuple[np.ndarray, ...]) -> Tensor:
+TEXTS = ("prompt", "lowlevel_prompt", "hr_prompt", "hr_lowlevel_prompt")
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, count: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch, count)).permutation(count)
+
+
+def _window(shape: tuple[int, ...], crop: int | None, random: np.random.Generator):
+    """Crops start on the grid of whole low-resolution pixels (upscaling 4), and of patches."""
+    height, width = shape[:2]
+    if crop is None:
+        return np.s_[:height, :width]
+    if crop > min(height, width):
+        raise XPSRError(f"crop is {crop}, but there are pairs of {width} x {height} pixels.")
+    top, left = (int(random.integers(0, (s - crop) // 8 + 1)) * 8 for s in (height, width))
+    return np.s_[top : top + crop, left : left + crop]
+
+
+def _tensor(pictures: list[np.ndarray]) -> Tensor:
     return torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float() / 255

@@ -116,43 +116,72 @@ RECIPES = {"paper": PAPER, "mild": MILD, "heavy": HEAVY}
 
 
 def degrade(
-    photo: Tensor, recipe: Degradation, random: np.random.Generator, upscale: int = 4
+    photo: Tensor,
+    recipe: Degradation,
+    random: np.random.Generator,
+    upscale: int = 4,
+    shared: np.random.Generator | None = None,
 ) -> tuple[Tensor, dict]:
     """One pair's low-resolution side.
 
     Args:
-        photo: (3, H, W) in [0, 1], sides multiples of `upscale`.
+        photo: (3, H, W) in [0, 1], sides multiples of `upscale`, on any device.
         recipe: the ranges.
         random: every decision is drawn from it.
         upscale: how much smaller the result is.
+        shared: what the authors draw for a whole batch is drawn from this one instead: the resizes,
+            the kind of noise, whether there is a second blur, the order at the end.
 
     Returns:
         The picture (3, H/upscale, W/upscale) in [0, 1], 8-bit values, and every parameter drawn.
     """
+    shared = random if shared is None else shared
     height, width = photo.shape[1] // upscale, photo.shape[2] // upscale
     drawn: dict = {}
     x = photo[None]
-    x = _blur(x, recipe.first, random, drawn, "blur1")
-    x = _resize(x, photo.shape[1:], recipe.first, random, drawn, "resize1")
-    x = _noise(x, recipe.first, random, drawn, "noise1")
+    x = _blur(x, recipe.first, random, shared, drawn, "blur1")
+    x = _resize(x, photo.shape[1:], recipe.first, shared, drawn, "resize1")
+    x = _noise(x, recipe.first, random, shared, drawn, "noise1")
     x = _jpeg(x, recipe.jpeg, random, drawn, "jpeg1")
-    x = _blur(x, recipe.second, random, drawn, "blur2")
-    x = _resize(x, (height, width), recipe.second, random, drawn, "resize2")
-    x = _noise(x, recipe.second, random, drawn, "noise2")
+    x = _blur(x, recipe.second, random, shared, drawn, "blur2")
+    x = _resize(x, (height, width), recipe.second, shared, drawn, "resize2")
+    x = _noise(x, recipe.second, random, shared, drawn, "noise2")
     # Half of the pictures are compressed after the last resize and half before, as cameras and
     # web sites do.
-    drawn["jpeg_last"] = bool(random.random() < 0.5)
+    drawn["jpeg_last"] = bool(shared.random() < 0.5)
     if drawn["jpeg_last"]:
-        x = _final(x, (height, width), recipe, random, drawn)
+        x = _final(x, (height, width), recipe, random, shared, drawn)
         x = _jpeg(x, recipe.jpeg, random, drawn, "jpeg2")
     else:
         x = _jpeg(x, recipe.jpeg, random, drawn, "jpeg2")
-        x = _final(x, (height, width), recipe, random, drawn)
+        x = _final(x, (height, width), recipe, random, shared, drawn)
     return (x[0].clamp(0, 1) * 255).round() / 255, drawn
 
 
-def _blur(x: Tensor, stage: Stage, random: np.random.Generator, drawn: dict, name: str) -> Tensor:
-    if random.random() >= stage.blur_probability:
+def sharpen(photo: Tensor, weight: float = 0.5, threshold: float = 10 / 255) -> Tensor:
+    """Unsharp masking as in Real-ESRGAN: 51 pixels wide, only where the difference is visible.
+
+    Args:
+        photo: (3, H, W) in [0, 1].
+        weight: share of the difference from the blurred photo that is added.
+        threshold: smaller differences are noise and stay as they are.
+    """
+    kernel = gaussian_family(51, "iso", (8.0, 8.0), 0.0, 1.0)  # the width OpenCV gives 51 pixels
+    x = photo[None]
+    difference = x - _filter(x, kernel)
+    where = _filter((difference.abs() > threshold).float(), kernel)
+    return (x + where * ((x + weight * difference).clamp(0, 1) - x))[0].clamp(0, 1)
+
+
+def _blur(
+    x: Tensor,
+    stage: Stage,
+    random: np.random.Generator,
+    shared: np.random.Generator,
+    drawn: dict,
+    name: str,
+) -> Tensor:
+    if shared.random() >= stage.blur_probability:
         return x
     size = int(random.choice(np.arange(7, 22, 2)))
     if random.random() < stage.sinc_probability:
@@ -198,8 +227,15 @@ def _to_size(x: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
     return F.interpolate(x, size=size, mode=mode, **align)
 
 
-def _noise(x: Tensor, stage: Stage, random: np.random.Generator, drawn: dict, name: str) -> Tensor:
-    gaussian = random.random() < stage.gaussian_probability
+def _noise(
+    x: Tensor,
+    stage: Stage,
+    random: np.random.Generator,
+    shared: np.random.Generator,
+    drawn: dict,
+    name: str,
+) -> Tensor:
+    gaussian = shared.random() < stage.gaussian_probability
     gray = random.random() < stage.gray_probability
     clean = x.clamp(0, 1)
     shape = (1, 1 if gray else 3, *x.shape[2:])
@@ -212,7 +248,7 @@ def _noise(x: Tensor, stage: Stage, random: np.random.Generator, drawn: dict, na
         signal = clean.mean(dim=1, keepdim=True) if gray else clean
         # As many levels as the picture has, rounded up to a power of two: the photon count.
         levels = 2 ** np.ceil(np.log2(len(torch.unique((signal * 255).round()))))
-        photons = torch.from_numpy(random.poisson((signal * levels).numpy())).to(x)
+        photons = torch.from_numpy(random.poisson((signal * levels).cpu().numpy())).to(x)
         noise = (photons / levels - signal) * scale
         drawn[name] = {"kind": "poisson", "scale": scale, "gray": bool(gray)}
     return (clean + noise).clamp(0, 1)
@@ -222,11 +258,11 @@ def _jpeg(
     x: Tensor, quality: tuple[float, float], random: np.random.Generator, drawn: dict, name: str
 ) -> Tensor:
     drawn[name] = round(float(random.uniform(*quality)))
-    pixels = (x[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
+    pixels = (x[0].clamp(0, 1) * 255).round().byte().permute(1, 2, 0).cpu().numpy()
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, "JPEG", quality=drawn[name])
     decoded = np.array(Image.open(file), dtype=np.float32) / 255
-    return torch.from_numpy(decoded).permute(2, 0, 1)[None]
+    return torch.from_numpy(decoded).permute(2, 0, 1)[None].to(x.device)
 
 
 def _final(
@@ -234,9 +270,10 @@ def _final(
     size: tuple[int, int],
     recipe: Degradation,
     random: np.random.Generator,
+    shared: np.random.Generator,
     drawn: dict,
 ) -> Tensor:
-    mode = str(random.choice(RESIZE_MODES))
+    mode = str(shared.choice(RESIZE_MODES))
     drawn["final_resize"] = mode
     x = _to_size(x, size, mode)
     if random.random() < recipe.final_sinc_probability:

@@ -1,19 +1,21 @@
 """A trained run → a folder that `xpsr.load` opens."""
 
+import shutil
 from pathlib import Path
 
 import torch
 
+from train.card import model_card
 from train.config import TrainConfig
 from train.networks import Networks
+from xpsr.errors import XPSRError
+from xpsr.models.own_layers import save_own_layers
+from xpsr.pipeline import XPSRPipeline
 
 
-def export(networks: Networks, out: Path, config: TrainConfig, dtype=torch.float16) -> None:
-    """Write the pipeline as diffusers folders of fp16 safetensors."""
-    from xpsr.pipeline import XPSRPipeline
-
-    small = networks.whole_unet
-    pipe = XPSRPipeline(
+def as_pipeline(networks: Networks, config: TrainConfig) -> XPSRPipeline:
+    """The networks, as they are now, ready to restore."""
+    return XPSRPipeline(
         vae=networks.vae,
         text_encoder=networks.text_encoder,
         tokenizer=networks.tokenizer,
@@ -21,6 +23,39 @@ def export(networks: Networks, out: Path, config: TrainConfig, dtype=torch.float
         controlnet=networks.controlnet,
         scheduler=networks.scheduler,
         residual_latents=networks.residual_latents,
-        default_preset="mini" if small else "official",
+        default_preset="mini" if networks.whole_unet else "official",
     )
-    pipe.to(dtype, silence_dtype_warnings=True).save_pretrained(out)
+
+
+def check_export(networks: Networks, config: TrainConfig) -> None:
+    """Refuse before the training what cannot be exported after it."""
+    if config.export == "own" and (networks.whole_unet or networks.train_text_encoder):
+        raise XPSRError(
+            "export=own leaves out what Stable Diffusion has already; this model has no such base."
+            " Leave export=full."
+        )
+
+
+def export(
+    networks: Networks, config: TrainConfig, steps: int, dtype: torch.dtype = torch.float16
+) -> None:
+    """Write the pipeline, or only its own layers, as fp16 safetensors with a model card.
+
+    Everything is written beside the last export first and then takes its place.
+    """
+    out = Path(config.out)
+    part = out / ".export"
+    shutil.rmtree(part, ignore_errors=True)
+    pipe = as_pipeline(networks, config).to(dtype, silence_dtype_warnings=True)
+    if config.export == "full":
+        pipe.save_pretrained(part)
+    else:
+        save_own_layers(pipe.unet, part / "unet")
+        pipe.controlnet.save_pretrained(part / "controlnet")
+    (part / "README.md").write_text(model_card(config, steps), encoding="utf-8")
+    for new in part.iterdir():
+        old = out / new.name
+        if old.is_dir():
+            shutil.rmtree(old)
+        new.replace(old)
+    part.rmdir()

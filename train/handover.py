@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from train.data import Batch, Pairs
+from train.data import Batch, Samples
 from train.networks import Networks
 from xpsr.schedule import Noise, Solver
 
@@ -11,15 +11,17 @@ STEPS = (1, 2, 4)  # few: more steps differ little, and every one costs a pass o
 
 
 def decoder_examples(
-    networks: Networks, pairs: Pairs, count: int, batch_size: int, seed: int
+    networks: Networks, pairs: Samples, count: int, batch_size: int, seed: int
 ) -> list[tuple[Tensor, Tensor]]:
     """`count` batches of (unscaled latent (B, C, h, w), clean picture (B, 3, H, W) in [-1, 1])."""
-    return [
-        (denoised(networks, batch, STEPS[number % len(STEPS)], seed + number), batch.clean)
-        for number in range(count)
+    examples = []
+    for number in range(count):
         # Numbers that the loop does not reach: pictures in another order than it saw them.
-        for batch in (pairs.batch(batch_size, seed, 10_000_000 + number),)
-    ]
+        first = 10**12 + number * batch_size
+        batch = pairs.batch(range(first, first + batch_size))
+        latent = denoised(networks, batch, STEPS[number % len(STEPS)], seed + number)
+        examples.append((latent, batch.clean))
+    return examples
 
 
 @torch.no_grad()

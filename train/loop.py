@@ -1,10 +1,11 @@
 """The training loop."""
 
-import logging
+import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
@@ -14,174 +15,194 @@ from torch import Tensor, nn
 
 from train import checkpoints
 from train.config import TrainConfig
-from train.data import Batch, Pairs
-from train.loss import Losses, diffusion_target, training_loss
+from train.data import Batch, Numbers, Samples
+from train.latents import LatentCache
+from train.loss import Losses
 from train.networks import Networks
+from train.step import TrainingStep
 from xpsr.errors import XPSRError
 
-logger = logging.getLogger(__name__)
+NOT_FINITE = "not_finite"
 
 
 @dataclass(frozen=True)
 class Report:
-    """What the loop says every `log_every` steps."""
+    """What the loop says every `log_every` steps.
+
+    Attributes:
+        step, steps: done, and in all.
+        losses: means over all pairs of the last step.
+        learning_rate: of the next step.
+        images_per_second, seconds_left: since the run was started or taken up again.
+        memory: largest use so far in bytes, of the GPU or of this process.
+    """
 
     step: int
     steps: int
     losses: dict[str, float]
     learning_rate: float
     images_per_second: float
+    seconds_left: float
+    memory: int
 
 
-class TrainingStep(nn.Module):
-    """Everything between a batch and its loss, as one module.
+@dataclass
+class State:
+    """All that changes while training."""
 
-    One module means one `accumulate` and one gradient synchronisation: wrapping the two networks
-    one by one is what broke both in the authors' script.
+    model: nn.Module
+    trained: list[nn.Parameter]
+    optimizer: torch.optim.Optimizer
+    schedule: Any
+    ema: EMAModel | None
+
+
+def train(
+    config: TrainConfig, networks: Networks, samples: Samples, accelerator: Accelerator
+) -> Iterator[tuple[int, Report | None, State]]:
+    """Train from the newest checkpoint in `config.out` (or the start) to `config.steps`.
+
+    Yields:
+        after every step its number, a report if one is due, and the state. The last one has the
+        averaged weights in place if there are any.
     """
-
-    def __init__(self, networks: Networks, config: TrainConfig):
-        super().__init__()
-        self.controlnet, self.unet = networks.controlnet, networks.unet
-        self.vae, self.text_encoder = networks.vae, networks.text_encoder
-        self.scheduler = networks.scheduler
-        self.residual_latents = networks.residual_latents
-        self.config = config
-
-    def forward(self, batch: Batch, seed: int) -> Losses:
-        """Paper, sec. 3.4. Every draw comes from `seed`, on the CPU: resumed runs repeat it."""
-        generator = torch.Generator().manual_seed(seed)
-        clean = self._clean_latent(batch, generator)
-        noise = torch.randn(clean.shape, generator=generator).to(clean)
-        timesteps = self._timesteps(len(clean), generator).to(clean.device)
-        noisy = self.scheduler.add_noise(clean, noise, timesteps)
-        high = self.text_encoder(batch.input_ids)[0]
-        low = self.text_encoder(batch.lowlevel_input_ids)[0]
-        control = self.controlnet(
-            noisy,
-            timesteps,
-            encoder_hidden_states=high,
-            lowlevel_encoder_hidden_states=low,
-            controlnet_cond=batch.conditioning,
-        )
-        prediction = self.unet(
-            noisy,
-            timesteps,
-            encoder_hidden_states=high,
-            down_block_additional_residuals=control.down_block_res_samples,
-            mid_block_additional_residual=control.mid_block_res_sample,
-        ).sample
-        return training_loss(
-            prediction,
-            diffusion_target(self.scheduler, clean, noise, timesteps),
-            control.pixel_predictions,
-            batch.clean,
-            control.latent_predictions,
-            clean,
-            self.config.loss.pixel_weight,
-            self.config.loss.latent_weight,
-            self.config.loss.log_floor,
-        )
-
-    @torch.no_grad()
-    def _clean_latent(self, batch: Batch, generator: torch.Generator) -> Tensor:
-        scale = self.vae.config.scaling_factor
-        latent = self.vae.encode(batch.clean).latent_dist.sample(generator)
-        if self.residual_latents:
-            latent = latent - self.vae.encode(batch.conditioning * 2 - 1).latent_dist.mode()
-        return latent * scale
-
-    def _timesteps(self, count: int, generator: torch.Generator) -> Tensor:
-        total = self.scheduler.config.num_train_timesteps
-        uniform = torch.rand(count, generator=generator)
-        return (uniform ** (1 / self.config.timestep_power) * total).long().clamp(max=total - 1)
-
-
-def train(config: TrainConfig, networks: Networks, accelerator: Accelerator) -> Iterator[Report]:
-    """Train from the newest checkpoint in `config.out` (or the start) to `config.steps`."""
-    pairs = Pairs(
-        config.data,
-        networks.tokenizer,
-        config.crop,
-        config.caption_dropout,
-        config.original_image_ratio,
-        config.trust_ratio,
+    out = Path(config.out)
+    state = make_state(config, networks, accelerator)
+    first = step = checkpoints.resume(accelerator, out)
+    numbers = Numbers(
+        config.batch_size,
+        config.gradient_accumulation_steps,
+        accelerator.num_processes,
+        accelerator.process_index,
+        step,
+        config.steps,
     )
-    model = TrainingStep(networks, config)
+    batches = samples.loader(numbers)
+    began = time.monotonic()
+    while step < config.steps:
+        terms = optimise(state, batches, config, accelerator)
+        step += 1
+        report = None
+        if step % config.log_every == 0 or step == config.steps:
+            speed = (step - first) / (time.monotonic() - began)
+            report = _report(step, config, accelerator, terms, state, speed)
+        if step % config.save_every == 0 or step == config.steps:
+            checkpoints.save(accelerator, out, step, config.keep_checkpoints)
+        yield step, report, state
+    if state.ema is not None:
+        state.ema.copy_to(state.trained)
+
+
+def make_state(config: TrainConfig, networks: Networks, accelerator: Accelerator) -> State:
+    """Model, optimiser, schedule and averaged weights, ready for any number of processes."""
+    cache = LatentCache(config, networks.vae) if config.cache_latents else None
+    model: nn.Module = TrainingStep(networks, config, cache)
     if config.gradient_checkpointing:
         networks.unet.enable_gradient_checkpointing()
         networks.controlnet.enable_gradient_checkpointing()
-    trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(
-        trained, lr=config.learning_rate, weight_decay=config.weight_decay, fused=True
-    )
-    schedule = get_scheduler(
-        config.lr_schedule,
-        optimizer,
-        num_warmup_steps=config.lr_warmup_steps,
-        num_training_steps=config.steps,
-    )
-    ema = EMAModel(trained, decay=config.ema_decay) if config.ema_decay else None
+    optimizer = _optimizer(config, [p for p in model.parameters() if p.requires_grad])
+    try:
+        schedule = get_scheduler(
+            config.lr_schedule,
+            optimizer,
+            num_warmup_steps=config.lr_warmup_steps,
+            num_training_steps=config.steps,
+        )
+    except ValueError as error:
+        raise XPSRError(f"There is no lr_schedule {config.lr_schedule!r}: {error}") from None
     # The schedule stays outside prepare(): accelerate would step it once for every process.
     model, optimizer = accelerator.prepare(model, optimizer)
-    extras = checkpoints.Extras(schedule=schedule, ema=ema)
-    accelerator.register_for_checkpointing(extras)
-    out = Path(config.out)
-    step = checkpoints.resume(accelerator, out)
-
-    world, rank = accelerator.num_processes, accelerator.process_index
-    accumulation = config.gradient_accumulation_steps
-    began, first = time.monotonic(), step
-    while step < config.steps:
-        for part in range(accumulation):
-            # Each process and part has its own numbers, the same ones in every run.
-            number = (step * accumulation + part) * world + rank
-            batch = pairs.batch(config.batch_size, config.seed, number).to(accelerator.device)
-            with accelerator.accumulate(model):
-                losses = model(batch, seed=_draws(config.seed, number))
-                _stop_on_nan(losses, batch, out)
-                accelerator.backward(losses.total)
-                if accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(trained, config.max_grad_norm)
-                optimizer.step()
-                optimizer.zero_grad()
-        schedule.step()
-        if ema is not None:
-            ema.step(trained)
-        step += 1
-        if step % config.log_every == 0 or step == config.steps:
-            count = (step - first) * config.batch_size * accumulation * world
-            yield Report(
-                step,
-                config.steps,
-                _values(losses),
-                schedule.get_last_lr()[0],
-                count / (time.monotonic() - began),
-            )
-        if step % config.save_every == 0 or step == config.steps:
-            checkpoints.save(accelerator, out, step, config.keep_checkpoints)
-    if ema is not None:
-        ema.copy_to(trained)
+    # Only now: sharding engines put parameters of their own in place of ours.
+    trained = [p for p in model.parameters() if p.requires_grad]
+    ema = EMAModel(trained, decay=config.ema_decay) if config.ema_decay else None
+    accelerator.register_for_checkpointing(checkpoints.Extras(schedule=schedule, ema=ema))
+    return State(model, trained, optimizer, schedule, ema)
 
 
-def _draws(seed: int, number: int) -> int:
-    """The seed of one batch's noise; apart from the one that chose its pictures."""
-    return (seed * 1_000_003 + number) * 2 + 1
-
-
-def _values(losses: Losses) -> dict[str, float]:
-    return {
-        "loss": losses.total.item(),
-        "diffusion": losses.diffusion.item(),
-        "pixel": losses.pixel.sum().item(),
-        "latent": losses.latent.sum().item(),
-    }
-
-
-def _stop_on_nan(losses: Losses, batch: Batch, out: Path) -> None:
-    if not torch.isfinite(losses.total):
-        (out / "not_finite.txt").write_text("\n".join(batch.ids) + "\n")
+def _optimizer(config: TrainConfig, trained: list[nn.Parameter]) -> torch.optim.Optimizer:
+    options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    if config.optimizer == "adamw":
+        return torch.optim.AdamW(trained, **options, fused=True)
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
         raise XPSRError(
-            f"The loss is not a number any more. The pairs of that batch are in"
-            f" {out / 'not_finite.txt'}; a smaller learning_rate usually helps."
-        )
+            f"optimizer=adamw8bit needs bitsandbytes: pip install bitsandbytes ({error})"
+        ) from None
+    return AdamW8bit(trained, **options)
+
+
+def optimise(
+    state: State, batches: Iterator[Batch], config: TrainConfig, accelerator: Accelerator
+) -> Tensor:
+    """One optimiser step; the loss terms, averaged over this process's pairs."""
+    terms = []
+    for _ in range(config.gradient_accumulation_steps):
+        batch = next(batches).to(accelerator.device)
+        with accelerator.accumulate(state.model):
+            losses = state.model(batch)
+            _stop_on_nan(losses, batch, config, accelerator)
+            accelerator.backward(losses.total)
+            if accelerator.sync_gradients:
+                accelerator.clip_grad_norm_(state.trained, config.max_grad_norm)
+            state.optimizer.step()
+            state.optimizer.zero_grad()
+        terms.append(_terms(losses))
+    state.schedule.step()
+    if state.ema is not None:
+        state.ema.step(state.trained)
+    return torch.stack(terms).mean(dim=0)
+
+
+TERMS = ("loss", "diffusion", "pixel", "latent")
+
+
+def _terms(losses: Losses) -> Tensor:
+    sums = (losses.total, losses.diffusion, losses.pixel.sum(), losses.latent.sum())
+    return torch.stack([term.detach().float() for term in sums])
+
+
+def _report(
+    step: int,
+    config: TrainConfig,
+    accelerator: Accelerator,
+    terms: Tensor,
+    state: State,
+    steps_per_second: float,
+) -> Report:
+    pairs = config.batch_size * config.gradient_accumulation_steps * accelerator.num_processes
+    means = accelerator.reduce(terms, "mean").tolist()
+    return Report(
+        step,
+        config.steps,
+        dict(zip(TERMS, means, strict=True)),
+        state.schedule.get_last_lr()[0],
+        steps_per_second * pairs,
+        (config.steps - step) / steps_per_second,
+        _memory(accelerator.device),
+    )
+
+
+def _memory(device: torch.device) -> int:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _stop_on_nan(
+    losses: Losses, batch: Batch, config: TrainConfig, accelerator: Accelerator
+) -> None:
+    if torch.isfinite(losses.total):
+        return
+    path = Path(config.out) / f"{NOT_FINITE}-{accelerator.process_index}.json"
+    terms = dict(zip(TERMS, (str(value) for value in _terms(losses).tolist()), strict=True))
+    found = {"ids": batch.ids, "seeds": batch.seeds, "losses": terms}
+    path.write_text(json.dumps(found, indent=1), encoding="utf-8")
+    raise XPSRError(
+        f"The loss is not a number any more. The pairs of that batch are in {path}; a smaller"
+        " learning_rate usually helps. The last checkpoint is unharmed."
+    )

@@ -1,7 +1,7 @@
 """The objective: diffusion loss + degradation-free constraint (paper, eq. 4 and 5)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from diffusers import SchedulerMixin
@@ -9,9 +9,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 
-@dataclass(frozen=True)
-class Losses:
-    """The terms of one step, each a scalar tensor.
+class Losses(NamedTuple):
+    """The terms of one step, each a scalar tensor. A tuple, which sharding engines look inside.
 
     Attributes:
         diffusion: squared error of the denoiser: its mean, or the mean of its logarithm.

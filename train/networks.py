@@ -1,6 +1,7 @@
 """What a run trains and what it holds still: loaded, from Stable Diffusion, or built small."""
 
 import gzip
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,7 +14,7 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from train.autoencoder import set_scaling, start_from_components
 from train.config import ModelConfig
-from train.data import Pairs
+from train.data import Samples
 from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 
@@ -44,14 +45,29 @@ class Networks:
             parameter.requires_grad_(self.whole_unet or OWN_UNET_LAYERS in name)
 
 
-def make_networks(config: ModelConfig, pairs_folder: str, seed: int) -> Networks:
-    """By the configuration: an XPSR pipeline to go on with, an SD folder, or a small model."""
-    if config.start is None:
-        networks = build_small(config, pairs_folder, seed)
-    elif config.start == "mini" or _is_xpsr(config.start):
-        networks = _from_pipeline(config)
-    else:
-        networks = _from_stable_diffusion(config)
+def make_networks(
+    config: ModelConfig, samples: Callable[[CLIPTokenizer], Samples], seed: int
+) -> Networks:
+    """By the configuration: an XPSR pipeline to go on with, an SD folder, or a small model.
+
+    Args:
+        samples: gives the training data; only a small model looks at it, to fit its autoencoder.
+        seed: of every weight that starts at random.
+
+    Raises:
+        XPSRError: `start` is nothing that can be loaded, or a table holds what no network knows.
+    """
+    torch.manual_seed(seed)
+    try:
+        if config.start is None:
+            networks = build_small(config, samples, seed)
+        elif config.start == "mini" or _is_xpsr(config.start):
+            networks = _from_pipeline(config)
+        else:
+            networks = _from_stable_diffusion(config)
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise XPSRError(f"No network can be built from the tables of model: {reason}") from error
     networks.choose_trained()
     return networks
 
@@ -96,11 +112,12 @@ def _from_stable_diffusion(config: ModelConfig) -> Networks:
     return Networks(vae, text_encoder, tokenizer, unet, controlnet, scheduler)
 
 
-def build_small(config: ModelConfig, pairs_folder: str, seed: int) -> Networks:
+def build_small(
+    config: ModelConfig, samples: Callable[[CLIPTokenizer], Samples], seed: int
+) -> Networks:
     """A whole small XPSR, trained from nothing: own autoencoder, own text encoder, CLIP's words."""
-    torch.manual_seed(seed)
     tokenizer = clip_tokenizer()
-    pairs = Pairs(pairs_folder, tokenizer)
+    pairs = samples(tokenizer)
     vae = PatchAutoencoder(**config.autoencoder)
     start_from_components(vae, pairs, seed)
     set_scaling(vae, pairs, config.residual_latents, seed)

@@ -1,0 +1,366 @@
+"""Pairs: made again from their lines, by any number of processes, after any stop."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from training_help import LAUNCH_TWO, ROOT, finish, make_photos, start
+
+from train import describe as describing
+from train.config import DataConfig
+from train.data import FLAWLESS, Numbers, Pairs
+from train.degrade import PAPER, RECIPES, degrade, sharpen
+from train.describe import describe
+from train.manifest import collect_failures, read_manifest
+from train.networks import clip_tokenizer
+from train.pairing import make_pair, pair_seed
+from train.photos import Photos
+from train.prepare import PrepareConfig, pair_id, prepare
+from xpsr.errors import XPSRError
+from xpsr.prompts.describer import Description
+
+PAIRS = PrepareConfig(variants=2, size=128)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return make_photos(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def pairs_folder(photos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("pairs")
+    complaints = [c for *_, c in prepare(photos, out, PAIRS) if c]
+    assert len(complaints) == 2 and any("narrow.png" in c for c in complaints)
+    assert collect_failures(out) == 2
+    assert not [c for *_, c in describe(out, "measured") if c]
+    return out
+
+
+def test_a_pair_can_be_made_again_from_its_line(photos, pairs_folder):
+    lines = read_manifest(pairs_folder)
+    assert len(lines) == 8 and len({line["seed"] for line in lines}) == 8
+    for line in lines:
+        hr, lr, drawn = make_pair(Image.open(photos / line["photo"]), PAIRS, line["seed"])
+        assert hr.size == (128, 128) and lr.size == (32, 32)
+        assert drawn.pop("recipe") == line["recipe"]
+        assert json.loads(json.dumps(drawn)) == line["degradation"]
+        stored = Image.open(pairs_folder / "LR" / f"{line['id']}.png")
+        assert np.array_equal(np.array(stored), np.array(lr))
+        for key in ("prompt", "lowlevel_prompt", "hr_prompt", "hr_lowlevel_prompt"):
+            assert line[key]
+        assert line["describer"] == line["hr_describer"] == "measured"
+
+
+def test_preparing_goes_on_after_a_stop(photos, pairs_folder, tmp_path):
+    work = prepare(photos, tmp_path, PAIRS)
+    for _ in range(5):  # stopped in the middle: two of these are the unusable files
+        next(work)
+    work.close()
+    for path in (tmp_path / "parts").glob("pairs-*"):
+        with path.open("a") as file:
+            file.write('{"id": "cut sh')  # as a power cut leaves it
+    assert 0 < len(read_manifest(tmp_path)) < 8
+    list(prepare(photos, tmp_path, PAIRS))
+    list(describe(tmp_path, "measured"))
+    assert read_manifest(tmp_path) == read_manifest(pairs_folder)
+
+
+def test_other_options_are_not_mixed_into_a_folder(photos, pairs_folder):
+    with pytest.raises(XPSRError, match="size=128"):
+        list(prepare(photos, pairs_folder, PAIRS.model_copy(update={"size": 64})))
+
+
+@pytest.mark.timeout(600)
+def test_the_command_gives_the_same_folder_with_any_number_of_processes(
+    photos, pairs_folder, tmp_path
+):
+    wanted = (pairs_folder / "manifest.jsonl").read_bytes()
+    command = ["train.prepare", f"--images={photos}"]
+    two_ranks = start([*command, f"--out={tmp_path / 'a'}", "variants=2", "size=128"], LAUNCH_TWO)
+    log = finish(two_ranks)
+    assert "8 pairs of 4 photos" in log and "2 failed" in log and "narrow.png" in log
+    workers = [sys.executable, "-m", *command, f"--out={tmp_path / 'b'}", "--workers=2"]
+    done = subprocess.run(
+        [*workers, "variants=2", "size=128"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    for out in (tmp_path / "a", tmp_path / "b"):
+        assert (out / "manifest.jsonl").read_bytes() == wanted
+        for side in ("HR", "LR"):
+            names = sorted(path.name for path in (out / side).iterdir())
+            assert names == sorted(path.name for path in (pairs_folder / side).iterdir())
+            assert all(
+                (out / side / n).read_bytes() == (pairs_folder / side / n).read_bytes()
+                for n in names
+            )
+
+
+def test_a_full_disk_is_a_sentence_and_nothing_is_lost(photos, tmp_path):
+    work = prepare(photos, tmp_path, PAIRS)
+    for _ in range(5):
+        next(work)
+    work.close()
+    before = {line["id"] for line in read_manifest(tmp_path)}
+    names = {pair_id(f"photo{i}.png", v) for i in range(4) for v in range(2)}
+    victim = tmp_path / "HR" / f"{sorted(names - before)[-1]}.png"
+    victim.symlink_to("/dev/full")
+    command = [sys.executable, "-m", "train.prepare", f"--images={photos}", f"--out={tmp_path}"]
+    done = subprocess.run(
+        [*command, "variants=2", "size=128"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "Traceback" not in done.stderr
+    assert done.stderr.strip().endswith("make room and run the same command again.")
+    assert before <= {line["id"] for line in read_manifest(tmp_path)} < names
+    victim.unlink(missing_ok=True)
+    list(prepare(photos, tmp_path, PAIRS))
+    assert {line["id"] for line in read_manifest(tmp_path)} == names
+
+
+class Moody:
+    """Fails on every other picture, and finds nothing to say of some."""
+
+    name = "moody"
+
+    def __init__(self):
+        self.calls = 0
+
+    def describe(self, image):
+        self.calls += 1
+        if self.calls % 4 == 1:
+            raise XPSRError("the server does not answer")
+        text = "" if self.calls % 4 == 2 else f"Words {self.calls}."
+        return Description(text, "Sharp.", "moody")
+
+
+def test_failed_texts_are_kept_apart_and_tried_again(photos, tmp_path, monkeypatch):
+    list(prepare(photos, tmp_path, PAIRS.model_copy(update={"variants": 1})))
+    author = Moody()
+    monkeypatch.setattr(describing, "_author", lambda spec: author)
+    complaints = [c for *_, c in describe(tmp_path, "moody") if c]
+    assert len(complaints) == 4 and sum("empty text" in c for c in complaints) == 2
+    assert collect_failures(tmp_path) == 2 + 4  # with the two unusable photos
+    for line in read_manifest(tmp_path):
+        assert all(line.get(k, "something") for k in ("prompt", "hr_prompt"))
+    Moody.describe = lambda self, image: Description("Now.", "Sharp.", "moody")
+    assert [n for n, *_ in describe(tmp_path, "moody")] == [0, 1, 2, 3, 4]
+    texts = [line[key] for line in read_manifest(tmp_path) for key in ("prompt", "hr_prompt")]
+    assert texts.count("Now.") == 4 and all(texts)
+
+
+def test_existing_pairs_are_described_anew_without_degrading(pairs_folder, tmp_path, monkeypatch):
+    for line in read_manifest(pairs_folder)[:1]:
+        for side in ("HR", "LR"):
+            (tmp_path / side).mkdir()
+            name = f"{line['id']}.png"
+            (tmp_path / side / name).write_bytes((pairs_folder / side / name).read_bytes())
+        # As folders were written before the clean side was described.
+        old = {k: v for k, v in line.items() if not k.startswith("hr_")}
+        (tmp_path / "manifest.jsonl").write_text(json.dumps(old) + "\n")
+    assert Pairs(tmp_path, clip_tokenizer()).batch([0]).ids == (old["id"],)
+    with pytest.raises(XPSRError, match=r"train\.describe"):
+        Pairs(tmp_path, clip_tokenizer(), DataConfig(caption_source="hr"))
+    list(describe(tmp_path, "measured"))
+    assert read_manifest(tmp_path) == [line]
+    monkeypatch.setattr(Moody, "describe", lambda self, image: Description("New.", "Bad.", "m"))
+    monkeypatch.setattr(describing, "_author", lambda spec: Moody())
+    assert not list(describe(tmp_path, "measured", again=True))[1:]
+    assert len(list(describe(tmp_path, "moody"))) == 1
+    list(describe(tmp_path, "moody", again=True))
+    (found,) = read_manifest(tmp_path)
+    assert found["prompt"] == found["hr_prompt"] == "New." and found["describer"] == "moody"
+    assert found["degradation"] == line["degradation"]
+
+
+def test_pairs_without_texts_are_left_out_and_said(pairs_folder, tmp_path, caplog):
+    lines = read_manifest(pairs_folder)
+    del lines[0]["prompt"]
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    assert len(Pairs(tmp_path, clip_tokenizer())) == 7
+    assert "1 of 8 pairs have no texts" in caplog.text
+
+
+def test_seeds_depend_on_the_pair_alone():
+    assert pair_seed("a.png", 0, 0) == pair_seed("a.png", 0, 0)
+    seeds = {pair_seed(n, v, s) for n in ("a.png", "b.png") for v in (0, 1) for s in (0, 1)}
+    assert len(seeds) == 8
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_degradations_stay_pictures_and_can_be_repeated(name):
+    photo = torch.rand(3, 96, 128, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.4
+    for seed in range(12):
+        low, drawn = degrade(photo, RECIPES[name], np.random.default_rng(seed))
+        assert low.shape == (3, 24, 32) and low.min() >= 0 and low.max() <= 1
+        assert {"resize1", "noise1", "jpeg1", "resize2", "noise2", "jpeg2"} <= drawn.keys()
+        again, _ = degrade(photo, RECIPES[name], np.random.default_rng(seed))
+        assert torch.equal(low, again)
+
+
+def test_mild_paper_and_heavy_are_in_that_order():
+    y, x = torch.meshgrid(torch.arange(128) / 9, torch.arange(128) / 7, indexing="ij")
+    photo = torch.stack([torch.sin(x), torch.cos(y), torch.sin(x + y)]) * 0.4 + 0.5
+    small = torch.nn.functional.interpolate(photo[None], scale_factor=0.25, mode="area")[0]
+    errors = {
+        name: np.mean(
+            [
+                (degrade(photo, recipe, np.random.default_rng(s))[0] - small).square().mean()
+                for s in range(30)
+            ]
+        )
+        for name, recipe in RECIPES.items()
+    }
+    assert errors["mild"] < errors["paper"] < errors["heavy"]
+
+
+def test_pairs_of_a_batch_can_share_the_authors_decisions():
+    photo = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    drawn = [
+        degrade(photo, PAPER, np.random.default_rng(seed), 4, np.random.default_rng(9))[1]
+        for seed in range(6)
+    ]
+    for key in ("resize1", "resize2", "jpeg_last", "final_resize"):
+        assert all(one[key] == drawn[0][key] for one in drawn)
+    assert len({one["noise1"]["kind"] for one in drawn}) == 1
+    assert len({one["jpeg1"] for one in drawn}) > 1
+
+
+def test_batches_are_counted_over_photos(photos, tmp_path):
+    list(prepare(photos, tmp_path, PAIRS.model_copy(update={"decisions_per_batch": 3})))
+    for line in read_manifest(tmp_path):
+        _, lr, drawn = make_pair(
+            Image.open(photos / line["photo"]), PAIRS, line["seed"], line["batch_seed"]
+        )
+        assert drawn["resize1"] == line["degradation"]["resize1"]
+        stored = Image.open(tmp_path / "LR" / f"{line['id']}.png")
+        assert np.array_equal(np.array(stored), np.array(lr))
+    assert len({line["batch_seed"] for line in read_manifest(tmp_path)}) == 3  # places 4..11 of 12
+
+
+def test_sharpening_steepens_edges_and_leaves_faint_texture_alone():
+    edge = torch.full((3, 64, 64), 0.3)
+    edge[:, :, 32:] = 0.7
+    sharp = sharpen(edge)
+    assert sharp[0, 32, 32] > 0.75 and sharp[0, 32, 31] < 0.25
+    faint = 0.5 + 0.01 * torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(sharpen(faint), faint, atol=1e-6)
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return clip_tokenizer()
+
+
+def test_a_sample_depends_on_seed_and_number_alone(pairs_folder, tokenizer):
+    config = DataConfig(crop=64, caption_dropout=0.5)
+    a, b = (Pairs(pairs_folder, tokenizer, config, seed=7) for _ in range(2))
+    b.batch([99])
+    first, second = a.batch(range(4, 8)), b.batch(range(4, 8))
+    assert first.ids == second.ids and first.seeds == second.seeds
+    assert torch.equal(first.clean, second.clean)
+    assert torch.equal(first.input_ids, second.input_ids)
+    assert not torch.equal(first.clean, a.batch(range(8, 12)).clean)
+    assert first.clean.shape == (4, 3, 64, 64) and first.clean.min() < 0
+    assert first.conditioning.min() >= 0 and first.conditioning.max() <= 1
+    assert sorted(a.batch(range(8)).ids) == sorted(line["id"] for line in a.lines)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_processes_parts_and_batches_see_the_same_samples(pairs_folder, tokenizer, workers):
+    config = DataConfig(crop=64, data_workers=workers)
+    pairs = Pairs(pairs_folder, tokenizer, config)
+    plain = Numbers(batch_size=2, parts=1, world=1, rank=0, step=1, steps=3)
+    assert list(plain) == [[2, 3], [4, 5]]
+    parts = [n for batch in replace(plain, batch_size=1, parts=2) for n in batch]
+    ranks = [list(replace(plain, batch_size=1, world=2, rank=r)) for r in (0, 1)]
+    assert parts == [2, 3, 4, 5] and ranks == [[[2], [4]], [[3], [5]]]
+    batches = list(pairs.loader(plain))
+    assert [b.ids for b in batches] == [pairs.batch([2, 3]).ids, pairs.batch([4, 5]).ids]
+    assert torch.equal(batches[1].clean, pairs.batch([4, 5]).clean)
+
+
+def test_crops_of_the_two_sides_show_the_same_place(pairs_folder, tokenizer):
+    config = DataConfig(crop=64, original_image_ratio=1)
+    pairs = Pairs(pairs_folder, tokenizer, config)
+    batch = pairs.batch(range(4))
+    assert torch.allclose(batch.clean / 2 + 0.5, batch.conditioning, atol=1e-6)
+    wanted = [next(x["hr_lowlevel_prompt"] for x in pairs.lines if x["id"] == i) for i in batch.ids]
+    assert torch.equal(batch.lowlevel_input_ids, pairs._tokens(wanted))
+
+
+def test_a_picture_called_flawless_is_its_own_target(pairs_folder, tokenizer):
+    batch = Pairs(pairs_folder, tokenizer, DataConfig(crop=64, trust_ratio=1)).batch(range(4))
+    assert torch.allclose(batch.clean / 2 + 0.5, batch.conditioning, atol=1e-6)
+    texts = {tokenizer.decode(ids, skip_special_tokens=True) for ids in batch.lowlevel_input_ids}
+    assert texts <= {text.lower().replace(".", " .").replace(",", " ,") for text in FLAWLESS}
+
+
+def test_texts_follow_the_options(pairs_folder, tokenizer):
+    def texts(**options):
+        pairs = Pairs(pairs_folder, tokenizer, DataConfig(**options))
+        batch = pairs.batch([0])
+        (line,) = [x for x in pairs.lines if x["id"] == batch.ids[0]]
+        return batch, lambda *keys: [line[k] if k else "" for k in keys], pairs._tokens
+
+    for options, high, low in (
+        ({}, "prompt", "lowlevel_prompt"),
+        ({"caption_source": "hr"}, "hr_prompt", "lowlevel_prompt"),
+        ({"prompts": "high"}, "prompt", ""),
+        ({"prompts": "low"}, "", "lowlevel_prompt"),
+        ({"prompts": "none"}, "", ""),
+        ({"caption_dropout": 1}, "", ""),
+    ):
+        batch, of, tokens = texts(**options)
+        found = torch.cat([batch.input_ids, batch.lowlevel_input_ids])
+        assert torch.equal(found, tokens(of(high, low))), options
+
+
+def test_flips_mirror_both_sides(pairs_folder, tokenizer):
+    flipped = Pairs(pairs_folder, tokenizer, DataConfig(flips=True)).batch(range(8))
+    plain = Pairs(pairs_folder, tokenizer).batch(range(8))
+    mirrored = 0
+    for name in ("clean", "conditioning"):
+        a, b = getattr(flipped, name), getattr(plain, name)
+        same = [torch.equal(x, y) for x, y in zip(a, b, strict=True)]
+        turned = [torch.equal(x, y.flip(2)) for x, y in zip(a, b, strict=True)]
+        assert all(x != y for x, y in zip(same, turned, strict=True))
+        mirrored = sum(turned)
+    assert 0 < mirrored < 8
+
+
+def test_photos_are_degraded_as_they_are_drawn(photos, tokenizer, caplog):
+    config = DataConfig(crop=64, original_image_ratio=0.5)
+    data = Photos(photos, tokenizer, config, 3, PAIRS)
+    batch = data.batch(range(12))
+    again = Photos(photos, tokenizer, config, 3, PAIRS).batch(range(12))
+    assert torch.equal(batch.clean, again.clean) and batch.ids == again.ids
+    assert torch.equal(batch.lowlevel_input_ids, again.lowlevel_input_ids)
+    assert len(set(batch.ids)) == 12 and batch.clean.shape == (12, 3, 64, 64)
+    assert "broken.jpg is left out" in caplog.text and "narrow.png" in caplog.text
+    with pytest.raises(XPSRError, match="No photo"):
+        Photos(photos, tokenizer, config, 3, PrepareConfig(size=1024)).batch([0])
+
+
+def test_the_command_says_what_is_wrong(photos, tmp_path):
+    def said(*arguments):
+        command = [sys.executable, "-m", "train.prepare", f"--out={tmp_path}", *arguments]
+        done = subprocess.run(
+            command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}
+        )
+        assert done.returncode == 2 and "Traceback" not in done.stderr
+        return done.stderr
+
+    assert "no option 'sice'" in said(f"--images={photos}", "sice=3")
+
+
+def test_no_photos_and_no_describer_are_sentences(photos, tmp_path):
+    with pytest.raises(XPSRError, match="no folder"):
+        list(prepare(tmp_path / "nowhere", tmp_path, PAIRS))
+    with pytest.raises(XPSRError, match="no pictures"):
+        list(prepare(tmp_path, tmp_path, PAIRS))

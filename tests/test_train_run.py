@@ -1,0 +1,119 @@
+"""Whole runs as users start them: killed and taken up again, on several processes, sharded."""
+
+import os
+import signal
+import time
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+from training_help import LAUNCH_TWO, finish, make_photos, train, weights
+
+import xpsr
+from train.describe import describe
+from train.manifest import read_manifest
+from train.prepare import PrepareConfig, prepare
+
+
+@pytest.fixture(scope="module")
+def pairs_folder(tmp_path_factory):
+    photos, out = (tmp_path_factory.mktemp(name) for name in ("photos", "pairs"))
+    list(prepare(make_photos(photos), out, PrepareConfig(variants=2, size=128)))
+    list(describe(out, "measured"))
+    return out
+
+
+@pytest.mark.timeout(600)
+def test_smoke_from_photos_to_a_pipeline_also_when_killed_on_the_way(pairs_folder, tmp_path):
+    """A run stopped by SIGKILL goes on to bit-identical weights, and the studio can load them."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    options = ("steps=6", "save_every=2", "validate_every=3", "validate_pictures=1")
+    log = finish(train(pairs_folder, whole, *options))
+    assert "step 6 of 6" in log and "0:00:00 left" in log and "validation of step 3" in log
+
+    process = train(pairs_folder, killed, *options)
+    while not list((killed / "checkpoints").glob("step-*2")):
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    assert not (killed / "model_index.json").exists()
+    # What a stop in the middle of writing leaves, and a newest checkpoint that was damaged.
+    (killed / "checkpoints" / "part-9").mkdir()
+    (killed / "checkpoints" / "step-00000005").mkdir()
+    log = finish(train(pairs_folder, killed, *options))
+    assert "damaged" in log and "going on from" in log
+
+    a, b = weights(whole), weights(killed)
+    assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
+
+    pipe = xpsr.load(str(whole))
+    picture = Image.open(pairs_folder / "LR" / f"{read_manifest(pairs_folder)[0]['id']}.png")
+    out = pipe(picture, prompt="Waves.", num_inference_steps=2, seed=1)
+    assert out.images[0].size == (128, 128)
+
+
+def trained_weights(out) -> dict[str, torch.Tensor]:
+    return load_file(out / "checkpoints" / "step-00000003" / "model.safetensors")
+
+
+COMPOSITIONS = {
+    "one process": ((), ("batch_size=2",)),
+    "accumulated": ((), ("batch_size=1", "gradient_accumulation_steps=2")),
+    "two processes": (LAUNCH_TWO, ("batch_size=1",)),
+}
+
+
+@pytest.mark.timeout(900)
+def test_processes_accumulation_and_batches_learn_the_same(pairs_folder, tmp_path):
+    """Two processes of one pair = one of two = one accumulated twice, after three steps."""
+    found, logs = {}, {}
+    for name, (launcher, options) in COMPOSITIONS.items():
+        out = tmp_path / name.replace(" ", "_")
+        launching = {"launcher": launcher} if launcher else {}
+        fixed = ("steps=3", "model.decoder_steps=0", "caption_dropout=0.3", "trackers=[]")
+        logs[name] = finish(train(pairs_folder, out, *fixed, *options, **launching))
+        found[name] = trained_weights(out)
+    reference = found.pop("one process")
+    for name, weights_of in found.items():
+        assert weights_of.keys() == reference.keys()
+        off = {k: (weights_of[k] - reference[k]).abs() for k in reference}
+        # Three steps of Adam at 1e-3 move every weight by about 3e-3. Where a gradient is hardly
+        # more than rounding Adam enlarges it, so a few weights differ by more than the rest.
+        assert max(value.max().item() for value in off.values()) < 3e-4, name
+        assert torch.cat([value.flatten() for value in off.values()]).mean() < 1e-7, name
+    # The reported loss is that of all pairs as well.
+    figures = {
+        name: [line.split("loss ")[1].split()[0] for line in log.splitlines() if "loss " in line]
+        for name, log in logs.items()
+    }
+    assert figures["one process"] == figures["accumulated"] == figures["two processes"]
+    assert "2 processes" in logs["two processes"]
+
+
+@pytest.mark.timeout(600)
+def test_sharded_over_two_processes(pairs_folder, tmp_path):
+    """FSDP as the shipped accelerate file sets it, on CPUs: same weights, and an export to load."""
+    options = ("steps=3", "model.decoder_steps=0", "ema_decay=0.9", "trackers=[]")
+    finish(train(pairs_folder, tmp_path / "plain", *options, "batch_size=2"))
+    environment = {
+        "ACCELERATE_USE_FSDP": "true",
+        "FSDP_VERSION": "2",
+        "FSDP_RESHARD_AFTER_FORWARD": "true",
+        "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
+        "FSDP_AUTO_WRAP_POLICY": "NO_WRAP",
+    }
+    sharded = train(
+        pairs_folder,
+        tmp_path / "sharded",
+        *options,
+        "batch_size=1",
+        launcher=LAUNCH_TWO,
+        **environment,
+    )
+    finish(sharded)
+    a, b = weights(tmp_path / "plain"), weights(tmp_path / "sharded")
+    assert a.keys() == b.keys()
+    assert max((a[k].float() - b[k].float()).abs().max().item() for k in a) < 2e-3
+    assert xpsr.load(str(tmp_path / "sharded")).unet is not None

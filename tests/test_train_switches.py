@@ -1,0 +1,255 @@
+"""What is trained, from which start, and the switches of the paper's ablations, each tried."""
+
+import json
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from diffusers import DDPMScheduler, UNet2DConditionModel
+from PIL import Image
+from training_help import CONFIGS, make_photos, weights
+
+import xpsr
+from train.__main__ import run
+from train.config import read_config
+from train.data import Pairs
+from train.describe import describe
+from train.latents import LatentCache
+from train.networks import make_networks
+from train.photos import training_data
+from train.prepare import PrepareConfig, prepare
+from train.step import TrainingStep
+from xpsr.errors import XPSRError
+
+
+@pytest.fixture(scope="module")
+def pairs_folder(tmp_path_factory):
+    photos, out = (tmp_path_factory.mktemp(name) for name in ("photos", "pairs"))
+    list(prepare(make_photos(photos), out, PrepareConfig(size=128)))
+    list(describe(out, "measured"))
+    return out
+
+
+@pytest.fixture(scope="module")
+def base(tiny_pipeline, tmp_path_factory):
+    """A tiny Stable Diffusion in its own layout, without anything of XPSR's."""
+    folder = tmp_path_factory.mktemp("base")
+    pipe = tiny_pipeline
+    keys = UNet2DConditionModel._get_init_keys(UNet2DConditionModel)
+    config = {k: v for k, v in pipe.unet.config.items() if k in keys and not k.startswith("_")}
+    torch.manual_seed(1)
+    UNet2DConditionModel(**config).save_pretrained(folder / "unet")
+    for name in ("vae", "text_encoder", "tokenizer"):
+        getattr(pipe, name).save_pretrained(folder / name)
+    DDPMScheduler.from_config(pipe.scheduler.config).save_pretrained(folder / "scheduler")
+    return folder
+
+
+def smoke(data, out, *overrides):
+    always = ["steps=1", "batch_size=1", "model.decoder_steps=0", "trackers=[]"]
+    options = [f"data={data}", f"out={out}", *always, *overrides]
+    return read_config(CONFIGS / "smoke.yaml", options)
+
+
+def sd15(data, out, base, *overrides):
+    always = ["steps=2", "crop=64", "mixed_precision=no", "batch_size=1", "trackers=[]"]
+    always += ["model.start=" + str(base), "gradient_accumulation_steps=1", "learning_rate=1e-3"]
+    options = [f"data={data}", f"out={out}", *always, *overrides]
+    return read_config(CONFIGS / "xpsr_sd15.yaml", options)
+
+
+def trained(config):
+    AcceleratorState._reset_state(reset_partial_state=True)
+    run(config)
+    return weights(Path(config.out))
+
+
+def networks_of(config):
+    return make_networks(config.model, lambda t: training_data(config, t), config.seed)
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        ["model.controlnet.fusion=serial"],
+        ["model.controlnet.fusion=high"],
+        ["model.controlnet.fusion=low"],
+        ["loss.pixel_weight=0"],
+        ["loss.latent_weight=0"],
+        ["model.controlnet.return_rgbs=false", "model.controlnet.use_latent_pred=false"],
+        ["prompts=high"],
+        ["prompts=low"],
+        ["prompts=none"],
+        ["optimizer=adamw8bit"],
+        ["mixed_precision=bf16", "gradient_checkpointing=true"],
+    ],
+    ids=" ".join,
+)
+def test_every_switch_trains_and_exports(overrides, pairs_folder, tmp_path):
+    """Tables 2, 3 and 4 of the paper, and what a run can be told besides."""
+    found = trained(smoke(pairs_folder, tmp_path, *overrides))
+    assert found and all(torch.isfinite(value).all() for value in found.values())
+    assert (tmp_path / "model_index.json").is_file()
+    if "model.controlnet.fusion=serial" in overrides:
+        config = json.loads((tmp_path / "controlnet" / "config.json").read_text())
+        assert config["fusion"] == "serial"
+        xpsr.load(str(tmp_path))
+
+
+def test_switches_change_the_loss_they_are_named_after(pairs_folder, tmp_path):
+    def losses(*overrides):
+        config = smoke(pairs_folder, tmp_path, "crop=64", *overrides)
+        networks = networks_of(config)
+        batch = Pairs(pairs_folder, networks.tokenizer, config).batch([0, 1])
+        with torch.no_grad():
+            return TrainingStep(networks, config)(batch)
+
+    full = losses()
+    none = losses("loss.pixel_weight=0", "loss.latent_weight=0")
+    assert torch.equal(none.total, none.diffusion) and torch.equal(none.diffusion, full.diffusion)
+    bare = losses("model.controlnet.return_rgbs=false", "model.controlnet.use_latent_pred=false")
+    assert bare.pixel.numel() == bare.latent.numel() == 0
+    assert full.pixel.numel() == 3 and full.latent.numel() > 3
+    assert torch.allclose(
+        full.total - full.diffusion, 0.05 * (full.pixel.sum() + full.latent.sum())
+    )
+
+
+def test_from_stable_diffusion_only_xpsrs_own_layers_learn(pairs_folder, base, tmp_path):
+    """Spec: the whole ControlNet, and pixel_attentions of the UNet. Another base: Table 6."""
+    config = sd15(pairs_folder, tmp_path / "run", base, "save_every=1")
+    networks = networks_of(config)
+    model = TrainingStep(networks, config)
+    learn = {name for name, p in model.named_parameters() if p.requires_grad}
+    own = {n for n, _ in model.named_parameters() if ".pixel_attentions." in n}
+    assert learn == own | {f"controlnet.{n}" for n, _ in networks.controlnet.named_parameters()}
+    before = {f"unet.{k}": v.half() for k, v in networks.unet.state_dict().items()}
+    after = trained(config)
+    moved = {key for key, value in before.items() if not torch.equal(value, after[key])}
+    # Not all: the first steps are too small for some weights of 1 to leave it in half precision.
+    assert all(".pixel_attentions." in key for key in moved) and len(moved) > len(own) / 2
+    plain = UNet2DConditionModel.from_pretrained(base / "unet").state_dict()
+    assert all(torch.equal(v.half(), after[f"unet.{k}"]) for k, v in plain.items())
+
+
+def test_only_the_own_layers_are_exported_and_loaded_on_their_base(
+    pairs_folder, base, tmp_path, picture
+):
+    for kind in ("full", "own"):
+        trained(sd15(pairs_folder, tmp_path / kind, base, f"export={kind}"))
+    assert not (tmp_path / "own" / "vae").exists()
+    sizes = [
+        sum(f.stat().st_size for f in (tmp_path / k / "unet").iterdir()) for k in ("own", "full")
+    ]
+    assert sizes[0] < sizes[1]
+    low = picture(32, 32)
+    options = {"prompt": "A boat.", "num_inference_steps": 2, "seed": 1, "process_size": 0}
+    results = [
+        xpsr.load(str(folder), base=b, dtype="float32")(low, **options).images[0]
+        for folder, b in ((tmp_path / "full", None), (tmp_path / "own", str(base)))
+    ]
+    # The base has its float32 weights again where the full export kept half of their digits.
+    pixels = [torch.tensor(list(image.tobytes())).float() for image in results]
+    assert (pixels[0] - pixels[1]).abs().mean() < 3
+    with pytest.raises(XPSRError, match="base"):
+        xpsr.load(str(tmp_path / "own"))
+    with pytest.raises(XPSRError, match="export=full"):
+        trained(smoke(pairs_folder, tmp_path / "small", "export=own"))
+    card = (tmp_path / "own" / "README.md").read_text()
+    assert card.startswith("---\n") and "4 pairs of 4 photos" in card and "base=" in card
+
+
+def test_a_base_that_predicts_velocity_is_trained_to(pairs_folder, base, tmp_path):
+    other = tmp_path / "base"
+    shutil.copytree(base, other)
+    path = other / "scheduler" / "scheduler_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "prediction_type": "v_prediction"}))
+    trained(sd15(pairs_folder, tmp_path / "run", other))
+    index = json.loads((tmp_path / "run" / "scheduler" / "scheduler_config.json").read_text())
+    assert index["prediction_type"] == "v_prediction"
+
+
+def test_cached_latents_are_those_of_the_autoencoder(pairs_folder, base, tmp_path):
+    config = sd15(pairs_folder, tmp_path, base, "crop=null", "cache_latents=true")
+    networks = networks_of(config)
+    pairs = Pairs(pairs_folder, networks.tokenizer, config)
+    fresh = TrainingStep(networks, config)
+    with torch.no_grad():
+        batch = pairs.batch([0, 1, 2])
+        wanted = fresh(batch)
+        for filled in (False, True):
+            cache = LatentCache(config, networks.vae)
+            assert len(list(cache.folder.iterdir())) == (3 if filled else 0)
+            found = TrainingStep(networks, config, cache)(batch)
+            assert torch.allclose(found.total, wanted.total, atol=1e-6)
+            assert torch.allclose(found.diffusion, wanted.diffusion, atol=1e-6)
+    # A small model's autoencoder has no spread; nothing may be added where it is read back.
+    small = smoke(pairs_folder, tmp_path, "crop=null", "cache_latents=true")
+    networks = networks_of(small)
+    with torch.no_grad():
+        wanted = TrainingStep(networks, small)(batch_of := pairs.batch([0]))
+        for _ in range(2):
+            cache = LatentCache(small, networks.vae)
+            found = TrainingStep(networks, small, cache)(batch_of)
+            assert torch.allclose(found.total, wanted.total, atol=1e-6)
+    for wrong in ("crop=64", "flips=true"):
+        options = ("crop=null", "cache_latents=true", wrong)
+        with pytest.raises(XPSRError, match="cache_latents"):
+            LatentCache(sd15(pairs_folder, tmp_path, base, *options), networks.vae)
+
+
+def test_gradient_checkpointing_gives_the_same_gradients(pairs_folder, base, tmp_path):
+    config = sd15(pairs_folder, tmp_path, base)
+    found = []
+    for checkpointing in (False, True):
+        networks = networks_of(config)
+        if checkpointing:
+            networks.unet.enable_gradient_checkpointing()
+            networks.controlnet.enable_gradient_checkpointing()
+        model = TrainingStep(networks, config)
+        model(Pairs(pairs_folder, networks.tokenizer, config).batch([0])).total.backward()
+        found.append({n: p.grad for n, p in model.named_parameters() if p.requires_grad})
+    assert all(torch.allclose(found[0][n], found[1][n], atol=1e-6) for n in found[0])
+
+
+def test_a_run_of_photos_alone_with_validation(pairs_folder, tmp_path, capsys, caplog):
+    caplog.set_level(logging.INFO)
+    photos = make_photos(tmp_path / "photos", 2)
+    options = ["degradation.size=128", "validate_every=2", "validate_pictures=2", "steps=2"]
+    options += [f"validate_data={pairs_folder}", "validate_setting=num_inference_steps=1"]
+    config = smoke(photos, tmp_path / "run", *options)
+    trained(config.model_copy(update={"trackers": ["tensorboard"]}))
+    said = capsys.readouterr().err
+    assert "validation of step 2  psnr" in said and "GiB" in said and "left" in said
+    sheet = Image.open(tmp_path / "run" / "validation" / "step-00000002.png")
+    assert sheet.size == (3 * 128, 2 * 128)
+    assert list((tmp_path / "run" / "log").rglob("events*"))
+    assert "degraded as they were drawn" in (tmp_path / "run" / "README.md").read_text()
+
+
+def test_a_loss_that_is_no_number_stops_with_the_pairs_named(pairs_folder, tmp_path, monkeypatch):
+    config = smoke(pairs_folder, tmp_path, "learning_rate=1e30", "steps=9")
+    with pytest.raises(XPSRError, match="not a number"):
+        trained(config)
+    found = json.loads((tmp_path / "not_finite-0.json").read_text())
+    ids = {line["id"] for line in map(json.loads, (pairs_folder / "manifest.jsonl").open())}
+    assert set(found["ids"]) <= ids and found["losses"]["loss"] in ("nan", "inf")
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("trackers=[nobody]", "nobody is not installed"),
+        ("lr_schedule=zigzag", "zigzag"),
+        ("model.unet.colour=red", "colour"),
+        ("model.start=nowhere", "nowhere"),
+        ("validate_setting=steps=3", "default"),
+        ("crop=1024", "crop is 1024"),
+    ],
+)
+def test_what_only_shows_at_the_start_is_a_sentence(override, says, pairs_folder, tmp_path):
+    with pytest.raises(XPSRError, match=says):
+        trained(smoke(pairs_folder, tmp_path, override, "validate_every=1"))

@@ -1,0 +1,87 @@
+"""The model card of a run: what it is, how it came about, how to use it."""
+
+import shlex
+from pathlib import Path
+
+import yaml
+
+from train.config import TrainConfig
+from train.manifest import has_pairs, read_manifest
+from xpsr.recipe import Versions
+
+TEMPLATE = """\
+---
+library_name: diffusers
+pipeline_tag: image-to-image
+tags: [super-resolution, image-restoration, xpsr]
+{base}---
+
+# {name}
+
+A text-guided ×4 super-resolution model of the XPSR kind (ECCV 2024), trained with XPSR Studio for
+{steps} steps of {pairs} pairs.
+
+```python
+import xpsr
+
+pipe = xpsr.load({load})
+pipe(image, prompt="what is in it", lowlevel_prompt="how good it looks").images[0]
+```
+
+## Data
+
+{data}
+
+## How it was trained
+
+```
+{command}
+```
+
+{versions}
+
+```yaml
+{config}```
+
+Nothing is said here about how good it is: `python -m train.validate` measures that on photos of
+your own.
+"""
+
+
+def model_card(config: TrainConfig, steps: int) -> str:
+    """Markdown with the front matter that the Hugging Face hub reads."""
+    start = config.model.start
+    name = Path(config.out).resolve().name
+    own = config.export == "own"
+    changed = config.model_dump(exclude_unset=True)
+    is_hub_id = bool(start) and "/" in start and not Path(start).exists()
+    return TEMPLATE.format(
+        base=f"base_model: {start}\n" if is_hub_id else "",
+        name=name,
+        steps=f"{steps:,}",
+        pairs=config.batch_size * config.gradient_accumulation_steps,
+        load=f'"{name}", base="{start}"' if own else f'"{name}"',
+        data=_data(config),
+        command="accelerate launch -m train --config config.yaml "
+        + shlex.join([f"data={Path(config.data).name}", f"out={name}"]),
+        versions=", ".join(f"{k} {v}" for k, v in vars(Versions.here()).items() if v),
+        config=yaml.safe_dump(changed, sort_keys=False, allow_unicode=True),
+    )
+
+
+def _data(config: TrainConfig) -> str:
+    folder = Path(config.data)
+    if not has_pairs(folder):
+        return f"Photos of `{folder.name}`, degraded as they were drawn."
+    lines = read_manifest(folder)
+    photos = len({line["photo"] for line in lines})
+    parts = {"recipe": "Degradation", "describer": "Texts by"}
+    counts = [
+        f"{title}: {_shares([line.get(key) for line in lines])}." for key, title in parts.items()
+    ]
+    return f"{len(lines):,} pairs of {photos:,} photos (`{folder.name}`). " + " ".join(counts)
+
+
+def _shares(values: list[str | None]) -> str:
+    names = sorted({str(value) for value in values if value})
+    return ", ".join(f"{name} ({values.count(name) / len(values):.0%})" for name in names) or "none"

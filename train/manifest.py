@@ -1,0 +1,106 @@
+"""manifest.jsonl: one line a pair, with its degradation and its texts.
+
+While pairs are made, every process appends to a file of its own in `parts/`; at the end, and at the
+beginning of the next run, one process collects them into the manifest. Whoever reads sees both, so
+nothing that was finished is ever lost or made twice.
+"""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+from xpsr.errors import XPSRError
+
+MANIFEST = "manifest.jsonl"
+PARTS = "parts"
+FAILED = "failed.jsonl"
+
+
+def read_manifest(folder: Path) -> list[dict]:
+    """Every pair, in the order of the photos' names whatever the number of processes was.
+
+    A last line cut short by a stop is left out.
+    """
+    lines: dict[str, dict] = {}
+    # Texts come after the pairs that they belong to, and over texts that were there before.
+    parts = sorted((folder / PARTS).glob("pairs-*")) + sorted((folder / PARTS).glob("texts-*"))
+    for path in (folder / MANIFEST, *parts):
+        for line in _whole_lines(path):
+            if isinstance(line.get("id"), str):
+                lines.setdefault(line["id"], {}).update(line)
+    found = [line for line in lines.values() if "photo" in line]
+    if not found and not (folder / MANIFEST).is_file():
+        raise XPSRError(f"{folder} holds no pairs: make them with python -m train.prepare.")
+    return sorted(found, key=lambda line: (PurePosixPath(line["photo"]).parts, line["id"]))
+
+
+def has_pairs(folder: Path) -> bool:
+    """Whether `train.prepare` has begun in this folder."""
+    return (folder / MANIFEST).is_file() or any((folder / PARTS).glob("pairs-*"))
+
+
+def collect(folder: Path) -> None:
+    """Bring the parts of all processes into the manifest; written whole or not at all."""
+    if not has_pairs(folder):
+        return
+    _write(folder / MANIFEST, read_manifest(folder))
+    for path in [*(folder / PARTS).glob("pairs-*"), *(folder / PARTS).glob("texts-*")]:
+        path.unlink()
+
+
+def forget_failures(folder: Path) -> None:
+    """Drop what a run that was stopped had noted; the next one tries all of it again."""
+    for path in (folder / PARTS).glob("failed-*"):
+        path.unlink()
+
+
+def collect_failures(folder: Path) -> int:
+    """What failed in this run, into failed.jsonl; how many."""
+    parts = sorted((folder / PARTS).glob("failed-*"))
+    failures = [line for path in parts for line in _whole_lines(path)]
+    (folder / FAILED).unlink(missing_ok=True)
+    if failures:
+        _write(folder / FAILED, failures)
+    forget_failures(folder)
+    return len(failures)
+
+
+class Part:
+    """The file that one process appends to; a line is on its way to the disk when `add` returns."""
+
+    def __init__(self, folder: Path, kind: str, rank: int):
+        (folder / PARTS).mkdir(parents=True, exist_ok=True)
+        self._file = (folder / PARTS / f"{kind}-{rank:05d}.jsonl").open("a", encoding="utf-8")
+
+    def add(self, lines: Iterable[dict]) -> None:
+        for line in lines:
+            self._file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def __enter__(self) -> "Part":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+
+def _whole_lines(path: Path) -> Iterator[dict]:
+    if not path.is_file():
+        return
+    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict):
+            yield line
+
+
+def _write(path: Path, lines: Iterable[dict]) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -1,0 +1,107 @@
+"""Options: YAML file + `key=value` overrides → one checked value, or one sentence."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from xpsr.errors import XPSRError
+
+Options = TypeVar("Options", bound="Strict")
+
+# Folders stay text even when they look like a number.
+FOLDERS = ("data", "out", "start", "validate_data")
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors: a misspelt option must not train the wrong thing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_options(
+    kind: type[Options], path: str | Path | None, overrides: Sequence[str] | None = None
+) -> Options:
+    """Read a YAML file (None = the defaults) and apply overrides; `loss.x=0` reaches inside.
+
+    Raises:
+        XPSRError: the file, a key or a value is wrong; one sentence.
+    """
+    values = _read_yaml(path) if path is not None else {}
+    for override in overrides or []:
+        _apply(values, override)
+    try:
+        return kind(**values)
+    except ValidationError as error:
+        raise XPSRError(_sentence(kind, error)) from None
+    except TypeError:  # a key that is no text
+        raise XPSRError(f"{path} must hold options by name, as key: value.") from None
+
+
+def _read_yaml(path: str | Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except FileNotFoundError:
+        raise XPSRError(f"There is no configuration file {path}.") from None
+    except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
+        raise XPSRError(f"{path} cannot be read as YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(values, dict):
+        raise XPSRError(f"{path} must hold keys and values.")
+    return values
+
+
+def _apply(values: dict, override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise XPSRError(f"Write options as key=value, not {override!r}.")
+    *parents, last = key.split(".")
+    for parent in parents:
+        if values.get(parent) is None:
+            values[parent] = {}
+        values = values[parent]
+        if not isinstance(values, dict):
+            raise XPSRError(f"{key!r} is no option: {parent!r} has no parts.")
+    values[last] = text if last in FOLDERS and text != "null" else _value(key, text)
+
+
+def _value(key: str, text: str) -> Any:
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise XPSRError(f"The value of {key!r} cannot be read: {text!r}.") from None
+    # YAML takes no, off and yes for truth values; `mixed_precision=no` means the word.
+    return text if isinstance(value, bool) and text.lower() not in ("true", "false") else value
+
+
+def _sentence(kind: type[Strict], error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        where = _model_at(kind, first["loc"][:-1])
+        of = f" of {'.'.join(map(str, first['loc'][:-1]))!r}" if len(first["loc"]) > 1 else ""
+        return f"There is no option {key!r}. The options{of} are: {', '.join(where.model_fields)}."
+    if first["type"] == "missing":
+        return f"The option {key!r} is missing: give it as {key}=VALUE."
+    if first["type"] in ("model_type", "model_attributes_type"):
+        parts = ", ".join(f"{key}.{name}" for name in _model_at(kind, first["loc"]).model_fields)
+        return f"The option {key!r} cannot be {first['input']!r}: give its parts, {parts}."
+    message = first["msg"].removeprefix("Value error, ")
+    if not key:
+        return f"The options do not fit together: {message}."
+    return f"The option {key!r} cannot be {first['input']!r}: {message}."
+
+
+def _model_at(kind: type[Strict], place: tuple[int | str, ...]) -> type[Strict]:
+    """The options that stand below the key `place`."""
+    for name in place:
+        field = kind.model_fields.get(str(name))
+        if field is None:
+            break
+        annotation: Any = field.annotation
+        union = get_origin(annotation) in (Union, UnionType)
+        choices = get_args(annotation) if union else [annotation]
+        kind = next((c for c in choices if isinstance(c, type) and issubclass(c, Strict)), kind)
+    return kind

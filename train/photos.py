@@ -1,0 +1,93 @@
+"""Photos that are degraded and described as they are drawn: nothing is stored, nothing repeats."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from train.config import DataConfig, TrainConfig
+from train.data import Pair, Pairs, Samples
+from train.manifest import has_pairs
+from train.pairing import PairConfig, make_pair
+from train.prepare import find_photos
+from xpsr.errors import XPSRError
+from xpsr.image import open_image, resize
+from xpsr.prompts.describer import make_describer
+
+logger = logging.getLogger(__name__)
+
+
+class Photos(Samples):
+    """A folder of photos; every sample is a fresh crop, degradation and measured description.
+
+    Args:
+        folder: searched with its subfolders. In place of a photo that is too small or cannot be
+            read the next one is taken, and a warning says so.
+        degradation: what is made of them.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        tokenizer,
+        config: DataConfig | None = None,
+        seed: int = 0,
+        degradation: PairConfig | None = None,
+    ):
+        super().__init__(tokenizer, config or DataConfig(), seed)
+        self.folder = Path(folder)
+        self.files = find_photos(self.folder)
+        self.degradation = degradation or PairConfig()
+        self._left_out: set[Path] = set()
+        # Anything slower would hold up the training; others describe stored pairs.
+        self.describer = make_describer("measured")
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def pair(self, index: int, random: np.random.Generator) -> Pair:
+        path, photo = self._photo(index)
+        seed = int(random.integers(2**63))
+        hr, lr, _ = make_pair(photo, self.degradation, seed)
+        low = self.describer.describe(lr)
+        config = self.config
+        of_clean = config.caption_source == "hr" or config.original_image_ratio > 0
+        high = self.describer.describe(hr) if of_clean else low
+        caption = high.high if config.caption_source == "hr" else low.high
+        name = f"{path.relative_to(self.folder).as_posix()} seed {seed}"
+        shown = np.array(resize(lr, hr.size))
+        return Pair(name, np.array(hr), shown, np.array(lr), caption, low.low, high.low)
+
+    def _photo(self, index: int) -> tuple[Path, Image.Image]:
+        """The photo, or the first usable one after it: the same one whenever it is asked for."""
+        size = self.degradation.size
+        for path in (*self.files[index:], *self.files[:index]):
+            try:
+                photo = open_image(path).image
+            except XPSRError as error:
+                reason = str(error)
+            else:
+                if min(photo.size) >= size:
+                    return path, photo
+                reason = f"a side is shorter than degradation.size={size}"
+            if path not in self._left_out:
+                self._left_out.add(path)
+                logger.warning("%s is left out: %s", path, reason)
+        raise XPSRError(f"No photo in {self.folder} can be used: each side needs {size} pixels.")
+
+
+def open_data(
+    folder: str | Path, tokenizer, config: DataConfig, seed: int, degradation: PairConfig
+) -> Samples:
+    """Stored pairs where `train.prepare` has been, photos elsewhere."""
+    if has_pairs(Path(folder)):
+        return Pairs(folder, tokenizer, config, seed)
+    if not Path(folder).is_dir():
+        raise XPSRError(f"There is no folder {folder} for data; give it as data=FOLDER.")
+    return Photos(folder, tokenizer, config, seed, degradation)
+
+
+def training_data(config: TrainConfig, tokenizer) -> Samples:
+    """What a run learns from."""
+    return open_data(config.data, tokenizer, config, config.seed, config.degradation)

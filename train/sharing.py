@@ -1,0 +1,75 @@
+"""Dividing work: several machines or GPUs by `accelerate launch`, several processes on each."""
+
+import multiprocessing
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+from accelerate import PartialState
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+# Shares end at different times, and nobody may give up waiting for the slowest.
+PATIENCE = timedelta(days=30)
+
+
+@dataclass(frozen=True)
+class Share:
+    """This process among those that work on the same folder."""
+
+    rank: int = 0
+    world: int = 1
+
+    @classmethod
+    def from_environment(cls) -> "Share":
+        """As `accelerate launch` or torchrun set it; alone without them."""
+        if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+            return cls()
+        state = PartialState(cpu=True, timeout=PATIENCE)
+        return cls(state.process_index, state.num_processes)
+
+    @property
+    def is_first(self) -> bool:
+        return self.rank == 0
+
+    def of(self, items: Sequence[Item]) -> Sequence[Item]:
+        """Every world-th item: neighbours, which are often alike, go to different processes."""
+        return items[self.rank :: self.world]
+
+    def wait(self) -> None:
+        """Until all processes are here."""
+        if self.world > 1:
+            PartialState().wait_for_everyone()
+
+
+def in_order(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int
+) -> Iterator[Result]:
+    """`map` over processes; a few items ahead of the one that is asked for, not all of them."""
+    if workers < 2:
+        yield from map(function, items)
+        return
+    # Not forked: torch's threads do not survive that.
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=one_thread) as pool:
+        ahead: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                ahead.append(pool.submit(function, item))
+                if len(ahead) > 4 * workers:
+                    yield ahead.popleft().result()
+            while ahead:
+                yield ahead.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def one_thread() -> None:
+    """Pictures are small: many processes of one thread beat one of many."""
+    torch.set_num_threads(1)

@@ -1,0 +1,87 @@
+"""Everything between a batch and its loss."""
+
+import torch
+from torch import Tensor, nn
+
+from train.config import TrainConfig
+from train.data import Batch
+from train.latents import LatentCache
+from train.loss import Losses, diffusion_target, training_loss
+from train.networks import Networks
+
+
+class TrainingStep(nn.Module):
+    """Both networks and what feeds them, as one module.
+
+    One module means one `accumulate` and one gradient synchronisation: wrapping the two networks
+    one by one is what broke both in the authors' script.
+
+    Args:
+        networks: what is trained.
+        config: of the run.
+        cache: where encoded clean pictures are kept; None = encode anew each time.
+    """
+
+    def __init__(self, networks: Networks, config: TrainConfig, cache: LatentCache | None = None):
+        super().__init__()
+        self.controlnet, self.unet = networks.controlnet, networks.unet
+        self.vae, self.text_encoder = networks.vae, networks.text_encoder
+        self.scheduler = networks.scheduler
+        self.residual_latents = networks.residual_latents
+        self.config, self.cache = config, cache
+
+    def forward(self, batch: Batch) -> Losses:
+        """Paper, sec. 3.4. Every draw comes from the pairs' own seeds, on the CPU."""
+        draws = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
+        clean = self._clean_latent(batch, draws)
+        noise = _normal(clean, draws)
+        timesteps = self._timesteps(draws).to(clean.device)
+        noisy = self.scheduler.add_noise(clean, noise, timesteps)
+        high = self.text_encoder(batch.input_ids)[0]
+        low = self.text_encoder(batch.lowlevel_input_ids)[0]
+        control = self.controlnet(
+            noisy,
+            timesteps,
+            encoder_hidden_states=high,
+            lowlevel_encoder_hidden_states=low,
+            controlnet_cond=batch.conditioning,
+        )
+        prediction = self.unet(
+            noisy,
+            timesteps,
+            encoder_hidden_states=high,
+            down_block_additional_residuals=control.down_block_res_samples,
+            mid_block_additional_residual=control.mid_block_res_sample,
+        ).sample
+        return training_loss(
+            prediction,
+            diffusion_target(self.scheduler, clean, noise, timesteps),
+            control.pixel_predictions,
+            batch.clean,
+            control.latent_predictions,
+            clean,
+            self.config.loss.pixel_weight,
+            self.config.loss.latent_weight,
+            self.config.loss.log_floor,
+        )
+
+    @torch.no_grad()
+    def _clean_latent(self, batch: Batch, draws: list[torch.Generator]) -> Tensor:
+        encode = self.vae.encode
+        latents = encode(batch.clean) if self.cache is None else self.cache.encode(self.vae, batch)
+        posterior = latents.latent_dist
+        latent = posterior.mean + posterior.std * _normal(posterior.mean, draws)
+        if self.residual_latents:
+            latent = latent - encode(batch.conditioning * 2 - 1).latent_dist.mode()
+        return latent * self.vae.config.scaling_factor
+
+    def _timesteps(self, draws: list[torch.Generator]) -> Tensor:
+        total = self.scheduler.config.num_train_timesteps
+        uniform = torch.cat([torch.rand(1, generator=draw) for draw in draws])
+        return (uniform ** (1 / self.config.timestep_power) * total).long().clamp(max=total - 1)
+
+
+def _normal(like: Tensor, draws: list[torch.Generator]) -> Tensor:
+    """Each picture's noise from its own generator, so that it does not depend on its neighbours."""
+    noise = [torch.randn(like.shape[1:], generator=draw) for draw in draws]
+    return torch.stack(noise).to(like)

@@ -1,0 +1,97 @@
+"""What a command says: how far a long run is, and in one sentence what went wrong."""
+
+import errno
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from xpsr.errors import XPSRError
+
+SECONDS_BETWEEN_LINES = 30.0
+
+
+def duration(seconds: float) -> str:
+    """3725 → 1:02:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
+
+
+class _Rate(ProgressColumn):
+    def render(self, task) -> Text:
+        return Text(f"{task.speed or 0:.1f}/s")
+
+
+class Bar:
+    """Counts `what` with rate and time left: a bar on a terminal, elsewhere a line now and then."""
+
+    def __init__(self, what: str):
+        self.what = what
+        self.console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeRemainingColumn(),
+            console=self.console,
+            disable=not self.console.is_terminal,
+        )
+        self._task = self._bar.add_task(what, total=None)
+        self._began = self._told = time.monotonic()
+
+    def __enter__(self) -> "Bar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, done: int, total: int) -> None:
+        self._bar.update(self._task, completed=done, total=total)
+        now = time.monotonic()
+        if self.console.is_terminal or now - self._told < SECONDS_BETWEEN_LINES or not done:
+            return
+        self._told = now
+        rate = done / (now - self._began)
+        left = duration((total - done) / rate)
+        self.say(f"{self.what}: {done} of {total}, {rate:.1f}/s, {left} left")
+
+    def say(self, message: str) -> None:
+        self.console.print(message, highlight=False, markup=False, soft_wrap=True)
+
+
+def follow(what: str, work: Iterable[tuple[int, int, str | None]]) -> None:
+    """Show the progress of (done, total, complaint)."""
+    with Bar(what) as bar:
+        for done, total, complaint in work:
+            bar.update(done, total)
+            if complaint:
+                bar.say(complaint)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Errors that the user can mend become one sentence and exit code 2."""
+    try:
+        yield
+    except (XPSRError, OSError) as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        typer.echo(
+            "The disk is full. What is finished is kept: make room and run the same command again."
+            if full
+            else error,
+            err=True,
+        )
+        raise typer.Exit(2) from None
