@@ -7,8 +7,10 @@ import torch
 from safetensors.torch import load_file
 
 from train.config import read_config
-from train.loss import diffusion_target, training_loss
+from train.loss import diffusion_error, diffusion_target, training_loss
 from train.networks import clip_tokenizer
+from train.options import read_options
+from train.prepare import PrepareConfig
 from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 
@@ -122,6 +124,12 @@ def test_the_patch_autoencoder_starts_as_its_basis():
         ("loss.pixel_weight=-1", "'loss.pixel_weight' cannot be -1"),
         ("steps", "key=value"),
         ("steps.more=1", "has no parts"),
+        ("loss.pixels=1", "options of 'loss' are: pixel_weight, latent_weight, log_floor"),
+        ("degradation.recipe=foul", "degradation.recipe"),
+        ("degradation.size=130", "no multiple of upscale"),
+        ("loss=3", "give its parts, loss.pixel_weight"),
+        ("steps=[", "cannot be read"),
+        ("crop=20", "'crop' cannot be 20"),
     ],
 )
 def test_wrong_options_are_told_in_a_sentence(override, says):
@@ -131,6 +139,24 @@ def test_wrong_options_are_told_in_a_sentence(override, says):
 
 def test_every_shipped_config_is_valid():
     for path in CONFIGS.glob("*.yaml"):
-        if path.stem.startswith(("pairs", "accelerate")):
-            continue
-        read_config(path, ["data=x", "out=y"])
+        if path.stem.startswith("pairs"):
+            read_options(PrepareConfig, path)
+        elif not path.stem.startswith("accelerate"):
+            read_config(path, ["data=x", "out=y"])
+
+
+def test_words_that_yaml_takes_for_truth_values_stay_words(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_text("data: x\nout: y\nmixed_precision: no\n")
+    assert read_config(path).mixed_precision == "no"
+    config = read_config(path, ["mixed_precision=no", "flips=true", "out=7", "crop=null"])
+    assert config.mixed_precision == "no" and config.flips is True
+    assert config.out == "7" and config.crop is None
+
+
+def test_the_log_floor_counts_every_picture_alike():
+    target = torch.zeros(2, 1, 2, 2)
+    prediction = torch.stack([torch.full((1, 2, 2), 3.0), torch.full((1, 2, 2), 0.1)])
+    plain, floored = diffusion_error(prediction, target), diffusion_error(prediction, target, 0.1)
+    assert torch.allclose(plain, torch.tensor((9 + 0.01) / 2))
+    assert torch.allclose(floored, torch.tensor([9.1, 0.11]).log().mean())

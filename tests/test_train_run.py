@@ -72,8 +72,10 @@ def test_processes_accumulation_and_batches_learn_the_same(pairs_folder, tmp_pat
     for name, (launcher, options) in COMPOSITIONS.items():
         out = tmp_path / name.replace(" ", "_")
         launching = {"launcher": launcher} if launcher else {}
+        # accelerate shards on GPUs only; that nothing is sharded here has to be said.
+        environment = {"ACCELERATE_USE_FSDP": "true"} if launcher else {}
         fixed = ("steps=3", "model.decoder_steps=0", "caption_dropout=0.3", "trackers=[]")
-        logs[name] = finish(train(pairs_folder, out, *fixed, *options, **launching))
+        logs[name] = finish(train(pairs_folder, out, *fixed, *options, **launching, **environment))
         found[name] = trained_weights(out)
     reference = found.pop("one process")
     for name, weights_of in found.items():
@@ -89,31 +91,4 @@ def test_processes_accumulation_and_batches_learn_the_same(pairs_folder, tmp_pat
         for name, log in logs.items()
     }
     assert figures["one process"] == figures["accumulated"] == figures["two processes"]
-    assert "2 processes" in logs["two processes"]
-
-
-@pytest.mark.timeout(600)
-def test_sharded_over_two_processes(pairs_folder, tmp_path):
-    """FSDP as the shipped accelerate file sets it, on CPUs: same weights, and an export to load."""
-    options = ("steps=3", "model.decoder_steps=0", "ema_decay=0.9", "trackers=[]")
-    finish(train(pairs_folder, tmp_path / "plain", *options, "batch_size=2"))
-    environment = {
-        "ACCELERATE_USE_FSDP": "true",
-        "FSDP_VERSION": "2",
-        "FSDP_RESHARD_AFTER_FORWARD": "true",
-        "FSDP_STATE_DICT_TYPE": "SHARDED_STATE_DICT",
-        "FSDP_AUTO_WRAP_POLICY": "NO_WRAP",
-    }
-    sharded = train(
-        pairs_folder,
-        tmp_path / "sharded",
-        *options,
-        "batch_size=1",
-        launcher=LAUNCH_TWO,
-        **environment,
-    )
-    finish(sharded)
-    a, b = weights(tmp_path / "plain"), weights(tmp_path / "sharded")
-    assert a.keys() == b.keys()
-    assert max((a[k].float() - b[k].float()).abs().max().item() for k in a) < 2e-3
-    assert xpsr.load(str(tmp_path / "sharded")).unet is not None
+    assert "2 processes" in logs["two processes"] and "Nothing is sharded" in logs["two processes"]

@@ -1,6 +1,7 @@
 """accelerate launch -m train --config train/configs/NAME.yaml [key=value …]"""
 
 import logging
+import os
 import sys
 import time
 from pathlib import Path
@@ -62,7 +63,7 @@ def run(config: TrainConfig) -> None:
         text = yaml.safe_dump(config.model_dump(exclude_unset=True), sort_keys=False)
         (out / "config.yaml").write_text(text, encoding="utf-8")
         _say(f"{len(samples)} in {config.data}, {accelerator.num_processes} processes. {tracked}")
-    state = None
+    state, step = None, config.steps
     for step, report, state in train(config, networks, samples, accelerator):
         if report is not None:
             _tell(report, accelerator)
@@ -73,7 +74,7 @@ def run(config: TrainConfig) -> None:
     networks = _gathered(config, networks, state, accelerator)
     if accelerator.is_main_process:
         finish_decoder(networks, samples, config)
-        export(networks, config, config.steps)
+        export(networks, config, step)
         _say(f"exported to {out}")
     accelerator.end_training()
 
@@ -98,6 +99,10 @@ def _accelerator(config: TrainConfig) -> tuple[Accelerator, str]:
     if wanted:
         accelerator.init_trackers("xpsr")
         said = f"Curves: {', '.join(wanted)}."
+    asked = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
+    if asked and accelerator.distributed_type not in SHARDED:
+        # accelerate passes over it without a word.
+        said += " Nothing is sharded: FSDP needs several GPUs. Every process keeps all weights."
     return accelerator, said
 
 
