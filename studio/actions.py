@@ -13,15 +13,15 @@ from typing import Any
 
 import gradio as gr
 
-from xpsr.errors import XPSRError
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import Settings
 
-from . import markup, results, words
+from . import markup, results, texts, words
 from .engine import Engine, is_result
 from .examples import Example
 from .incoming import MAIN_TEXTS, SHOWN_SETTINGS, open_picture, read_form, sentence
-from .results import Result, Shelf
+from .results import Result, Shelf, with_origins
+from .texts import NOTHING_BROUGHT, Brought
 
 RESULT = ("status", "preview", "comparison", "scores", "download", "restore", "stop")
 DESCRIPTION = (*MAIN_TEXTS, "picture_note", "written", "describe", "stop_describing")
@@ -88,7 +88,7 @@ class Actions:
         except Exception as error:
             yield gr.update(value=markup.notice(sentence(error), bad=True), visible=True)
 
-    def receive(self, payload: Any, high: str, low: str, written: tuple[str, str]) -> tuple:
+    def receive(self, payload: Any, high: str, low: str, written: Brought) -> tuple:
         """A new picture: check it, and drop the texts that were written for another one."""
         try:
             photo = open_picture(payload)
@@ -98,11 +98,11 @@ class Actions:
             return None, note, gr.skip(), gr.skip(), written, gr.skip()
         note = markup.notice(" ".join([words.picture(photo.image.size), *photo.notes]))
         # Skipped and not sent back: somebody may be typing into them by now.
-        texts = (
-            "" if text and text == old else gr.skip()
+        left = (
+            "" if text and text == texts.joined(old) else gr.skip()
             for text, old in zip((high, low), written, strict=True)
         )
-        return picture, note, *texts, ("", ""), markup.notice(words.NEXT)
+        return picture, note, *left, NOTHING_BROUGHT, markup.notice(words.NEXT)
 
     def _displayable(self, payload: dict, image: Any) -> Any:
         """The picture as browsers show it: a HEIC or TIFF file becomes a PNG."""
@@ -128,9 +128,7 @@ class Actions:
         note = markup.notice(words.DESCRIBER_WAITING)
         return (high, low), *describing(idle=False, picture_note=note)
 
-    def describe(
-        self, payload: Any, before: tuple[str, str], written: tuple[str, str]
-    ) -> Iterator[tuple]:
+    def describe(self, payload: Any, before: tuple[str, str], written: Brought) -> Iterator[tuple]:
         """Fill both texts while they are written; on failure they are as they were."""
         try:
             yield from self._describing(payload)
@@ -144,14 +142,14 @@ class Actions:
         yield describing(picture_note=markup.notice(words.DESCRIBING.format(name=name)))
         shown_texts, said = ("", ""), None
         for said in self.engine.describing(image):
-            texts = (said.high, said.low)
-            changed = zip(MAIN_TEXTS, texts, shown_texts, strict=True)
+            both = (said.high, said.low)
+            changed = zip(MAIN_TEXTS, both, shown_texts, strict=True)
             # Yielded even where nothing is new: a run can be stopped only when it yields.
             yield describing(**{name: new for name, new, old in changed if new != old})
-            shown_texts = texts
+            shown_texts = both
         assert said is not None, "a describer ends with the whole or with an error"
         note = markup.notice(words.described(said.source, said.remembered))
-        yield describing(idle=True, picture_note=note, written=(said.high, said.low))
+        yield describing(idle=True, picture_note=note, written=texts.described(said))
 
     def describing_stopped(self, before: tuple[str, str], note: str = "") -> tuple:
         """Describing ended without a word: it was stopped, or refused as too many wait."""
@@ -160,8 +158,8 @@ class Actions:
         return self._undone(before, markup.notice(said, bad=refused))
 
     def _undone(self, before: tuple[str, str], note: str, **changes: Any) -> tuple:
-        texts = dict(zip(MAIN_TEXTS, before, strict=True))
-        return describing(idle=True, picture_note=note, **texts, **changes)
+        both = dict(zip(MAIN_TEXTS, before, strict=True))
+        return describing(idle=True, picture_note=note, **both, **changes)
 
     def begin(self) -> tuple:
         """At once after a click on Restore, before the run has its turn."""
@@ -172,16 +170,21 @@ class Actions:
         )
 
     def restore(
-        self, payload: Any, preset: str, learned: Sequence[str], *values: Any
+        self, payload: Any, preset: str, learned: Sequence[str], brought: Brought, *values: Any
     ) -> Iterator[tuple]:
         """One run, with something to show after every step."""
         try:
-            yield from self._restoring(payload, preset, learned, values)
+            yield from self._restoring(payload, preset, learned, brought, values)
         except Exception as error:
             yield idle(markup.notice(sentence(error), bad=True))
 
     def _restoring(
-        self, payload: Any, preset: str, learned: Sequence[str], values: Sequence[Any]
+        self,
+        payload: Any,
+        preset: str,
+        learned: Sequence[str],
+        brought: Brought,
+        values: Sequence[Any],
     ) -> Iterator[tuple]:
         photo = open_picture(payload)
         prompts, settings = read_form(preset, values)
@@ -190,7 +193,8 @@ class Actions:
                 line = words.step(item.index + 1, item.total, item.seconds_left, settings.seed)
                 yield self._growing(line, item, photo.image.size)
                 continue
-            result = self.shelf.keep(photo.image, item)
+            told = texts.origins(prompts, preset, brought)
+            result = self.shelf.keep(photo.image, with_origins(item, told))
             yield finished(result, words.SCORING)
             rows = results.compare(photo.image, item.image, learned)
             yield idle(markup.notice(done_line(result, photo.notes)), scores=markup.table(rows))
@@ -219,10 +223,10 @@ class Actions:
 
     def choose_preset(self, preset: str) -> tuple:
         """The texts and settings a preset brings; the two main texts and the seed stay."""
-        texts, settings = asdict(Prompts.from_preset(preset)), Settings.from_preset(preset)
+        written, settings = asdict(Prompts.from_preset(preset)), Settings.from_preset(preset)
         kept = {"seed": gr.skip()}
         return (
-            *(texts[name] for name in PROMPT_NAMES if name not in MAIN_TEXTS),
+            *(written[name] for name in PROMPT_NAMES if name not in MAIN_TEXTS),
             *(kept.get(name, getattr(settings, name)) for name in SHOWN_SETTINGS),
         )
 
@@ -233,8 +237,7 @@ class Actions:
         except (IndexError, TypeError):
             note = markup.notice(words.NO_EXAMPLE, bad=True)
             return (*(gr.skip() for _ in range(6)), *shown(status=note))
-        prompts, settings = example.recipe.prompts, example.recipe.settings
-        texts = (prompts.prompt, prompts.lowlevel_prompt)
+        settings, brought = example.recipe.settings, texts.restored(example.recipe)
         note = markup.notice(words.picture(example.recipe.input_size))
         result = shown(
             status=markup.notice(words.example_open(example.title, settings.seed)),
@@ -242,21 +245,5 @@ class Actions:
             scores=markup.table(example.rows),
             download=gr.update(value=str(example.after), interactive=True),
         )
-        return (str(example.picture), note, *texts, settings.seed, texts, *result)
-
-    def reading(self, preset: str, *texts: str) -> tuple[str | dict, ...]:
-        """What the model will read: two meters, then the exact four texts."""
-        from xpsr.prompts.text import assemble
-
-        try:
-            prompts = Prompts(**dict(zip(PROMPT_NAMES, texts, strict=True)))
-            exact = assemble(prompts, Settings.from_preset(preset))
-        except XPSRError as error:
-            note = markup.notice(str(error), bad=True)
-            return note, note, *(gr.skip() for _ in range(4))
-        meters = (self._meter(text) for text in (exact.high, exact.low))
-        return *meters, exact.high, exact.low, exact.negative_high, exact.negative_low
-
-    def _meter(self, text: str) -> str:
-        # No model yet, no meter: loading it is not the business of a keystroke.
-        return markup.meter(self.engine.count_tokens(text) if self.engine.ready else None)
+        both = map(texts.joined, brought)
+        return (str(example.picture), note, *both, settings.seed, brought, *result)

@@ -1,4 +1,4 @@
-"""The folded part of the page: further texts, every setting, and what the model really reads."""
+"""The folded part of the page: further texts and every setting."""
 
 from __future__ import annotations
 
@@ -10,39 +10,62 @@ import gradio as gr
 from xpsr.prompts import MAX_CHARACTERS
 from xpsr.settings import CHOICES, LIMITS, PRESETS
 
-from . import words
+from . import markup, words
 from .opening import Opening
 
 
 def lay_out_advanced(opening: Opening) -> dict[str, Any]:
     """Build it inside the present container; returns components by their name in `Page`."""
-    parts: dict[str, Any] = {"texts": _more_texts(opening)}
+    parts = _more_texts(opening)
+    about_texts = parts.pop("settings")
     parts |= _how(opening)
-    parts |= _exact()
+    parts["settings"] |= about_texts
     return parts
 
 
-def _more_texts(opening: Opening) -> dict[str, gr.Textbox]:
-    wanted = (
-        ("added_prompt", words.ADDED, words.ADDED_INFO),
-        ("negative_prompt", words.NEGATIVE, words.NEGATIVE_INFO),
-        ("lowlevel_negative_prompt", words.LOW_NEGATIVE, words.LOW_NEGATIVE_INFO),
-    )
+def _more_texts(opening: Opening) -> dict[str, Any]:
     gr.Markdown(f"#### {words.MORE_TEXTS}")
+    parts: dict[str, Any] = {"texts": {}, "meters": {}}
     with gr.Row(equal_height=False):
-        return {
-            name: gr.Textbox(
-                opening.texts[name],
-                label=label,
-                info=info,
-                lines=2,
-                max_lines=4,
-                max_length=MAX_CHARACTERS,
-                min_width=280,
-                elem_id=name,
-            )
-            for name, label, info in wanted
+        for name, label, info in (
+            ("added_prompt", words.ADDED, words.ADDED_INFO),
+            ("negative_prompt", words.NEGATIVE, words.NEGATIVE_INFO),
+            ("lowlevel_negative_prompt", words.LOW_NEGATIVE, words.LOW_NEGATIVE_INFO),
+        ):
+            with gr.Column(min_width=280, elem_classes="tight"):
+                parts["texts"][name] = gr.Textbox(
+                    opening.texts[name],
+                    label=label,
+                    info=info,
+                    lines=2,
+                    max_lines=4,
+                    max_length=MAX_CHARACTERS,
+                    elem_id=name,
+                )
+                if name != "added_prompt":  # it is counted with the content
+                    parts["meters"][name] = gr.HTML(
+                        markup.meter(None), elem_id=f"{name}-meter", elem_classes="flat"
+                    )
+    with gr.Row(elem_classes="under", elem_id="negatives"):
+        gr.HTML(markup.quiet(words.NEGATIVES_LABEL), elem_classes="flat")
+        parts["negatives"] = {
+            name: gr.Button(label, size="sm", min_width=80, elem_classes="small")
+            for name, label in words.NEGATIVES.items()
         }
+    return {**parts, "settings": _about_texts(opening)}
+
+
+def _about_texts(opening: Opening) -> dict[str, Any]:
+    now, made = opening.settings, {}
+    with gr.Row():
+        for name, labels, label, info in (
+            ("added_position", words.ADDED_WHERES, words.ADDED_WHERE, words.ADDED_WHERE_INFO),
+            ("negative", words.NEGATIVE_WHERES, words.NEGATIVE_WHERE, words.NEGATIVE_WHERE_INFO),
+            ("long_prompts", words.LONGS, words.LONG, words.LONG_INFO),
+            ("lowlevel_route", words.ROUTES, words.ROUTE, words.ROUTE_INFO),
+        ):
+            made[name] = _choice(name, now, labels, label, info)
+    return made
 
 
 def _how(opening: Opening) -> dict[str, Any]:
@@ -110,22 +133,3 @@ def _whole(name: str, now: Mapping[str, Any], label: str, info: str) -> gr.Numbe
     return gr.Number(
         now[name], label=label, info=info, precision=0, minimum=low, maximum=high, elem_id=name
     )
-
-
-def _exact() -> dict[str, Any]:
-    with gr.Accordion(words.EXACT, open=False):
-        gr.Markdown(words.EXACT_INFO)
-        with gr.Row():
-            exact = {
-                name: gr.Textbox(
-                    label=label,
-                    placeholder=words.EXACT_EMPTY,
-                    interactive=False,
-                    lines=2,
-                    buttons=["copy"],
-                    min_width=280,
-                    elem_id=f"exact-{name}",
-                )
-                for name, label in words.EXACT_LABELS.items()
-            }
-    return {"exact": exact}

@@ -26,7 +26,7 @@ import gradio as gr
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import CHOICES, PRESETS, SETTING_NAMES, Settings
 
-from . import results
+from . import results, texts
 from .engine import Engine, is_result
 from .incoming import open_picture, sentence
 from .results import Shelf
@@ -85,6 +85,9 @@ class Endpoints:
         tile_size: int | None = None,
         tile_overlap: int | None = None,
         color_fix: str | None = None,
+        long_prompts: str | None = None,
+        added_position: str | None = None,
+        lowlevel_route: str | None = None,
     ) -> Iterator[tuple[str | None, dict[str, Any]]]:
         """Restore a picture. Whatever is left out comes from the preset.
 
@@ -96,7 +99,7 @@ class Endpoints:
             lowlevel_prompt: how it looks now.
             negative_prompt: what the content is steered away from.
             lowlevel_negative_prompt: what the looks are steered away from.
-            added_prompt: words put behind `prompt`.
+            added_prompt: words put behind `prompt`, or before it.
             preset: mini, official, paper or fast; left out, the one made for the model.
             num_inference_steps: 1..1000.
             guidance_scale: weight of the texts, 0..30.
@@ -111,6 +114,10 @@ class Endpoints:
             tile_size: side of the tiles, in pixels; 0 for none.
             tile_overlap: what neighbouring tiles share, in pixels.
             color_fix: none, adain or wavelet.
+            long_prompts: truncate, protect or chunk; what becomes of more than 75 tokens. The
+                model was not trained with chunk.
+            added_position: suffix or prefix.
+            lowlevel_route: lowlevel or (experimental) content.
 
         Returns:
             The PNG with its recipe inside, and {"recipe", "sha256", "seed", "size", "seconds",
@@ -124,15 +131,18 @@ class Endpoints:
             settings = Settings.from_preset(
                 preset, **{n: None if given[n] == "" else given[n] for n in SETTING_NAMES}
             )
-            yield from self._restoring(open_picture(image), prompts, settings)
+            told = texts.origins(prompts, preset)
+            yield from self._restoring(open_picture(image), prompts, settings, told)
 
-    def _restoring(self, photo: Any, prompts: Prompts, settings: Settings) -> Iterator[Any]:
+    def _restoring(
+        self, photo: Any, prompts: Prompts, settings: Settings, told: texts.Origins
+    ) -> Iterator[Any]:
         for item in self.engine.stream(photo.image, prompts, settings):
             if not is_result(item):
                 done = {"step": item.index + 1, "steps": item.total}
                 yield None, {**done, "seconds_left": item.seconds_left}
                 continue
-            result = self.shelf.keep(photo.image, item)
+            result = self.shelf.keep(photo.image, results.with_origins(item, told))
             rows = results.compare(photo.image, item.image)
             yield str(result.after), _facts(result, rows, photo.notes)
 
@@ -160,25 +170,37 @@ class Endpoints:
                 input=open_picture(input).image if input else None,
                 metrics=names or None,
             )
-            return measure.to_json(scores)
+            missing = measure.reasons(scores)
+            return {**measure.to_json(scores), **({"reasons": missing} if missing else {})}
 
-    def count_tokens(self, text: str) -> dict[str, Any]:
-        """Count how much of a text the model reads.
+    def count_tokens(
+        self,
+        text: str,
+        added_prompt: str | None = "",
+        long_prompts: str | None = None,
+        added_position: str | None = None,
+    ) -> dict[str, Any]:
+        """Count how much of a text the model reads, as the page and a run do.
 
         Args:
             text: any text.
+            added_prompt: words put behind it, or before it.
+            long_prompts: truncate, protect or chunk; left out: truncate.
+            added_position: suffix or prefix; left out: suffix.
 
         Returns:
-            {"used": tokens of the text, "room": tokens that fit, "kept", "cut": the two parts}.
+            {"used": tokens of the text, "room": tokens that fit, "lost": tokens that are not
+            read, "kept", "cut": what is read and what is not, "sent": the string for the
+            tokenizer, "summary": the same in words}.
         """
         with plain_errors():
-            count = self.engine.count_tokens(Prompts(prompt=text).prompt)
-            return {
-                "used": count.used,
-                "room": count.room,
-                "kept": count.kept,
-                "cut": count.cut,
-            }
+            prompts = Prompts(prompt=text, added_prompt=added_prompt or "")
+            settings = Settings().changed(
+                long_prompts=long_prompts or None, added_position=added_position or None
+            )
+            high = self.engine.assemble(prompts, settings).high
+            names = ("used", "room", "lost", "kept", "cut", "sent", "summary")
+            return {name: getattr(high, name) for name in names}
 
 
 def _facts(result: results.Result, rows: list[results.Row], notes: tuple[str, ...]) -> dict:
@@ -209,7 +231,9 @@ def publish(endpoints: Endpoints) -> None:
         _endpoint(endpoints.restore, form, result, concurrency_id=QUEUE, concurrency_limit=1)
         pictures = [_file("Image"), _file("Reference"), _file("Input")]
         _endpoint(endpoints.score, [*pictures, gr.Textbox(label="Metrics")], facts)
-        _endpoint(endpoints.count_tokens, [gr.Textbox(label="Text")], facts, queue=False)
+        counted = [gr.Textbox(label="Text"), gr.Textbox("", label="added_prompt")]
+        counted += [_setting("long_prompts"), _setting("added_position")]
+        _endpoint(endpoints.count_tokens, counted, facts, queue=False)
 
 
 def _endpoint(fn: Any, inputs: list, outputs: Any, **how: Any) -> None:

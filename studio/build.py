@@ -16,6 +16,7 @@ from .api import Endpoints, publish
 from .engine import Engine
 from .layout import lay_out
 from .opening import Opening
+from .texts import TextActions
 from .theme import CSS, HEAD, make_theme
 from .wiring import connect
 
@@ -33,7 +34,7 @@ def build(engine: Engine) -> gr.Blocks:
         # First, so that Gradio does not give their names to handlers of the page.
         publish(Endpoints(engine, shelf))
         page = lay_out(_opening(engine, found))
-        connect(demo, page, Actions(engine, shelf, found))
+        connect(demo, page, Actions(engine, shelf, found), TextActions(engine))
     # One picture at a time is worked on; whoever comes seventeenth is told to come back.
     demo.queue(max_size=16)
     return demo

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from xpsr.pipeline import Restored, Step, XPSRPipeline
     from xpsr.prompts import Prompts
     from xpsr.prompts.describer import Describer, Description
-    from xpsr.prompts.text import TokenCount
+    from xpsr.prompts.text import EncoderTexts
     from xpsr.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -145,11 +145,11 @@ class Engine:
     def preview(self, step: Step) -> Image.Image:
         return self.pipeline().preview(step)
 
-    def count_tokens(self, text: str) -> TokenCount:
-        """How much of a text the model's encoder sees."""
-        from xpsr.prompts.text import count_tokens
+    def assemble(self, prompts: Prompts, settings: Settings) -> EncoderTexts:
+        """The texts exactly as the model's tokenizer gets them, and what is read of each."""
+        from xpsr.prompts.text import assemble
 
-        return count_tokens(self.pipeline().tokenizer, text)
+        return assemble(prompts, settings, self.pipeline().tokenizer)
 
 
 def is_result(item: Step | Restored) -> TypeIs[Restored]:

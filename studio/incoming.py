@@ -31,7 +31,13 @@ SHOWN_SETTINGS = (
     "tile_size",
     "tile_overlap",
     "color_fix",
+    "negative",
+    "long_prompts",
+    "added_position",
+    "lowlevel_route",
 )
+# Those of them that decide what becomes of the texts.
+TEXT_SETTINGS = ("negative", "long_prompts", "added_position", "lowlevel_route")
 MAIN_TEXTS = ("prompt", "lowlevel_prompt")
 
 

@@ -12,6 +12,7 @@ from xpsr.prompts import MAX_CHARACTERS
 from . import markup, words
 from .advanced import lay_out_advanced
 from .opening import Opening
+from .texts import NOTHING_BROUGHT
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,12 @@ class Page:
     describer: gr.HTML
     texts: dict[str, gr.Textbox]
     meters: dict[str, gr.HTML]
+    chips: dict[str, gr.HTML]
+    undo: dict[str, gr.Button]
+    opposite: gr.Button
+    text_note: gr.HTML
+    wording: gr.HTML
+    negatives: dict[str, gr.Button]
     restore: gr.Button
     stop: gr.Button
     examples: gr.Dataset | None
@@ -41,7 +48,6 @@ class Page:
     settings: dict[str, Any]
     new_seed: gr.Button
     learned: gr.CheckboxGroup
-    exact: dict[str, gr.Textbox]
     written: gr.State
     before: gr.State
     banner: gr.HTML
@@ -51,7 +57,7 @@ def lay_out(opening: Opening) -> Page:
     """Build the page inside the present `gr.Blocks`: what goes in on the left, results right."""
     gr.HTML(markup.HEAD, elem_id="head", elem_classes="flat")
     parts: dict[str, Any] = {
-        "written": gr.State(("", "")),  # the texts as a describer or an example wrote them
+        "written": gr.State(NOTHING_BROUGHT),  # who wrote what, see texts.py
         "before": gr.State(("", "")),  # the texts as they were when describing began
         "banner": gr.HTML(visible=False, elem_id="banner", elem_classes="flat"),
     }
@@ -63,9 +69,12 @@ def lay_out(opening: Opening) -> Page:
             parts |= _examples(opening)
         with gr.Column(scale=8, min_width=320):
             parts |= _result(opening)
+    with gr.Accordion(words.WORDING, open=False, elem_id="wording"):
+        parts["wording"] = gr.HTML(markup.quiet(words.WORDING_WAITS), elem_classes="flat")
     with gr.Accordion(words.ADVANCED, open=False, elem_id="advanced"):
         more = lay_out_advanced(opening)
         parts["texts"] |= more.pop("texts")
+        parts["meters"] |= more.pop("meters")
         parts |= more
     with gr.Accordion(words.HELP, open=False):
         gr.Markdown(words.HELP_TEXT)
@@ -99,13 +108,13 @@ def _picture() -> dict[str, Any]:
 
 
 def _main_texts(opening: Opening) -> dict[str, Any]:
-    texts, meters = {}, {}
+    parts: dict[str, Any] = {"texts": {}, "meters": {}, "chips": {}, "undo": {}}
     for name, label, empty in (
         ("prompt", words.HIGH, words.HIGH_EMPTY),
         ("lowlevel_prompt", words.LOW, words.LOW_EMPTY),
     ):
         with gr.Column(elem_classes="tight"):
-            texts[name] = gr.Textbox(
+            parts["texts"][name] = gr.Textbox(
                 opening.texts[name],
                 label=label,
                 placeholder=empty,
@@ -114,8 +123,22 @@ def _main_texts(opening: Opening) -> dict[str, Any]:
                 max_length=MAX_CHARACTERS,
                 elem_id=name,
             )
-            meters[name] = gr.HTML(markup.meter(None), elem_id=f"{name}-meter", elem_classes="flat")
-    return {"texts": texts, "meters": meters}
+            parts["meters"][name] = gr.HTML(
+                markup.meter(None), elem_id=f"{name}-meter", elem_classes="flat"
+            )
+            with gr.Row(elem_classes="under"):
+                parts["chips"][name] = gr.HTML(elem_id=f"{name}-chips", elem_classes="flat")
+                if name == "lowlevel_prompt":
+                    parts["opposite"] = _small(words.OPPOSITE, "opposite")
+                parts["undo"][name] = _small(words.AS_DESCRIBED, f"{name}-undo", visible=False)
+    parts["text_note"] = gr.HTML(markup.notice(""), elem_id="text-note", elem_classes="flat")
+    return parts
+
+
+def _small(label: str, elem_id: str, visible: bool = True) -> gr.Button:
+    return gr.Button(
+        label, size="sm", min_width=80, visible=visible, elem_id=elem_id, elem_classes="small"
+    )
 
 
 def _run_buttons() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from . import words
 
 if TYPE_CHECKING:
     from xpsr.metrics import Score
-    from xpsr.prompts.text import TokenCount
+    from xpsr.prompts.budget import FittedText
 
     from .results import Row
 
@@ -29,14 +29,17 @@ def quiet(text: str) -> str:
     return f'<p class="quiet">{escape(text)}</p>'
 
 
-def meter(count: TokenCount | None) -> str:
+def meter(fitted: FittedText | None, with_words: bool = True) -> str:
     """How much of a text is read, and the words that are not. None: not known yet."""
-    if count is None:
+    if fitted is None:
         return '<div class="meter">&nbsp;</div>'
-    cut = f'<span class="cut">{escape(count.cut.strip())}</span>' if count.cut else ""
-    said = escape(words.meter(count.used, count.room))
-    about = escape(words.METER_INFO.format(room=count.room), quote=True)
-    return f'<div class="meter" title="{about}">{said}{cut}</div>'
+    cut = ""
+    if fitted.lost and with_words:
+        cut = f': <span class="cut">{escape(fitted.cut.strip())}</span>'
+    full = " full" if fitted.lost else ""
+    about = escape(words.METER_INFO.format(room=fitted.room // fitted.blocks), quote=True)
+    said = f"{escape(fitted.figures)}{cut}"
+    return f'<div class="meter{full}" title="{about}">{said}</div>'
 
 
 def table(rows: Sequence[Row]) -> str:

@@ -8,8 +8,8 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from xpsr.metrics import Score
     from xpsr.pipeline import Restored
+    from xpsr.prompts.provenance import Sentence
     from xpsr.recipe import Recipe
 
 KEEP_SECONDS = 24 * 3600
@@ -84,6 +85,11 @@ class Shelf:
         return Result(
             before, after, restored.image.size, restored.recipe, restored.seconds, restored.notes
         )
+
+
+def with_origins(restored: Restored, origins: Mapping[str, Sequence[Sentence]]) -> Restored:
+    """A result whose recipe tells who wrote the sentences."""
+    return replace(restored, recipe=restored.recipe.with_provenance(origins))
 
 
 def enlarge(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -25,7 +25,47 @@ CSS = """
 #status .notice { min-height: 1.45em; font-variant-numeric: tabular-nums; font-weight: 500; }
 .meter { font-size: .8rem; line-height: 1.35; color: var(--body-text-color-subdued); }
 .meter .cut { text-decoration: line-through; color: var(--body-text-color); }
+.meter { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3;
+  overflow: hidden; }
+#describer .quiet { margin: 0; font-size: .8rem; }
+.meter.full { color: var(--body-text-color); }
 .quiet { margin: .5rem 0 0; font-size: .85rem; color: var(--body-text-color-subdued); }
+
+/* Who wrote a text, and the tools beside it: small, in one line where there is room. */
+.under { gap: .4rem !important; align-items: center !important; flex-wrap: wrap !important; }
+.under > * { flex: 0 1 auto !important; width: auto !important; min-width: 0 !important; }
+.under > .small { min-height: 1.9rem; padding: .1rem .6rem; font-weight: 500; font-size: .8rem;
+  background: none; border: 1px solid var(--border-color-primary); }
+.under > .small:hover { background: var(--background-fill-secondary); }
+.under .quiet { margin: 0; }
+.under .html-container:has(.chips:empty) { display: none; }
+#text-note:not(:has(.bad)) { display: none; }
+.chips { display: flex; flex-wrap: wrap; gap: .1rem .7rem; }
+.under:has(.chips) > :first-child { flex: 1 1 auto !important; }
+.chip { display: inline-flex; align-items: center; gap: .35rem; font-size: .78rem;
+  line-height: 1.6; white-space: nowrap; color: var(--body-text-color); }
+.chip::before { content: ""; width: .6rem; height: .6rem; border-radius: 50%;
+  background: var(--of); }
+.sentences .chip { margin-right: .35rem; font-weight: 600; }
+.chip-measured { --of: #0d9488; } .chip-dalpsr { --of: #b45309; } .chip-llava { --of: #8b5cf6; }
+.chip-server { --of: #3b82f6; } .chip-tags { --of: #65a30d; } .chip-preset { --of: #a8a29e; }
+.chip-typed { --of: #78716c; } .chip-edited { --of: #ea580c; } .chip-recipe { --of: #db2777; }
+.columns { display: grid; gap: 1rem 2rem; margin: .4rem 0 1rem;
+  grid-template-columns: repeat(auto-fit, minmax(min(440px, 100%), 1fr)); }
+.columns section { min-width: 0; }
+.columns h5 { margin: 0 0 .3rem; font-size: .85rem; font-weight: 600; }
+.sentences { list-style: none; margin: 0; padding: 0; font-size: .9rem; line-height: 1.5; }
+.sentences li { margin: 0 0 .25rem; padding: 0; overflow-wrap: anywhere; }
+.sentences small { margin: 0; }
+.exact, .changes { font-size: .9rem; line-height: 1.5; white-space: pre-wrap;
+  overflow-wrap: anywhere; margin: .2rem 0 .3rem; }
+.exact { padding: .5rem .6rem; border: 1px solid var(--border-color-primary); border-radius: .4rem;
+  max-height: 14rem; overflow: auto; }
+.cut, .changes del { text-decoration: line-through; opacity: .85; }
+.exact .cut { background: color-mix(in srgb, #ea580c 18%, transparent); }
+.changes del { background: color-mix(in srgb, #dc2626 16%, transparent); }
+.changes ins { text-decoration: underline;
+  background: color-mix(in srgb, #16a34a 18%, transparent); }
 
 /* Gradio caps the comparison at 500 px; a photograph deserves the height of the window. */
 #comparison img, #comparison .slider-wrap, #preview img { max-height: min(72vh, 760px) !important; }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -9,8 +10,9 @@ import gradio as gr
 from xpsr.prompts import PROMPT_NAMES
 
 from .actions import RESULT, Actions
-from .incoming import MAIN_TEXTS, SHOWN_SETTINGS
+from .incoming import MAIN_TEXTS, SHOWN_SETTINGS, TEXT_SETTINGS
 from .layout import Page
+from .texts import TextActions
 
 QUEUE = "gpu"  # one run at a time, whoever asks for it
 # Moving the divider needs no round trip to the server.
@@ -21,11 +23,12 @@ QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 HEAVY: dict[str, Any] = {**PRIVATE, "concurrency_id": QUEUE, "concurrency_limit": 1}
 
 
-def connect(demo: gr.Blocks, page: Page, actions: Actions) -> None:
+def connect(demo: gr.Blocks, page: Page, actions: Actions, texts: TextActions) -> None:
     """Tie the components of a page to their handlers, inside the present `gr.Blocks`."""
     _connect_picture(page, actions)
     _connect_run(page, actions)
-    _connect_form(demo, page, actions)
+    read = _connect_texts(page, texts)
+    _connect_form(demo, page, actions, read)
 
 
 def _main_texts(page: Page) -> list[gr.Textbox]:
@@ -88,7 +91,7 @@ def _connect_run(page: Page, actions: Actions) -> None:
     ]
     run = page.restore.click(actions.begin, None, result, **QUICK).then(
         actions.restore,
-        [page.picture, page.preset, page.learned, *form],
+        [page.picture, page.preset, page.learned, page.written, *form],
         result,
         preprocess=False,
         show_progress="minimal",
@@ -100,7 +103,7 @@ def _connect_run(page: Page, actions: Actions) -> None:
     page.position.input(None, page.position, page.comparison, js=MOVE_DIVIDER, **PRIVATE)
 
 
-def _connect_form(demo: gr.Blocks, page: Page, actions: Actions) -> None:
+def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str, Any]) -> None:
     page.new_seed.click(actions.new_seed, None, page.settings["seed"], **QUICK)
     page.preset.input(
         actions.choose_preset,
@@ -111,15 +114,6 @@ def _connect_form(demo: gr.Blocks, page: Page, actions: Actions) -> None:
         ],
         **QUICK,
     )
-    texts = [page.texts[name] for name in PROMPT_NAMES]
-    read: dict[str, Any] = {
-        "fn": actions.reading,
-        "inputs": [page.preset, *texts],
-        "outputs": [*page.meters.values(), *page.exact.values()],
-        **QUICK,
-    }
-    changes = [page.preset.change, *(text.change for text in texts)]
-    gr.on(changes, trigger_mode="always_last", **read)
     demo.load(actions.introduce, None, page.describer, **QUICK)
     # The meters need the model's tokenizer, so they come when the model has come.
     demo.load(
@@ -130,3 +124,35 @@ def _connect_form(demo: gr.Blocks, page: Page, actions: Actions) -> None:
         show_progress="hidden",
         **PRIVATE,
     ).then(**read)
+
+
+def _connect_texts(page: Page, actions: TextActions) -> dict[str, Any]:
+    """Meters, origins and the tools of the texts; returns the event that reads them anew."""
+    texts = [page.texts[name] for name in PROMPT_NAMES]
+    settings = [page.settings[name] for name in TEXT_SETTINGS]
+    meters = [page.meters[name] for name in PROMPT_NAMES if name in page.meters]
+    shown = [*meters, *page.chips.values(), *page.undo.values(), page.wording]
+    read: dict[str, Any] = {
+        "fn": actions.read,
+        "inputs": [page.preset, page.written, *texts, *settings],
+        "outputs": shown,
+        **QUICK,
+    }
+    changed = (page.preset, page.written, *texts, *settings)
+    gr.on([one.change for one in changed], trigger_mode="always_last", **read)
+    for index, name in enumerate(MAIN_TEXTS):
+        page.undo[name].click(
+            partial(actions.as_brought, index), page.written, page.texts[name], **QUICK
+        )
+    low = page.texts["lowlevel_prompt"]
+    page.opposite.click(actions.turn_round, low, [low, page.text_note], **QUICK)
+    low.input(lambda: "", None, page.text_note, **QUICK)
+    for name, button in page.negatives.items():
+        negatives = [page.texts["negative_prompt"], page.texts["lowlevel_negative_prompt"]]
+        button.click(
+            partial(actions.choose_negatives, name),
+            None,
+            [*negatives, page.settings["negative"]],
+            **QUICK,
+        )
+    return read

@@ -42,16 +42,58 @@ SCORES_INFO = (
 ADVANCED = "Advanced"
 MORE_TEXTS = "More texts"
 ADDED = "Words added to every picture"
-ADDED_INFO = "Put behind “What is in the picture”."
+ADDED_INFO = "Put beside “What is in the picture”."
 NEGATIVE = "Keep away from, in the content"
 NEGATIVE_INFO = "The result is steered away from this text."
 LOW_NEGATIVE = "Keep away from, in the looks"
-LOW_NEGATIVE_INFO = (
-    "The opposite of “How it looks now”, so it usually says that all is well. "
-    "The preset “paper” does not use it."
+LOW_NEGATIVE_INFO = "The opposite of “How it looks now”, so it usually says that all is well."
+NEGATIVES = {"official": "as the authors' program", "paper": "as the paper", "none": "none"}
+NEGATIVES_LABEL = "Fill in both:"
+NEGATIVE_WHERE = "Steer away"
+NEGATIVE_WHERE_INFO = "The paper does so in the content alone."
+NEGATIVE_WHERES = {"both": "in content and looks", "high": "in the content alone"}
+ADDED_WHERE = "Added words stand"
+ADDED_WHERE_INFO = "In front they are never cut off."
+ADDED_WHERES = {"suffix": "behind the content", "prefix": "in front of the content"}
+LONG = "Texts of more than 75 tokens"
+LONG_INFO = (
+    "The authors cut. To keep the added words the content is shortened. No model was trained "
+    "with blocks."
 )
+LONGS = {
+    "truncate": "cut the end off",
+    "protect": "keep the added words",
+    "chunk": "read in blocks of 75 (beyond training)",
+}
+ROUTE = "“How it looks now” goes"
+ROUTE_INFO = "Before the content is experimental, as with “Deblur with sigma 0.5~0.75”."
+ROUTES = {
+    "lowlevel": "to its own branch",
+    "content": "before the content",
+}
+
+# The texts in detail ---------------------------------------------------------------------------
+WORDING = "The words in detail: who wrote them, what changed, what the model reads"
+WORDING_WAITS = "The model's tokenizer is still being loaded."
+WRITTEN_BY = "Who wrote it"
+ORIGINS = {
+    "llava": "LLaVA",
+    "server": "vision server",
+    "measured": "measured",
+    "dalpsr": "degradation sentence",
+    "tags": "tags",
+    "preset": "preset",
+    "typed": "typed",
+    "edited": "edited",
+    "recipe": "from a recipe",
+}
+UNCHANGED = "As it was brought."
+CHANGED = "Changed since it was brought:"
+AS_DESCRIBED = "Undo edits"
+OPPOSITE = "Say the opposite"
+CUT = "not read by the model"
 EXACT = "The exact text that the model reads"
-EXACT_INFO = "Put together from the texts above. Nothing else is added."
+EXACT_INFO = "Put together from all texts; nothing else is added. What is struck out is not read."
 EXACT_LABELS = {
     "high": "Content",
     "low": "Looks",
@@ -198,10 +240,13 @@ def describer(name: str, why: str | None) -> str:
     )
 
 
-def meter(used: int, room: int) -> str:
-    if used <= room:
-        return f"{used} of {room} tokens"
-    return f"{used} of {room} tokens: too long. Not read: "
+def origin(kind: str, by: str) -> str:
+    """Where a sentence comes from, in full."""
+    return f"{ORIGINS[kind]}: {by}" if by else ORIGINS[kind]
+
+
+def origin_count(kind: str, count: int) -> str:
+    return ORIGINS[kind] if count == 1 else f"{count} × {ORIGINS[kind]}"
 
 
 def change(delta: float, lower_better: bool, against_input: bool, digits: int) -> str:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from command_line import Done
 from PIL import Image
 
 GOLDEN = Path(__file__).parent / "golden" / "xpsr"
@@ -80,3 +81,34 @@ def picture() -> Callable[[int, int], Image.Image]:
         return Image.fromarray((noisy.clip(0, 1) * 255).astype(np.uint8))
 
     return make
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """As in the processes; another number of threads adds up in another order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def xpsr(capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
+    """Run a command in this process, with the descriptors of its streams caught."""
+    from xpsr.__main__ import app
+
+    def run(*arguments: str | Path) -> Done:
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ending:
+            app([str(argument) for argument in arguments], prog_name="python -m xpsr")
+        return Done(int(ending.value.code or 0), *capfd.readouterr())
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def tiny(tiny_pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny pipeline as a folder that `--model` can name."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    tiny_pipeline.save_pretrained(folder)
+    return folder

@@ -123,6 +123,39 @@ def test_from_a_photo_to_the_download(open_page, photo, tmp_path):
     recipe = read_recipe(saved)
     assert recipe.prompts.lowlevel_prompt.endswith("It is a scan.")
     assert recipe.settings.num_inference_steps == 3
+    kinds = [sentence.origin.kind for sentence in recipe.sentences("lowlevel_prompt")]
+    assert kinds[-1] == "typed" and set(kinds[:-1]) == {"measured"}
+
+
+def test_who_wrote_what_and_the_tools_beside_it(open_page, photo):
+    page = open_page()
+    bring(page, photo)
+    low, chips = text_box(page, "lowlevel_prompt"), page.locator("#lowlevel_prompt-chips")
+    undo = page.locator("#lowlevel_prompt-undo")
+    page.locator("#describe").click()
+    expect(chips).to_contain_text("measured")
+    expect(chips).not_to_contain_text("typed")
+    expect(undo).to_be_hidden()
+    described = low.input_value()
+
+    low.fill(described + " Seen through glass.")
+    expect(chips).to_contain_text("typed")
+    undo.focus()
+    page.keyboard.press("Enter")
+    expect(low).to_have_value(described)
+    expect(undo).to_be_hidden()
+
+    page.locator("#opposite").click()
+    expect(low).not_to_have_value(described)
+    expect(chips).to_contain_text("edited")
+    page.locator("#wording > button").click()
+    expect(page.locator("#exact-low .exact")).to_have_text(low.input_value())
+    expect(page.locator("#wording .changes ins").first).to_be_visible()
+
+    low.fill("A cat.")
+    page.locator("#opposite").click()
+    expect(page.locator("#text-note [role=alert]")).to_contain_text("no opposite")
+    expect(low).to_have_value("A cat.")
 
 
 def test_the_divider_moves_with_the_keyboard(open_page, photo):

@@ -8,19 +8,16 @@ from __future__ import annotations
 
 import inspect
 import json
-import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from bad_files import EXPECTED, SIZES, make_bad_files, photo
+from command_line import QUICK, ROOT, Done, process, start
 from PIL import Image
 
-from xpsr.__main__ import app
 from xpsr.cli.report import each
 from xpsr.cli.restore import restore
 from xpsr.errors import XPSRError
@@ -30,79 +27,7 @@ from xpsr.prompts.describer import make_describer
 from xpsr.recipe import read_recipe
 from xpsr.settings import SETTING_NAMES, Settings
 
-ROOT = Path(__file__).resolve().parents[1]
-QUICK = ("--preset", "mini", "--num-inference-steps", "2", "--upscale", "2")
-# One thread a process: two cores are quickly crowded, and the sums come out the same every time.
-ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": str(ROOT),
-    "OMP_NUM_THREADS": "1",
-    "HF_HUB_OFFLINE": "1",
-    "COLUMNS": "200",
-}
-
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def records(self) -> list[dict]:
-        """Every line of stdout; anything on it that is no JSON makes the test fail."""
-        return [json.loads(line) for line in self.out.splitlines()]
-
-
-def process(*arguments: str | Path, **environment: str) -> Done:
-    """Run a command as a process of its own, from start to end."""
-    command = [sys.executable, "-m", "xpsr", *map(str, arguments)]
-    env = {**ENVIRONMENT, **environment}
-    done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=280)
-    return Done(done.returncode, done.stdout, done.stderr)
-
-
-def start(*arguments: str | Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "xpsr", *map(str, arguments)],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """As in the processes; another number of threads adds up in another order."""
-    import torch
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture
-def xpsr(capfd: pytest.CaptureFixture[str]) -> Callable[..., Done]:
-    """Run a command in this process, with the descriptors of its streams caught."""
-
-    def run(*arguments: str | Path) -> Done:
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ending:
-            app([str(argument) for argument in arguments], prog_name="python -m xpsr")
-        return Done(int(ending.value.code or 0), *capfd.readouterr())
-
-    return run
-
-
-@pytest.fixture(scope="session")
-def tiny(tiny_pipeline, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny pipeline as a folder that `--model` can name."""
-    folder = tmp_path_factory.mktemp("model") / "tiny"
-    tiny_pipeline.save_pretrained(folder)
-    return folder
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="session")
@@ -148,6 +73,7 @@ def test_results_are_what_their_lines_say(mixed_run) -> None:
             assert not width or result.size == (2 * width, 2 * height)
             assert result.format == "PNG" and result.mode == "RGB"
             assert pixel_sha256(result) == record["sha256"] == recipe.output_sha256
+            assert recipe.is_output(result)
         assert recipe.input_sha256 == pixel_sha256(open_image(record["input"]).image)
         assert record["seed"] == recipe.seed and record["seconds"] > 0
         assert {"piqe", "backprojection"} <= set(record["scores"])
@@ -205,6 +131,9 @@ def test_every_field_is_an_option_and_reaches_the_recipe(xpsr, tiny: Path, tmp_p
         "tile_size": 96,
         "tile_overlap": 16,
         "color_fix": "wavelet",
+        "long_prompts": "chunk",
+        "added_position": "prefix",
+        "lowlevel_route": "content",
     }
     texts = {name: f"words of {name}" for name in PROMPT_NAMES}
     assert set(settings) == set(SETTING_NAMES)
@@ -235,7 +164,11 @@ def test_describer_writes_only_what_is_left_out(xpsr, tiny: Path, tmp_path: Path
         return recipe.prompts.prompt, recipe.prompts.lowlevel_prompt
 
     assert texts() == (found.high, found.low)
+    told = read_recipe(tmp_path / "out" / "a.png").sentences("lowlevel_prompt")
+    assert {sentence.origin.kind for sentence in told} == {"measured"}
     assert texts("--prompt", "A parrot.") == ("A parrot.", found.low)
+    (told,) = read_recipe(tmp_path / "out" / "a.png").sentences("prompt")
+    assert told.origin.kind == "typed"
     assert texts("--lowlevel-prompt", "") == (found.high, "")
     assert texts("--no-describe") == ("", "")
 
@@ -328,46 +261,12 @@ def test_score(xpsr, tmp_path: Path) -> None:
     assert set(other.records[0]["scores"]) == {"psnr", "ssim"}
     assert other.records[0]["scores"]["ssim"] < 0.999
     unequal = xpsr("score", small, "--reference", a, "--metrics", "psnr")
-    assert unequal.code == 0 and unequal.records[0]["scores"]["psnr"] is None
-    assert "size" in unequal.out
+    assert unequal.code == 0 and unequal.records[0]["scores"] == {"psnr": None}
+    assert "size" in unequal.records[0]["score_reasons"]["psnr"]
+    assert set(same.records[0]["score_reasons"]) == {"ms_ssim"}
     assert (unknown := xpsr("score", a, "--metrics", "beauty")).code == 2
     assert "beauty" in unknown.err and unknown.out == ""
     assert xpsr("score", tmp_path / "missing.png").code == 1
-
-
-def test_rerun(xpsr, tiny: Path, tmp_path: Path) -> None:
-    photo().save(tmp_path / "a.jpg", quality=95)
-    out = tmp_path / "out"
-    run = xpsr("restore", tmp_path / "a.jpg", "--out", out, "--model", tiny, *QUICK)
-    assert run.code == 0, run.err
-    common = ("--out", tmp_path / "again", "--model", tiny)
-    again = xpsr("rerun", out / "a.png", "--image", tmp_path / "a.jpg", *common)
-    assert (again.code, again.out) == (0, "identical\n"), again.err
-    assert read_recipe(tmp_path / "again" / "a.png") == read_recipe(out / "a.png")
-    # A recipe alone, beside its picture; one value changed.
-    recipe = json.loads(read_recipe(out / "a.png").to_json())
-    (tmp_path / "same.json").write_text(json.dumps(recipe))
-    assert xpsr("rerun", tmp_path / "same.json", *common).out == "identical\n"
-    recipe["settings"]["seed"] = 5
-    (tmp_path / "changed.json").write_text(json.dumps(recipe))
-    changed = xpsr("rerun", tmp_path / "changed.json", *common)
-    assert (changed.code, changed.out) == (1, "not identical\n")
-
-
-def test_rerun_says_what_is_missing(xpsr, tiny: Path, tmp_path: Path) -> None:
-    photo().save(tmp_path / "a.jpg", quality=95)
-    out = tmp_path / "out"
-    assert not xpsr("restore", tmp_path / "a.jpg", "-o", out, "--model", tiny, *QUICK).code
-    common = ("--out", tmp_path / "again")
-    for arguments, words in (
-        ([out / "a.png", "--image", tmp_path / "a.jpg"], "--model"),  # not mini: which one?
-        ([out / "a.png", "--model", tiny], "--image"),  # not beside the result
-        ([tmp_path / "a.jpg", "--model", tiny], "recipe"),
-        ([tmp_path / "nothing.png", "--model", tiny], "nothing.png"),
-    ):
-        run = xpsr("rerun", *arguments, *common)
-        assert run.code == 2 and run.out == ""
-        assert words in run.err and "Traceback" not in run.err
 
 
 def test_reader_that_goes_away(tiny: Path, tmp_path: Path) -> None:

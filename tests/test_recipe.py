@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 
 import pytest
@@ -9,7 +10,8 @@ from PIL import Image, PngImagePlugin
 
 from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
-from xpsr.prompts import MAX_CHARACTERS, Prompts
+from xpsr.prompts import MAX_CHARACTERS, PROMPT_NAMES, Prompts
+from xpsr.prompts.provenance import Origin, Sentence, from_preset, trace_all, written
 from xpsr.recipe import MAX_BYTES, PNG_KEY, Recipe, Versions, model_label, read_recipe, save_png
 from xpsr.settings import Settings
 
@@ -23,6 +25,8 @@ def make_recipe(**changes) -> Recipe:
             "versions": Versions.here(),
             "device": "cpu",
             "dtype": "float32",
+            "hardware": "x86_64 AVX2",
+            "threads": 8,
             "input_sha256": "0" * 64,
             "input_size": (3, 4),
             "output_sha256": "a" * 64,
@@ -74,9 +78,51 @@ def test_json_file_and_back_is_the_same(tmp_path):
     assert read_recipe(path) == make_recipe()
 
 
+def test_recipes_of_version_1_are_read_and_compared_as_they_were_made(picture):
+    """They knew nothing of threads, and their hash covered the size of the picture."""
+    image = picture(21, 18)
+    old = json.loads(make_recipe().to_json())
+    del old["hardware"], old["threads"]
+    hashed = b"RGB 21x18\n" + image.tobytes()
+    old |= {"schema_version": 1, "output_sha256": hashlib.sha256(hashed).hexdigest()}
+    recipe = Recipe.from_json(json.dumps(old))
+    assert (recipe.schema_version, recipe.threads, recipe.hardware) == (1, None, None)
+    assert recipe.is_output(image) and not recipe.is_output(picture(18, 21))
+    assert Recipe.from_json(recipe.to_json()) == recipe
+    new = make_recipe(input_sha256=pixel_sha256(image))
+    assert new.is_input(image) and not new.is_output(image)
+
+
+def test_a_recipe_tells_who_wrote_each_sentence():
+    prompts = Prompts(prompt="A cat. It sleeps.", lowlevel_prompt="Blurred.", added_prompt="")
+    brought = {**from_preset("official"), "prompt": written("A cat.", Origin("llava", "llava@1"))}
+    told = make_recipe(prompts=prompts).with_provenance(trace_all(prompts, brought))
+    again = Recipe.from_json(told.to_json())
+    assert again == told and again.to_json() == told.to_json()
+    assert again.sentences("prompt") == (
+        Sentence("A cat. ", Origin("llava", "llava@1")),
+        Sentence("It sleeps.", Origin("typed")),
+    )
+    assert again.sentences("negative_prompt")[0].origin == Origin("preset", "official")
+    assert again.sentences("added_prompt") == ()
+    assert make_recipe(prompts=prompts).sentences("prompt")[0].origin == Origin("recipe")
+
+
+def test_recipes_from_before_a_setting_existed_are_read():
+    old = json.loads(make_recipe().to_json())
+    for name in ("long_prompts", "added_position", "lowlevel_route"):
+        del old["settings"][name]
+    settings = Recipe.from_json(json.dumps(old)).settings
+    # What these recipes were made with.
+    assert (settings.long_prompts, settings.added_position) == ("truncate", "suffix")
+    assert settings.lowlevel_route == "lowlevel"
+
+
 def test_the_largest_recipe_of_ours_is_small_enough():
     worst = "\U0001f600" * MAX_CHARACTERS
+    patchwork = [Sentence("A. ", Origin("edited", f"{n:060}")) for n in range(300)]
     recipe = make_recipe(prompts=Prompts(*[worst] * 5), notes=("n" * 500,) * 20)
+    recipe = recipe.with_provenance(dict.fromkeys(PROMPT_NAMES, patchwork))
     assert len(recipe.to_json().encode()) < MAX_BYTES
     assert Recipe.from_json(recipe.to_json()) == recipe
 
@@ -92,7 +138,7 @@ def test_the_largest_recipe_of_ours_is_small_enough():
         ("3", "object"),
         ("{}", "model"),
         ("x" * (MAX_BYTES + 1), "larger than 64 kB"),
-        (changed_json(schema_version=2), "schema_version"),
+        (changed_json(schema_version=3), "schema_version"),
         (changed_json(extra="<script>"), "extra"),
         (changed_json(model="/etc/passwd"), "not allowed"),
         (changed_json(model="../../x"), "not allowed"),
@@ -107,6 +153,12 @@ def test_the_largest_recipe_of_ours_is_small_enough():
         (changed_json(prompts={"prompt": "x" * 2001}), "shorten it"),
         (changed_json(input_sha256="../x"), "input_sha256"),
         (changed_json(output_size=[0, 5]), "output_size"),
+        (changed_json(threads=0), "threads"),
+        (changed_json(settings={"long_prompts": "forever"}), "truncate, protect, chunk"),
+        (changed_json(provenance={"prompt": [{"sentences": 1, "origin": "me"}]}), "provenance"),
+        (changed_json(provenance={"prompt": [{"sentences": 10**9, "origin": "typed"}]}), "prove"),
+        (changed_json(provenance={"other": []}), "provenance"),
+        (changed_json(threads=10**6), "threads"),
         (changed_json(notes=["n" * 501]), "notes"),
         (changed_json(notes=["n"] * 21), "notes"),
     ],

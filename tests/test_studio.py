@@ -25,9 +25,10 @@ from studio.actions import Actions
 from studio.engine import Engine, EngineOptions
 from studio.incoming import SHOWN_SETTINGS, read_form
 from studio.results import Row, Shelf
+from studio.texts import NOTHING_BROUGHT, joined
 from xpsr.metrics import METRICS, Score
 from xpsr.prompts import PROMPT_NAMES, Prompts
-from xpsr.prompts.text import TokenCount
+from xpsr.prompts.budget import FittedText, Piece
 from xpsr.recipe import Recipe, read_recipe
 from xpsr.settings import PRESETS, Settings
 
@@ -178,7 +179,15 @@ def test_score_with_and_without_other_pictures(client, photo):
 
 def test_count_tokens_tells_what_is_cut(client):
     fits = client.predict(text="A red house.", api_name="/count_tokens")
-    assert fits == {"used": 4, "room": 75, "kept": "A red house.", "cut": ""}
+    assert fits == {
+        "used": 4,
+        "room": 75,
+        "lost": 0,
+        "kept": "A red house.",
+        "cut": "",
+        "sent": "A red house.",
+        "summary": "4 of 75, nothing cut",
+    }
     long = client.predict(text="word " * 80, api_name="/count_tokens")
     assert long["used"] == 80
     assert long["kept"] + long["cut"] == "word " * 80
@@ -303,31 +312,12 @@ def test_a_missing_model_gives_a_sentence_on_the_page(tmp_path, photo):
     *_, said = actions.greet()
     assert said["visible"] and 'role="alert"' in said["value"] and "nowhere" in said["value"]
     values = [*("" for _ in PROMPT_NAMES), *(None for _ in SHOWN_SETTINGS)]
-    (last,) = actions.restore({"path": str(photo)}, "mini", [], *values)
+    (last,) = actions.restore({"path": str(photo)}, "mini", [], NOTHING_BROUGHT, *values)
     assert 'role="alert"' in last[0]
     assert last[2] == {"visible": True, "__type__": "update"}  # the earlier comparison stays
 
 
 # The handlers -----------------------------------------------------------------------------------
-
-
-def test_what_is_shown_as_sent_is_what_the_encoder_gets(actions, monkeypatch, picture):
-    from xpsr import pipeline
-
-    sent: set[str] = set()
-    encode = pipeline.encode_texts
-
-    def spy(tokenizer, text_encoder, texts, *rest):
-        sent.update(texts)
-        return encode(tokenizer, text_encoder, texts, *rest)
-
-    monkeypatch.setattr(pipeline, "encode_texts", spy)
-    texts = ["A garden, 猫.", " Blurred ", "lowres", "fine", "8k"]
-    _, _, *exact = actions.reading("official", *texts)
-    prompts, settings = read_form("official", [*texts, *(None for _ in SHOWN_SETTINGS)])
-    quick = settings.changed(num_inference_steps=1, process_size=0, upscale=1)
-    list(actions.engine.stream(picture(32, 32), prompts, quick))
-    assert sent == set(exact)
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -340,8 +330,8 @@ def test_a_preset_fills_the_form_with_itself(actions, preset):
 
 def described(actions, payload, before=("", "")) -> list:
     """What stands in the components of `DESCRIPTION` when describing has ended."""
-    page = [*before, "", ("", ""), None, None]
-    for values in actions.describe(payload, before, ("", "")):
+    page = [*before, "", NOTHING_BROUGHT, None, None]
+    for values in actions.describe(payload, before, NOTHING_BROUGHT):
         page = [old if new == gr.skip() else new for old, new in zip(page, values, strict=True)]
     return page
 
@@ -349,19 +339,21 @@ def described(actions, payload, before=("", "")) -> list:
 def test_texts_written_for_another_picture_go_and_own_words_stay(actions, photo):
     payload = {"path": str(photo)}
     high, low, _, written, *_ = described(actions, payload)
-    assert (high, low) == written and high and low
-    _, _, *texts, _, _ = actions.receive(payload, high, "My own words.", written)
+    assert [high, low] == list(map(joined, written)) and high and low
+    assert {one.origin.kind for text in written for one in text} == {"measured"}
+    _, _, *texts, left, _ = actions.receive(payload, high, "My own words.", written)
+    assert left == NOTHING_BROUGHT
     assert texts == ["", gr.skip()]
 
 
 def test_a_refused_picture_leaves_the_texts_alone(actions, bad_files):
     payload = {"path": str(bad_files["truncated"])}
-    picture, note, *texts, _, _ = actions.receive(payload, "high", "low", ("high", "low"))
+    picture, note, *texts, _, _ = actions.receive(payload, "high", "low", NOTHING_BROUGHT)
     assert picture is None and 'role="alert"' in note and texts == [gr.skip()] * 2
 
 
 def test_a_heic_photo_is_shown_as_png(actions, bad_files):
-    shown, note, *_ = actions.receive({"path": str(bad_files["heic"])}, "", "", ("", ""))
+    shown, note, *_ = actions.receive({"path": str(bad_files["heic"])}, "", "", NOTHING_BROUGHT)
     with Image.open(shown) as image:
         assert image.format == "PNG"
     assert "64 × 48" in note
@@ -381,7 +373,7 @@ def test_an_unexpected_error_is_told_plainly_and_logged(actions, photo, monkeypa
 def test_nothing_from_outside_becomes_markup():
     attack = "<script>alert(1)</script>"
     rows = [Row("piqe", Score(None, attack), Score(None, attack))]
-    meter = TokenCount(used=99, room=75, kept="", cut=attack)
+    meter = FittedText(attack, (Piece(attack, True), Piece(attack, False)), 99, 75, 24)
     for made in (markup.notice(attack), markup.meter(meter), markup.table(rows)):
         assert "<script" not in made and "&lt;script" in made
 

@@ -13,8 +13,11 @@ def pair(texts: EncoderTexts, guidance_scale: float) -> tuple[list[str], list[st
     A scale up to 1 means no guidance, so the negative half is not computed at all.
     """
     if guidance_scale > 1:
-        return [texts.negative_high, texts.high], [texts.negative_low, texts.low]
-    return [texts.high], [texts.low]
+        return (
+            [texts.negative_high.sent, texts.high.sent],
+            [texts.negative_low.sent, texts.low.sent],
+        )
+    return [texts.high.sent], [texts.low.sent]
 
 
 def combine(prediction: Tensor, guidance_scale: float) -> Tensor:

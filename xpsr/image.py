@@ -130,10 +130,12 @@ def crop_to(image: Tensor, height: int, width: int) -> Tensor:
 
 
 def pixel_sha256(image: Image.Image) -> str:
-    """SHA-256 of the size and the RGB pixels: equal for equal pictures, whatever their file."""
-    digest = hashlib.sha256(f"RGB {image.width}x{image.height}\n".encode())
-    digest.update(image.convert("RGB").tobytes())
-    return digest.hexdigest()
+    """SHA-256 of the bare RGB pixels, row by row: equal for equal pictures, whatever their file.
+
+    The one meaning of "sha256" here: in recipes, in the JSON lines, in the answers of the page.
+    With numpy it is `hashlib.sha256(np.asarray(image.convert("RGB")).tobytes()).hexdigest()`.
+    """
+    return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
 
 
 @contextmanager

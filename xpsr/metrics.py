@@ -6,7 +6,6 @@ A score that cannot be had is a reason in words, never an exception and never a 
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -153,11 +152,14 @@ def score(
     return {name: _score_one(METRICS[name], image, reference, input) for name in names}
 
 
-def to_json(scores: Mapping[str, Score]) -> dict[str, Any]:
-    """{name: figure or None, ...} and, if any is None, "reasons": {name: sentence}."""
-    values: dict[str, Any] = {name: found.value for name, found in scores.items()}
-    reasons = {name: found.reason for name, found in scores.items() if found.value is None}
-    return {**values, "reasons": reasons} if reasons else values
+def to_json(scores: Mapping[str, Score]) -> dict[str, float | None]:
+    """{name: figure, or None where there is none}; `reasons` has the sentences for those."""
+    return {name: found.value for name, found in scores.items()}
+
+
+def reasons(scores: Mapping[str, Score]) -> dict[str, str]:
+    """{name: why there is no figure}, for the scores that have none."""
+    return {name: found.reason or "" for name, found in scores.items() if found.value is None}
 
 
 def backprojection(image: Image.Image, input: Image.Image) -> float:

@@ -21,7 +21,7 @@ from xpsr.frame import Frame, make_frame
 from xpsr.guidance import pair
 from xpsr.image import Source, open_image, pixel_sha256
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
-from xpsr.placement import is_out_of_memory
+from xpsr.placement import hardware, is_out_of_memory, threads
 from xpsr.preview import Preview
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.text import EncoderTexts, assemble, cut_notes, encode_texts
@@ -175,7 +175,7 @@ class XPSRPipeline(DiffusionPipeline):
         prompts, settings = prompts or default_prompts, settings or default_settings
         photo = open_image(image)
         frame = make_frame(photo.image, settings, self.controlnet.downscale)
-        texts = assemble(prompts, settings)
+        texts = assemble(prompts, settings, self.tokenizer)
         noise = Noise(settings.seed)
         solver = Solver(self.scheduler.config, settings.scheduler, settings.num_inference_steps)
         try:
@@ -199,7 +199,7 @@ class XPSRPipeline(DiffusionPipeline):
         finally:
             self.maybe_free_model_hooks()
         result = frame.finish(decoded, settings.color_fix)
-        notes = (*photo.notes, *cut_notes(self.tokenizer, texts))
+        notes = (*photo.notes, *cut_notes(texts))
         recipe = self._recipe(photo.image, result, prompts, settings, notes)
         yield Restored(result, recipe, time.perf_counter() - started, notes)
 
@@ -210,9 +210,11 @@ class XPSRPipeline(DiffusionPipeline):
         return step.preview(step.predicted)
 
     def _conditions(self, frame: Frame, texts: EncoderTexts, settings: Settings) -> Conditions:
-        device = self._execution_device
+        device, chunk = self._execution_device, settings.long_prompts == "chunk"
         high, low = (
-            encode_texts(self.tokenizer, self.text_encoder, batch, device).to(self.unet.dtype)
+            encode_texts(self.tokenizer, self.text_encoder, batch, device, chunk=chunk).to(
+                self.unet.dtype
+            )
             for batch in pair(texts, settings.guidance_scale)
         )
         return Conditions(
@@ -263,6 +265,8 @@ class XPSRPipeline(DiffusionPipeline):
             versions=Versions.here(),
             device=self._execution_device.type,
             dtype=str(self.unet.dtype).removeprefix("torch."),
+            hardware=hardware(self._execution_device),
+            threads=threads(self._execution_device),
             input_sha256=pixel_sha256(image),
             input_size=image.size,
             output_sha256=pixel_sha256(result),

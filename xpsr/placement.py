@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -54,6 +57,35 @@ def choose_dtype(device: torch.device, wanted: str | torch.dtype | None = None) 
             f'There is no number format "{wanted}" here; choose one of {", ".join(DTYPES)}.'
         )
     return dtype
+
+
+def hardware(device: torch.device) -> str:
+    """What computes on a device, as far as it decides how numbers are rounded."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)[:100]
+    if device.type == "cpu":
+        return f"{platform.machine()} {torch.backends.cpu.get_cpu_capability()}"
+    return platform.machine()
+
+
+def threads(device: torch.device) -> int | None:
+    """Among how many threads work on the CPU is divided; None on another device.
+
+    Sums are taken in another order with another number of them, so pixels differ slightly.
+    """
+    return torch.get_num_threads() if device.type == "cpu" else None
+
+
+@contextmanager
+def using_threads(count: int | None) -> Iterator[None]:
+    """Divide work on the CPU among so many threads for a while; None leaves it alone."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def moved_in(module: Module) -> Module:

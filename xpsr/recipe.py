@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,7 +24,9 @@ from pydantic import (
 
 from xpsr import __version__
 from xpsr.errors import XPSRError
-from xpsr.prompts import Prompts
+from xpsr.image import pixel_sha256
+from xpsr.prompts import MAX_CHARACTERS, Prompts
+from xpsr.prompts.provenance import MAX_BY, MAX_RUNS, Kind, Sentence, from_runs, to_runs
 from xpsr.settings import Settings
 
 MAX_BYTES = 64 * 1024
@@ -32,6 +36,9 @@ _Kind = TypeVar("_Kind", Prompts, Settings)
 
 Short = Annotated[str, Field(max_length=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+TextName = Literal[
+    "prompt", "lowlevel_prompt", "negative_prompt", "lowlevel_negative_prompt", "added_prompt"
+]
 Side = Annotated[int, Field(ge=1, le=1_000_000)]
 
 
@@ -66,31 +73,47 @@ class Versions(BaseModel):
         return cls(xpsr=__version__, torch=_installed("torch"), diffusers=_installed("diffusers"))
 
 
+class Run(BaseModel):
+    """Neighbouring sentences of one origin, see `xpsr.prompts.provenance.Origin`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    sentences: Annotated[int, Field(ge=1, le=MAX_CHARACTERS)]
+    origin: Kind
+    by: Annotated[str, Field(max_length=MAX_BY)] | None = None
+
+
 class Recipe(BaseModel):
     """Everything that is needed to repeat a run and to see whether it came out the same.
 
     Attributes:
         model: "mini", a hub id or the name of a folder; never a path of some machine.
-        device, dtype: where and in which number format the networks ran: other ones round
-            differently, so pixels are repeated exactly only with the same.
+        schema_version: 2; recipes of version 1 are still read (see `is_input`).
+        device, dtype, hardware, threads: where, in which number format and (on a CPU) in how many
+            threads the networks ran: others round differently, so pixels are repeated exactly
+            only with the same. hardware and threads are not in recipes of version 1.
         input_sha256, output_sha256: `xpsr.image.pixel_sha256` of the two pictures.
         input_size, output_size: (width, height) in pixels.
+        provenance: who wrote the sentences of each text, in their order; None if nobody said.
         notes: sentences about the run, such as which words did not fit.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1] = 1
+    schema_version: Literal[1, 2] = 2
     model: Short
     prompts: Annotated[Prompts, _into(Prompts), PlainSerializer(asdict, return_type=dict)]
     settings: Annotated[Settings, _into(Settings), PlainSerializer(asdict, return_type=dict)]
     versions: Versions
     device: Short
     dtype: Short
+    hardware: Short | None = None
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     input_sha256: Sha256
     input_size: tuple[Side, Side]
     output_sha256: Sha256
     output_size: tuple[Side, Side]
+    provenance: dict[TextName, Annotated[tuple[Run, ...], Field(max_length=MAX_RUNS)]] | None = None
     notes: Annotated[tuple[Annotated[str, Field(max_length=500)], ...], Field(max_length=20)] = ()
 
     @field_validator("model")
@@ -107,9 +130,35 @@ class Recipe(BaseModel):
         """The seed, which is one of the settings."""
         return self.settings.seed
 
+    def is_input(self, image: Image.Image) -> bool:
+        """Whether `image` has the pixels that the run began with."""
+        return self._sha256(image) == self.input_sha256
+
+    def is_output(self, image: Image.Image) -> bool:
+        """Whether `image` has the pixels that came out."""
+        return self._sha256(image) == self.output_sha256
+
+    def _sha256(self, image: Image.Image) -> str:
+        if self.schema_version > 1:
+            return pixel_sha256(image)
+        size = f"RGB {image.width}x{image.height}\n".encode()  # version 1 hashed the size as well
+        return hashlib.sha256(size + image.convert("RGB").tobytes()).hexdigest()
+
+    def with_provenance(self, texts: Mapping[str, Sequence[Sentence]]) -> Recipe:
+        """This recipe with the origins of its sentences, by the names of the texts."""
+        runs = {name: tuple(Run(**run) for run in to_runs(found)) for name, found in texts.items()}
+        return self.model_copy(update={"provenance": runs})
+
+    def sentences(self, name: str) -> tuple[Sentence, ...]:
+        """The sentences of a text and their origins; "recipe" where this one does not tell."""
+        runs = (self.provenance or {}).get(name, ())
+        return from_runs(getattr(self.prompts, name), [run.model_dump() for run in runs])
+
     def to_json(self) -> str:
         """Readable JSON; the same recipe always gives the same text."""
-        return json.dumps(self.model_dump(mode="json"), ensure_ascii=False, indent=2)
+        return json.dumps(
+            self.model_dump(mode="json", exclude_none=True), ensure_ascii=False, indent=2
+        )
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Recipe:

@@ -15,12 +15,18 @@ Scheduler = Literal["ddpm", "ddim", "dpm++", "unipc"]
 Start = Literal["noise", "lr", "lr_twice"]
 Negative = Literal["both", "high"]
 ColorFix = Literal["none", "adain", "wavelet"]
+LongPrompts = Literal["truncate", "protect", "chunk"]
+AddedPosition = Literal["suffix", "prefix"]
+LowlevelRoute = Literal["lowlevel", "content"]
 
 CHOICES: dict[str, tuple[str, ...]] = {
     "scheduler": get_args(Scheduler),
     "start": get_args(Start),
     "negative": get_args(Negative),
     "color_fix": get_args(ColorFix),
+    "long_prompts": get_args(LongPrompts),
+    "added_position": get_args(AddedPosition),
+    "lowlevel_route": get_args(LowlevelRoute),
 }
 LIMITS: dict[str, tuple[float, float]] = {
     "num_inference_steps": (1, 1000),
@@ -58,6 +64,15 @@ class Settings:
         tile_overlap: pixels that neighbouring squares share; less than `tile_size`.
         color_fix: colours brought back to the input's: "none" | "adain" | "wavelet".
 
+        long_prompts: what becomes of a text of more than CLIP's 75 tokens: "truncate" (its end is
+            cut off, as the authors do) | "protect" (the caption is shortened so that the added
+            words stay) | "chunk" (read in blocks of 75, which no model was trained with). Texts
+            that fit give the same embeddings in all three.
+        added_position: where the added words stand: "suffix" (behind the content text, as the
+            authors do) | "prefix" (in front of it).
+        lowlevel_route: where the quality text goes: "lowlevel" (its own branch, as in XPSR) |
+            "content" (experimental: in front of the content text, the other branch gets none; for
+            models with one text, and for degradation sentences in the manner of DaLPSR).
     Raises:
         XPSRError: names the field and what it allows.
     """
@@ -76,6 +91,9 @@ class Settings:
     tile_overlap: int = 64
     color_fix: ColorFix = "adain"
 
+    long_prompts: LongPrompts = "truncate"
+    added_position: AddedPosition = "suffix"
+    lowlevel_route: LowlevelRoute = "lowlevel"
     def __post_init__(self) -> None:
         for name, default in DEFAULTS.items():
             value = getattr(self, name)

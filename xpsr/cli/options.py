@@ -65,7 +65,7 @@ Prompt = Annotated[str | None, _text("What is in the picture.")]
 LowlevelPrompt = Annotated[str | None, _text("How good the picture is: sharpness, noise, light.")]
 NegativePrompt = Annotated[str | None, _text("What the content must not become.")]
 LowlevelNegativePrompt = Annotated[str | None, _text("The opposite of the quality text.")]
-AddedPrompt = Annotated[str | None, _text("Quality words put behind the content text.")]
+AddedPrompt = Annotated[str | None, _text("Quality words put beside the content text.")]
 
 Preset = Annotated[
     str | None,
@@ -110,4 +110,22 @@ TileOverlap = Annotated[int | None, _setting("Pixels that neighbouring squares s
 ColorFix = Annotated[
     str | None,
     _setting("How colours are brought back to those of the input.", metavar="none|adain|wavelet"),
+]
+LongPrompts = Annotated[
+    str | None,
+    _setting(
+        "Texts beyond 75 tokens: cut off, shortened before the added words, or read in blocks "
+        "(the model was not trained with more than one).",
+        metavar="truncate|protect|chunk",
+    ),
+]
+AddedPosition = Annotated[
+    str | None, _setting("Where the added words stand.", metavar="suffix|prefix")
+]
+LowlevelRoute = Annotated[
+    str | None,
+    _setting(
+        "Where the quality text goes: its own branch, or (experimental) before the content text.",
+        metavar="lowlevel|content",
+    ),
 ]

@@ -6,13 +6,16 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from xpsr.errors import XPSRError
+
+if TYPE_CHECKING:
+    from xpsr.metrics import Score
 
 SOME_FAILED = 1
 BAD_USAGE = 2
@@ -81,6 +84,14 @@ def say(sentence: str) -> None:
 def to_line(record: dict[str, Any]) -> str:
     """A record as one line of JSON, in ASCII: any terminal and any file name can take it."""
     return json.dumps(record, ensure_ascii=True, allow_nan=False)
+
+
+def score_entries(scores: Mapping[str, Score]) -> dict[str, Any]:
+    """What a record says of scores: figures or null, and beside them why some are null."""
+    from xpsr.metrics import reasons, to_json
+
+    missing = reasons(scores)
+    return {"scores": to_json(scores), **({"score_reasons": missing} if missing else {})}
 
 
 def each(inputs: list[str], work: Callable[[str], dict[str, Any]], emit: Emit) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -54,14 +55,16 @@ def rerun(
         (result,) = plan_results([record], out)
         make_folder(out)
         from xpsr import load
+        from xpsr.placement import using_threads
 
         pipe = load(name, base=base, device=device, dtype=dtype)
         progress = Steps(1)
-        with progress.picture(str(source)):
+        with progress.picture(str(source)), using_threads(_threads(recipe)):
             again = last(pipe, str(source), recipe.prompts, recipe.settings, progress)
+        told = again.recipe.model_copy(update={"provenance": recipe.provenance})
         with whole_file(result) as part:
-            save_png(again.image, again.recipe, part)
-        same = again.recipe.output_sha256 == recipe.output_sha256
+            save_png(again.image, told, part)
+        same = recipe.is_output(again.image)
         emit("identical" if same else "not identical")
         if not same:
             _explain(recipe, again.recipe)
@@ -75,6 +78,12 @@ def _model_of(recipe: Recipe, model: str | None) -> str:
             f'The recipe was made with the model "{recipe.model}"; say where it is with --model.'
         )
     return model or "mini"
+
+
+def _threads(recipe: Recipe) -> int | None:
+    """As many threads as then, if they are not far too many for this machine."""
+    most = 4 * (os.cpu_count() or 1)
+    return recipe.threads if recipe.threads and recipe.threads <= most else None
 
 
 def _find_input(recipe: Recipe, record: Path) -> Path:
@@ -95,31 +104,43 @@ def _candidates(record: Path) -> Iterator[Path]:
 def _is_input(recipe: Recipe, path: Path) -> bool:
     from PIL import Image
 
-    from xpsr.image import open_image, pixel_sha256
+    from xpsr.image import open_image
 
     try:
         with Image.open(path) as header:  # not decoded yet: a folder may hold thousands
             if sorted(header.size) != sorted(recipe.input_size):
                 return False
-        return pixel_sha256(open_image(path).image) == recipe.input_sha256
+        return recipe.is_input(open_image(path).image)
     except (XPSRError, OSError, ValueError, Image.DecompressionBombError):
         return False
 
 
 def _check_input(recipe: Recipe, source: Path) -> None:
-    from xpsr.image import open_image, pixel_sha256
+    from xpsr.image import open_image
 
-    if pixel_sha256(open_image(source).image) != recipe.input_sha256:
+    if not recipe.is_input(open_image(source).image):
         say(f"{source} is not the picture that the recipe was made from.")
 
 
 def _explain(recipe: Recipe, again: Recipe) -> None:
     """Tell what differs between the two runs, which is why pixels may."""
-    for place in ("model", "device", "dtype", "input_sha256"):
+    told = list(_differences(recipe, again))
+    if recipe.schema_version > 1 and recipe.input_sha256 != again.input_sha256:
+        told.append("another input picture")
+    for line in told:
+        say(line)
+    if not told:
+        say("All that the recipe records is the same; the model or a library may be another one.")
+    if recipe.threads is None and again.threads is not None:
+        say("The recipe does not say how many threads were used; that alone can change pixels.")
+
+
+def _differences(recipe: Recipe, again: Recipe) -> Iterator[str]:
+    for place in ("model", "device", "dtype", "hardware", "threads"):
         before, now = getattr(recipe, place), getattr(again, place)
-        if before != now:
-            say(f"{place}: {before} then, {now} now")
+        if before not in (now, None):
+            yield f"{place}: {before} then, {now or 'none'} now"
     for library, before in recipe.versions.model_dump().items():
         now = getattr(again.versions, library)
         if before != now:
-            say(f"version of {library}: {before} then, {now} now")
+            yield f"version of {library}: {before} then, {now} now"

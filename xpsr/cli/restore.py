@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +13,17 @@ import typer
 from xpsr.cli import options as o
 from xpsr.cli.files import find_pictures, make_folder, plan_results, whole_file
 from xpsr.cli.progress import Steps
-from xpsr.cli.report import SOME_FAILED, CannotBeginError, each, results_only, say
+from xpsr.cli.report import (
+    SOME_FAILED,
+    CannotBeginError,
+    each,
+    results_only,
+    say,
+    score_entries,
+)
 from xpsr.errors import XPSRError
 from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.prompts.provenance import Origin, from_preset, trace_all, written
 from xpsr.settings import SETTING_NAMES, Settings
 
 if TYPE_CHECKING:
@@ -53,6 +62,9 @@ def restore(
     tile_size: o.TileSize = None,
     tile_overlap: o.TileOverlap = None,
     color_fix: o.ColorFix = None,
+    long_prompts: o.LongPrompts = None,
+    added_position: o.AddedPosition = None,
+    lowlevel_route: o.LowlevelRoute = None,
 ) -> None:
     """Restore pictures: DIR/NAME.png with the recipe inside, and a JSON line for each."""
     texts = {name: context.params[name] for name in PROMPT_NAMES}
@@ -127,27 +139,34 @@ class _Run:
             "seconds": round(restored.seconds, 3),
             "seed": restored.recipe.seed,
             "sha256": restored.recipe.output_sha256,
-            "scores": scores,
+            **scores,
         }
 
     def _restored(self, name: str, image: Image.Image) -> Restored:
         pipe = self.pipeline()
         preset = self.preset or pipe.config.default_preset
-        prompts = Prompts.from_preset(preset, **self._texts(image))
-        settings = Settings.from_preset(preset, **self.changes)
-        return last(pipe, name, prompts, settings, self.progress)
-
-    def _texts(self, image: Image.Image) -> dict[str, str | None]:
-        """The texts given, and from the describer those of the two descriptions left out."""
-        if self.author is None or None not in (
-            self.texts["prompt"],
-            self.texts["lowlevel_prompt"],
-        ):
-            return self.texts
-        found = self.author.describe(image)
-        described = {"prompt": found.high, "lowlevel_prompt": found.low}
         given = {name: text for name, text in self.texts.items() if text is not None}
-        return {**described, **given}
+        described = self._described(image, given)
+        texts = {**{who: said for who, (said, _) in described.items()}, **given}
+        prompts = Prompts.from_preset(preset, **texts)
+        settings = Settings.from_preset(preset, **self.changes)
+        restored = last(pipe, name, prompts, settings, self.progress)
+        brought = {**from_preset(preset), **{n: written(*said) for n, said in described.items()}}
+        left = {name: sentences for name, sentences in brought.items() if name not in given}
+        told = restored.recipe.with_provenance(trace_all(prompts, left))
+        return replace(restored, recipe=told)
+
+    def _described(
+        self, image: Image.Image, given: Container[str]
+    ) -> dict[str, tuple[str, Origin]]:
+        """What the describer says for those of the two descriptions that are not given."""
+        wanted = [name for name in ("prompt", "lowlevel_prompt") if name not in given]
+        if self.author is None or not wanted:
+            return {}
+        found = self.author.describe(image)
+        origin = Origin.of_source(found.source)
+        texts = {"prompt": found.high, "lowlevel_prompt": found.low}
+        return {name: (texts[name], origin) for name in wanted}
 
 
 def last(
@@ -163,7 +182,7 @@ def last(
     raise AssertionError("the pipeline ended without a result")
 
 
-def _scores(result: Image.Image, image: Image.Image) -> dict[str, float | None]:
-    from xpsr.metrics import score, to_json
+def _scores(result: Image.Image, image: Image.Image) -> dict[str, Any]:
+    from xpsr.metrics import score
 
-    return to_json(score(result, input=image))
+    return score_entries(score(result, input=image))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from xpsr.cli.report import SOME_FAILED, each, results_only
+from xpsr.cli.report import SOME_FAILED, each, results_only, score_entries
 from xpsr.errors import XPSRError
 
 _Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to judge.")]
@@ -51,7 +51,7 @@ def score(
                 input=picture(made_from),
                 metrics=names,
             )
-            return {"image": name, "scores": judge.to_json(scores)}
+            return {"image": name, **score_entries(scores)}
 
         if not each([str(image)], work, emit):
             raise typer.Exit(SOME_FAILED)

@@ -16,6 +16,15 @@ OFFICIAL_ADDED = "clean, high-resolution, 8k, high quality, clear text."
 PAPER_NEGATIVE = "blurry, dotted, noise, unclear, low-res, over-smoothed"
 
 
+# Pairs of negative texts that have a name: (negative_prompt, lowlevel_negative_prompt). The paper
+# steers away in the content alone, which is the setting `negative="high"`.
+NEGATIVES = {
+    "official": (OFFICIAL_NEGATIVE, OFFICIAL_LOWLEVEL_NEGATIVE),
+    "paper": (PAPER_NEGATIVE, ""),
+    "none": ("", ""),
+}
+
+
 @dataclass(frozen=True)
 class Prompts:
     """The five texts of a run; any of them may be empty.
@@ -25,7 +34,7 @@ class Prompts:
         lowlevel_prompt: how good the picture is: sharpness, noise, colour, light (low level).
         negative_prompt: what the content branch is steered away from.
         lowlevel_negative_prompt: the same for the quality branch; unused with `negative="high"`.
-        added_prompt: quality words put behind `prompt`.
+        added_prompt: quality words put behind `prompt`, or in front of it (`added_position`).
 
     Raises:
         XPSRError: a text is longer than `MAX_CHARACTERS` or holds unprintable characters.

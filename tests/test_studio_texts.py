@@ -1,0 +1,133 @@
+"""The texts on the page: what the model reads of them, who wrote them, and their tools."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import gradio as gr
+import pytest
+
+from studio import words
+from studio.engine import Engine, EngineOptions
+from studio.incoming import SHOWN_SETTINGS, TEXT_SETTINGS, read_form
+from studio.texts import NOTHING_BROUGHT, Brought, TextActions
+from xpsr.prompts import NEGATIVES
+from xpsr.prompts.provenance import Origin, written
+from xpsr.settings import CHOICES
+
+MEASURED_LOW = "The image is sharp. There is no noise."
+
+
+@pytest.fixture
+def engine(tiny_pipeline) -> Engine:
+    """An engine that has its model already."""
+    engine = Engine(EngineOptions())
+    engine._pipeline = tiny_pipeline
+    return engine
+
+
+@pytest.fixture
+def texts(engine) -> TextActions:
+    return TextActions(engine)
+
+
+def texts_of(low: str) -> Brought:
+    return (), written(low, Origin("measured"))
+
+
+class Exact(HTMLParser):
+    """The four exact texts of the page: what stands in them, without what is struck out."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.texts: dict[str, str] = {}
+        self.cut: dict[str, str] = {}
+        self._open: list[str] = []
+        self._name = ""
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        names = dict(attrs)
+        if tag == "section":
+            self._name = (names.get("id") or "").removeprefix("exact-")
+        self._open.append(names.get("class") or tag)
+        if names.get("class") == "exact":
+            self.texts[self._name] = self.cut[self._name] = ""
+
+    def handle_endtag(self, tag: str) -> None:
+        self._open.pop()
+
+    def handle_data(self, data: str) -> None:
+        if "exact" in self._open and "quiet" not in self._open:
+            into = self.cut if self._open[-1] == "cut" else self.texts
+            into[self._name] += data
+
+
+@pytest.mark.parametrize("mode", CHOICES["long_prompts"])
+@pytest.mark.parametrize("route", CHOICES["lowlevel_route"])
+def test_what_is_shown_as_sent_is_what_the_encoder_gets(texts, engine, picture, mode, route):
+    """Seen at the encoder itself: the tokens that arrive are those of the texts on the page."""
+    pipe, arrived = engine.pipeline(), []
+    values = ["A garden <b>, 猫. " + "more words " * 50, " Blurred ", "lowres", "fine", "8k, sharp"]
+    choices = {**dict.fromkeys(TEXT_SETTINGS), "long_prompts": mode, "lowlevel_route": route}
+    shown = Exact(texts.read("official", NOTHING_BROUGHT, *values, *choices.values())[-1])
+    prompts, settings = read_form("official", [*values, *map(choices.get, SHOWN_SETTINGS)])
+    quick = settings.changed(num_inference_steps=1, process_size=0, upscale=1)
+
+    hook = pipe.text_encoder.register_forward_pre_hook(
+        lambda module, args: arrived.extend(row.tolist() for row in args[0])
+    )
+    try:
+        list(engine.stream(picture(32, 32), prompts, quick))
+    finally:
+        hook.remove()
+    read = pipe.tokenizer(list(shown.texts.values()), add_special_tokens=False)["input_ids"]
+    marks = {pipe.tokenizer.bos_token_id, pipe.tokenizer.eos_token_id}
+    words_of = [[token for token in row if token not in marks] for row in arrived]
+    # negative and positive of the content, then of the looks
+    order = [shown.texts[name] for name in ("negative_high", "high", "negative_low", "low")]
+    assert set(shown.texts.values()) == set(order)
+    if mode == "chunk":
+        assert [*words_of[2], *words_of[3]] == read[0] and words_of[1] == []
+        assert not shown.cut["high"]
+    else:
+        expected = pipe.tokenizer(order, add_special_tokens=False)["input_ids"]
+        assert words_of == expected
+        assert "more words" in shown.cut["high"]
+        assert ("8k, sharp" in shown.texts["high"]) == (mode == "protect")
+
+
+def test_the_page_tells_who_wrote_what(texts):
+    brought = texts_of(MEASURED_LOW)
+    low = "The image is very sharp. There is no noise. An old <i>scan</i>."
+    *_, chips, undo_high, undo, details = texts.read(
+        "mini", brought, "", low, "", "", "", *[None] * 4
+    )
+    assert "edited" in chips and "measured" in chips and "typed" in chips
+    assert "&lt;i&gt;scan" in details and "<i>" not in details
+    assert "<ins>very </ins>" in details
+    assert (undo_high["visible"], undo["visible"]) == (False, True)
+    assert texts.as_brought(1, brought) == MEASURED_LOW
+    assert texts.as_brought(0, brought) == gr.skip()
+    unchanged = texts.read("mini", brought, "", MEASURED_LOW, "", "", "", *[None] * 4)
+    assert unchanged[-2]["visible"] is False and words.UNCHANGED in unchanged[-1]
+
+
+def test_the_opposite_or_a_sentence(texts):
+    turned, note = texts.turn_round(MEASURED_LOW)
+    assert turned == "The image is very blurry. There is strong noise." and note == ""
+    kept, note = texts.turn_round("A cat.")
+    assert kept == gr.skip() and 'role="alert"' in note and "opposite" in note
+    assert 'role="alert"' in texts.turn_round("x" * 3000)[1]
+
+
+@pytest.mark.parametrize("name", NEGATIVES)
+def test_named_negatives_fill_both_boxes(texts, name):
+    *both, where = texts.choose_negatives(name)
+    assert tuple(both) == NEGATIVES[name]
+    assert where == ("high" if name == "paper" else "both")
+
+
+def test_a_too_long_text_is_said_and_nothing_else_changes(texts):
+    note, *others = texts.read("mini", NOTHING_BROUGHT, "x" * 3000, "", "", "", "", *[None] * 4)
+    assert 'role="alert"' in note and others == [gr.skip()] * 8
