@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from hub_server import COMMIT, hub
 from PIL import Image
 from tiny_llava import CHAT, save_as_cached, save_tiny_llava
 
@@ -264,8 +265,38 @@ def test_a_model_of_the_hub_is_found_in_the_cache_and_named_with_its_revision(ti
 
 
 def test_the_default_without_its_weights_says_what_to_do(cache):
-    with pytest.raises(DescriberUnavailableError, match="llava-hf/llava-1.5-7b-hf is not on this"):
+    with pytest.raises(DescriberUnavailableError, match="llava-hf/llava-1.5-7b-hf is not on"):
         make_describer("llava").describe(fresh_picture())
+
+
+def test_a_model_is_fetched_from_the_hub_once_and_without_its_pickles(
+    tiny, cache, tmp_path, monkeypatch
+):
+    folder = _emptied(tiny, tmp_path / "repository", "")
+    (folder / "pytorch_model.bin").write_bytes(b"a pickle")
+    (folder / "modeling.py").write_text("raise SystemExit")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    with hub({"llava-hf/fetched": folder}) as (address, fetched):
+        monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", address)
+        files = address + "/{repo_id}/resolve/{revision}/{filename}"
+        monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", files)
+        found = make_describer(f"llava:llava-hf/fetched?{QUICK}").describe(fresh_picture())
+    assert found.source == f"llava-hf/fetched@{COMMIT[:7]}"
+    names = {name.removeprefix("llava-hf/fetched/") for name in fetched}
+    assert "model.safetensors" in names
+    assert not names & {"pytorch_model.bin", "modeling.py"}
+    # The hub is gone, and is not missed.
+    again = make_describer(f"llava:llava-hf/fetched?{QUICK}").describe(fresh_picture())
+    assert again.source == found.source
+
+
+def test_without_a_network_nobody_waits_for_long(cache, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    started = time.monotonic()
+    with pytest.raises(DescriberUnavailableError, match="could not be fetched"):
+        make_describer("llava").describe(fresh_picture())
+    assert time.monotonic() - started < 25
 
 
 def test_auto_without_a_gpu_measures_and_says_why(monkeypatch):

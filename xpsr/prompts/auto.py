@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from xpsr.prompts.llava import MODEL, REVISION
+from xpsr.prompts.weights import are_here, fetch_config
 
 
 @dataclass(frozen=True)
@@ -28,33 +27,16 @@ def choose() -> Choice:
 
     if not torch.cuda.is_available():
         return Choice("measured", "There is no GPU that PyTorch can use, so LLaVA was not chosen.")
-    revision = next((r for r in (REVISION, "main") if weights_are_here(MODEL, r)), None)
+    revision = next((r for r in (REVISION, "main") if are_here(MODEL, r)), None)
     if revision is None:
         return Choice("measured", f"The weights of {MODEL} are not on this machine.")
     from xpsr.prompts.footprint import Footprint, free_bytes
     from xpsr.prompts.llava_model import read_config
 
-    footprint = Footprint.of(read_config(MODEL, revision))
+    footprint = Footprint.of(read_config(fetch_config(MODEL, revision), MODEL))
     free = free_bytes(torch.device("cuda"))
     for bits in (16, 8, 4):
         if footprint.bytes(bits) <= free:
             reason = f"A GPU and the weights of {MODEL} are here; it fits in {bits} bits."
             return Choice(f"llava?bits={bits}&revision={revision}", reason)
     return Choice("measured", f"The free memory of the GPU does not suffice for {MODEL}.")
-
-
-def weights_are_here(model: str, revision: str) -> bool:
-    """Whether every file of the weights is in the cache of the hub."""
-    from huggingface_hub import try_to_load_from_cache
-
-    def cached(name: str) -> Path | None:
-        found = try_to_load_from_cache(model, name, revision=revision)
-        return Path(found) if isinstance(found, str) else None
-
-    if cached("config.json") is None:
-        return False
-    index = cached("model.safetensors.index.json")
-    if index is None:
-        return cached("model.safetensors") is not None
-    shards = set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values())
-    return all(cached(shard) is not None for shard in shards)

@@ -25,6 +25,7 @@ from xpsr.prompts.describer import (
     whole_number,
 )
 from xpsr.prompts.questions import MAX_NEW_TOKENS, QUESTIONS, choose_questions
+from xpsr.prompts.weights import fetch_all, fetch_config, find_commit
 from xpsr.prompts.writer import Draft, Writer, in_background
 
 if TYPE_CHECKING:
@@ -59,7 +60,8 @@ class LlavaDescriber(Writer):
         questions: "paper" or "q-instruct".
         max_new_tokens: the longest answer.
         device: where it runs; None for the best there is.
-        revision: of a hub id; None for the tested one of the default, or the newest.
+        revision: of a hub id; None for the tested one of the default, or else main. What the
+            cache of the hub has is used without asking whether there is something newer.
         keep: leave it loaded after use.
     """
 
@@ -113,30 +115,27 @@ class LlavaDescriber(Writer):
         """
         from xpsr.prompts.llava_model import read_config
 
-        if self.folder or self.revision or self.model != MODEL:
-            return read_config(self.model, self.revision)
-        try:
-            config, self.revision = read_config(MODEL, REVISION), REVISION
-        except DescriberUnavailableError:
-            # Another one may be on this machine.
-            config, self.revision = read_config(MODEL, "main"), "main"
-            logger.warning("Revision %s of %s is not to be had: main is used.", REVISION, MODEL)
-        return config
+        return read_config(self.folder or fetch_config(self.model, self.commit), self.name)
 
     @property
     def commit(self) -> str:
         """The revision that is used: a commit of the hub, or a fingerprint of the folder."""
         if self.folder is None:
-            from huggingface_hub import try_to_load_from_cache
-
-            _ = self.config  # is in the cache now, in a folder named after its commit
-            path = try_to_load_from_cache(self.model, "config.json", revision=self.revision)
-            return Path(path).parent.name if isinstance(path, str) else self.revision or "main"
+            return self._commit
         print_ = hashlib.sha256()
         for path in sorted(self.folder.iterdir()):
             status = path.stat()
             print_.update(f"{path.name} {status.st_size} {status.st_mtime_ns}\n".encode())
         return print_.hexdigest()
+
+    @cached_property
+    def _commit(self) -> str:
+        if self.revision or self.model != MODEL:
+            return find_commit(self.model, (self.revision or "main",))
+        found = find_commit(MODEL, (REVISION, "main"))
+        if found != REVISION:
+            logger.warning("%s is used in revision %s, not in the tested one.", MODEL, found)
+        return found
 
     def identity(self) -> str:
         asked = (*astuple(self.questions), str(self.max_new_tokens))
@@ -183,8 +182,8 @@ class LlavaDescriber(Writer):
         if self._loaded is None:
             device = choose_device(self.device or _own_gpu())
             check_room(self.name, self.config, self.bits, device)
-            commit = None if self.folder else self.commit
-            self._loaded = LlavaModel(self.model, commit, self.bits, device, self.max_new_tokens)
+            folder = self.folder or fetch_all(self.model, self.commit)
+            self._loaded = LlavaModel(folder, self.name, self.bits, device, self.max_new_tokens)
         return self._loaded
 
     def _unload(self) -> None:

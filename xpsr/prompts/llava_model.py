@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,21 +28,23 @@ from xpsr.prompts.questions import Questions
 from xpsr.prompts.writer import Draft
 
 logger = logging.getLogger(__name__)
+# Code that comes with a model is never run, and nothing is asked of the hub behind our back.
+_OURS: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
 
 
-def read_config(model: str, revision: str | None) -> PretrainedConfig:
-    """The configuration of a model; from this machine, or else from the hub.
+def read_config(folder: Path, model: str) -> PretrainedConfig:
+    """The configuration of a model in a folder; `model` is what to call it.
 
     Raises:
         DescriberUnavailableError: there is none, or the model does not answer about pictures.
     """
     try:
-        config = AutoConfig.from_pretrained(model, revision=revision, trust_remote_code=False)
-    except Exception as error:  # of the hub, of the network, of JSON, of an unknown kind
+        config = AutoConfig.from_pretrained(folder, **_OURS)
+    except Exception as error:  # of the file, of JSON, of an unknown kind
         logger.info("reading the configuration of %s failed", model, exc_info=error)
         raise DescriberUnavailableError(
-            f"{model} is not on this machine, or is damaged, and could not be fetched. Connect to "
-            "the internet, name a folder as llava:FOLDER, or use the describer measured."
+            f"{model} has no configuration that transformers can read (config.json): name another "
+            "model as llava:ID or llava:FOLDER, or use the describer measured."
         ) from error
     if type(config) not in AutoModelForImageTextToText._model_mapping:
         raise DescriberUnavailableError(
@@ -55,27 +58,26 @@ class LlavaModel:
     """Networks and processor of one model on one device.
 
     Args:
-        model: hub id or folder.
-        revision: commit of a hub id.
+        folder: where its files are.
+        model: what to call it.
         bits: 4, 8, 16 or 32 a weight.
         device: where it runs.
         max_new_tokens: the longest answer.
 
     Raises:
-        DescriberUnavailableError: it cannot be fetched or loaded.
+        DescriberUnavailableError: it cannot be loaded.
     """
 
     def __init__(
-        self, model: str, revision: str | None, bits: int, device: torch.device, max_new_tokens: int
+        self, folder: Path, model: str, bits: int, device: torch.device, max_new_tokens: int
     ) -> None:
-        self.name, self.device, self.max_new_tokens = model, device, max_new_tokens
+        self.device, self.max_new_tokens = device, max_new_tokens
         self.dtype = _dtype(bits, device)
-        here: dict[str, Any] = {"revision": revision, "trust_remote_code": False}
         try:
-            self.processor: Any = AutoProcessor.from_pretrained(model, **here)
+            self.processor: Any = AutoProcessor.from_pretrained(folder, **_OURS)
             self.network: Any = AutoModelForImageTextToText.from_pretrained(
-                model,
-                **here,
+                folder,
+                **_OURS,
                 dtype=self.dtype,
                 device_map={"": device},
                 quantization_config=_quantization(bits, self.dtype),
@@ -201,7 +203,7 @@ def _cannot_load(model: str, bits: int, error: Exception) -> DescriberUnavailabl
             "llava?bits=16."
         )
     return DescriberUnavailableError(
-        f"{model} could not be loaded: its files are missing, damaged, or not in the safetensors "
-        "format, and could not be fetched. Connect to the internet, name a whole folder as "
-        "llava:FOLDER, or use the describer measured."
+        f"{model} could not be loaded: files of it are missing, damaged, or not in the safetensors "
+        "format. Fetch it again, name a whole folder as llava:FOLDER, or use the describer "
+        "measured."
     )
