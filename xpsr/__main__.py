@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from xpsr import __version__
+from xpsr.cli.ablate import ablate
 from xpsr.cli.describe import describe
+from xpsr.cli.evaluate import evaluate
 from xpsr.cli.rerun import rerun
 from xpsr.cli.restore import restore
 from xpsr.cli.score import score
@@ -18,7 +20,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (restore, describe, score, rerun):
+for command in (restore, describe, score, rerun, ablate, evaluate):
     app.command()(command)
 
 

@@ -26,12 +26,21 @@ def encode(vae: Any, image: Tensor, noise: NoiseSource | None = None) -> Tensor:
         noise: sample the autoencoder's distribution; without it its mean is taken. One draw, also
             from an autoencoder whose distribution has no spread, so that the order of draws holds.
     """
+    return draw(vae, distribution(vae, image), noise)
+
+
+def distribution(vae: Any, image: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and spread of the latents of a picture, as `draw` takes them; see `encode`."""
     with _tiles_if_large(vae, image.shape[-2] * image.shape[-1]):
         encoded = moved_in(vae).encode((2 * image - 1).to(vae.dtype))
     if hasattr(encoded, "latent_dist"):
-        mean, spread = encoded.latent_dist.mean.float(), encoded.latent_dist.std.float()
-    else:
-        mean, spread = encoded.latents.float(), torch.zeros(())
+        return encoded.latent_dist.mean.float(), encoded.latent_dist.std.float()
+    return encoded.latents.float(), torch.zeros(())
+
+
+def draw(vae: Any, found: tuple[Tensor, Tensor], noise: NoiseSource | None = None) -> Tensor:
+    """A scaled latent from its distribution: a sample, or without `noise` the mean."""
+    mean, spread = found
     if noise is not None:
         mean = mean + spread.to(mean) * noise.like(mean)
     return mean * _scale(vae)

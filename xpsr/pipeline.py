@@ -6,6 +6,7 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
-from xpsr.autoencoder import decode, encode
+from xpsr.autoencoder import decode, distribution, draw
 from xpsr.errors import XPSRError
 from xpsr.frame import Frame, make_frame
 from xpsr.guidance import pair
@@ -26,9 +27,10 @@ from xpsr.preview import Preview
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.text import EncoderTexts, assemble, cut_notes, encode_texts
 from xpsr.recipe import Recipe, Versions, model_label
-from xpsr.sampling import Conditions, Denoiser, Step, denoise
+from xpsr.sampling import Conditions, Denoiser, Step, denoise, embed_tiles
 from xpsr.schedule import Noise, NoiseSource, Solver, start_latents
 from xpsr.settings import SETTING_NAMES, Settings
+from xpsr.shared import Shared
 from xpsr.tiling import Blend, cover
 
 
@@ -160,9 +162,17 @@ class XPSRPipeline(DiffusionPipeline):
 
     @torch.no_grad()
     def stream(
-        self, image: Source, prompts: Prompts | None = None, settings: Settings | None = None
+        self,
+        image: Source,
+        prompts: Prompts | None = None,
+        settings: Settings | None = None,
+        shared: Shared | None = None,
     ) -> Iterator[Step | Restored]:
         """Restore one picture step by step; closing the iterator stops the work.
+
+        Args:
+            image, prompts, settings: what to do; None = the defaults of the model.
+            shared: carries what runs on the same picture have in common from one to the next.
 
         Yields:
             a `Step` after every denoising step (`preview` shows it), and last the `Restored`.
@@ -179,11 +189,16 @@ class XPSRPipeline(DiffusionPipeline):
         noise = Noise(settings.seed)
         solver = Solver(self.scheduler.config, settings.scheduler, settings.num_inference_steps)
         try:
-            conditions = self._conditions(frame, texts, settings)
-            base, latents = self._start(conditions.image, solver, settings, noise)
+            shared = shared or Shared()
+            conditions = self._conditions(frame, texts, settings, shared)
+            base, latents = self._start(conditions.image, solver, settings, noise, shared)
             blend = self._tiles(latents, settings)
-            predict = Denoiser(self.unet, self.controlnet, conditions, blend)
             width, height = frame.working
+            hints = shared.get(
+                ("hints", width, height, *blend.tiles),
+                lambda: embed_tiles(self.controlnet, conditions.image, blend),
+            )
+            predict = Denoiser(self.unet, self.controlnet, conditions, blend, hints)
             preview = Preview(self.vae, conditions.image, base, frame.multiple, (height, width))
             for step in denoise(latents, solver, predict, noise):
                 latents = step.latents
@@ -209,12 +224,17 @@ class XPSRPipeline(DiffusionPipeline):
             raise ValueError("only steps of XPSRPipeline.stream can be shown")
         return step.preview(step.predicted)
 
-    def _conditions(self, frame: Frame, texts: EncoderTexts, settings: Settings) -> Conditions:
+    def _conditions(
+        self, frame: Frame, texts: EncoderTexts, settings: Settings, shared: Shared
+    ) -> Conditions:
         device, chunk = self._execution_device, settings.long_prompts == "chunk"
+
+        def encoded(batch: list[str]) -> Tensor:
+            found = encode_texts(self.tokenizer, self.text_encoder, batch, device, chunk=chunk)
+            return found.to(self.unet.dtype)
+
         high, low = (
-            encode_texts(self.tokenizer, self.text_encoder, batch, device, chunk=chunk).to(
-                self.unet.dtype
-            )
+            shared.get(("texts", chunk, *batch), partial(encoded, batch))
             for batch in pair(texts, settings.guidance_scale)
         )
         return Conditions(
@@ -226,21 +246,31 @@ class XPSRPipeline(DiffusionPipeline):
         )
 
     def _start(
-        self, image: Tensor, solver: Solver, settings: Settings, noise: NoiseSource
+        self,
+        image: Tensor,
+        solver: Solver,
+        settings: Settings,
+        noise: NoiseSource,
+        shared: Shared,
     ) -> tuple[Tensor | None, Tensor]:
         """The latent to add before decoding (or None), and the one that denoising starts from.
 
         Draws: the autoencoder's sample, then the start's own noise.
         """
+
+        def latent(noise: NoiseSource | None = None) -> Tensor:
+            key = ("latents", *image.shape)
+            return draw(self.vae, shared.get(key, lambda: distribution(self.vae, image)), noise)
+
         if self.config["residual_latents"]:
-            base = encode(self.vae, image)
+            base = latent()
             return base, start_latents(solver, settings, torch.zeros_like(base), noise)
         if settings.start == "noise":
             factor = self.controlnet.downscale
             height, width = image.shape[-2] // factor, image.shape[-1] // factor
             low = image.new_zeros(1, self.unet.config.in_channels, height, width)
         else:
-            low = encode(self.vae, image, noise)
+            low = latent(noise)
         return None, start_latents(solver, settings, low, noise)
 
     def _tiles(self, latents: Tensor, settings: Settings) -> Blend:

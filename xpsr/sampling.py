@@ -60,6 +60,15 @@ class Conditions:
     conditioning_scale: float
 
 
+def embed_tiles(controlnet: XPSRControlNetModel, image: Tensor, blend: Blend) -> list[Tensor]:
+    """The embedding of the low-quality picture (1, 3, H, W) in [0, 1], one a tile."""
+    image = image.to(controlnet.dtype)
+    factor = controlnet.downscale
+    embed = moved_in(controlnet).hint
+    # A tile sees the picture cut at its own border, as the authors' tiles do.
+    return [embed(tile.cut(image, factor)) for tile in blend.tiles]
+
+
 class Denoiser:
     """ControlNet and UNet as one function: latent and timestep → guided prediction.
 
@@ -69,6 +78,7 @@ class Denoiser:
         unet, controlnet: the networks.
         conditions: see there.
         blend: the tiles of the latent.
+        hints: from `embed_tiles`, if another run on the same picture has computed them.
     """
 
     def __init__(
@@ -77,16 +87,13 @@ class Denoiser:
         controlnet: XPSRControlNetModel,
         conditions: Conditions,
         blend: Blend,
+        hints: list[Tensor] | None = None,
     ) -> None:
         self.unet = unet
         self.controlnet = controlnet
         self.conditions = conditions
         self.blend = blend
-        image = conditions.image.to(controlnet.dtype)
-        factor = controlnet.downscale
-        embed = moved_in(controlnet).hint
-        # A tile sees the picture cut at its own border, as the authors' tiles do.
-        self.hints = [embed(tile.cut(image, factor)) for tile in blend.tiles]
+        self.hints = hints or embed_tiles(controlnet, conditions.image, blend)
 
     def __call__(self, latents: Tensor, timestep: int) -> Tensor:
         """Latents (1, C, h, w) float32 → prediction of the same shape and type."""

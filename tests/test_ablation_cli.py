@@ -1,0 +1,123 @@
+"""`python -m xpsr ablate`: what it prints, leaves behind and says when it is misused or stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from xpsr.__main__ import app
+from xpsr.cli.run_options import RUN_OPTIONS
+from xpsr.recipe import read_recipe
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = ("--num-inference-steps", "1", "--upscale", "2", "--preset", "mini")
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def photo(picture, tmp_path: Path) -> Path:
+    picture(24, 20).save(tmp_path / "photo.png")
+    return tmp_path / "photo.png"
+
+
+def test_levels_from_start_to_rerun(xpsr, photo: Path, tiny: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    common = ("--model", tiny, "--plan", "levels", "--seeds", "2", "--out", out, *QUICK)
+    price = xpsr("ablate", photo, "--dry-run", *common)
+    assert (price.code, price.out) == (0, "")
+    assert "8 cells" in price.err and "only 2 seeds" in price.err
+    done = xpsr("ablate", photo, *common)
+    assert done.code == 0, done.err
+    *cells, last = done.records
+    assert len(cells) == 8 and {cell["origin"] for cell in cells} <= {"computed", "resumed"}
+    assert done.err.index("8 cells") < done.err.index("report")
+    assert len(last["effects"]) == 3 * 2
+    for name in ("report.html", "scores.csv", "effects.csv", "ablation.zip", "environment.json"):
+        assert (out / name).is_file()
+
+    # The cell of both levels is what `restore` gives.
+    normal = xpsr("restore", photo, "--model", tiny, "--seed", "1", "--out", tmp_path / "r", *QUICK)
+    both = next(c for c in cells if (c["variant"], c["seed"]) == ("both levels", 1))
+    assert normal.records[0]["sha256"] == both["sha256"]
+
+    # Any cell repeats itself; its input lies beside it.
+    for cell in cells[:2]:
+        assert read_recipe(cell["output"]).output_sha256 == cell["sha256"]
+        rerun = xpsr("rerun", cell["output"], "--model", tiny, "--out", tmp_path / "again")
+        assert rerun.out == "identical\n", rerun.err
+
+    again = xpsr("ablate", photo, *common).records
+    assert {cell["origin"] for cell in again[:-1]} == {"resumed"}
+    assert again[-1] == last
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--plan", "beauty"), 'no plan "beauty"'),
+        (("--plan", "levels", "--values", "1,2"), "--values belongs to"),
+        (("--plan", "grid"), "--axis"),
+        (("--plan", "csv"), "--csv FILE"),
+        (("--plan", "csv", "--csv", "nowhere.csv"), "nowhere.csv"),
+        (("--plan", "guidance", "--values", "1,high"), "write numbers"),
+        (("--plan", "guidance", "--values", "99"), "guidance_scale is 99"),
+        (("--plan", "negatives"), "guidance_scale is 1"),
+        (("--plan", "words", "--text", "caption"), "caption"),
+        (("--plan", "levels", "--seeds", "0"), "at least 1"),
+        (("--plan", "levels", "--metrics", "beauty"), "beauty"),
+        (("--plan", "levels", "--upscale", "99"), "upscale is 99"),
+        (("--plan", "grid", "--axis", "color_fix=none,pink"), "pink"),
+    ],
+)
+def test_bad_usage(xpsr, photo: Path, tiny: Path, tmp_path: Path, arguments, words: str) -> None:
+    done = xpsr("ablate", photo, "--model", tiny, "--preset", "mini", "--out", tmp_path, *arguments)
+    assert (done.code, done.out) == (2, "")
+    assert words in done.err and "Traceback" not in done.err
+
+
+def test_stopped_in_the_middle(xpsr, photo: Path, tiny: Path, tmp_path: Path) -> None:
+    """Ctrl-C: finished cells are kept and reported, and the same command goes on."""
+    out = tmp_path / "out"
+    arguments = ["ablate", str(photo), "--model", str(tiny), "--plan", "words", "--out", str(out)]
+    arguments += QUICK
+    process = subprocess.Popen(
+        [sys.executable, "-m", "xpsr", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    first = json.loads(process.stdout.readline())
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=250)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert "cells are finished" in errors and "same command again" in errors
+    finished = [first, *(json.loads(line) for line in rest.splitlines())]
+    assert "report" in finished[-1] and Path(finished[-1]["report"]).is_file()
+    assert all(Path(cell["output"]).is_file() for cell in finished[:-1])
+    price = xpsr("ablate", photo, *arguments[2:], "--dry-run")
+    assert f"{len(finished) - 1} of them" in price.err
+
+
+def test_every_text_and_setting_is_an_option() -> None:
+    for command in ("ablate", "evaluate"):
+        shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
+        assert not [one for one in RUN_OPTIONS if f"--{one.replace('_', '-')}" not in shown]

@@ -1,0 +1,249 @@
+"""The engine of ablation on a small pipeline: the same pixels as alone, once each, resumable."""
+
+from __future__ import annotations
+
+import io
+import random
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from xpsr.ablation import CellResult, CellStep, Experiment, Plan, Variant, effects, plans
+from xpsr.ablation.cost import measure
+from xpsr.ablation.export import tables, write
+from xpsr.ablation.folder import CellFolder
+from xpsr.ablation.report import Subject, render
+from xpsr.errors import XPSRError
+from xpsr.prompts import Prompts
+from xpsr.recipe import read_recipe
+from xpsr.settings import Settings
+
+PROMPTS = Prompts(prompt="A cat. A dog.", lowlevel_prompt="Blurry. Noisy.")
+SETTINGS = Settings(num_inference_steps=2, upscale=2, process_size=0, scheduler="ddim")
+SEEDS = (5, 6)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def experiment(tiny_pipeline, picture):
+    def make(plan: Plan, folder: Path | None = None, **more) -> Experiment:
+        kept = CellFolder(folder, [one.name for one in plan.variants]) if folder else None
+        return Experiment(tiny_pipeline, picture(24, 20), plan, folder=kept, **more)
+
+    return make
+
+
+def run(experiment: Experiment) -> list[CellResult]:
+    return [item for item in experiment.run() if isinstance(item, CellResult)]
+
+
+def hashes(results: list[CellResult]) -> dict[tuple[int, int], str]:
+    return {(r.cell.variant, r.cell.seed): r.recipe.output_sha256 for r in results if r.recipe}
+
+
+def test_both_levels_are_a_normal_run_bit_for_bit(experiment, tiny_pipeline, picture) -> None:
+    found = hashes(run(experiment(plans.levels(PROMPTS, SETTINGS, SEEDS))))
+    for seed in SEEDS:
+        alone = tiny_pipeline(
+            picture(24, 20),
+            PROMPTS.prompt,
+            PROMPTS.lowlevel_prompt,
+            preset="official",
+            num_inference_steps=2,
+            upscale=2,
+            process_size=0,
+            scheduler="ddim",
+            seed=seed,
+        )
+        assert found[0, seed] == alone.recipe.output_sha256
+    assert len(set(found.values())) == 8  # every level, and every seed, changes the picture
+
+
+def test_order_of_cells_changes_nothing(experiment, monkeypatch) -> None:
+    plan = plans.levels(PROMPTS, SETTINGS, SEEDS)
+    straight = run(experiment(plan))
+    cells = list(plan.cells())
+    random.Random(0).shuffle(cells)
+    monkeypatch.setattr(Plan, "cells", lambda self: iter(cells))
+    shuffled = run(experiment(plan))
+    assert [r.cell for r in shuffled] == cells
+    assert hashes(straight) == hashes(shuffled)
+    assert effects(plan, straight) == effects(plan, shuffled)
+
+
+def test_identical_prompts_have_no_effect(experiment) -> None:
+    same = tuple(Variant(name, PROMPTS, SETTINGS) for name in ("full prompt", "the same"))
+    results = run(experiment(Plan("own", same, SEEDS)))
+    assert [r.origin for r in results] == ["computed", "shared"] * 2
+    found = effects(Plan("own", same, SEEDS), results)
+    assert found
+    assert all(one.mean == 0 and one.inside_floor and not one.clear for one in found)
+
+
+def test_equal_cells_are_computed_once(experiment, monkeypatch) -> None:
+    runs = []
+    plan = plans.levels(replace(PROMPTS, lowlevel_prompt=""), SETTINGS, SEEDS)
+    tried = experiment(plan)
+    stream = tried.pipe.stream
+    monkeypatch.setattr(tried.pipe, "stream", lambda *a: runs.append(a[1:3]) or stream(*a))
+    assert len(run(tried)) == 8
+    assert len(runs) == len(set(runs)) == 4
+
+
+def test_what_cells_have_in_common_is_computed_once(experiment, monkeypatch) -> None:
+    """The picture's embedding and its latents once; each pair of texts once, whatever the seed."""
+    import xpsr.pipeline as pipeline
+
+    counts = {"embed_tiles": 0, "distribution": 0, "encode_texts": 0}
+
+    def counted(name: str):
+        real = getattr(pipeline, name)
+
+        def call(*args, **named):
+            counts[name] += 1
+            return real(*args, **named)
+
+        return call
+
+    for name in counts:
+        monkeypatch.setattr(pipeline, name, counted(name))
+    run(experiment(plans.levels(PROMPTS, SETTINGS, SEEDS)))
+    # content, quality, and each of them empty
+    assert counts == {"embed_tiles": 1, "distribution": 1, "encode_texts": 4}
+
+
+def test_steps_stream_and_closing_keeps_what_is_finished(experiment, tmp_path: Path) -> None:
+    plan = plans.levels(PROMPTS, SETTINGS, SEEDS)
+    items = experiment(plan, tmp_path).run()
+    seen = [next(items) for _ in range(4)]
+    assert [type(one) for one in seen] == [CellStep, CellStep, CellResult, CellStep]
+    items.close()
+    assert len(list((tmp_path / "cells").glob("*.png"))) == 1
+    again = run(experiment(plan, tmp_path))
+    assert [r.origin for r in again] == ["resumed"] + ["computed"] * 7
+    assert hashes(again) == hashes(run(experiment(plan)))
+    third = run(experiment(plan, tmp_path))
+    assert {r.origin for r in third} == {"resumed"}
+    assert effects(plan, third) == effects(plan, again)
+
+
+def test_what_would_not_come_out_the_same_is_computed_again(experiment, tmp_path: Path) -> None:
+    plan = plans.swap(PROMPTS, SETTINGS, (5,))
+    first = run(experiment(plan, tmp_path))
+    paths = [r.path for r in first]
+    paths[0].write_bytes(paths[0].read_bytes()[:500])  # a disk that was full
+    pixels = Image.open(paths[1]).convert("RGB")
+    pixels.putpixel((0, 0), (1, 2, 3))
+    from xpsr.recipe import save_png
+
+    save_png(pixels, read_recipe(paths[1]), paths[1])  # touched by another program
+    again = run(experiment(plan, tmp_path))
+    assert [r.origin for r in again] == ["computed", "computed", "resumed"]
+    assert hashes(again) == hashes(first)
+    other = Experiment(again and experiment(plan).pipe, Image.new("RGB", (24, 20)), plan)
+    other.folder = CellFolder(tmp_path, [v.name for v in plan.variants])
+    assert {r.origin for r in run(other)} == {"computed"}  # another input picture
+
+
+def test_a_cell_that_fails_leaves_the_others(experiment) -> None:
+    bad = SETTINGS.changed(num_inference_steps=1000, scheduler="ddim", upscale=8)
+    broken = replace(bad, process_size=4096, tile_size=0)
+    variants = (Variant("full prompt", PROMPTS, SETTINGS), Variant("huge", PROMPTS, broken))
+    plan = Plan("own", variants, SEEDS)
+    made = experiment(plan)
+    made.image = made.image.resize((16, 1600))
+    made.plan = replace(plan, variants=(variants[0], Variant("huge", PROMPTS, broken)))
+    results = run(made)
+    assert [r.origin for r in results] == ["computed", "failed"] * 2
+    assert "process_size" in results[1].error
+    assert effects(plan, results) == []
+    page = render(plan, results, Subject("x.png", made.image, "tiny"))
+    assert "process_size" in page
+
+
+def test_cost_is_measured_and_counts_what_is_left(experiment, tmp_path: Path) -> None:
+    plan = plans.levels(PROMPTS, SETTINGS, SEEDS)
+    tried = experiment(plan, tmp_path)
+    cost = measure(tried)
+    assert (cost.cells, cost.to_do) == (8, 8)
+    assert 0 < cost.step_seconds < cost.seconds
+    assert "8 cells" in str(cost) and "a step, measured" in str(cost)
+    results = run(tried)
+    assert sum(r.origin == "computed" for r in results) == 8
+    assert measure(experiment(plan, tmp_path)).to_do == 0
+    assert "nothing to compute" in str(measure(experiment(plan, tmp_path)))
+    longer = replace(plan, variants=(*plan.variants, Variant("more", PROMPTS, Settings())))
+    assert measure(experiment(longer, tmp_path)).to_do == 2
+
+
+def test_unknown_score_is_refused(experiment) -> None:
+    with pytest.raises(XPSRError, match="beauty"):
+        experiment(plans.swap(PROMPTS, SETTINGS, SEEDS), metrics=["beauty"])
+
+
+HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7*7 }} \" ' & .. "
+
+
+def test_hostile_text_stays_text(experiment) -> None:
+    hostile = replace(PROMPTS, prompt=HOSTILE)
+    plan = plans.drop("sentence", hostile, SETTINGS, SEEDS)
+    made = experiment(plan)
+    page = render(plan, run(made), Subject(HOSTILE + ".png", made.image, HOSTILE, HOSTILE))
+    assert page.count("<script>") == page.count("</script>") == 1  # our own
+    assert "<img src=x" not in page and "49" not in page.split("<style>")[0]
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page and "{{ 7*7 }}" in page
+
+
+def test_report_needs_no_network(experiment) -> None:
+    plan = plans.levels(PROMPTS, SETTINGS, SEEDS)
+    made = experiment(plan)
+    page = render(plan, run(made), Subject("a.png", made.image, "mini"))
+    assert "http://" not in page and "https://" not in page and "//cdn" not in page
+    assert "url(" not in page and "@import" not in page and "<link" not in page
+    assert "default-src 'none'" in page
+    assert page.count('data-variant="') == 8
+
+
+def test_zip_holds_everything_and_reruns(experiment, tmp_path: Path, tiny_pipeline) -> None:
+    plan = plans.swap(replace(PROMPTS, prompt="=1+1"), SETTINGS, SEEDS)
+    made = experiment(plan, tmp_path)
+    made.folder.keep_input(made.image)
+    results = run(made)
+    write(tmp_path, plan, results, Subject("a.png", made.image, "tiny"))
+    with zipfile.ZipFile(tmp_path / "ablation.zip") as archive:
+        assert archive.testzip() is None
+        names = set(archive.namelist())
+        pictures = [name for name in names if name.endswith(".png") and "input" not in name]
+        assert len(pictures) == 6
+        assert {"report.html", "scores.csv", "effects.csv", "environment.json"} <= names
+        assert "'=1+1" in archive.read("scores.csv").decode()  # no formula for a spreadsheet
+        archive.extract(pictures[0], tmp_path / "elsewhere")
+        given = Image.open(io.BytesIO(archive.read("cells/input.png")))
+    recipe = read_recipe(tmp_path / "elsewhere" / pictures[0])
+    *_, again = tiny_pipeline.stream(given, recipe.prompts, recipe.settings)
+    assert again.recipe.output_sha256 == recipe.output_sha256
+
+
+def test_results_in_memory_can_be_exported_too(experiment) -> None:
+    from xpsr.ablation.export import pack
+
+    plan = plans.swap(PROMPTS, SETTINGS, (5,))
+    made = experiment(plan)
+    results = run(made)
+    subject = Subject("a.png", made.image, "tiny")
+    data = io.BytesIO()
+    pack(data, tables(plan, results, subject), results, subject)
+    with zipfile.ZipFile(data) as archive:
+        assert "cells/variant1-seed5.png" in archive.namelist()
+        assert b"variant1-seed5.png" in archive.read("scores.csv")

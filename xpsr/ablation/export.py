@@ -1,0 +1,161 @@
+"""Writes what an ablation found: report, tables, environment, and all of it as one ZIP."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import platform
+import zipfile
+from collections.abc import Iterable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from xpsr.ablation.plan import Plan
+from xpsr.ablation.report import Subject, render
+from xpsr.ablation.run import CellResult
+from xpsr.ablation.statistics import changes, effects
+from xpsr.prompts import PROMPT_NAMES
+from xpsr.recipe import save_png
+
+_PACKAGES = ("xpsr-studio", "torch", "diffusers", "transformers", "numpy", "pillow", "pyiqa")
+
+
+def tables(plan: Plan, results: Sequence[CellResult], subject: Subject) -> dict[str, str]:
+    """{file name: its text}: everything but the pictures.
+
+    Files: report.html, scores.csv (a row a cell), effects.csv (a row a variant and score),
+    environment.json.
+    """
+    return {
+        "report.html": render(plan, results, subject),
+        "scores.csv": scores_csv(plan, results),
+        "effects.csv": effects_csv(plan, results),
+        "environment.json": json.dumps(environment(), indent=2) + "\n",
+    }
+
+
+def write(out: Path, plan: Plan, results: Sequence[CellResult], subject: Subject) -> None:
+    """Write `tables` and `ablation.zip` into the folder that holds the cells.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    texts = tables(plan, results, subject)
+    for name, text in texts.items():
+        _whole(out / name, text.encode("utf-8"))
+    part = out / ".ablation.zip.part"
+    try:
+        with part.open("wb") as file:
+            pack(file, texts, results, subject)
+        part.replace(out / "ablation.zip")
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def pack(file: Any, texts: dict[str, str], results: Sequence[CellResult], subject: Subject) -> None:
+    """Write a ZIP of tables, pictures with their recipes and the input into an open binary file."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in texts.items():
+            archive.writestr(name, text)
+        # PNG is compressed already.
+        picture = io.BytesIO()
+        subject.image.save(picture, format="PNG")
+        archive.writestr("cells/input.png", picture.getvalue(), zipfile.ZIP_STORED)
+        for name, result in _pictures(results).items():
+            archive.writestr(f"cells/{name}", _png(result), zipfile.ZIP_STORED)
+
+
+def scores_csv(plan: Plan, results: Sequence[CellResult]) -> str:
+    """A row a cell: variant, seed, scores, texts, file, hash of the pixels, or the error."""
+    metrics = list(dict.fromkeys(name for one in results for name in one.scores))
+    heads = ["variant", "seed", *metrics, *PROMPT_NAMES, "seconds", "file", "sha256", "error"]
+    rows = [
+        [
+            plan.variants[one.cell.variant].name,
+            one.cell.seed,
+            *(one.scores[name].value if name in one.scores else None for name in metrics),
+            *(getattr(one.cell.prompts, name) for name in PROMPT_NAMES),
+            round(one.seconds, 3),
+            "" if one.error else _file_name(one),
+            one.recipe.output_sha256 if one.recipe else "",
+            one.error or "",
+        ]
+        for one in sorted(results, key=lambda one: (one.cell.variant, one.cell.seed))
+    ]
+    return _csv(heads, rows)
+
+
+def effects_csv(plan: Plan, results: Sequence[CellResult]) -> str:
+    """A row a variant and score: paired difference, interval, noise floor, verdict, change."""
+    heads = ["variant", "metric", "pairs", "effect", "interval_low", "interval_high"]
+    heads += ["noise_floor", "seed_spread", "verdict", "change_rms_of_255"]
+    distances = changes(results)
+    rows = [
+        [
+            plan.variants[one.variant].name,
+            one.metric,
+            one.pairs,
+            one.mean,
+            *(one.interval or (None, None)),
+            one.floor,
+            one.spread,
+            one.verdict,
+            distances.get(one.variant),
+        ]
+        for one in effects(plan, results)
+    ]
+    return _csv(heads, rows)
+
+
+def environment() -> dict[str, str]:
+    """The software that the cells were made with."""
+    found = {"python": platform.python_version(), "system": platform.platform(terse=True)}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _pictures(results: Sequence[CellResult]) -> dict[str, CellResult]:
+    """{file name: result}, one for each file: equal cells of a folder share theirs."""
+    return {_file_name(one): one for one in results if not one.error}
+
+
+def _file_name(result: CellResult) -> str:
+    if result.path is not None:
+        return result.path.name
+    return f"variant{result.cell.variant}-seed{result.cell.seed}.png"
+
+
+def _png(result: CellResult) -> bytes:
+    if result.path is not None:
+        return result.path.read_bytes()
+    assert result.recipe is not None
+    data = io.BytesIO()
+    save_png(result.picture(), result.recipe, data)  # type: ignore[arg-type]
+    return data.getvalue()
+
+
+def _csv(heads: list[str], rows: Iterable[Iterable[Any]]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows([_plain(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """A text that a spreadsheet would take for a formula gets an apostrophe before it."""
+    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
+        return "'" + value
+    return value
+
+
+def _whole(path: Path, data: bytes) -> None:
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(data)
+    part.replace(path)

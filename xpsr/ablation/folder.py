@@ -1,0 +1,160 @@
+"""The folder of an ablation: finished cells go in as they come, and a later run finds them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from xpsr.ablation.plan import Cell
+from xpsr.ablation.run import CellResult
+from xpsr.errors import XPSRError
+from xpsr.image import pixel_sha256
+from xpsr.metrics import Score
+from xpsr.placement import hardware, threads
+from xpsr.recipe import Recipe, Versions, read_recipe, save_png
+
+if TYPE_CHECKING:
+    from xpsr.pipeline import XPSRPipeline
+
+
+class CellFolder:
+    """Pictures with their recipes, and a line of JSON with the scores of each.
+
+    `cells/NAME.png` is named after its seed, its variant and a hash of all it was made with, so
+    that another plan in the same folder finds the cells that both share. The input lies beside
+    them as `cells/input.png`, where `python -m xpsr rerun` looks for it.
+
+    Args:
+        out: made where it does not exist.
+        names: names of the plan's variants, for the file names.
+
+    Raises:
+        XPSRError: it cannot be written to.
+    """
+
+    def __init__(self, out: Path, names: list[str]) -> None:
+        self.cells = out / "cells"
+        self.names = names
+        self._notes = self.cells / "cells.jsonl"
+        try:
+            self.cells.mkdir(parents=True, exist_ok=True)
+            self._kept = _read_notes(self._notes)
+        except OSError as error:
+            raise _unwritable(out, error) from None
+
+    def path(self, cell: Cell) -> Path:
+        """Where the picture of a cell lies, or will."""
+        made_with = {"prompts": asdict(cell.prompts), "settings": asdict(cell.settings)}
+        key = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()[:10]
+        name = re.sub(r"[^a-z0-9]+", "-", self.names[cell.variant].lower()).strip("-")[:40]
+        # An equal cell may have been written under the name of another variant.
+        for path in sorted(self.cells.glob(f"*-{key}.png")):
+            return path
+        return self.cells / f"seed{cell.seed}-{name or 'variant'}-{key}.png"
+
+    def keep_input(self, image: Image.Image) -> None:
+        """Put the input beside the results; it is not written again if it is there."""
+        path = self.cells / "input.png"
+        try:
+            if not path.exists() or pixel_sha256(_open(path)) != pixel_sha256(image):
+                image.save(path, format="PNG")
+        except OSError as error:
+            raise _unwritable(path, error) from None
+
+    def keep(self, result: CellResult) -> CellResult:
+        """Write a result; it is on the disk, whole, when this returns."""
+        assert result.recipe is not None
+        path = self.path(result.cell)
+        part = path.with_name(f".{path.name}.part")
+        try:
+            save_png(result.picture(), result.recipe, part)
+            part.replace(path)
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            raise CellsLostError(str(_unwritable(path, error))) from None
+        kept = replace(result, path=path, _image=None)
+        self.note(kept)
+        return kept
+
+    def note(self, result: CellResult) -> None:
+        """Write down the scores of a kept result."""
+        assert result.path is not None
+        record = {
+            "file": result.path.name,
+            "seconds": round(result.seconds, 3),
+            "scores": {name: found.value for name, found in result.scores.items()},
+            "reasons": {name: found.reason for name, found in result.scores.items()},
+        }
+        try:
+            with self._notes.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(record, ensure_ascii=True) + "\n")
+        except OSError as error:
+            raise CellsLostError(str(_unwritable(self._notes, error))) from None
+
+    def find(self, cell: Cell, pipe: XPSRPipeline, image: Image.Image) -> CellResult | None:
+        """The kept result of a cell, if this pipeline here would make the same from this image."""
+        path = self.path(cell)
+        if not path.exists():
+            return None
+        try:
+            recipe = read_recipe(path)
+            if not _would_repeat(recipe, cell, pipe, image) or not recipe.is_output(_open(path)):
+                return None
+        except (XPSRError, OSError):
+            return None  # damaged: computed again
+        noted = self._kept.get(path.name, {})
+        scores = {
+            # A reason may have gone since, for example "no connection": asked again.
+            name: Score(value)
+            for name, value in noted.get("scores", {}).items()
+            if isinstance(value, (int, float))
+        }
+        return CellResult(cell, recipe, scores, 0.0, "resumed", path=path)
+
+
+class CellsLostError(Exception):
+    """Results can no longer be written: not a matter of one cell, so the whole run ends."""
+
+
+def _would_repeat(recipe: Recipe, cell: Cell, pipe: XPSRPipeline, image: Image.Image) -> bool:
+    device = pipe._execution_device
+    return (
+        recipe.prompts == cell.prompts
+        and recipe.settings == cell.settings
+        and recipe.model == pipe.label
+        and recipe.versions == Versions.here()
+        and recipe.device == device.type
+        and recipe.dtype == str(pipe.unet.dtype).removeprefix("torch.")
+        and recipe.hardware == hardware(device)
+        and recipe.threads == threads(device)
+        and recipe.is_input(image)
+    )
+
+
+def _read_notes(path: Path) -> dict[str, dict[str, Any]]:
+    """{file name: its last record}; a line that was cut short is left out."""
+    kept: dict[str, dict[str, Any]] = {}
+    if not path.exists():
+        return kept
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            record = json.loads(line)
+            kept[record["file"]] = record
+        except (ValueError, TypeError, KeyError):
+            continue
+    return kept
+
+
+def _open(path: Path) -> Image.Image:
+    with Image.open(path) as image:
+        return image.convert("RGB")
+
+
+def _unwritable(path: Path, error: OSError) -> XPSRError:
+    return XPSRError(f"{path} cannot be written: {error.strerror or error}; choose another --out.")

@@ -1,0 +1,243 @@
+"""The report of an ablation: one HTML file that opens from the disk, with no network."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+import jinja2
+from PIL import Image
+
+from xpsr.ablation.plan import Plan
+from xpsr.ablation.plans import TEXT_LABELS
+from xpsr.ablation.run import CellResult
+from xpsr.ablation.statistics import MULTIPLE, Effect, changes, effects, figures
+from xpsr.metrics import METRICS
+from xpsr.prompts import PROMPT_NAMES
+from xpsr.recipe import model_label
+from xpsr.settings import SETTING_NAMES
+
+# Longest side of the pictures in the report by how many there are: some 20 MB at most.
+_SIDES = ((64, 768), (200, 512), (1000, 256))
+_SMALLEST = 128
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What the report is about.
+
+    Attributes:
+        name: of the input file, without its folder.
+        image: the input.
+        model: as recipes name it.
+        source: who wrote the texts, for example "measured"; empty if the user did.
+    """
+
+    name: str
+    image: Image.Image
+    model: str
+    source: str = ""
+
+
+def render(plan: Plan, results: Sequence[CellResult], subject: Subject) -> str:
+    """The report as HTML. Every text in it is escaped: a prompt that looks like markup stays text.
+
+    Args:
+        plan: what was meant to be run.
+        results: what is finished, in any order; missing and failed cells are named as such.
+        subject: see there.
+    """
+    found = effects(plan, results)
+    finished = {(one.cell.variant, one.cell.seed): one for one in results}
+    pictures = sum(not one.error for one in results)
+    side = next((side for count, side in _SIDES if pictures <= count), _SMALLEST)
+    shown = _Pictures(side)
+    metrics = list(dict.fromkeys(name for one in results for name in one.scores))
+    recipe = next((one.recipe for one in results if one.recipe and one.cell.variant == 0), None)
+    return _template().render(
+        plan=plan,
+        subject=subject,
+        input_picture=shown.of(_enlarged(subject.image, results)),
+        side=side if any(_longest(one) > side for one in results) else None,
+        finished=len(results) - sum(bool(one.error) for one in results),
+        total=len(plan.variants) * len(plan.seeds),
+        warnings=[*plan.warnings(), *plan.notes],
+        multiple=MULTIPLE,
+        tables=[_table(plan, name, found, results) for name in metrics],
+        clear=len({one.variant for one in found if one.clear}),
+        reasons=_reasons(results),
+        rows=[_row(plan, number, finished, shown) for number in range(len(plan.variants))],
+        texts=_texts(plan),
+        settings=_settings(plan),
+        recipe=recipe.to_json() if recipe else "",
+        rerun=_rerun(recipe.model if recipe else subject.model),
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["figure"] = _figure
+    environment.filters["signed"] = lambda value: _figure(value, sign=True)
+    source = files("xpsr.ablation").joinpath("report.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source)
+
+
+class _Pictures:
+    """Pictures as data addresses; equal ones are encoded once."""
+
+    def __init__(self, side: int) -> None:
+        self.side = side
+        self._done: dict[str, str] = {}
+
+    def of_result(self, result: CellResult) -> str:
+        assert result.recipe is not None
+        key = result.recipe.output_sha256
+        if key not in self._done:
+            self._done[key] = self.of(result.picture())
+        return self._done[key]
+
+    def of(self, image: Image.Image) -> str:
+        if max(image.size) > self.side:
+            image = image.copy()
+            image.thumbnail((self.side, self.side), Image.Resampling.LANCZOS)
+        data = io.BytesIO()
+        image.save(data, format="WEBP", quality=92)
+        return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()
+
+
+def _table(
+    plan: Plan, metric: str, found: Sequence[Effect], results: Sequence[CellResult]
+) -> dict[str, Any]:
+    """Everything the page shows of one score."""
+    rows = [one for one in found if one.metric == metric]
+    distances = changes(results)
+    reach = max(
+        (abs(end) for one in rows for end in (*(one.interval or (one.mean,)), one.floor or 0)),
+        default=0,
+    )
+    values = figures(results).get((0, metric), {}).values()
+    return {
+        "metric": METRICS[metric],
+        "full": sum(values) / len(values) if values else None,
+        "spread": rows[0].spread if rows else None,
+        "rows": [
+            {
+                "name": plan.variants[one.variant].name,
+                "effect": one,
+                "change": distances.get(one.variant),
+                "chart": _chart(one, reach or 1.0),
+            }
+            for one in rows
+        ],
+    }
+
+
+def _chart(effect: Effect, reach: float) -> dict[str, float]:
+    """Places in a drawing of 200 units: 0 lies in the middle, `reach` at the ends."""
+
+    def at(value: float) -> float:
+        return round(100 + 94 * value / reach, 2)
+
+    low, high = effect.interval or (effect.mean, effect.mean)
+    floor = effect.floor or 0.0
+    return {
+        "low": at(low),
+        "high": at(high),
+        "mean": at(effect.mean),
+        "floor_start": at(-floor),
+        "floor_width": round(at(floor) - at(-floor), 2),
+    }
+
+
+def _row(plan: Plan, number: int, finished: dict[Any, CellResult], shown: _Pictures) -> Any:
+    cells = []
+    for seed in plan.seeds:
+        result = finished.get((number, seed))
+        good = result is not None and not result.error
+        cells.append(
+            {
+                "seed": seed,
+                "src": shown.of_result(result) if result and good else None,
+                "problem": None if good else result.error if result else "not finished",
+                "file": result.path.name if result and result.path else "",
+                "scores": [
+                    (METRICS[name].label, score.value)
+                    for name, score in (result.scores.items() if result else ())
+                    if score.value is not None
+                ],
+            }
+        )
+    return {"name": plan.variants[number].name, "cells": cells}
+
+
+def _texts(plan: Plan) -> list[dict[str, Any]]:
+    """The five texts of every variant, with a mark on those that differ from the full prompt."""
+    full = plan.baseline.prompts
+    return [
+        {
+            "name": variant.name,
+            "texts": [
+                {
+                    "label": TEXT_LABELS[field],
+                    "text": getattr(variant.prompts, field),
+                    "changed": getattr(variant.prompts, field) != getattr(full, field),
+                }
+                for field in PROMPT_NAMES
+            ],
+        }
+        for variant in plan.variants
+    ]
+
+
+def _settings(plan: Plan) -> list[dict[str, Any]]:
+    """What each variant sets otherwise than the full prompt's run."""
+    full = asdict(plan.baseline.settings)
+    return [
+        {
+            name: value
+            for name, value in asdict(variant.settings).items()
+            if name in SETTING_NAMES and name != "seed" and value != full[name]
+        }
+        for variant in plan.variants
+    ]
+
+
+def _reasons(results: Sequence[CellResult]) -> dict[str, str]:
+    """{label of a score: why it has no figures}."""
+    return {
+        METRICS[name].label: score.reason
+        for result in results
+        for name, score in result.scores.items()
+        if score.reason
+    }
+
+
+def _enlarged(image: Image.Image, results: Sequence[CellResult]) -> Image.Image:
+    """The input at the size of the results, so that both can lie over each other."""
+    size = next((one.recipe.output_size for one in results if one.recipe), image.size)
+    return image.convert("RGB").resize(size, Image.Resampling.BICUBIC)
+
+
+def _longest(result: CellResult) -> int:
+    return max(result.recipe.output_size) if result.recipe else 0
+
+
+def _rerun(model: str) -> str:
+    other = "" if model_label(model) == "mini" else " --model FOLDER"
+    return f"python -m xpsr rerun cells/NAME.png --out again{other}"
+
+
+def _figure(value: float | None, sign: bool = False) -> str:
+    if value is None:
+        return "–"
+    digits = 4 if abs(value) < 0.1 else 3 if abs(value) < 10 else 2
+    text = f"{value:{'+' if sign else ''}.{digits}f}"
+    return text.replace("-", "\N{MINUS SIGN}")

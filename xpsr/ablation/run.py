@@ -1,0 +1,163 @@
+"""Runs the cells of a plan, one after another, each exactly as if it were run alone."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from xpsr.ablation.plan import Cell, Plan
+from xpsr.errors import XPSRError
+from xpsr.metrics import METRICS, Score, score
+from xpsr.shared import Shared
+
+if TYPE_CHECKING:
+    from xpsr.ablation.folder import CellFolder
+    from xpsr.pipeline import XPSRPipeline
+    from xpsr.recipe import Recipe
+
+# Scores that need no download and no long wait.
+ALONE = ("backprojection", "piqe")
+WITH_REFERENCE = ("psnr", "ssim", "gmsd")
+
+
+@dataclass(frozen=True)
+class CellStep:
+    """A denoising step of the cell that is being computed is done (`index` counts from 0)."""
+
+    cell: Cell
+    index: int
+    total: int
+
+
+@dataclass(frozen=True, eq=False)
+class CellResult:
+    """What became of one cell.
+
+    Attributes:
+        cell: which one.
+        recipe: how it was made; None if it failed.
+        scores: {metric: figure, or the reason why there is none}.
+        seconds: what it took, 0 if nothing had to be computed for it.
+        origin: "computed" | "shared" (with an equal cell of this plan) | "resumed" (from the
+            folder) | "failed".
+        error: a sentence, if it failed.
+        path: the file of the picture, if the results are kept in a folder.
+    """
+
+    cell: Cell
+    recipe: Recipe | None
+    scores: dict[str, Score]
+    seconds: float
+    origin: str
+    error: str | None = None
+    path: Path | None = None
+    _image: Image.Image | None = field(default=None, repr=False)
+
+    def picture(self) -> Image.Image:
+        """The result, RGB; read from the folder if it is kept there."""
+        if self._image is not None:
+            return self._image
+        if self.path is None:
+            raise ValueError("this cell failed and has no picture")
+        with Image.open(self.path) as image:
+            return image.convert("RGB")
+
+
+@dataclass
+class Experiment:
+    """A picture, a plan and how to judge: everything that does not change from cell to cell.
+
+    Args:
+        pipe: the pipeline.
+        image: the low-quality picture, RGB.
+        plan: what to run.
+        metrics: names; None takes `ALONE`, and `WITH_REFERENCE` if there is one.
+        reference: the true picture, of the size of the results.
+        folder: keeps results and finds those of earlier runs; None keeps them in memory.
+
+    Raises:
+        XPSRError: an unknown metric.
+    """
+
+    pipe: XPSRPipeline
+    image: Image.Image
+    plan: Plan
+    metrics: Sequence[str] | None = None
+    reference: Image.Image | None = None
+    folder: CellFolder | None = None
+
+    def __post_init__(self) -> None:
+        if self.metrics is None:
+            self.metrics = (*ALONE, *(WITH_REFERENCE if self.reference is not None else ()))
+        unknown = [name for name in self.metrics if name not in METRICS]
+        if unknown:
+            raise XPSRError(
+                f'There is no score called "{unknown[0]}"; there are {", ".join(METRICS)}.'
+            )
+        self._known: dict[tuple, CellResult] = {}
+        self._shared = Shared()
+
+    def run(self) -> Iterator[CellStep | CellResult]:
+        """Every cell in the plan's order; closing the iterator stops, what was yielded stays.
+
+        Cells that are equal are computed once, and what different ones have in common (embeddings
+        of the texts and of the picture, its latents) as well. Cells are not batched: a batch
+        rounds differently from a single run, and each cell promises the pixels of `pipe(...)` bit
+        for bit.
+        """
+        for cell in self.plan.cells():
+            known = self.find(cell)
+            if known is not None:
+                yield known
+            else:
+                yield from self.compute(cell)
+
+    def find(self, cell: Cell) -> CellResult | None:
+        """The result of this cell if an equal one was computed before, here or in the folder."""
+        known = self._known.get(cell.run)
+        if known is not None:
+            if known.cell == cell:
+                return known
+            return replace(known, cell=cell, seconds=0.0, origin="shared")
+        kept = self.folder.find(cell, self.pipe, self.image) if self.folder else None
+        if kept is None:
+            return None
+        missing = [name for name in self.metrics or () if name not in kept.scores]
+        if missing:
+            scores = {**kept.scores, **self._scores(kept.picture(), missing)}
+            kept = replace(kept, scores=scores)
+            assert self.folder is not None
+            self.folder.note(kept)
+        self._known[cell.run] = kept
+        return kept
+
+    def compute(self, cell: Cell) -> Iterator[CellStep | CellResult]:
+        """Run one cell, whether or not it was run before; the last thing it gives is the result."""
+        from xpsr.pipeline import Restored
+
+        started = time.perf_counter()
+        try:
+            for item in self.pipe.stream(self.image, cell.prompts, cell.settings, self._shared):
+                if not isinstance(item, Restored):
+                    yield CellStep(cell, item.index, item.total)
+                    continue
+                scores = self._scores(item.image, self.metrics or ())
+                seconds = time.perf_counter() - started
+                result = CellResult(
+                    cell, item.recipe, scores, seconds, "computed", _image=item.image
+                )
+                if self.folder:
+                    result = self.folder.keep(result)
+                self._known[cell.run] = result
+                yield result
+        except XPSRError as error:
+            seconds = time.perf_counter() - started
+            yield CellResult(cell, None, {}, seconds, "failed", error=str(error))
+
+    def _scores(self, image: Image.Image, metrics: Sequence[str]) -> dict[str, Score]:
+        return score(image, reference=self.reference, input=self.image, metrics=metrics)

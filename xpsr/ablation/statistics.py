@@ -1,0 +1,169 @@
+"""What a change does to the scores, told apart from what another seed does.
+
+Every effect is a mean of differences between two runs with the same seed. Beside it stands the
+noise floor: how far two means over so many seeds drift apart by the seeds alone.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+from scipy import stats
+
+from xpsr.ablation.plan import Plan
+from xpsr.ablation.run import CellResult
+from xpsr.metrics import METRICS
+
+CONFIDENCE = 0.95
+MULTIPLE = (
+    "Every interval holds for its own comparison. Of many comparisons some look clear by chance: "
+    "about one in twenty if nothing had an effect at all. Treat a single small effect among many "
+    "as a hint, and repeat it with other seeds."
+)
+
+
+@dataclass(frozen=True)
+class Effect:
+    """The difference that a variant makes to one score, variant minus full prompt.
+
+    Attributes:
+        variant: number in the plan.
+        metric: name of the score.
+        pairs: number of seeds for which both have the score.
+        mean: of the paired differences.
+        interval: 95 % confidence interval of `mean` (Student's t); None with fewer than two pairs.
+        spread: standard deviation of the full prompt's score over its seeds; None likewise.
+        floor: noise floor. Two means over this many independent seeds differ by more than it in
+            5 % of cases, though the texts are the same; None likewise.
+    """
+
+    variant: int
+    metric: str
+    pairs: int
+    mean: float
+    interval: tuple[float, float] | None
+    spread: float | None
+    floor: float | None
+
+    @property
+    def inside_floor(self) -> bool:
+        """Whether another choice of seeds could do as much; True where that is not known."""
+        return self.floor is None or abs(self.mean) <= self.floor
+
+    @property
+    def clear(self) -> bool:
+        """Outside the noise floor, and the interval does not hold 0."""
+        if self.inside_floor or self.interval is None:
+            return False
+        return self.interval[0] > 0 or self.interval[1] < 0
+
+    @property
+    def verdict(self) -> str:
+        """In words."""
+        if self.pairs < 2:
+            return "one seed: cannot be told from chance"
+        if self.mean == 0 and self.interval == (0.0, 0.0):
+            return "no difference"
+        if self.inside_floor:
+            return "inside the noise floor"
+        if not self.clear:
+            return "uncertain: the interval holds 0"
+        return "better" if (self.mean < 0) == METRICS[self.metric].lower_better else "worse"
+
+
+def paired_effect(
+    full: Sequence[float],
+    other: Sequence[float],
+    *,
+    variant: int = 1,
+    metric: str = "psnr",
+    unedited: Sequence[float] | None = None,
+) -> Effect:
+    """The effect from scores of the same seeds in the same order.
+
+    Args:
+        full, other: scores of the full prompt and of the variant.
+        variant, metric: for the record.
+        unedited: all scores of the full prompt, if some of its seeds have no partner.
+    """
+    differences = np.subtract(other, full, dtype=float)
+    pairs, mean = len(differences), float(np.mean(differences))
+    scores = full if unedited is None else unedited
+    if pairs < 2:
+        return Effect(variant, metric, pairs, mean, None, None, None)
+    half = _quantile(pairs) * float(np.std(differences, ddof=1)) / math.sqrt(pairs)
+    spread = float(np.std(scores, ddof=1))
+    floor = _quantile(len(scores)) * spread * math.sqrt(2 / pairs)
+    return Effect(variant, metric, pairs, mean, (mean - half, mean + half), spread, floor)
+
+
+def effects(plan: Plan, results: Sequence[CellResult]) -> list[Effect]:
+    """The effect of every variant on every score, in the plan's order, whatever that of `results`.
+
+    Seeds that one of the two has not finished, or without a figure for them, are left out.
+    """
+    found: list[Effect] = []
+    by_variant = figures(results)
+    metrics = list(dict.fromkeys(name for result in results for name in result.scores))
+    for variant in range(1, len(plan.variants)):
+        for metric in metrics:
+            full = by_variant.get((0, metric), {})
+            other = by_variant.get((variant, metric), {})
+            seeds = [seed for seed in plan.seeds if seed in full and seed in other]
+            if seeds:
+                pair = ([values[seed] for seed in seeds] for values in (full, other))
+                unedited = [full[seed] for seed in plan.seeds if seed in full]
+                found.append(
+                    paired_effect(*pair, variant=variant, metric=metric, unedited=unedited)
+                )
+    return found
+
+
+def figures(results: Sequence[CellResult]) -> dict[tuple[int, str], dict[int, float]]:
+    """{(variant, metric): {seed: figure}}, without the scores that have none."""
+    table: dict[tuple[int, str], dict[int, float]] = {}
+    for result in results:
+        for metric, score in result.scores.items():
+            if score.value is not None:
+                place = table.setdefault((result.cell.variant, metric), {})
+                place[result.cell.seed] = score.value
+    return table
+
+
+def changes(results: Sequence[CellResult]) -> Mapping[int, float]:
+    """{variant: how far its pictures lie from the full prompt's with the same seed, on average}.
+
+    Root mean square difference in levels of 255: below 1 nobody sees it.
+    """
+    finished = {
+        (result.cell.variant, result.cell.seed): result for result in results if not result.error
+    }
+    distances: dict[int, list[float]] = {}
+    for (variant, seed), result in finished.items():
+        full = finished.get((0, seed))
+        if variant and full:
+            distances.setdefault(variant, []).append(distance(full, result))
+    return {variant: float(np.mean(found)) for variant, found in distances.items()}
+
+
+def distance(one: CellResult, other: CellResult) -> float:
+    """Root mean square difference of two results, in levels of 255; NaN if sizes differ."""
+    assert one.recipe and other.recipe
+    if one.recipe.output_sha256 == other.recipe.output_sha256:
+        return 0.0
+    pictures = [_levels(result.picture()) for result in (one, other)]
+    if pictures[0].shape != pictures[1].shape:
+        return math.nan
+    return float(np.sqrt(np.mean((pictures[0] - pictures[1]) ** 2)))
+
+
+def _levels(image: Image.Image) -> np.ndarray:
+    return np.asarray(image.convert("RGB"), dtype=np.float32)
+
+
+def _quantile(count: int) -> float:
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1))

@@ -1,0 +1,106 @@
+"""A text taken apart into sentences, clauses or words, and the text without one of them.
+
+Every unit knows its place in one text. Nothing is ever searched and replaced, so the same word in
+another place, or in another text, is left alone.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["sentence", "clause", "word"]
+
+# A full stop ends a sentence where a blank follows, and no small letter behind it ("approx. five").
+_SENTENCE_END = re.compile(r"[.!?]+[\"')\]]*\s+(?=[^\sa-z])|[。！？]\s*|\n+\s*")
+_CLAUSE_END = re.compile(r"[,;:]\s+|[、，；：]\s*")
+_WORD = re.compile(r"\w+(?:[-'’]\w+)*")
+_SEPARATOR_BEFORE = re.compile(r"[,;:、，；：]\s*$")
+_STOP_BEFORE = re.compile(r"[.!?。！？][\"')\]]*\s*$")
+_MARKS_BEHIND = re.compile(r"^[\s,.;:!?、，；：。！？]+")
+_FINAL = re.compile(r"[.!?。！？\"')\]\s]*$")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A part of one text.
+
+    Attributes:
+        kind: "sentence" | "clause" | "word".
+        start, end: its place, as in `text[start:end]`, without blanks or separators around it.
+        text: the part itself.
+    """
+
+    kind: Kind
+    start: int
+    end: int
+    text: str
+
+
+def split(text: str, kind: Kind) -> list[Unit]:
+    """The sentences, clauses or words of `text`, in their order.
+
+    A clause is what stands between the commas, semicolons and colons of a sentence; its full stop
+    does not belong to it.
+    """
+    if kind == "word":
+        spans = [match.span() for match in _WORD.finditer(text)]
+    else:
+        spans = _pieces(text, 0, len(text), _SENTENCE_END)
+        if kind == "clause":
+            spans = [
+                part
+                for start, end in spans
+                for part in _pieces(text, start, _without_stop(text, start, end), _CLAUSE_END)
+            ]
+    return [
+        Unit(kind, start, end, text[start:end]) for start, end in spans if text[start:end].strip()
+    ]
+
+
+def without(text: str, unit: Unit) -> str:
+    """`text` without `unit`, with the separators around it tidied up.
+
+    Raises:
+        ValueError: the unit is not at its place in this text.
+    """
+    if text[unit.start : unit.end] != unit.text:
+        raise ValueError("this unit is a part of another text")
+    before, after = text[: unit.start], text[unit.end :]
+    if unit.kind == "clause":
+        separator = _CLAUSE_END.match(after)
+        if separator:  # its own separator goes with it
+            after = after[separator.end() :]
+        else:  # the last of its sentence: the separator before it goes, the full stop stays
+            before = _SEPARATOR_BEFORE.sub("", before)
+    if not before.strip() or _STOP_BEFORE.search(before):
+        after = _MARKS_BEHIND.sub("", after)  # nothing is left that they could end
+    elif _MARKS_BEHIND.match(after) and not after[0].isspace():
+        before = before.rstrip()
+    elif before[-1].isspace() or not after.strip():
+        after = after.lstrip()
+    rest = before + after
+    return (rest if after else rest.rstrip()) if _WORD.search(rest) else ""
+
+
+def _pieces(text: str, start: int, end: int, border: re.Pattern[str]) -> list[tuple[int, int]]:
+    """Spans between the borders; a sentence keeps its own stop, a clause not its comma."""
+    keep_mark = border is _SENTENCE_END
+    spans: list[tuple[int, int]] = []
+    for match in border.finditer(text, start, end):
+        mark_end = match.start() + len(match.group().rstrip()) if keep_mark else match.start()
+        spans.append((start, mark_end))
+        start = match.end()
+    spans.append((start, end))
+    return [_trimmed(text, *span) for span in spans]
+
+
+def _trimmed(text: str, start: int, end: int) -> tuple[int, int]:
+    part = text[start:end]
+    return start + len(part) - len(part.lstrip()), end - len(part) + len(part.rstrip())
+
+
+def _without_stop(text: str, start: int, end: int) -> int:
+    stop = _FINAL.search(text[start:end])
+    return start + stop.start() if stop else end

@@ -1,0 +1,310 @@
+"""`python -m xpsr ablate`: what each part of the texts does, against what another seed does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xpsr.cli import options as o
+from xpsr.cli.files import make_folder
+from xpsr.cli.progress import Steps
+from xpsr.cli.report import INTERRUPTED, SOME_FAILED, results_only, say, score_entries, to_line
+from xpsr.cli.run_options import settings_of, texts_of, with_run_options
+from xpsr.errors import XPSRError
+from xpsr.prompts import Prompts
+from xpsr.settings import Settings
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from xpsr.ablation import CellResult, Experiment, Plan
+    from xpsr.ablation.report import Subject
+
+PLANS = ("levels", "negatives", "sentences", "clauses", "words", "swap")
+SWEEPS = {
+    "guidance": "guidance_scale",
+    "steps": "num_inference_steps",
+    "conditioning": "controlnet_conditioning_scale",
+}
+OWN = ("grid", "csv")
+_ABOUT = """\b
+levels        both texts, content only, quality only, none
+negatives     with and without the negative text of each
+sentences, clauses, words   the prompt without each of them
+swap          the quality text against a good and a bad one
+guidance, steps, conditioning   one setting at several --values
+grid          every combination of one or two --axis
+csv           your own prompts, from --csv FILE
+"""
+
+_Picture = Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture.")]
+_Plan = Annotated[
+    str, typer.Option("--plan", metavar="|".join((*PLANS, *SWEEPS, *OWN)), help="See above.")
+]
+_Seeds = Annotated[
+    int, typer.Option(metavar="N", help="How many seeds each variant runs with, from --seed on.")
+]
+_Values = Annotated[
+    str | None, typer.Option(metavar="X,Y", help="For guidance, steps, conditioning.")
+]
+_Axis = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=X,Y",
+        help='For grid, once or twice: a setting, or a text as in prompt="A cat.|A dog.".',
+    ),
+]
+_Csv = Annotated[
+    Path | None,
+    typer.Option("--csv", metavar="FILE", help="Its heads are names of texts and settings."),
+]
+_Text = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="prompt|lowlevel_prompt|…",
+        help="For sentences, clauses, words: which text; several times for several.",
+    ),
+]
+_Reference = Annotated[
+    Path | None, typer.Option(metavar="IMAGE", help="What it should look like, of result size.")
+]
+_Metrics = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Scores; left out: those without a download.")
+]
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Which plan, and what belongs to it."""
+
+    plan: str
+    values: str | None
+    axes: Sequence[str]
+    csv: Path | None
+    texts: Sequence[str]
+
+    def check(self) -> None:
+        """Refuse what does not fit together; needs no model."""
+        known = (*PLANS, *SWEEPS, *OWN)
+        if self.plan not in known:
+            raise XPSRError(f'There is no plan "{self.plan}"; choose one of {", ".join(known)}.')
+        given = {
+            "--values": (self.values, tuple(SWEEPS)),
+            "--axis": (self.axes, ("grid",)),
+            "--csv": (self.csv, ("csv",)),
+            "--text": (self.texts, ("sentences", "clauses", "words")),
+        }
+        for option, (value, plans) in given.items():
+            if value and self.plan not in plans:
+                raise XPSRError(f"{option} belongs to --plan {', '.join(plans)}.")
+        if self.plan == "grid" and not self.axes:
+            raise XPSRError("--plan grid needs --axis NAME=VALUE,VALUE once or twice.")
+        if self.plan == "csv" and not self.csv:
+            raise XPSRError("--plan csv needs --csv FILE.")
+
+    def build(self, prompts: Prompts, settings: Settings, seeds: tuple[int, ...]) -> Plan:
+        """The plan for a full run."""
+        from xpsr.ablation import own_plans, plans
+
+        full = (prompts, settings, seeds)
+        if self.plan in SWEEPS:
+            setting = SWEEPS[self.plan]
+            values = _numbers(self.values) if self.values else None
+            return plans.sweep(setting, values or plans.default_values(setting, settings), *full)
+        if self.plan == "grid":
+            return own_plans.grid([own_plans.Axis.parse(axis) for axis in self.axes], *full)
+        if self.csv is not None:
+            return own_plans.from_csv(self.csv, *full)
+        simple = {"levels": plans.levels, "negatives": plans.negatives, "swap": plans.swap}
+        if self.plan in simple:
+            return simple[self.plan](*full)
+        kinds: dict[str, Any] = {"sentences": "sentence", "clauses": "clause", "words": "word"}
+        texts = {"texts": self.texts} if self.texts else {}
+        return plans.drop(kinds[self.plan], *full, **texts)
+
+
+@with_run_options
+def ablate(
+    image: _Picture,
+    plan: _Plan,
+    out: o.Out,
+    run: dict[str, Any],
+    seeds: _Seeds = 4,
+    values: _Values = None,
+    axis: _Axis = None,
+    csv: _Csv = None,
+    text: _Text = None,
+    dry_run: bool = typer.Option(False, "--dry-run", help="Say what it would cost, and stop."),
+    metrics: _Metrics = None,
+    reference: _Reference = None,
+    preset: o.Preset = None,
+    describe: bool = typer.Option(True, help="Let a describer write the texts left out."),
+    describer: o.Describer = "measured",
+    model: o.Model = "mini",
+    base: o.Base = None,
+    device: o.Device = None,
+    dtype: o.Dtype = None,
+) -> None:
+    choice = _Choice(plan, values, axis or (), csv, text or ())
+    with results_only() as emit:
+        choice.check()
+        from xpsr import load
+        from xpsr.ablation import Experiment, consecutive_seeds
+        from xpsr.ablation.cost import measure
+        from xpsr.ablation.folder import CellFolder
+        from xpsr.ablation.report import Subject
+        from xpsr.image import open_image
+
+        consecutive_seeds(0, seeds)
+        guess = preset or ("mini" if model == "mini" else "official")
+        Prompts.from_preset(guess, **texts_of(run))
+        Settings.from_preset(guess, **settings_of(run))
+        photo = open_image(image).image
+        truth = open_image(reference).image if reference else None
+        make_folder(out)
+        texts, source = _texts(out, photo, texts_of(run), describer if describe else None)
+
+        pipe = load(model, base=base, device=device, dtype=dtype)
+        name = preset or pipe.config.default_preset
+        prompts = Prompts.from_preset(name, **texts)
+        settings = Settings.from_preset(name, **settings_of(run))
+        chosen = choice.build(prompts, settings, consecutive_seeds(settings.seed, seeds))
+        folder = CellFolder(out, [variant.name for variant in chosen.variants])
+        names = [one.strip() for one in metrics.split(",") if one.strip()] if metrics else None
+        experiment = Experiment(pipe, photo, chosen, names, truth, folder)
+        for sentence in (*chosen.warnings(), *chosen.notes):
+            say(sentence)
+        say(str(measure(experiment)))
+        if dry_run:
+            return
+        folder.keep_input(photo)
+        results = _run(experiment, Subject(image.name, photo, pipe.label, source), out, emit)
+        if any(one.error for one in results):
+            raise typer.Exit(SOME_FAILED)
+
+
+ablate.__doc__ = f"""Take the texts or settings apart, and see what each part does.
+
+Every variant runs with the same seeds; DIR/report.html shows pictures and effects beside what
+another seed does by itself. Run again with the same --out to go on where it stopped.
+
+{_ABOUT}"""
+
+
+def _run(experiment: Experiment, subject: Subject, out: Path, emit: Any) -> list[CellResult]:
+    """Compute, emit a line a cell, and report what is finished even if stopped."""
+    from xpsr.ablation.folder import CellsLostError
+
+    cells = list(experiment.plan.cells())
+    results: list[CellResult] = []
+    try:
+        _stream(experiment, len(cells), results, emit)
+    except CellsLostError as error:
+        raise XPSRError(str(error)) from None
+    except KeyboardInterrupt:
+        say(f"Stopped: {len(results)} of {len(cells)} cells are finished.")
+        if results:
+            _report(experiment.plan, results, subject, out, emit)
+        say("Run the same command again to go on from here.")
+        raise typer.Exit(INTERRUPTED) from None
+    _report(experiment.plan, results, subject, out, emit)
+    return results
+
+
+def _stream(experiment: Experiment, total: int, results: list[CellResult], emit: Any) -> None:
+    from xpsr.ablation import CellStep
+
+    progress = Steps(total)
+    items = experiment.run()
+    while len(results) < total:
+        with progress.picture(f"cell of {experiment.plan.name}"):
+            for item in items:
+                if isinstance(item, CellStep):
+                    progress.step(item.index, item.total)
+                    continue
+                results.append(item)
+                break
+        emit(to_line(_record(experiment.plan, results[-1])))
+        if results[-1].error:
+            say(f"{_name(experiment.plan, results[-1])}: {results[-1].error}")
+
+
+def _record(plan: Plan, result: CellResult) -> dict[str, Any]:
+    known = {"variant": plan.variants[result.cell.variant].name, "seed": result.cell.seed}
+    if result.recipe is None:
+        return {**known, "error": result.error}
+    return {
+        **known,
+        "output": str(result.path),
+        "seconds": round(result.seconds, 3),
+        "origin": result.origin,
+        "sha256": result.recipe.output_sha256,
+        **score_entries(result.scores),
+    }
+
+
+def _name(plan: Plan, result: CellResult) -> str:
+    return f"{plan.variants[result.cell.variant].name}, seed {result.cell.seed}"
+
+
+def _report(plan: Plan, results: list[CellResult], subject: Subject, out: Path, emit: Any) -> None:
+    from xpsr.ablation.export import write
+    from xpsr.ablation.statistics import effects
+
+    try:
+        write(out, plan, results, subject)
+    except OSError as error:
+        raise XPSRError(f"The report cannot be written to {out}: {error.strerror}.") from None
+    found = [
+        {**asdict(one), "variant": plan.variants[one.variant].name, "verdict": one.verdict}
+        for one in effects(plan, results)
+    ]
+    files = {"report": str(out / "report.html"), "zip": str(out / "ablation.zip")}
+    emit(to_line({**files, "effects": found}))
+    say(f"The report is {files['report']}; everything is in {files['zip']}.")
+
+
+def _texts(
+    out: Path, photo: Image.Image, given: dict[str, str | None], describer: str | None
+) -> tuple[dict[str, str | None], str]:
+    """The given texts and those described, and by whom.
+
+    What was described for this picture is kept in the folder: a vision model might put it
+    otherwise the next time, and no finished cell would fit any more.
+    """
+    missing = [name for name in ("prompt", "lowlevel_prompt") if given[name] is None]
+    if describer is None or not missing:
+        return given, ""
+    from xpsr.image import pixel_sha256
+    from xpsr.prompts.describer import make_describer
+
+    note = out / "description.json"
+    key = {"input_sha256": pixel_sha256(photo), "describer": describer}
+    kept = _kept_description(note)
+    if any(kept.get(name) != value for name, value in key.items()):
+        found = make_describer(describer).describe(photo)
+        kept = {**key, "prompt": found.high, "lowlevel_prompt": found.low, "source": found.source}
+        note.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+    return {**given, **{name: kept[name] for name in missing}}, kept["source"]
+
+
+def _kept_description(note: Path) -> dict[str, str]:
+    fields = {"input_sha256", "describer", "prompt", "lowlevel_prompt", "source"}
+    try:
+        kept = json.loads(note.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    whole = isinstance(kept, dict) and set(kept) == fields
+    return kept if whole and all(isinstance(value, str) for value in kept.values()) else {}
+
+
+def _numbers(text: str) -> list[float]:
+    try:
+        return [float(value) for value in text.split(",")]
+    except ValueError:
+        raise XPSRError(f'--values is "{text[:60]}"; write numbers, as in 1,2.5,4.5.') from None

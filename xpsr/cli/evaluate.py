@@ -1,0 +1,328 @@
+"""`python -m xpsr evaluate`: a model's table on a set of pictures, resumable and divisible."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from xpsr.cli import options as o
+from xpsr.cli.files import find_pictures, make_folder
+from xpsr.cli.pace import Pace
+from xpsr.cli.report import SOME_FAILED, CannotBeginError, each, results_only, say, to_line
+from xpsr.cli.run_options import settings_of, texts_of, with_run_options
+from xpsr.errors import XPSRError
+from xpsr.prompts import Prompts
+from xpsr.settings import Settings
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from xpsr.cli.ledger import Ledger
+    from xpsr.evaluation.judging import Judge
+    from xpsr.evaluation.pairs import Pair, Pairs
+    from xpsr.pipeline import XPSRPipeline
+    from xpsr.prompts.describer import Describer
+
+_Low = Annotated[
+    Path,
+    typer.Option(
+        "--lr", metavar="DIR", help="Low-quality pictures, or a test set's folder of LR and HR."
+    ),
+]
+_High = Annotated[
+    Path | None, typer.Option("--hr", metavar="DIR", help="The originals, with the same names.")
+]
+_Metrics = Annotated[
+    str | None, typer.Option(metavar="A,B", help="Scores; left out: those of the paper's table.")
+]
+_Limit = Annotated[
+    int | None, typer.Option(min=1, metavar="N", help="Only the first N pictures, by name.")
+]
+_Published = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="FILE.csv",
+        help="Further published lines: dataset, method, names of scores, source.",
+    ),
+]
+
+
+@with_run_options
+def evaluate(
+    lr: _Low,
+    out: o.Out,
+    run: dict[str, Any],
+    hr: _High = None,
+    metrics: _Metrics = None,
+    limit: _Limit = None,
+    published: _Published = None,
+    preset: o.Preset = None,
+    describe: bool = typer.Option(True, help="Let a describer write the texts left out."),
+    describer: o.Describer = "measured",
+    model: o.Model = "mini",
+    base: o.Base = None,
+    device: o.Device = None,
+    dtype: o.Dtype = None,
+) -> None:
+    """Restore a set of pictures and make a table of scores, beside bicubic and published ones.
+
+    DIR/table.md, table.csv and plot.svg hold the means, rows.csv every picture, pictures/ the
+    results. Run again with the same --out to go on; `accelerate launch -m xpsr evaluate …` divides
+    the work. Folders of RealSR, DRealSR and DIV2K-Val are known by their names.
+    """
+    with results_only() as emit:
+        from xpsr.evaluation import judging
+        from xpsr.evaluation.table import published as published_lines
+        from xpsr.prompts.describer import make_describer
+
+        guess = preset or ("mini" if model == "mini" else "official")
+        Prompts.from_preset(guess, **texts_of(run))
+        settings = Settings.from_preset(guess, **settings_of(run))
+        found = _pairs(lr, hr, settings.upscale, limit)
+        names = [one.strip() for one in metrics.split(",") if one.strip()] if metrics else None
+        columns = judging.choose_metrics(names, with_originals=found.pairs[0].high is not None)
+        published_lines(found.dataset, published)
+        author = make_describer(describer) if describe else None
+        make_folder(out / "pictures")
+        options = {"model": model, "preset": preset, "describer": describer if describe else None}
+        _check_same(out / "options.json", {**options, **run, "lr": str(lr.resolve())})
+
+        pipeline = _loader(model, base, _own_device(device), dtype)
+        run_of = _Run(pipeline, preset, texts_of(run), settings_of(run), author)
+        make_judge = partial(run_of.judge, columns, out / "pictures")
+        ledger, complete = _work(found.pairs, make_judge, columns, out, emit)
+        lines = published_lines(found.dataset, published)
+        with _one_at_a_time(out):
+            _finish(out, ledger, found, columns, lines, model, emit)
+        if not complete or found.problems:
+            raise typer.Exit(SOME_FAILED)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What the options say of every restoration."""
+
+    pipeline: Callable[[], XPSRPipeline]
+    preset: str | None
+    given: dict[str, str | None]
+    settings: dict[str, Any]
+    author: Describer | None
+
+    def judge(self, columns: list[str], folder: Path) -> Judge:
+        """A judge with these options; loads the model."""
+        from xpsr.evaluation.judging import Judge
+
+        settings = Settings.from_preset(self._preset(), **self.settings)
+        return Judge(self.pipeline, columns, self.texts, settings, folder)
+
+    def texts(self, image: Image.Image) -> Prompts:
+        """The texts for a picture: those given, and the others described."""
+        texts = {name: text for name, text in self.given.items() if text is not None}
+        if self.author is not None and not {"prompt", "lowlevel_prompt"} <= set(texts):
+            said = self.author.describe(image)
+            texts = {"prompt": said.high, "lowlevel_prompt": said.low, **texts}
+        return Prompts.from_preset(self._preset(), **texts)
+
+    def _preset(self) -> str:
+        return self.preset or self.pipeline().config.default_preset
+
+
+def _pairs(lr: Path, hr: Path | None, upscale: int, limit: int | None) -> Pairs:
+    from xpsr.evaluation.pairs import dataset_of, find_pairs, open_folders
+
+    low, high = open_folders(lr, hr)
+    if high is not None and hr is None:
+        say(f"The originals are taken from {high}.")
+    lows, highs = find_pictures([low]), find_pictures([high]) if high else None
+    found = find_pairs(lows, highs, upscale, dataset_of(low))
+    for name, reason in found.problems.items():
+        say(f"{name} {reason}; it is left out.")
+    if not found.pairs:
+        raise XPSRError("No picture is left to evaluate; see the names and sizes above.")
+    return replace(found, pairs=found.pairs[:limit])
+
+
+def _loader(
+    model: str, base: str | None, device: str | None, dtype: str | None
+) -> Callable[[], XPSRPipeline]:
+    @cache
+    def pipeline() -> XPSRPipeline:
+        from xpsr import load
+
+        try:
+            return load(model, base=base, device=device, dtype=dtype)
+        except XPSRError as error:
+            raise CannotBeginError(str(error)) from error
+
+    return pipeline
+
+
+def _own_device(device: str | None) -> str | None:
+    """With several processes on one machine each takes a GPU of its own."""
+    local = os.environ.get("LOCAL_RANK")
+    if device not in (None, "cuda") or local is None or not local.isdigit():
+        return device
+    import torch
+
+    count = torch.cuda.device_count()
+    return f"cuda:{int(local) % count}" if count else device
+
+
+def _check_same(path: Path, options: dict[str, Any]) -> None:
+    """Rows of different runs must not meet in one table."""
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        part.write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
+        part.replace(path)
+        return
+    except (OSError, ValueError):
+        raise XPSRError(f"{path} cannot be read; remove it or choose another --out.") from None
+    for name, value in options.items():
+        if before.get(name) != value:
+            option = f"--{name.replace('_', '-')}"
+            raise XPSRError(
+                f"This folder holds an evaluation with {option} {before.get(name)}, and now it is "
+                f"{value}; choose another --out."
+            )
+
+
+def _work(
+    pairs: list[Pair],
+    make_judge: Callable[[], Any],
+    columns: list[str],
+    out: Path,
+    emit: Callable[[str], None],
+) -> tuple[Ledger, bool]:
+    """Judge what this process is to judge and what is not done yet; whether all went well."""
+    from xpsr.cli.ledger import Ledger
+    from xpsr.evaluation.judging import OF_SETS
+    from xpsr.prompts.batch import own_share
+
+    mine = {pair.name: pair for pair in own_share(pairs)}
+    ledger = Ledger(out / "rows.jsonl", list(mine))
+    wanted = set(columns) - set(OF_SETS)
+    done = {row["input"] for row in ledger.records if wanted <= set(row.get("scores", ()))}
+    todo = [name for name in mine if name not in done]
+    if len(todo) < len(mine):
+        say(f"{len(mine) - len(todo)} of {len(mine)} pictures are finished already.")
+    judge = cache(make_judge)
+    pace = Pace(len(todo), say)
+
+    def work(name: str) -> dict[str, Any]:
+        return {"input": name, **judge().row(mine[name])}
+
+    def keep(line: str) -> None:
+        record = json.loads(line)
+        ledger.add(record)
+        pace.count(failed="error" in record)
+        emit(line)
+
+    well = each(todo, work, keep)
+    pace.end()
+    return ledger, well
+
+
+def _finish(
+    out: Path,
+    ledger: Ledger,
+    found: Pairs,
+    columns: list[str],
+    published: list[Any],
+    model: str,
+    emit: Callable[[str], None],
+) -> None:
+    """Write the tables of all rows there are. Of several processes the last one has them all."""
+    from xpsr.evaluation import plot, table
+    from xpsr.recipe import model_label
+
+    rows = _all_rows(ledger, found.pairs)
+    if not rows:
+        return
+    of_set = _of_set(out, found.pairs, rows) if "fid" in columns else None
+    title = f"{found.dataset or found.pairs[0].low.parent.name}, {len(rows)} pictures"
+    summary = table.summarise(model_label(model), rows, columns, title, of_set)
+    summary.lines.extend(published)
+    texts = {
+        "table.md": table.to_markdown(summary),
+        "table.csv": table.to_csv(summary),
+        "rows.csv": table.rows_to_csv(rows, [one for one in columns if one != "fid"]),
+    }
+    for name, text in texts.items():
+        _whole(out / name, partial(_write_text, text))
+    _whole(out / "plot.svg", partial(plot.draw, summary))
+    say(texts["table.md"])
+    lines = [asdict(line) for line in summary.lines]
+    emit(to_line({"table": str(out / "table.md"), "lines": lines, "missing": summary.missing}))
+
+
+def _all_rows(ledger: Ledger, pairs: list[Pair]) -> list[dict[str, Any]]:
+    """The rows of all processes in the order of the pictures; none while others are at work."""
+    from xpsr.cli.ledger import Ledger
+    from xpsr.prompts.batch import place_in_launch
+
+    known = Ledger(ledger.path, [])
+    by_name = {row["input"]: row for row in known.records if "scores" in row}
+    rows = [by_name[pair.name] for pair in pairs if pair.name in by_name]
+    failed = set(_failed(known)) - set(by_name)
+    open_rows = len(pairs) - len(rows) - sum(pair.name in failed for pair in pairs)
+    if place_in_launch()[1] > 1 and open_rows > 0:
+        say(f"This process is done; the table comes with the last of the other {open_rows}.")
+        return []
+    if not rows:
+        say("No picture could be evaluated, so there is no table.")
+    elif len(rows) < len(pairs):
+        say(f"{len(pairs) - len(rows)} of {len(pairs)} pictures have no row.")
+    return rows
+
+
+def _failed(ledger: Ledger) -> list[str]:
+    if not ledger.failed.exists():
+        return []
+    lines = ledger.failed.read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)["input"] for line in lines if line.strip()]
+
+
+def _of_set(out: Path, pairs: list[Pair], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    from xpsr.evaluation.distance import fid_of_set
+    from xpsr.metrics import Score
+
+    if len(rows) < len(pairs):
+        reason = Score(None, "needs all pictures, and some have no result")
+        return {key: {"fid": reason} for key in ("scores", "bicubic")}
+    return fid_of_set(pairs, out / "pictures")
+
+
+@contextmanager
+def _one_at_a_time(out: Path) -> Iterator[None]:
+    """Of several processes that finish together, the one that is last writes the table last."""
+    try:
+        import fcntl
+    except ImportError:  # Windows, where evaluation is not split over processes
+        yield
+        return
+    with (out / ".table.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _write_text(text: str, path: Path) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def _whole(path: Path, write: Callable[[Path], None]) -> None:
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        part.replace(path)
+    except OSError as error:
+        raise XPSRError(f"{path} cannot be written: {error.strerror or error}.") from None

@@ -1,0 +1,135 @@
+"""Restores one picture and scores it, and plain bicubic enlargement beside it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+
+from xpsr.errors import XPSRError
+from xpsr.evaluation.pairs import Pair
+from xpsr.image import open_image, resize
+from xpsr.metrics import METRICS, Score, reasons, score, to_json
+from xpsr.prompts import Prompts
+from xpsr.recipe import read_recipe, save_png
+from xpsr.settings import Settings
+
+if TYPE_CHECKING:
+    from xpsr.pipeline import XPSRPipeline
+    from xpsr.sampling import Step
+
+# The columns of the paper's Table 1 in its order, then two that need no download.
+PAPER = ("psnr", "ssim", "lpips", "dists", "fid", "maniqa", "clipiqa", "musiq")
+COLUMNS = (*PAPER, "piqe", "backprojection")
+OF_SETS = ("fid",)  # compares two sets of pictures and says nothing of one
+
+
+def choose_metrics(names: Sequence[str] | None, with_originals: bool) -> list[str]:
+    """The columns of a table: those named, or all that the pictures allow, in the paper's order.
+
+    Raises:
+        XPSRError: an unknown name, or one that needs originals where there are none.
+    """
+    for name in names or ():
+        if name not in METRICS and name not in OF_SETS:
+            known = ", ".join((*METRICS, *OF_SETS))
+            raise XPSRError(f'There is no score "{name}"; there are {known}.')
+        if needs_originals(name) and not with_originals:
+            raise XPSRError(f"{name} needs the originals; name their folder with --hr.")
+    wanted = dict.fromkeys(names or COLUMNS)
+    ordered = [name for name in COLUMNS if name in wanted]
+    ordered += [name for name in wanted if name not in ordered]
+    return [name for name in ordered if with_originals or not needs_originals(name)]
+
+
+def needs_originals(name: str) -> bool:
+    """Whether a score compares with the true pictures."""
+    return name in OF_SETS or METRICS[name].needs_reference
+
+
+@dataclass
+class Judge:
+    """One model with one set of options.
+
+    Args:
+        pipeline: gives the pipeline; asked only when something has to be restored.
+        metrics: from `choose_metrics`.
+        texts: the texts for a picture.
+        settings: of every run; each picture has the seed of these and a generator of its own.
+        folder: where results lie, `NAME.png` with the recipe inside.
+        on_step: told about every denoising step.
+    """
+
+    pipeline: Callable[[], XPSRPipeline]
+    metrics: Sequence[str]
+    texts: Callable[[Image.Image], Prompts]
+    settings: Settings
+    folder: Path
+    on_step: Callable[[Step], None] = lambda step: None
+
+    def row(self, pair: Pair) -> dict[str, Any]:
+        """The record of one picture: scores of the result and of bicubic enlargement.
+
+        Raises:
+            XPSRError: a picture that cannot be used.
+        """
+        low = open_image(pair.low).image
+        high = open_image(pair.high).image if pair.high else None
+        started = time.perf_counter()
+        result, sha256 = self._restored(pair, low)
+        seconds = time.perf_counter() - started
+        if high is not None and high.size != result.size:
+            sizes = ["{} x {}".format(*one.size) for one in (high, result)]
+            raise XPSRError(f"the original has {sizes[0]} pixels and the result {sizes[1]}")
+        enlarged = resize(low, result.size)
+        found, plain = (self._scores(one, high, low) for one in (result, enlarged))
+        return {
+            "name": pair.name,
+            "seconds": round(seconds, 3),
+            "sha256": sha256,
+            "scores": to_json(found),
+            "bicubic": to_json(plain),
+            "reasons": {**reasons(plain), **reasons(found)},
+        }
+
+    def _restored(self, pair: Pair, low: Image.Image) -> tuple[Image.Image, str]:
+        """The result, from the folder if the very same run left it there."""
+        from xpsr.pipeline import Restored
+
+        pipe, prompts = self.pipeline(), self.texts(low)
+        path = self.folder / f"{pair.name}.png"
+        kept = self._kept(path, low, prompts, pipe)
+        if kept is not None:
+            return kept
+        for item in pipe.stream(low, prompts, self.settings):
+            if isinstance(item, Restored):
+                part = path.with_name(f".{path.name}.part")
+                save_png(item.image, item.recipe, part)
+                part.replace(path)
+                return item.image, item.recipe.output_sha256
+            self.on_step(item)
+        raise AssertionError("the pipeline ended without a result")
+
+    def _kept(
+        self, path: Path, low: Image.Image, prompts: Prompts, pipe: XPSRPipeline
+    ) -> tuple[Image.Image, str] | None:
+        try:
+            recipe = read_recipe(path)
+            image = open_image(path).image
+        except XPSRError:
+            return None
+        made = (recipe.model, recipe.prompts, recipe.settings)
+        same = made == (pipe.label, prompts, self.settings)
+        if same and recipe.is_input(low) and recipe.is_output(image):
+            return image, recipe.output_sha256
+        return None
+
+    def _scores(
+        self, image: Image.Image, high: Image.Image | None, low: Image.Image
+    ) -> dict[str, Score]:
+        single = [name for name in self.metrics if name not in OF_SETS]
+        return score(image, reference=high, input=low, metrics=single)

@@ -1,0 +1,150 @@
+"""Which pictures belong together, in any two folders and in those of the field's test sets."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from PIL import Image
+
+from xpsr.errors import XPSRError
+
+# Names of the folders of low- and high-quality pictures in StableSR's, SeeSR's and XPSR's sets.
+LOW_FOLDERS = ("test_LR", "LR", "lq", "lr")
+HIGH_FOLDERS = ("test_HR", "HR", "gt", "hr")
+# How a path names a set, most particular first: "DRealSR" also holds "RealSR".
+_SETS = (
+    ("DRealSR", re.compile(r"d-?real-?sr", re.IGNORECASE)),
+    ("RealSR", re.compile(r"real-?sr", re.IGNORECASE)),
+    ("DIV2K-Val", re.compile(r"div2k", re.IGNORECASE)),
+)
+_ENDING = re.compile(r"[-_.]?(?:lr|hr|lq|gt|x)[-_]?x?\d?$", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An input and its original, which is None where there are no originals."""
+
+    name: str
+    low: Path
+    high: Path | None
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """A set of pictures to evaluate on.
+
+    Attributes:
+        pairs: sorted by name.
+        dataset: "RealSR", "DRealSR" or "DIV2K-Val" if the path says so, else None.
+        problems: {name of a picture: why it cannot be used}.
+    """
+
+    pairs: list[Pair]
+    dataset: str | None
+    problems: dict[str, str] = field(default_factory=dict)
+
+
+def open_folders(low: Path, high: Path | None) -> tuple[Path, Path | None]:
+    """The two folders meant: of a test set's own folder, the ones for LR and HR in it.
+
+    Raises:
+        XPSRError: no such folder.
+    """
+    for folder in (low, high):
+        if folder is not None and not folder.is_dir():
+            raise XPSRError(f"There is no folder {folder}.")
+    inner = _first(low, LOW_FOLDERS)
+    if inner is None:
+        return low, high
+    return inner, high or _first(low, HIGH_FOLDERS)
+
+
+def dataset_of(folder: Path) -> str | None:
+    """The test set that a path names, by its last three parts."""
+    parts = folder.resolve().parts[-3:]
+    for name, pattern in _SETS:
+        if any(pattern.search(part) for part in parts):
+            return name
+    return None
+
+
+def find_pairs(
+    lows: list[Path], highs: list[Path] | None, upscale: int, dataset: str | None = None
+) -> Pairs:
+    """Match inputs and originals by name, and compare their sizes by the headers.
+
+    "Canon_003_LR4.png" and "Canon_003_HR.png" match: endings that say which is which do not count.
+
+    Args:
+        lows, highs: pictures; None for `highs` if there are no originals.
+        upscale: an original has that many times the input's width and height.
+        dataset: handed on.
+    """
+    if highs is None:
+        pairs = [Pair(path.stem, path, None) for path in lows]
+        return Pairs(_distinct(pairs), dataset)
+    partners = _by_name(highs)
+    problems: dict[str, str] = {}
+    pairs, used = [], set()
+    for low in lows:
+        high = partners.get(low.stem) or partners.get(_core(low.stem))
+        if high is None:
+            problems[low.name] = "has no original of its name in the folder of --hr"
+            continue
+        used.add(high)
+        reason = _unequal(low, high, upscale)
+        if reason:
+            problems[low.name] = reason
+        else:
+            pairs.append(Pair(low.stem, low, high))
+    for high in highs:
+        if high not in used:
+            problems[high.name] = "has no input of its name in the folder of --lr"
+    return Pairs(_distinct(pairs), dataset, problems)
+
+
+def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
+    return next((folder / name for name in names if (folder / name).is_dir()), None)
+
+
+def _by_name(paths: list[Path]) -> dict[str, Path]:
+    """Full names, and shortened ones where only one picture has it."""
+    shortened: dict[str, list[Path]] = defaultdict(list)
+    for path in paths:
+        shortened[_core(path.stem)].append(path)
+    single = {name: found[0] for name, found in shortened.items() if len(found) == 1}
+    return {**single, **{path.stem: path for path in paths}}
+
+
+def _core(stem: str) -> str:
+    return _ENDING.sub("", stem)
+
+
+def _distinct(pairs: list[Pair]) -> list[Pair]:
+    """A number for a second picture with the same stem (a.png and a.jpg)."""
+    seen: dict[str, int] = defaultdict(int)
+    named = []
+    for pair in sorted(pairs, key=lambda one: (one.name, one.low.name)):
+        key = pair.name.casefold()
+        seen[key] += 1
+        name = pair.name if seen[key] == 1 else f"{pair.name}-{seen[key]}"
+        named.append(Pair(name, pair.low, pair.high))
+    return named
+
+
+def _unequal(low: Path, high: Path, upscale: int) -> str | None:
+    try:
+        sizes = []
+        for path in (low, high):
+            with Image.open(path) as header:
+                sizes.append(header.size)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None  # told when its turn comes, in better words
+    wanted = (sizes[0][0] * upscale, sizes[0][1] * upscale)
+    if sizes[1] in (wanted, wanted[::-1]):  # a photo may be turned by its own note
+        return None
+    ours, theirs = ("{} x {}".format(*size) for size in (wanted, sizes[1]))
+    return f"gives {ours} pixels at --upscale {upscale}, but its original {high.name} has {theirs}"

@@ -1,0 +1,208 @@
+"""Sums up the rows of pictures to the rows of a table, as CSV and Markdown."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from xpsr.errors import XPSRError
+from xpsr.metrics import METRICS, Score
+
+LABELS = {"psnr": "PSNR", "ssim": "SSIM", "clipiqa": "CLIPIQA", "fid": "FID"}
+_DECIMALS = {"psnr": 2, "fid": 2, "musiq": 2, "piqe": 2, "backprojection": 2}
+
+
+@dataclass(frozen=True)
+class Line:
+    """One method in a table.
+
+    Attributes:
+        method: its name.
+        scores: {metric: mean over the pictures}; without those that could not be had.
+        source: "measured", or where the figures were published.
+        pictures: how many were measured; None for published lines.
+    """
+
+    method: str
+    scores: dict[str, float]
+    source: str
+    pictures: int | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """What an evaluation found.
+
+    Attributes:
+        dataset: a name for people.
+        metrics: columns, in their order.
+        lines: measured ones first.
+        missing: {metric: why its column has no measured figure, or not for all pictures}.
+    """
+
+    dataset: str
+    metrics: list[str]
+    lines: list[Line]
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+def summarise(
+    method: str,
+    rows: Sequence[dict[str, Any]],
+    metrics: Sequence[str],
+    dataset: str,
+    of_set: dict[str, dict[str, Score]] | None = None,
+) -> Table:
+    """The measured lines: the model's and bicubic enlargement's.
+
+    Args:
+        method: name of the model's line.
+        rows: from `Judge.row`.
+        metrics: columns.
+        dataset: name.
+        of_set: {"scores" | "bicubic": {metric: score}} for scores of the whole set, such as FID.
+    """
+    lines, missing = [], {}
+    for name, key in ((method, "scores"), ("bicubic", "bicubic")):
+        means: dict[str, float] = {}
+        for metric in metrics:
+            whole = (of_set or {}).get(key, {}).get(metric)
+            values = [row[key].get(metric) for row in rows if row[key].get(metric) is not None]
+            if whole is not None:
+                values = [] if whole.value is None else [whole.value]
+            if values:
+                means[metric] = float(np.mean(values))
+            reason = whole.reason if whole else _reason(rows, metric, len(values))
+            if reason:
+                missing.setdefault(metric, reason)
+        lines.append(Line(name, means, "measured", len(rows)))
+    return Table(dataset, list(metrics), lines, missing)
+
+
+def published(dataset: str | None, more: Path | None = None) -> list[Line]:
+    """Lines that papers report for a test set; the figures are theirs, not ours.
+
+    Args:
+        dataset: "RealSR", "DRealSR" or "DIV2K-Val"; others have none of ours.
+        more: a CSV file with further lines and the same heads: dataset, method, names of scores,
+            source. All of its lines count that name this set or none.
+
+    Raises:
+        XPSRError: the file cannot be used.
+    """
+    text = files("xpsr.evaluation").joinpath("published.csv").read_text(encoding="utf-8")
+    lines = [_line(row, "published.csv") for row in csv.DictReader(io.StringIO(text))
+             if dataset is not None and row["dataset"] == dataset]  # fmt: skip
+    if more is not None:
+        try:
+            rows = list(csv.DictReader(io.StringIO(more.read_text(encoding="utf-8-sig"))))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise XPSRError(f"{more} cannot be read as CSV: {error}.") from None
+        lines += [
+            _line(row, more.name) for row in rows if (row.get("dataset") or dataset) == dataset
+        ]
+    return lines
+
+
+def to_csv(table: Table) -> str:
+    """A row a line; published ones are named as such in the column "source"."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["dataset", "method", *table.metrics, "pictures", "source"])
+    for line in table.lines:
+        figures = [line.scores.get(metric, "") for metric in table.metrics]
+        count = "" if line.pictures is None else line.pictures
+        writer.writerow([table.dataset, line.method, *figures, count, line.source])
+    return text.getvalue()
+
+
+def rows_to_csv(rows: Sequence[dict[str, Any]], metrics: Sequence[str]) -> str:
+    """A row a picture: the model's scores, then those of bicubic enlargement."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    bicubic = [f"bicubic_{metric}" for metric in metrics]
+    writer.writerow(["name", *metrics, *bicubic, "seconds", "sha256"])
+    for row in rows:
+        pair = [[row[key].get(metric) for metric in metrics] for key in ("scores", "bicubic")]
+        writer.writerow([row["name"], *pair[0], *pair[1], row["seconds"], row["sha256"]])
+    return text.getvalue()
+
+
+def to_markdown(table: Table) -> str:
+    """The table for reading: measured lines, then published ones marked as such, then notes."""
+    heads = [head(metric) for metric in table.metrics]
+    lines = [
+        f"# {_safe(table.dataset)}",
+        "",
+        f"| Method | {' | '.join(heads)} |",
+        f"|---|{'---:|' * len(heads)}",
+    ]
+    for line in table.lines:
+        figures = [shown(metric, line.scores.get(metric)) for metric in table.metrics]
+        mark = "" if line.source == "measured" else " (as published)"
+        lines.append(f"| {_safe(line.method)}{mark} | {' | '.join(figures)} |")
+    counts = {line.pictures for line in table.lines if line.pictures is not None}
+    notes = [f"Means over {max(counts, default=0)} pictures. ↑ higher is better, ↓ lower."]
+    notes.append("PSNR and SSIM are those of the Y channel (BT.601); all scores by pyiqa.")
+    sources = sorted({line.source for line in table.lines if line.source != "measured"})
+    if sources:
+        notes.append(
+            f"Published figures are from {_safe('; '.join(sources))}, and were not measured here. "
+            "Values of MANIQA from different sources are not comparable: its weights differ."
+        )
+    notes += [
+        f"{head(metric)[:-2]} is missing or incomplete: {_safe(reason)}."
+        for metric, reason in table.missing.items()
+    ]
+    return "\n".join([*lines, "", *(f"- {note}" for note in notes), ""])
+
+
+def shown(metric: str, value: float | None) -> str:
+    """A figure with the decimals usual in tables."""
+    return "–" if value is None else f"{value:.{_DECIMALS.get(metric, 4)}f}"
+
+
+def lower_better(metric: str) -> bool:
+    """Direction of a column."""
+    return metric == "fid" or METRICS[metric].lower_better
+
+
+def head(metric: str) -> str:
+    """Name of a column, with its direction."""
+    label = LABELS.get(metric) or METRICS[metric].label
+    return f"{label} {'↓' if lower_better(metric) else '↑'}"
+
+
+def _reason(rows: Sequence[dict[str, Any]], metric: str, have: int) -> str | None:
+    reasons = [row["reasons"][metric] for row in rows if metric in row["reasons"]]
+    if have == len(rows) or not reasons:
+        return None
+    return reasons[0] if have == 0 else f"{len(rows) - have} of {len(rows)} pictures: {reasons[0]}"
+
+
+def _line(row: dict[str, Any], file: str) -> Line:
+    if not row.get("method") or not row.get("source"):
+        raise XPSRError(f"{file} needs the columns method and source, filled in every line.")
+    scores = {}
+    for name, value in row.items():
+        if name in ("dataset", "method", "source") or not value:
+            continue
+        if name not in METRICS and name != "fid":
+            raise XPSRError(f'{file} has a column "{str(name)[:40]}", which is no score.')
+        try:
+            scores[name] = float(value)
+        except (TypeError, ValueError):
+            raise XPSRError(f'{file}: {name} is "{str(value)[:40]}", which is no number.') from None
+    return Line(row["method"], scores, row["source"])
+
+
+def _safe(text: str) -> str:
+    """A file name or a model's name must not break the table."""
+    return text.replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
