@@ -107,7 +107,7 @@ class Endpoints:
             upscale: whole factor, 1..8.
             seed: 0..4294967295.
             scheduler: ddpm, ddim, dpm++ or unipc.
-            start: noise, lr or lr_twice.
+            start: noise, lr, lr_twice or lr_bare.
             added_noise_level: training timestep of the second noise of lr_twice, 0..999.
             negative: "both" texts have a negative, or only the "high" one.
             process_size: least short side of the working picture, in pixels; 0 for none.

@@ -109,6 +109,7 @@ PRESETS = {
     "mini": "mini – quick, made for the built-in model",
     "official": "official – as the authors' program, 20 steps",
     "paper": "paper – as published, 50 steps",
+    "faithful": "faithful – for the built-in model: safest, adds least",
     "fast": "fast – half the steps of “official”",
 }
 STEPS = "Steps"
@@ -135,6 +136,7 @@ STARTS = {
     "noise": "noise alone",
     "lr": "your picture under noise",
     "lr_twice": "your picture under noise, twice",
+    "lr_bare": "your picture alone",
 }
 SCHEDULER = "Sampling method"
 SCHEDULER_INFO = "How the steps are taken; each has its own character."

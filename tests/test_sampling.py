@@ -207,6 +207,8 @@ def test_start_latents_carry_as_much_of_the_picture_as_they_say(trained):
     assert abs(means["noise"]) < 1e-3
     assert means["lr"] == pytest.approx(0.00815**0.5, abs=1e-3)
     assert means["lr_twice"] == pytest.approx(0.0173, abs=1e-3)
+    bare = start_latents(solver, Settings(start="lr_bare"), low, Noise(0))
+    assert bare.std() == 0 and means["lr_bare"] == pytest.approx(0.00815**0.5, abs=1e-4)
 
 
 def test_loop_stops_when_closed(trained):

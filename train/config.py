@@ -16,11 +16,16 @@ class LossConfig(Strict):
     out as well, by `model.controlnet.return_rgbs: false` and `use_latent_pred: false`.
 
     `log_floor`: average the logarithm of every picture's error + this; `null` = the plain mean.
+
+    `decoded_weight`: of the squared error of the decoded picture, [-1, 1], for models that predict
+    the clean latent. `decoded_log_floor` is to it what `log_floor` is to the denoiser's error.
     """
 
     pixel_weight: float = Field(0.05, ge=0)
     latent_weight: float = Field(0.05, ge=0)
     log_floor: float | None = Field(None, gt=0)
+    decoded_weight: float = Field(0.0, ge=0)
+    decoded_log_floor: float | None = Field(None, gt=0)
 
 
 class ModelConfig(Strict):
@@ -31,8 +36,9 @@ class ModelConfig(Strict):
     built from the tables below. `controlnet.fusion` is how the two texts meet (Table 3): parallel,
     serial, high or low.
 
-    `decoder_steps`: after the loop, the small autoencoder's decoder learns for so many steps on
-    what the trained denoiser hands over.
+    The small autoencoder's encoder never moves, but its decoder can learn what to do with latents
+    that are not exact: `train_decoder` along with the denoiser, by `loss.decoded_weight`;
+    `decoder_steps` after the loop, for so many steps, on what the trained denoiser hands over.
 
     `alpha_bar_range` = (first, last) cuts the noise schedule short: even its first timestep keeps
     only the share `first` of the signal. Below it lies the finest detail, which a small model
@@ -46,6 +52,7 @@ class ModelConfig(Strict):
     unet: dict[str, Any] = Field({})
     text_encoder: dict[str, Any] = Field({})
     autoencoder: dict[str, Any] = Field({})
+    train_decoder: bool = False
     decoder_steps: int = Field(0, ge=0)
     scheduler: dict[str, Any] = Field({})
     alpha_bar_range: tuple[float, float] | None = None
@@ -89,6 +96,8 @@ class TrainConfig(DataConfig):
             pairs. Only for whole pairs, unflipped.
         out: folder of checkpoints, log, and at the end the exported pipeline.
         steps: optimiser steps in all.
+        minutes: end after so long, with a checkpoint and an export; `null` = when `steps` are done.
+            Run again and it goes on; a schedule that falls with the steps falls no faster.
         batch_size: pairs a step on one process, before accumulation.
         timestep_power: t = 1000·u^(1/power); 1 draws timesteps evenly, more favours noise.
         optimizer: `adamw`, or `adamw8bit` (needs bitsandbytes).
@@ -110,6 +119,7 @@ class TrainConfig(DataConfig):
     cache_latents: bool = False
     seed: int = 0
     steps: int = Field(100_000, ge=1)
+    minutes: float | None = Field(None, gt=0)
     batch_size: int = Field(2, ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1)
     timestep_power: float = Field(1.0, ge=1)

@@ -60,7 +60,8 @@ class State:
 def train(
     config: TrainConfig, networks: Networks, samples: Samples, accelerator: Accelerator
 ) -> Iterator[tuple[int, Report | None, State]]:
-    """Train from the newest checkpoint in `config.out` (or the start) to `config.steps`.
+    """Train from the newest checkpoint in `config.out` (or the start) to `config.steps`, or until
+    `config.minutes` are over.
 
     Yields:
         after every step its number, a report if one is due, and the state. The last one has the
@@ -79,18 +80,29 @@ def train(
     )
     batches = samples.loader(numbers)
     began = time.monotonic()
-    while step < config.steps:
+    end = config.steps
+    while step < end:
         terms = optimise(state, batches, config, accelerator)
         step += 1
+        if _out_of_time(config, accelerator, began):
+            end = step
         report = None
-        if step % config.log_every == 0 or step == config.steps:
+        if step % config.log_every == 0 or step == end:
             speed = (step - first) / (time.monotonic() - began)
             report = _report(step, config, accelerator, terms, state, speed)
-        if step % config.save_every == 0 or step == config.steps:
+        if step % config.save_every == 0 or step == end:
             checkpoints.save(accelerator, out, step, config.keep_checkpoints)
         yield step, report, state
     if state.ema is not None:
         state.ema.copy_to(state.trained)
+
+
+def _out_of_time(config: TrainConfig, accelerator: Accelerator, began: float) -> bool:
+    """Whether the time is over on any process; all of them have to stop at the same step."""
+    if config.minutes is None:
+        return False
+    late = torch.tensor(float(time.monotonic() - began > 60 * config.minutes))
+    return accelerator.reduce(late.to(accelerator.device), "sum").item() > 0
 
 
 def make_state(config: TrainConfig, networks: Networks, accelerator: Accelerator) -> State:

@@ -35,10 +35,13 @@ class Networks:
     residual_latents: bool = False
     whole_unet: bool = False
     train_text_encoder: bool = False
+    train_decoder: bool = False
 
     def choose_trained(self) -> None:
         """Freeze everything but what XPSR trains: the ControlNet and the UNet's own layers."""
         self.vae.requires_grad_(False)
+        if self.train_decoder:
+            self.vae.correction.requires_grad_(True)
         self.text_encoder.requires_grad_(self.train_text_encoder)
         self.controlnet.requires_grad_(True)
         for name, parameter in self.unet.named_parameters():
@@ -68,6 +71,9 @@ def make_networks(
     except (TypeError, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise XPSRError(f"No network can be built from the tables of model: {reason}") from error
+    if config.train_decoder and not isinstance(networks.vae, PatchAutoencoder):
+        raise XPSRError("model.train_decoder is for small models, whose decoder is our own.")
+    networks.train_decoder = config.train_decoder
     networks.choose_trained()
     return networks
 

@@ -6,8 +6,9 @@ from torch import Tensor, nn
 from train.config import TrainConfig
 from train.data import Batch
 from train.latents import LatentCache
-from train.loss import Losses, diffusion_target, training_loss
+from train.loss import Losses, diffusion_error, diffusion_target, training_loss
 from train.networks import Networks
+from xpsr.errors import XPSRError
 
 
 class TrainingStep(nn.Module):
@@ -29,11 +30,13 @@ class TrainingStep(nn.Module):
         self.scheduler = networks.scheduler
         self.residual_latents = networks.residual_latents
         self.config, self.cache = config, cache
+        if config.loss.decoded_weight and self.scheduler.config.prediction_type != "sample":
+            raise XPSRError("loss.decoded_weight needs a model with prediction_type: sample.")
 
     def forward(self, batch: Batch) -> Losses:
         """Paper, sec. 3.4. Every draw comes from the pairs' own seeds, on the CPU."""
         draws = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
-        clean = self._clean_latent(batch, draws)
+        clean, base = self._clean_latent(batch, draws)
         noise = _normal(clean, draws)
         timesteps = self._timesteps(draws).to(clean.device)
         noisy = self.scheduler.add_noise(clean, noise, timesteps)
@@ -53,7 +56,7 @@ class TrainingStep(nn.Module):
             down_block_additional_residuals=control.down_block_res_samples,
             mid_block_additional_residual=control.mid_block_res_sample,
         ).sample
-        return training_loss(
+        losses = training_loss(
             prediction,
             diffusion_target(self.scheduler, clean, noise, timesteps),
             control.pixel_predictions,
@@ -64,16 +67,29 @@ class TrainingStep(nn.Module):
             self.config.loss.latent_weight,
             self.config.loss.log_floor,
         )
+        if not self.config.loss.decoded_weight:
+            return losses
+        error = self._decoded_error(prediction, base, batch.clean)
+        return losses._replace(total=losses.total + self.config.loss.decoded_weight * error)
+
+    def _decoded_error(self, prediction: Tensor, base: Tensor | float, clean: Tensor) -> Tensor:
+        """What is left of the picture's error when the prediction is decoded."""
+        decoded = self.vae.decode(prediction / self.vae.config.scaling_factor + base).sample
+        return diffusion_error(decoded.float(), clean, self.config.loss.decoded_log_floor)
 
     @torch.no_grad()
-    def _clean_latent(self, batch: Batch, draws: list[torch.Generator]) -> Tensor:
+    def _clean_latent(
+        self, batch: Batch, draws: list[torch.Generator]
+    ) -> tuple[Tensor, Tensor | float]:
+        """What is diffused, scaled; and what the decoder adds to it, not scaled."""
         encode = self.vae.encode
         latents = encode(batch.clean) if self.cache is None else self.cache.encode(self.vae, batch)
         posterior = latents.latent_dist
         latent = posterior.mean + posterior.std * _normal(posterior.mean, draws)
+        base: Tensor | float = 0.0
         if self.residual_latents:
-            latent = latent - encode(batch.conditioning * 2 - 1).latent_dist.mode()
-        return latent * self.vae.config.scaling_factor
+            base = encode(batch.conditioning * 2 - 1).latent_dist.mode()
+        return (latent - base) * self.vae.config.scaling_factor, base
 
     def _timesteps(self, draws: list[torch.Generator]) -> Tensor:
         total = self.scheduler.config.num_train_timesteps

@@ -165,6 +165,8 @@ def start_latents(solver: Solver, settings: Settings, low: Tensor, noise: NoiseS
     """
     if settings.start == "noise":
         return noise.like(low)
+    if settings.start == "lr_bare":
+        return solver.add_noise(low, torch.zeros_like(low), solver.timesteps[0])
     latents = solver.add_noise(low, noise.like(low), solver.timesteps[0])
     if settings.start == "lr_twice":
         # As the authors' code does: of the picture 1.7 % are left, which is almost pure noise.

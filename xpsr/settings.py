@@ -12,7 +12,7 @@ from xpsr.errors import XPSRError
 MAX_OUTPUT_PIXELS = 64_000_000  # a float copy of such a picture takes 0.8 GB, and we need several
 
 Scheduler = Literal["ddpm", "ddim", "dpm++", "unipc"]
-Start = Literal["noise", "lr", "lr_twice"]
+Start = Literal["noise", "lr", "lr_twice", "lr_bare"]
 Negative = Literal["both", "high"]
 ColorFix = Literal["none", "adain", "wavelet"]
 LongPrompts = Literal["truncate", "protect", "chunk"]
@@ -54,7 +54,8 @@ class Settings:
         seed: 0..2**32-1; the same seed and settings give the same pixels.
         scheduler: "ddpm" | "ddim" | "dpm++" | "unipc".
         start: where denoising starts: "noise" | "lr" (the input's latent, noised) | "lr_twice"
-            (noised a second time at `added_noise_level`, as the authors' code does).
+            (noised a second time at `added_noise_level`, as the authors' code does) | "lr_bare" (no
+            noise: every seed gives the same picture, if the sampling method draws none either).
         added_noise_level: training timestep of that second noise, 0..999.
         negative: "both" texts have a negative | only the "high" one, the low-level text stays.
         process_size: the network works on a picture whose short side has at least so many
@@ -63,7 +64,6 @@ class Settings:
             more pixels than one of them; 0 = never split. Rounded down to whole latent pixels.
         tile_overlap: pixels that neighbouring squares share; less than `tile_size`.
         color_fix: colours brought back to the input's: "none" | "adain" | "wavelet".
-
         long_prompts: what becomes of a text of more than CLIP's 75 tokens: "truncate" (its end is
             cut off, as the authors do) | "protect" (the caption is shortened so that the added
             words stay) | "chunk" (read in blocks of 75, which no model was trained with). Texts
@@ -73,6 +73,7 @@ class Settings:
         lowlevel_route: where the quality text goes: "lowlevel" (its own branch, as in XPSR) |
             "content" (experimental: in front of the content text, the other branch gets none; for
             models with one text, and for degradation sentences in the manner of DaLPSR).
+
     Raises:
         XPSRError: names the field and what it allows.
     """
@@ -90,10 +91,10 @@ class Settings:
     tile_size: int = 2560
     tile_overlap: int = 64
     color_fix: ColorFix = "adain"
-
     long_prompts: LongPrompts = "truncate"
     added_position: AddedPosition = "suffix"
     lowlevel_route: LowlevelRoute = "lowlevel"
+
     def __post_init__(self) -> None:
         for name, default in DEFAULTS.items():
             value = getattr(self, name)
@@ -164,6 +165,18 @@ PRESETS: dict[str, Settings] = {
         guidance_scale=1.0,
         scheduler="ddim",
         start="noise",
+        process_size=0,
+        tile_size=1024,
+        tile_overlap=128,
+        color_fix="wavelet",
+    ),
+    # The likeliest picture instead of a likely one: one step, and nothing of it is left to chance.
+    # For the embedded model; others need their noise and become blurred.
+    "faithful": Settings(
+        num_inference_steps=1,
+        guidance_scale=1.0,
+        scheduler="ddim",
+        start="lr_bare",
         process_size=0,
         tile_size=1024,
         tile_overlap=128,

@@ -90,8 +90,8 @@ Scheduler = Annotated[
 Start = Annotated[
     str | None,
     _setting(
-        "Where denoising starts: pure noise, the picture with noise, or with noise twice.",
-        metavar="noise|lr|lr_twice",
+        "Where denoising starts: noise, the picture with noise once or twice, or without any.",
+        metavar="noise|lr|lr_twice|lr_bare",
     ),
 ]
 AddedNoiseLevel = Annotated[

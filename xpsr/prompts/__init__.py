@@ -94,5 +94,6 @@ PRESET_PROMPTS: dict[str, Prompts] = {
     # Trained with texts left out at random, so the empty text is the content's true opposite. To
     # the quality branch the authors' praise means "leave it as it is": the opposite of restoring.
     "mini": Prompts(negative_prompt="", added_prompt=""),
+    "faithful": Prompts(negative_prompt="", added_prompt=""),
     "fast": Prompts(),
 }
