@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from xpsr import models
 from xpsr.errors import XPSRError
 from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
+from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.own_layers import has_own_layers, load_own_layers
 from xpsr.pipeline import XPSRPipeline
 from xpsr.placement import choose_device, choose_dtype
@@ -41,6 +42,7 @@ _WEIGHTS = ("diffusion_pytorch_model", "model")
 _WANTED = (
     "*.json",
     "*.txt",
+    OWN_LAYERS,
     *(f"{name}{shard}.safetensors" for name in _WEIGHTS for shard in ("", "-?????-of-?????")),
 )
 _PICKLED = ("diffusion_pytorch_model.bin", "pytorch_model.bin")
