@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MODEL = "llava-hf/llava-1.5-7b-hf"
-REVISION = "b234b804b114d9e37bb655e11cbbb5f5e971b7a9"  # of MODEL; the weights have never changed
+REVISION = "b234b804b114d9e37bb655e11cbbb5f5e971b7a9"  # of MODEL
 BITS = (4, 8, 16, 32)
 OPTIONS = {
     "bits": "4, 8, 16 or 32 bits a weight; default 16",
