@@ -40,7 +40,7 @@ def test_rerun_uses_as_many_threads_as_then(xpsr, tiny: Path, tmp_path: Path) ->
     """Another number of threads adds up in another order, so pixels would differ slightly."""
     import torch
 
-    photo(96, 80).save(tmp_path / "a.png")
+    photo(32, 24).save(tmp_path / "a.png")
     restore = ("restore", tmp_path / "a.png", "--model", tiny, *QUICK)
     torch.set_num_threads(2)
     run = xpsr(*restore, "--out", tmp_path / "out")
