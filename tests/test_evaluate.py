@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from xpsr import metric_models
 from xpsr.errors import XPSRError
 from xpsr.evaluation import pairs as finding
 from xpsr.evaluation import table
@@ -185,10 +186,8 @@ def test_the_table_agrees_with_another_library(
 def test_what_cannot_be_had_is_an_empty_column_with_its_reason(
     xpsr, photos: Path, tiny: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    import xpsr.metric_models
-
-    monkeypatch.setattr(xpsr.metric_models, "_attempts", {})
-    monkeypatch.setattr(xpsr.metric_models, "_online", lambda: False)
+    monkeypatch.setattr(metric_models, "_attempts", {})
+    monkeypatch.setattr(metric_models, "_online", lambda: False)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights"))
     out = tmp_path / "out"
     chosen = ("--metrics", "psnr,fid", "--limit", "1")
