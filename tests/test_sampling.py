@@ -12,7 +12,8 @@ from safetensors import safe_open
 
 from xpsr.errors import XPSRError
 from xpsr.guidance import combine, pair
-from xpsr.prompts.text import EncoderTexts
+from xpsr.prompts import Prompts
+from xpsr.prompts.text import assemble
 from xpsr.sampling import Conditions, Denoiser, Step, denoise
 from xpsr.schedule import Noise, Solver, start_latents
 from xpsr.settings import CHOICES, Settings
@@ -233,8 +234,8 @@ def test_time_left_runs_out(trained):
     assert steps[-1].seconds_left == 0 and steps[0].seconds_left > 0
 
 
-def test_guidance_is_a_batch_of_negative_and_positive():
-    texts = EncoderTexts(high="h", low="l", negative_high="nh", negative_low="nl")
+def test_guidance_is_a_batch_of_negative_and_positive(tokenizer):
+    texts = assemble(Prompts("h", "l", "nh", "nl", added_prompt=""), Settings(), tokenizer)
     assert pair(texts, 4.5) == (["nh", "h"], ["nl", "l"])
     assert pair(texts, 1.0) == (["h"], ["l"])
     negative, positive = torch.tensor([1.0]), torch.tensor([3.0])
