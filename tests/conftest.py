@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+# Before torch reads it. Two test files run at a time, and threads that wait for each other would
+# take longer than one alone; processes that the tests start are told the same.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+# A shell starts what runs in its background with Ctrl-C switched off, for all descendants; tests
+# that press it need it on.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest
