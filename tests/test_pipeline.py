@@ -328,7 +328,7 @@ def test_cut_words_are_reported(tiny_pipeline, picture):
     [
         ({"steps": 4}, 'no setting or text "steps"'),
         ({"scheduler": "euler"}, r"ddpm, ddim, dpm\+\+, unipc"),
-        ({"preset": "best"}, "official, paper, mini, fast"),
+        ({"preset": "best"}, "official, paper, mini, faithful, fast"),
         ({"prompt": ["a", "b"]}, "one for each"),
         ({"upscale": 0}, "from 1 to 8"),
     ],

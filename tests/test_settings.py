@@ -71,7 +71,7 @@ def test_overrides_keep_the_rest():
     assert asdict(changed) == {**asdict(PRESETS["paper"]), "seed": 9}
     with pytest.raises(XPSRError, match=r'no setting "sead"; the settings are .*seed'):
         Settings.from_preset("paper", sead=9)
-    with pytest.raises(XPSRError, match="official, paper, mini, fast"):
+    with pytest.raises(XPSRError, match="official, paper, mini, faithful, fast"):
         Settings.from_preset("best")
 
 

@@ -83,6 +83,7 @@ def prepare(
         collect(out)
     share.wait()
     done = {line["id"] for line in read_manifest(out)} if has_pairs(out) else set()
+    share.wait()  # all have read what was there before anybody writes
     mine = share.of([_work(i, path, images, config, done) for i, path in enumerate(photos)])
     yield 0, len(mine), None
     results = in_order(partial(pairs_of_photo, out=out, config=config), mine, workers)

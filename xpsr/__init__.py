@@ -22,6 +22,8 @@ __version__ = "0.1.0"
 # diffusers imports xformers wherever it is installed, and an xformers built for another torch
 # then prints seven lines of warnings. Attention runs on torch's own kernels, so they say nothing.
 logging.getLogger("xformers").setLevel(logging.ERROR)
+# Imported by diffusers in the same way; without a GPU it misses a package that we do not use.
+logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 if TYPE_CHECKING:
     from xpsr.loading import load
