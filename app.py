@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 
-from studio.build import build, serving
+from studio.build import Where, build, serving
 from studio.engine import Engine, EngineOptions
 from xpsr.errors import XPSRError
 from xpsr.prompts.describer import make_describer
@@ -37,6 +37,19 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--port", type=int, help=f"default: GRADIO_SERVER_PORT, or {PORT}")
     add("--share", action="store_true", help="make a public link through Gradio's servers")
     add("--auth", type=_account, metavar="USER:PASSWORD", help="ask for this name and password")
+    add(
+        "--outputs",
+        default=os.environ.get("XPSR_OUTPUTS", "outputs"),
+        metavar="FOLDER",
+        help="where every result is kept; default: XPSR_OUTPUTS, or outputs",
+    )
+    add(
+        "--outputs-limit",
+        type=float,
+        default=2.0,
+        metavar="GIGABYTES",
+        help="beyond so many the oldest results are removed; default: 2",
+    )
     add("--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
     add("--dtype", help="float32, float16 or bfloat16; default: what suits the device")
     return parser.parse_args(arguments)
@@ -94,7 +107,15 @@ engine = Engine(
         dtype=options.dtype,
     )
 )
-demo = build(engine)
+demo = build(
+    engine,
+    Where(
+        options.outputs,
+        options.outputs_limit,
+        # The disk of a Space is everybody's: nobody's pictures stay there for long.
+        keep_seconds=24 * 3600 if "SPACE_ID" in os.environ else None,
+    ),
+)
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

@@ -14,14 +14,17 @@ from typing import Any
 import gradio as gr
 
 from xpsr.prompts import PROMPT_NAMES, Prompts
-from xpsr.settings import Settings
+from xpsr.settings import SETTING_NAMES, Settings
 
 from . import markup, results, texts, words
-from .engine import Engine, is_result
-from .examples import Example
-from .incoming import MAIN_TEXTS, SHOWN_SETTINGS, open_picture, read_form, sentence
-from .results import Result, Shelf, with_origins
+from .engine import is_result
+from .form import MAIN_TEXTS, read_form
+from .incoming import open_picture, picture_title, sentence
+from .outputs import Run
+from .results import with_origins
+from .services import Services
 from .texts import NOTHING_BROUGHT, Brought
+from .visit import Visit
 
 RESULT = ("status", "preview", "comparison", "scores", "download", "restore", "stop")
 DESCRIPTION = (*MAIN_TEXTS, "picture_note", "written", "describe", "stop_describing")
@@ -53,28 +56,28 @@ def describing(idle: bool | None = None, **changes: Any) -> tuple[Any, ...]:
     return tuple(changes.get(name, gr.skip()) for name in DESCRIPTION)
 
 
-def finished(result: Result, status: str) -> tuple:
-    """The page with a new result on it; the scores follow when they are known."""
+def on_slider(run: Run, status: str) -> tuple:
+    """The page with a run on it."""
     return shown(
         status=markup.notice(status),
         preview=gr.update(value=None, visible=False),
-        comparison=gr.update(value=(str(result.before), str(result.after)), visible=True),
-        scores="",
-        download=gr.update(value=str(result.after), interactive=True),
+        comparison=gr.update(value=(str(run.before), str(run.after)), visible=True),
+        scores=markup.table(run.rows),
+        download=gr.update(value=str(run.after), interactive=True),
     )
 
 
-def done_line(result: Result, notes: Sequence[str]) -> str:
-    line = words.done(result.size, result.seconds, result.recipe.seed)
+def done_line(run: Run, notes: Sequence[str]) -> str:
+    line = words.done(run.recipe.output_size, run.seconds, run.recipe.seed)
     # The pipeline opens pictures through the same door, so it may say the same once more.
-    return " ".join([line + ".", *dict.fromkeys([*notes, *result.notes])])
+    return " ".join([line + ".", *dict.fromkeys([*notes, *run.notes])])
 
 
 class Actions:
     """The handlers of one studio."""
 
-    def __init__(self, engine: Engine, shelf: Shelf, examples: Sequence[Example]) -> None:
-        self.engine, self.shelf, self.examples = engine, shelf, examples
+    def __init__(self, services: Services) -> None:
+        self.engine, self.outputs = services.engine, services.outputs
 
     def greet(self) -> Iterator[dict]:
         """Say that the model is on its way, and why when it is not coming."""
@@ -111,7 +114,7 @@ class Actions:
         with Image.open(payload["path"]) as file:
             if file.format in ("PNG", "JPEG", "WEBP", "GIF", "BMP"):
                 return gr.skip()
-        path = self.shelf.new_folder() / "picture.png"
+        path = self.outputs.shelf.new_folder() / "picture.png"
         image.save(path, compress_level=1)
         return str(path)
 
@@ -170,17 +173,24 @@ class Actions:
         )
 
     def restore(
-        self, payload: Any, preset: str, learned: Sequence[str], brought: Brought, *values: Any
+        self,
+        payload: Any,
+        visit: Visit,
+        preset: str,
+        learned: Sequence[str],
+        brought: Brought,
+        *values: Any,
     ) -> Iterator[tuple]:
         """One run, with something to show after every step."""
         try:
-            yield from self._restoring(payload, preset, learned, brought, values)
+            yield from self._restoring(payload, visit, preset, learned, brought, values)
         except Exception as error:
             yield idle(markup.notice(sentence(error), bad=True))
 
     def _restoring(
         self,
         payload: Any,
+        visit: Visit,
         preset: str,
         learned: Sequence[str],
         brought: Brought,
@@ -194,10 +204,13 @@ class Actions:
                 yield self._growing(line, item, photo.image.size)
                 continue
             told = texts.origins(prompts, preset, brought)
-            result = self.shelf.keep(photo.image, with_origins(item, told))
-            yield finished(result, words.SCORING)
-            rows = results.compare(photo.image, item.image, learned)
-            yield idle(markup.notice(done_line(result, photo.notes)), scores=markup.table(rows))
+            title = picture_title(payload)
+            run = self.outputs.keep(photo.image, with_origins(item, told), title)
+            visit.add(run.id)
+            visit.show(run.id)
+            yield on_slider(run, words.SCORING)
+            run = self.outputs.add_scores(run, results.compare(photo.image, item.image, learned))
+            yield idle(markup.notice(done_line(run, photo.notes)), scores=markup.table(run.rows))
 
     def _growing(self, line: str, step: Any, size: tuple[int, int]) -> tuple:
         # The preview may be as small as the latent: shown in the shape of the picture.
@@ -227,23 +240,19 @@ class Actions:
         kept = {"seed": gr.skip()}
         return (
             *(written[name] for name in PROMPT_NAMES if name not in MAIN_TEXTS),
-            *(kept.get(name, getattr(settings, name)) for name in SHOWN_SETTINGS),
+            *(kept.get(name, getattr(settings, name)) for name in SETTING_NAMES),
         )
 
-    def open_example(self, index: int) -> tuple:
+    def open_example(self, index: int, visit: Visit) -> tuple:
         """Picture, note, two texts, seed, what was written, then the result of an example."""
         try:
-            example = self.examples[index]
+            run = list(self.outputs.examples.values())[index]
         except (IndexError, TypeError):
             note = markup.notice(words.NO_EXAMPLE, bad=True)
             return (*(gr.skip() for _ in range(6)), *shown(status=note))
-        settings, brought = example.recipe.settings, texts.restored(example.recipe)
-        note = markup.notice(words.picture(example.recipe.input_size))
-        result = shown(
-            status=markup.notice(words.example_open(example.title, settings.seed)),
-            comparison=(str(example.before), str(example.after)),
-            scores=markup.table(example.rows),
-            download=gr.update(value=str(example.after), interactive=True),
-        )
+        visit.show(run.id)
+        settings, brought = run.recipe.settings, texts.restored(run.recipe)
+        note = markup.notice(words.picture(run.recipe.input_size))
         both = map(texts.joined, brought)
-        return (str(example.picture), note, *both, settings.seed, brought, *result)
+        result = on_slider(run, words.example_open(run.title, settings.seed))
+        return (str(run.picture), note, *both, settings.seed, brought, *result)

@@ -110,6 +110,11 @@ def _how(opening: Opening) -> dict[str, Any]:
             "scheduler", now, words.SCHEDULERS, words.SCHEDULER, words.SCHEDULER_INFO
         )
     with gr.Row():
+        made["added_noise_level"] = _whole(
+            "added_noise_level", now, words.ADDED_NOISE, words.ADDED_NOISE_INFO
+        )
+        made["process_size"] = _whole("process_size", now, words.PROCESS, words.PROCESS_INFO)
+    with gr.Row():
         made["tile_size"] = _whole("tile_size", now, words.TILE, words.TILE_INFO)
         made["tile_overlap"] = _whole("tile_overlap", now, words.OVERLAP, words.OVERLAP_INFO)
         learned = gr.CheckboxGroup(

@@ -27,9 +27,10 @@ from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import CHOICES, PRESETS, SETTING_NAMES, Settings
 
 from . import results, texts
-from .engine import Engine, is_result
-from .incoming import open_picture, sentence
-from .results import Shelf
+from .engine import is_result
+from .incoming import open_picture, picture_title, sentence
+from .outputs import Run
+from .services import Services
 from .wiring import QUEUE
 
 
@@ -47,8 +48,8 @@ def plain_errors() -> Iterator[None]:
 class Endpoints:
     """The public functions of one studio; their names and arguments are its interface."""
 
-    def __init__(self, engine: Engine, shelf: Shelf) -> None:
-        self.engine, self.shelf = engine, shelf
+    def __init__(self, services: Services) -> None:
+        self.engine, self.outputs = services.engine, services.outputs
 
     def describe(self, image: Any) -> dict[str, str]:
         """Describe a low-quality picture in two texts.
@@ -132,19 +133,21 @@ class Endpoints:
                 preset, **{n: None if given[n] == "" else given[n] for n in SETTING_NAMES}
             )
             told = texts.origins(prompts, preset)
-            yield from self._restoring(open_picture(image), prompts, settings, told)
+            yield from self._restoring(image, prompts, settings, told)
 
     def _restoring(
-        self, photo: Any, prompts: Prompts, settings: Settings, told: texts.Origins
+        self, payload: Any, prompts: Prompts, settings: Settings, told: texts.Origins
     ) -> Iterator[Any]:
+        photo = open_picture(payload)
         for item in self.engine.stream(photo.image, prompts, settings):
             if not is_result(item):
                 done = {"step": item.index + 1, "steps": item.total}
                 yield None, {**done, "seconds_left": item.seconds_left}
                 continue
-            result = self.shelf.keep(photo.image, results.with_origins(item, told))
-            rows = results.compare(photo.image, item.image)
-            yield str(result.after), _facts(result, rows, photo.notes)
+            kept = results.with_origins(item, told)
+            run = self.outputs.keep(photo.image, kept, picture_title(payload))
+            run = self.outputs.add_scores(run, results.compare(photo.image, item.image))
+            yield str(run.after), _facts(run, photo.notes)
 
     def score(
         self, image: Any, reference: Any = None, input: Any = None, metrics: str | None = None
@@ -203,16 +206,16 @@ class Endpoints:
             return {name: getattr(high, name) for name in names}
 
 
-def _facts(result: results.Result, rows: list[results.Row], notes: tuple[str, ...]) -> dict:
+def _facts(run: Run, notes: tuple[str, ...]) -> dict:
     return {
-        "recipe": json.loads(result.recipe.to_json()),
-        "sha256": result.recipe.output_sha256,
-        "seed": result.recipe.seed,
-        "size": list(result.size),
-        "seconds": round(result.seconds, 3),
-        "notes": list(dict.fromkeys([*notes, *result.notes])),
+        "recipe": json.loads(run.recipe.to_json()),
+        "sha256": run.recipe.output_sha256,
+        "seed": run.recipe.seed,
+        "size": list(run.recipe.output_size),
+        "seconds": round(run.seconds, 3),
+        "notes": list(dict.fromkeys([*notes, *run.notes])),
         "scores": {
-            row.name: {"before": row.before.value, "after": row.after.value} for row in rows
+            row.name: {"before": row.before.value, "after": row.after.value} for row in run.rows
         },
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import gradio as gr
@@ -16,31 +16,63 @@ from .api import Endpoints, publish
 from .engine import Engine
 from .layout import lay_out
 from .opening import Opening
+from .outputs import GIGABYTE, Outputs, Run
+from .services import Services
+from .shelf import KEEP_SECONDS, Shelf
+from .tabs import all_tabs
 from .texts import TextActions
 from .theme import CSS, HEAD, make_theme
 from .wiring import connect
 
 
-def build(engine: Engine) -> gr.Blocks:
+def build(engine: Engine, where: Where) -> gr.Blocks:
     """Lay the page out and connect it. No model is loaded."""
-    shelf = results.Shelf()
+    shelf = Shelf()
     found = examples.gather(shelf.folder.parent / "examples")
+    services = Services(engine, where.outputs(shelf, found))
     demo = gr.Blocks(
         title=words.TITLE,
         analytics_enabled=False,
-        delete_cache=(3600, results.KEEP_SECONDS),
+        delete_cache=(3600, KEEP_SECONDS),
     )
     with demo:
         # First, so that Gradio does not give their names to handlers of the page.
-        publish(Endpoints(engine, shelf))
+        publish(Endpoints(services))
         page = lay_out(_opening(engine, found))
-        connect(demo, page, Actions(engine, shelf, found), TextActions(engine))
+        connect(demo, page, Actions(services), TextActions(engine))
+        for tab in all_tabs():
+            part, handle = page.parts[tab.id]
+            tab.connect(page, part, handle, services)
     # One picture at a time is worked on; whoever comes seventeenth is told to come back.
     demo.queue(max_size=16)
     return demo
 
 
-def _opening(engine: Engine, found: list[examples.Example]) -> Opening:
+@dataclass(frozen=True)
+class Where:
+    """Where finished runs are kept, and for how long.
+
+    Attributes:
+        folder: the folder of results.
+        gigabytes: beyond so many the oldest results are removed.
+        keep_seconds: older results are removed as well; None: they stay.
+    """
+
+    folder: str = "outputs"
+    gigabytes: float = 2.0
+    keep_seconds: float | None = None
+
+    def outputs(self, shelf: Shelf, found: list[Run]) -> Outputs:
+        return Outputs(
+            self.folder,
+            shelf,
+            limit=int(self.gigabytes * GIGABYTE),
+            keep_seconds=self.keep_seconds,
+            examples=found,
+        )
+
+
+def _opening(engine: Engine, found: list[Run]) -> Opening:
     preset = engine.default_preset()
     opening: dict[str, Any] = {
         "preset": preset,
@@ -57,6 +89,7 @@ def _opening(engine: Engine, found: list[examples.Example]) -> Opening:
             "download": str(first.after),
             "scores": markup.table(first.rows),
             "status": words.example(first.title),
+            "shown": first.id,
         }
     return Opening(**opening)
 

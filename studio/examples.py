@@ -7,12 +7,10 @@ which carries its recipe; `NAME.json` beside it keeps the scores.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import shutil
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,29 +18,17 @@ from PIL import Image
 
 from xpsr.errors import XPSRError
 
-from .results import Row, compare, write_enlarged
+from .outputs import Run
+from .results import compare, read_rows, write_enlarged, write_rows
 
 if TYPE_CHECKING:
     from xpsr.pipeline import XPSRPipeline
-    from xpsr.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
 HOME = Path(__file__).resolve().parents[1] / "examples"
 SEED = 7
 FIRST = "cat"  # on the page when it opens: its noise makes the difference plain to see
-
-
-@dataclass(frozen=True)
-class Example:
-    """One example, copied to where the page may serve files from."""
-
-    title: str
-    picture: Path
-    before: Path
-    after: Path
-    recipe: Recipe
-    rows: tuple[Row, ...]
 
 
 def title_of(path: Path) -> str:
@@ -55,8 +41,8 @@ def pictures(home: Path = HOME) -> list[Path]:
     return [p for p in files if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp")]
 
 
-def gather(folder: Path, home: Path = HOME) -> list[Example]:
-    """Copy every finished example into `folder`. One that is incomplete is left out, and logged."""
+def gather(folder: Path, home: Path = HOME) -> list[Run]:
+    """Every finished example, copied into `folder`. An incomplete one is left out, and logged."""
     found = []
     for picture in pictures(home):
         result = home / "results" / f"{picture.stem}.png"
@@ -69,7 +55,7 @@ def gather(folder: Path, home: Path = HOME) -> list[Example]:
     return found
 
 
-def _copy(picture: Path, result: Path, folder: Path) -> Example:
+def _copy(picture: Path, result: Path, folder: Path) -> Run:
     from xpsr.recipe import read_recipe
 
     recipe = read_recipe(result)
@@ -80,28 +66,16 @@ def _copy(picture: Path, result: Path, folder: Path) -> Example:
     shutil.copyfile(picture, copy)
     with Image.open(picture) as image:
         before = write_enlarged(image.convert("RGB"), recipe.output_size, folder / "before.png")
-    rows = _read_scores(result.with_suffix(".json"))
-    return Example(title_of(picture), copy, before, after, recipe, rows)
-
-
-def _read_scores(path: Path) -> tuple[Row, ...]:
-    from xpsr.metrics import METRICS, Score
-
-    saved = json.loads(path.read_text(encoding="utf-8"))
-    return tuple(
-        Row(name, Score(pair["before"], None), Score(pair["after"], None))
-        for name, pair in saved.items()
-        if name in METRICS
+    return Run(
+        id=f"example-{picture.stem}",
+        title=title_of(picture),
+        picture=copy,
+        before=before,
+        after=after,
+        recipe=recipe,
+        seconds=0.0,
+        rows=read_rows(result.with_suffix(".json")),
     )
-
-
-def _save_scores(rows: Sequence[Row], path: Path) -> None:
-    pairs = {
-        row.name: {"before": row.before.value, "after": row.after.value}
-        for row in rows
-        if row.before.value is not None and row.after.value is not None
-    }
-    path.write_text(json.dumps(pairs, indent=1) + "\n", encoding="utf-8")
 
 
 def make(pipe: XPSRPipeline, picture: Path, out: Path, seed: int = SEED) -> Path:
@@ -116,7 +90,7 @@ def make(pipe: XPSRPipeline, picture: Path, out: Path, seed: int = SEED) -> Path
     path = out / f"{picture.stem}.png"
     out.mkdir(parents=True, exist_ok=True)
     save_png(done.images[0], done.recipe, path)
-    _save_scores(compare(image, done.images[0]), path.with_suffix(".json"))
+    write_rows(compare(image, done.images[0]), path.with_suffix(".json"))
     return path
 
 

@@ -1,16 +1,13 @@
-"""What visitors send and how it is read: pictures, the form, and the sentence for an error."""
+"""What visitors send and how it is read: pictures, and the sentence for an error."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from xpsr.errors import XPSRError
 from xpsr.image import open_image
-from xpsr.prompts import PROMPT_NAMES, Prompts
-from xpsr.settings import Settings
 
 from . import words
 
@@ -18,27 +15,6 @@ if TYPE_CHECKING:
     from xpsr.image import Photo
 
 log = logging.getLogger(__name__)
-
-# The order in which wiring.py connects texts and settings, and in which values arrive here.
-SHOWN_SETTINGS = (
-    "num_inference_steps",
-    "guidance_scale",
-    "controlnet_conditioning_scale",
-    "seed",
-    "upscale",
-    "start",
-    "scheduler",
-    "tile_size",
-    "tile_overlap",
-    "color_fix",
-    "negative",
-    "long_prompts",
-    "added_position",
-    "lowlevel_route",
-)
-# Those of them that decide what becomes of the texts.
-TEXT_SETTINGS = ("negative", "long_prompts", "added_position", "lowlevel_route")
-MAIN_TEXTS = ("prompt", "lowlevel_prompt")
 
 
 def picture_path(payload: Any) -> Path:
@@ -67,10 +43,7 @@ def sentence(error: Exception) -> str:
     return words.UNEXPECTED
 
 
-def read_form(preset: str, values: Sequence[Any]) -> tuple[Prompts, Settings]:
-    """Texts and settings as they stand on the page; the preset gives what is not on it."""
-    texts, settings = values[: len(PROMPT_NAMES)], values[len(PROMPT_NAMES) :]
-    return (
-        Prompts.from_preset(preset, **dict(zip(PROMPT_NAMES, texts, strict=True))),
-        Settings.from_preset(preset, **dict(zip(SHOWN_SETTINGS, settings, strict=True))),
-    )
+def picture_title(payload: Any) -> str:
+    """What the visitor calls the picture: foreign text, for showing only."""
+    name = payload.get("orig_name") if isinstance(payload, dict) else None
+    return Path(str(name)).stem[:80] if name else ""

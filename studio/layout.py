@@ -11,8 +11,11 @@ from xpsr.prompts import MAX_CHARACTERS
 
 from . import markup, words
 from .advanced import lay_out_advanced
+from .form import FORM
 from .opening import Opening
+from .tabs import all_tabs
 from .texts import NOTHING_BROUGHT
+from .visit import Visit
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,14 @@ class Page:
     written: gr.State
     before: gr.State
     banner: gr.HTML
+    tabs: gr.Tabs
+    visit: gr.State
+    parts: dict[str, tuple[Any, gr.Tab]]
+
+    @property
+    def form(self) -> list[Any]:
+        """The components of texts and settings, in the order of `FORM`."""
+        return [(self.texts | self.settings)[name] for name in FORM]
 
 
 def lay_out(opening: Opening) -> Page:
@@ -59,8 +70,21 @@ def lay_out(opening: Opening) -> Page:
     parts: dict[str, Any] = {
         "written": gr.State(NOTHING_BROUGHT),  # who wrote what, see texts.py
         "before": gr.State(("", "")),  # the texts as they were when describing began
+        "visit": gr.State(Visit(shown=opening.shown)),
         "banner": gr.HTML(visible=False, elem_id="banner", elem_classes="flat"),
     }
+    others: dict[str, tuple[Any, gr.Tab]] = {}
+    with gr.Tabs(elem_id="tabs") as tabs:
+        with gr.Tab(words.TAB_RESTORE, id="restore"):
+            parts |= _restoring(opening)
+        for tab in all_tabs():
+            with gr.Tab(tab.label, id=tab.id, elem_id=f"tab-{tab.id}") as handle:
+                others[tab.id] = (tab.lay_out(opening), handle)
+    return Page(**parts, tabs=tabs, parts=others)
+
+
+def _restoring(opening: Opening) -> dict[str, Any]:
+    parts: dict[str, Any] = {}
     with gr.Row():
         with gr.Column(scale=5, min_width=320):
             parts |= _picture()
@@ -78,7 +102,7 @@ def lay_out(opening: Opening) -> Page:
         parts |= more
     with gr.Accordion(words.HELP, open=False):
         gr.Markdown(words.HELP_TEXT)
-    return Page(**parts)
+    return parts
 
 
 def _picture() -> dict[str, Any]:

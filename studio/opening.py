@@ -22,3 +22,4 @@ class Opening:
     download: str | None = None
     scores: str = ""
     status: str = ""
+    shown: str | None = None  # the id of the run on the slider

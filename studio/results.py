@@ -1,13 +1,8 @@
-"""Finished runs as files and scores: what the comparison, the table and the download show."""
+"""The scores of a result beside those of its input."""
 
 from __future__ import annotations
 
-import atexit
-import os
-import secrets
-import shutil
-import tempfile
-import time
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,21 +14,6 @@ if TYPE_CHECKING:
     from xpsr.metrics import Score
     from xpsr.pipeline import Restored
     from xpsr.prompts.provenance import Sentence
-    from xpsr.recipe import Recipe
-
-KEEP_SECONDS = 24 * 3600
-
-
-@dataclass(frozen=True)
-class Result:
-    """One finished run on disk: two pictures of the same size and what made them."""
-
-    before: Path
-    after: Path
-    size: tuple[int, int]
-    recipe: Recipe
-    seconds: float
-    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -43,48 +23,6 @@ class Row:
     name: str
     before: Score
     after: Score
-
-
-class Shelf:
-    """The folder with the results of this process: gone with it, and each result after a day.
-
-    It lies inside Gradio's own cache, so results are served from where they are written. No name
-    in it comes from a visitor.
-    """
-
-    def __init__(self) -> None:
-        if "GRADIO_TEMP_DIR" not in os.environ:
-            # Gradio's default is one folder for all users and all apps of a machine.
-            own = tempfile.mkdtemp(prefix="xpsr-studio-")
-            atexit.register(shutil.rmtree, own, ignore_errors=True)
-            os.environ["GRADIO_TEMP_DIR"] = own
-        self.folder = Path(os.environ["GRADIO_TEMP_DIR"]).resolve() / "results"
-
-    def new_folder(self) -> Path:
-        """An empty folder with a name that cannot be guessed."""
-        self._sweep()
-        folder = self.folder / secrets.token_urlsafe(16)
-        folder.mkdir(parents=True)
-        return folder
-
-    def _sweep(self) -> None:
-        old = time.time() - KEEP_SECONDS
-        for folder in self.folder.glob("*"):
-            if folder.stat().st_mtime < old:
-                shutil.rmtree(folder, ignore_errors=True)
-
-    def keep(self, image: Image.Image, restored: Restored) -> Result:
-        """Write the pair: the input enlarged to the size of the result, and the result."""
-        from xpsr.recipe import save_png
-
-        folder = self.new_folder()
-        settings = restored.recipe.settings
-        after = folder / f"restored-x{settings.upscale}-seed{settings.seed}.png"
-        save_png(restored.image, restored.recipe, after)
-        before = write_enlarged(image, restored.image.size, folder / "before.png")
-        return Result(
-            before, after, restored.image.size, restored.recipe, restored.seconds, restored.notes
-        )
 
 
 def with_origins(restored: Restored, origins: Mapping[str, Sequence[Sentence]]) -> Restored:
@@ -124,3 +62,27 @@ def compare(image: Image.Image, after: Image.Image, learned: Sequence[str] = ())
     first = score(enlarge(image, after.size), input=image, metrics=names)
     second = score(after, input=image, metrics=names)
     return [Row(name, first[name], second[name]) for name in names]
+
+
+def write_rows(rows: Sequence[Row], path: Path) -> None:
+    """Scores as {name: {"before", "after"}}; those that could not be had are left out."""
+    pairs = {
+        row.name: {"before": row.before.value, "after": row.after.value}
+        for row in rows
+        if row.before.value is not None and row.after.value is not None
+    }
+    path.write_text(json.dumps(pairs, indent=1) + "\n", encoding="utf-8")
+
+
+def read_rows(path: Path) -> tuple[Row, ...]:
+    """What `write_rows` wrote; nothing where there is no such file."""
+    from xpsr.metrics import METRICS, Score
+
+    if not path.exists():
+        return ()
+    saved = json.loads(path.read_text(encoding="utf-8"))
+    return tuple(
+        Row(name, Score(pair["before"], None), Score(pair["after"], None))
+        for name, pair in saved.items()
+        if name in METRICS
+    )

@@ -15,7 +15,7 @@ from xpsr.settings import Settings
 
 from . import markup, wording
 from .engine import Engine
-from .incoming import MAIN_TEXTS, TEXT_SETTINGS
+from .form import MAIN_TEXTS, TEXT_SETTINGS
 
 if TYPE_CHECKING:
     from xpsr.prompts.describer import Description

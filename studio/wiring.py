@@ -8,9 +8,10 @@ from typing import Any
 import gradio as gr
 
 from xpsr.prompts import PROMPT_NAMES
+from xpsr.settings import SETTING_NAMES
 
 from .actions import RESULT, Actions
-from .incoming import MAIN_TEXTS, SHOWN_SETTINGS, TEXT_SETTINGS
+from .form import MAIN_TEXTS, TEXT_SETTINGS
 from .layout import Page
 from .texts import TextActions
 
@@ -53,7 +54,7 @@ def _connect_picture(page: Page, actions: Actions) -> None:
     if page.examples is not None:
         page.examples.click(
             actions.open_example,
-            page.examples,
+            [page.examples, page.visit],
             [
                 page.picture,
                 page.picture_note,
@@ -85,13 +86,9 @@ def _connect_describing(page: Page, actions: Actions, texts: list[gr.Textbox]) -
 
 def _connect_run(page: Page, actions: Actions) -> None:
     result = _result(page)
-    form = [
-        *(page.texts[name] for name in PROMPT_NAMES),
-        *(page.settings[name] for name in SHOWN_SETTINGS),
-    ]
     run = page.restore.click(actions.begin, None, result, **QUICK).then(
         actions.restore,
-        [page.picture, page.preset, page.learned, page.written, *form],
+        [page.picture, page.visit, page.preset, page.learned, page.written, *page.form],
         result,
         preprocess=False,
         show_progress="minimal",
@@ -110,7 +107,7 @@ def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str,
         page.preset,
         [
             *(page.texts[name] for name in PROMPT_NAMES if name not in MAIN_TEXTS),
-            *(page.settings[name] for name in SHOWN_SETTINGS),
+            *(page.settings[name] for name in SETTING_NAMES),
         ],
         **QUICK,
     )

@@ -11,6 +11,8 @@ INTRO = (
     "what the picture shows and what is wrong with it; change a word and see what changes."
 )
 
+TAB_RESTORE = "Restore"
+
 # Left: the picture and its two texts -----------------------------------------------------------
 PICTURE = "1 · Your picture"
 PICTURE_DROP = "Drop a photograph here, paste it, or click to choose a file"
@@ -141,6 +143,10 @@ STARTS = {
 SCHEDULER = "Sampling method"
 SCHEDULER_INFO = "How the steps are taken; each has its own character."
 SCHEDULERS = {"ddpm": "DDPM", "ddim": "DDIM", "dpm++": "DPM++ 2M", "unipc": "UniPC"}
+ADDED_NOISE = "Noise level of the second noise"
+ADDED_NOISE_INFO = "For “your picture under noise, twice” alone: 0 is little, 999 is noise alone."
+PROCESS = "Least working size, in pixels"
+PROCESS_INFO = "Smaller pictures are worked on enlarged to this short side. 0: as they are."
 TILE = "Tile size, in pixels"
 TILE_INFO = "Larger pictures are worked on in overlapping squares of this size. 0: never."
 OVERLAP = "Tile overlap, in pixels"
@@ -188,6 +194,17 @@ UNEXPECTED = (
 )
 UPLOADED_ONLY = "Send the picture as an uploaded file (in Python: image=handle_file(path))."
 NO_EXAMPLE = "That example is no longer there; choose another one."
+
+
+RUN_GONE = "This result is no longer there: it was removed to make room, or because of its age."
+RUN_DAMAGED = "The files of this result are damaged or were changed by another program."
+
+
+def cannot_keep(folder: str, why: str) -> str:
+    return (
+        f"The result could not be written to {folder} ({why.lower() or 'no reason given'}): make "
+        "room there, or start the page with another folder, --outputs FOLDER."
+    )
 
 
 def step(index: int, total: int, seconds_left: float | None, seed: int) -> str:

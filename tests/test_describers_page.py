@@ -13,7 +13,9 @@ from PIL import Image
 from studio import words
 from studio.actions import DESCRIPTION, Actions
 from studio.engine import Engine, EngineOptions
-from studio.results import Shelf
+from studio.outputs import Outputs
+from studio.services import Services
+from studio.shelf import Shelf
 
 BEFORE = ("My own words.", "And these.")
 
@@ -26,8 +28,13 @@ def server(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
-def actions(server) -> Actions:
-    return Actions(Engine(EngineOptions(describer=server.url)), Shelf(), [])
+def actions(server, tmp_path) -> Actions:
+    return actions_with(server.url, tmp_path)
+
+
+def actions_with(describer: str, folder: Path) -> Actions:
+    engine = Engine(EngineOptions(describer=describer))
+    return Actions(Services(engine, Outputs(folder / "outputs", Shelf())))
 
 
 @pytest.fixture
@@ -129,7 +136,7 @@ def test_a_crowd_is_told_to_come_back(actions):
     assert words.REFUSED in page.values["picture_note"] and page.texts == BEFORE
 
 
-def test_auto_says_what_it_chose_and_how_to_change_it(monkeypatch):
+def test_auto_says_what_it_chose_and_how_to_change_it(monkeypatch, tmp_path):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    line = Actions(Engine(EngineOptions(describer="auto")), Shelf(), []).introduce()
+    line = actions_with("auto", tmp_path).introduce()
     assert "no GPU" in line and "measured" in line and "--describer llava" in line

@@ -23,14 +23,18 @@ import xpsr
 from studio import examples, markup, words
 from studio.actions import Actions
 from studio.engine import Engine, EngineOptions
-from studio.incoming import SHOWN_SETTINGS, read_form
-from studio.results import Row, Shelf
+from studio.form import read_form
+from studio.outputs import Outputs
+from studio.results import Row
+from studio.services import Services
+from studio.shelf import Shelf
 from studio.texts import NOTHING_BROUGHT, joined
+from studio.visit import Visit
 from xpsr.metrics import METRICS, Score
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.budget import FittedText, Piece
 from xpsr.recipe import Recipe, read_recipe
-from xpsr.settings import PRESETS, Settings
+from xpsr.settings import PRESETS, SETTING_NAMES, Settings
 
 QUICK = {"num_inference_steps": 2, "upscale": 2, "api_name": "/restore"}
 
@@ -71,8 +75,8 @@ def engine(tiny_pipeline) -> Engine:
 
 
 @pytest.fixture
-def actions(engine) -> Actions:
-    return Actions(engine, Shelf(), [])
+def actions(engine, tmp_path) -> Actions:
+    return Actions(Services(engine, Outputs(tmp_path / "outputs", Shelf())))
 
 
 def assert_sentence(error: BaseException) -> None:
@@ -308,11 +312,11 @@ def test_a_taken_port_gives_a_sentence(studio):
 
 def test_a_missing_model_gives_a_sentence_on_the_page(tmp_path, photo):
     missing = Engine(EngineOptions(model=str(tmp_path / "nowhere")))
-    actions = Actions(missing, Shelf(), [])
+    actions = Actions(Services(missing, Outputs(tmp_path / "outputs", Shelf())))
     *_, said = actions.greet()
     assert said["visible"] and 'role="alert"' in said["value"] and "nowhere" in said["value"]
-    values = [*("" for _ in PROMPT_NAMES), *(None for _ in SHOWN_SETTINGS)]
-    (last,) = actions.restore({"path": str(photo)}, "mini", [], NOTHING_BROUGHT, *values)
+    values = [*("" for _ in PROMPT_NAMES), *(None for _ in SETTING_NAMES)]
+    (last,) = actions.restore({"path": str(photo)}, Visit(), "mini", [], NOTHING_BROUGHT, *values)
     assert 'role="alert"' in last[0]
     assert last[2] == {"visible": True, "__type__": "update"}  # the earlier comparison stays
 

@@ -9,11 +9,11 @@ import pytest
 
 from studio import words
 from studio.engine import Engine, EngineOptions
-from studio.incoming import SHOWN_SETTINGS, TEXT_SETTINGS, read_form
+from studio.form import TEXT_SETTINGS, read_form
 from studio.texts import NOTHING_BROUGHT, Brought, TextActions
 from xpsr.prompts import NEGATIVES
 from xpsr.prompts.provenance import Origin, written
-from xpsr.settings import CHOICES
+from xpsr.settings import CHOICES, SETTING_NAMES
 
 MEASURED_LOW = "The image is sharp. There is no noise."
 
@@ -71,7 +71,7 @@ def test_what_is_shown_as_sent_is_what_the_encoder_gets(texts, engine, picture, 
     values = ["A garden <b>, 猫. " + "more words " * 50, " Blurred ", "lowres", "fine", "8k, sharp"]
     choices = {**dict.fromkeys(TEXT_SETTINGS), "long_prompts": mode, "lowlevel_route": route}
     shown = Exact(texts.read("official", NOTHING_BROUGHT, *values, *choices.values())[-1])
-    prompts, settings = read_form("official", [*values, *map(choices.get, SHOWN_SETTINGS)])
+    prompts, settings = read_form("official", [*values, *map(choices.get, SETTING_NAMES)])
     quick = settings.changed(num_inference_steps=1, process_size=0, upscale=1)
 
     hook = pipe.text_encoder.register_forward_pre_hook(

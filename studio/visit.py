@@ -1,0 +1,35 @@
+"""What one visitor has made since the page was opened: ids of runs, no pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+MAX_RUNS = 100
+
+
+class Visit:
+    """The runs of one visitor, the newest last.
+
+    One object for each visitor, in a `gr.State`. It is changed in place and not replaced, so that
+    two handlers that end at the same time do not undo what the other has added.
+
+    Attributes:
+        runs: ids for `Outputs.find`.
+        shown: the one on the slider, if any.
+        pinned: the baseline that others are compared with, if any.
+    """
+
+    def __init__(
+        self, runs: Sequence[str] = (), shown: str | None = None, pinned: str | None = None
+    ) -> None:
+        self.runs = list(runs)[-MAX_RUNS:]
+        self.shown, self.pinned = shown, pinned
+
+    def add(self, run_id: str) -> None:
+        """A run has been finished."""
+        self.runs.append(run_id)
+        del self.runs[:-MAX_RUNS]
+
+    def show(self, run_id: str) -> None:
+        """A run stands on the slider now, an example as well."""
+        self.shown = run_id
