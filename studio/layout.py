@@ -56,6 +56,7 @@ class Page:
     banner: gr.HTML
     tabs: gr.Tabs
     visit: gr.State
+    chosen: gr.State
     parts: dict[str, tuple[Any, gr.Tab]]
 
     @property
@@ -71,6 +72,7 @@ def lay_out(opening: Opening) -> Page:
         "written": gr.State(NOTHING_BROUGHT),  # who wrote what, see texts.py
         "before": gr.State(("", "")),  # the texts as they were when describing began
         "visit": gr.State(Visit(shown=opening.shown)),
+        "chosen": gr.State(None),  # the ids of two runs to be compared
         "banner": gr.HTML(visible=False, elem_id="banner", elem_classes="flat"),
     }
     others: dict[str, tuple[Any, gr.Tab]] = {}
