@@ -15,6 +15,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 import xpsr.metric_models
 from xpsr.errors import XPSRError
+from xpsr.image import to_tensor
+from xpsr.metric_models import LUMA
 from xpsr.metrics import MAX_DECIBEL, METRICS, Score, backprojection, reasons, score, to_json
 
 FREE = [name for name, metric in METRICS.items() if not metric.needs_download]
@@ -53,6 +55,20 @@ def test_psnr_and_ssim_agree_with_another_library(clean, worse) -> None:
         theirs, ours, data_range=1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
     )
     assert found["ssim"].value == pytest.approx(other, abs=0.01)
+
+
+@pytest.mark.parametrize("size", [(88, 72), (333, 11), (12, 200)])
+def test_ssim_is_pyiqas(size: tuple[int, int], picture) -> None:
+    """Ours takes rows and columns one after the other; the figure is the same."""
+    import pyiqa
+
+    theirs = pyiqa.create_metric("ssim", device="cpu", **LUMA)
+    clean = picture(*size)
+    blurred = clean.resize((size[0] // 4, size[1] // 4)).resize(size)
+    for other in (blurred, clean.point(lambda value: 255 - value), clean):
+        found = score(other, reference=clean, metrics=["ssim"])["ssim"].value
+        wanted = float(theirs(to_tensor(other), to_tensor(clean)))
+        assert found == pytest.approx(wanted, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", FREE)

@@ -8,21 +8,9 @@ import pytest
 from PIL import Image
 
 import xpsr
-from train.scores import NAMES, better, scores_of, ssim
+from train.scores import NAMES, better, scores_of
 from train.validate import COLUMNS, Examination, Table, read_setting, summary
 from xpsr.errors import XPSRError
-from xpsr.metrics import score
-
-
-def test_ssim_is_the_librarys(picture):
-    clean = picture(72, 88)
-    for other in (
-        picture(72, 88).resize((18, 22)).resize((72, 88)),
-        clean.rotate(90).resize(clean.size),
-    ):
-        wanted = score(other, reference=clean, metrics=["ssim"])["ssim"].value
-        assert ssim(other, clean) == pytest.approx(wanted, abs=1e-5)
-    assert ssim(clean, clean) == pytest.approx(1)
 
 
 def test_detail_is_one_for_the_original_and_less_for_a_blurred_picture(picture):

@@ -23,7 +23,7 @@ ONLINE_SECONDS = 600.0  # somebody asked for this score: a real download is no h
 
 # As the tables of this field: the Y of BT.601 video, 16..235 (pyiqa's own default is 0..255).
 LUMA = {"test_y_channel": True, "color_space": "ycbcr"}
-OPTIONS: dict[str, dict[str, Any]] = {"psnr": LUMA, "ssim": LUMA}
+OPTIONS: dict[str, dict[str, Any]] = {"psnr": LUMA}
 
 Judge = Callable[..., Tensor]
 

@@ -1,4 +1,4 @@
-"""Scores of a picture, by pyiqa, and one of ours: does the result still agree with its input?
+"""Scores of a picture, by pyiqa; and of ours, does the result still agree with its input?
 
 A score that cannot be had is a reason in words, never an exception and never a made-up number.
 """
@@ -14,6 +14,7 @@ from PIL import Image
 from xpsr.errors import XPSRError
 from xpsr.image import resize, to_tensor
 from xpsr.metric_models import judge
+from xpsr.ssim import WINDOW, ssim
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ _LIST = (
     ),
     Metric(
         "ssim", "SSIM", False, 0, 1, True, False,
-        "Likeness of small structures to the true picture.", min_side=11,
+        "Likeness of small structures to the true picture.", min_side=WINDOW,
     ),
     Metric(
         "ms_ssim", "MS-SSIM", False, 0, 1, True, False,
@@ -224,6 +225,8 @@ def _obstacle(
 
 
 def _ask(metric: Metric, image: Image.Image, reference: Image.Image | None) -> float:
+    if metric.name == "ssim" and reference is not None:
+        return ssim(image, reference)
     tensors = [to_tensor(picture) for picture in (image, reference) if picture is not None]
     ask = judge(metric.name, metric.needs_download)
     # Some judges draw random crops: the same picture must get the same score, and nobody else's
