@@ -7,7 +7,7 @@ from pathlib import Path
 from diffusers import ControlNetModel, ModelMixin, UNet2DConditionModel  # noqa: F401
 from diffusers.configuration_utils import register_to_config
 from diffusers.utils import BaseOutput
-from torch import Tensor, nn
+from torch import Tensor, dtype, float32, nn
 
 from xpsr.models.attention import (
     FUSION_KINDS,
@@ -184,13 +184,17 @@ class XPSRControlNetModel(ControlNetModel):
         return controlnet
 
     @classmethod
-    def from_official(cls, folder: str | Path) -> "XPSRControlNetModel":
+    def from_official(cls, folder: str | Path, dtype: dtype = float32) -> "XPSRControlNetModel":
         """Load the authors' checkpoint: a folder with config.json and safetensors or .bin weights.
+
+        Args:
+            folder: the one of this network.
+            dtype: number format of the weights in memory.
 
         Raises:
             XPSRError: the folder holds something else; the sentence says what.
         """
-        return load_official_controlnet(cls, Path(folder))
+        return load_official_controlnet(cls, Path(folder), dtype)
 
 
 def _reads_text(block: nn.Module) -> bool:

@@ -4,21 +4,17 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import TypeVar
 
 import torch
 from diffusers import ModelMixin
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
 from xpsr.errors import XPSRError
 from xpsr.models.config import without_unused_official_keys
+from xpsr.models.weights_file import find_weights, name_stranger, read_weights
 
 Model = TypeVar("Model", bound=ModelMixin)
-
-WEIGHT_FILES = ("diffusion_pytorch_model.safetensors", "diffusion_pytorch_model.bin")
 
 # Official ControlNet name → ours, first match wins. The UNet needs no rule at all.
 RULES = (
@@ -28,6 +24,12 @@ RULES = (
     (re.compile(r"\bconv_degradation\.(\d+)\.0\."), r"conv_degradation.\1."),
     (re.compile(r"\bconv_degradation_mid\.0\."), r"conv_degradation_mid."),
 )
+
+# What only the two networks of XPSR have: a part of their keys, and what to call it.
+_MARKS = {
+    "unet": (".pixel_attentions.", "UNet", "conditional attention"),
+    "controlnet": (".attentions_lowlevel.", "ControlNet", "low-level prompt"),
+}
 
 
 def to_ours(official_key: str) -> str:
@@ -39,28 +41,36 @@ def to_ours(official_key: str) -> str:
     return official_key
 
 
-def load_official_controlnet(cls: type[Model], folder: Path) -> Model:
+def load_official_controlnet(
+    cls: type[Model], folder: Path, dtype: torch.dtype = torch.float32
+) -> Model:
     """See `XPSRControlNetModel.from_official`."""
-    config, weights = read_config(folder), read_weights(folder)
-    if not any(".attentions_lowlevel." in key for key in weights):
-        what = _family(weights)
-        raise XPSRError(
-            f"{folder} is not an XPSR ControlNet: it has no low-level prompt layers"
-            f" (it looks like {what}). Choose the 'controlnet' folder of an XPSR checkpoint."
-        )
+    config = read_config(folder)
+    weights = read_weights(find_weights(folder), dtype)
+    check_family("controlnet", folder, weights)
     return _build(cls, config, {to_ours(k): v for k, v in weights.items()}, folder)
 
 
-def load_official_unet(cls: type[Model], folder: Path) -> Model:
+def load_official_unet(cls: type[Model], folder: Path, dtype: torch.dtype = torch.float32) -> Model:
     """See `XPSRUNet2DConditionModel.from_official`."""
-    config, weights = read_config(folder), read_weights(folder)
-    if not any(".pixel_attentions." in key for key in weights):
-        what = _family(weights)
-        raise XPSRError(
-            f"{folder} is not an XPSR UNet: it has no conditional attention layers"
-            f" (it looks like {what}). Choose the 'unet' folder of an XPSR checkpoint."
-        )
+    config = read_config(folder)
+    weights = read_weights(find_weights(folder), dtype)
+    check_family("unet", folder, weights)
     return _build(cls, config, weights, folder)
+
+
+def check_family(part: str, folder: Path, weights: Mapping[str, Tensor]) -> None:
+    """Refuse weights of another kind of network than `part` ("unet" or "controlnet").
+
+    Raises:
+        XPSRError: says what they look like.
+    """
+    own, name, layers = _MARKS[part]
+    if not any(own in key for key in weights):
+        raise XPSRError(
+            f"{folder} is not an XPSR {name}: it has no {layers} layers (it looks like"
+            f" {_family(weights)}). Choose the '{part}' folder of an XPSR checkpoint."
+        )
 
 
 def read_config(folder: Path) -> dict:
@@ -69,57 +79,42 @@ def read_config(folder: Path) -> dict:
         raise XPSRError(f"There is no folder {folder}.")
     path = folder / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise XPSRError(f"{folder} is no model folder: it has no config.json.") from None
     except (ValueError, OSError):
-        raise XPSRError(f"{path} cannot be read as a model's config; fetch it again.") from None
+        text = ""
+    try:
+        config = json.loads(text)
+    except ValueError:
+        name_stranger(path)
+        config = None
     if not isinstance(config, dict):
         raise XPSRError(f"{path} cannot be read as a model's config; fetch it again.")
     return config
 
 
-def read_weights(folder: Path) -> dict[str, Tensor]:
-    """The weights of a model folder, safetensors before .bin; pickles are read as weights only."""
-    for name in WEIGHT_FILES:
-        path = folder / name
-        if path.is_file():
-            return _read_file(path)
-    raise XPSRError(f"{folder} has no weights: neither {' nor '.join(WEIGHT_FILES)} is there.")
-
-
-def _read_file(path: Path) -> dict[str, Tensor]:
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        weights = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, EOFError, RuntimeError, OSError, ValueError) as error:
-        if "weights_only" in str(error) or "Unsupported" in str(error):
-            raise XPSRError(
-                f"{path} holds program code besides weights; it was not loaded."
-            ) from error
-        raise XPSRError(
-            f"{path} is damaged or cut short ({path.stat().st_size:,} bytes); fetch it again."
-        ) from error
-    if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
-        raise XPSRError(f"{path} is not a plain list of weights.")
-    return weights
-
-
 def _build(cls: type[Model], config: dict, weights: Mapping[str, Tensor], folder: Path) -> Model:
+    model = lay_out(cls, config, folder)
+    if mismatches := report(model.state_dict(), weights):
+        raise XPSRError(f"The weights in {folder} do not fit its config.json: {mismatches}.")
+    # Taken over and not copied: the weights stand in memory once.
+    model.load_state_dict(weights, assign=True)
+    return model.eval()
+
+
+def lay_out(cls: type[Model], config: dict, folder: Path) -> Model:
+    """The network that an official config describes, without memory for its weights.
+
+    Raises:
+        XPSRError: it describes none.
+    """
+    config = {key: value for key, value in config.items() if key != "_class_name"}
     try:
-        config = without_unused_official_keys(config)
-        config.pop("_class_name", None)
         with torch.device("meta"):
-            model = cls.from_config(config)
+            return cls.from_config(without_unused_official_keys(config))
     except (ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
         raise XPSRError(f"{folder}/config.json describes no XPSR model: {error}.") from error
-    mismatches = report(model.state_dict(), weights)
-    if mismatches:
-        raise XPSRError(f"The weights in {folder} do not fit its config.json: {mismatches}.")
-    model.to_empty(device="cpu")
-    model.load_state_dict(weights)
-    return model.eval()
 
 
 def report(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:

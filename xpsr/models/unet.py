@@ -8,7 +8,7 @@ from diffusers import ModelMixin, UNet2DConditionModel  # noqa: F401
 from diffusers.configuration_utils import register_to_config
 from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
-from torch import Tensor, cat, is_grad_enabled, nn
+from torch import Tensor, cat, dtype, float32, is_grad_enabled, nn
 
 from xpsr.models.attention import broadcast_timestep, tokens
 from xpsr.models.config import extends_config_of
@@ -197,10 +197,16 @@ class XPSRUNet2DConditionModel(UNet2DConditionModel):
         return model
 
     @classmethod
-    def from_official(cls, folder: str | Path) -> "XPSRUNet2DConditionModel":
+    def from_official(
+        cls, folder: str | Path, dtype: dtype = float32
+    ) -> "XPSRUNet2DConditionModel":
         """Load the authors' checkpoint: a folder with config.json and safetensors or .bin weights.
+
+        Args:
+            folder: the one of this network.
+            dtype: number format of the weights in memory.
 
         Raises:
             XPSRError: the folder holds something else; the sentence says what.
         """
-        return load_official_unet(cls, Path(folder))
+        return load_official_unet(cls, Path(folder), dtype)
