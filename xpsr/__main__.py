@@ -8,6 +8,7 @@ import typer
 
 from xpsr import __version__
 from xpsr.cli.ablate import ablate
+from xpsr.cli.convert import convert
 from xpsr.cli.describe import describe
 from xpsr.cli.evaluate import evaluate
 from xpsr.cli.rerun import rerun
@@ -20,7 +21,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (restore, describe, score, rerun, ablate, evaluate):
+for command in (restore, describe, score, rerun, ablate, evaluate, convert):
     app.command()(command)
 
 

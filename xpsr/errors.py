@@ -7,3 +7,7 @@ class XPSRError(Exception):
     Bad pictures, settings out of range and unusable checkpoints raise it. The page, the API and the
     command line show its text as it is; every other exception is a defect of ours.
     """
+
+
+class NotEnoughMemoryError(XPSRError):
+    """A device or the machine ran out of memory: the same with less to hold at once may work."""

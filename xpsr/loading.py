@@ -20,20 +20,21 @@ from safetensors import SafetensorError
 from xpsr import models
 from xpsr.errors import XPSRError
 from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
+from xpsr.models.checkpoint import base_of, locate
 from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.own_layers import has_own_layers, load_own_layers
 from xpsr.pipeline import XPSRPipeline
 from xpsr.placement import choose_device, choose_dtype
 
 MINI = Path(__file__).parent / "mini"
-_BASE = {
+BASE_PARTS = {
     "vae": "AutoencoderKL",
     "text_encoder": "CLIPTextModel",
     "tokenizer": "CLIPTokenizer",
     "scheduler": "DDPMScheduler",
 }
-_COMPONENTS = {
-    **_BASE,
+COMPONENTS = {
+    **BASE_PARTS,
     "unet": "XPSRUNet2DConditionModel",
     "controlnet": "XPSRControlNetModel",
 }
@@ -71,24 +72,19 @@ def load(
     place = choose_device(device)
     number_format = choose_dtype(place, dtype)
     name = str(name_or_folder)
-    folder = _find(name, tuple(_COMPONENTS))
+    folder = find_model(name, tuple(COMPONENTS))
     if (folder / "model_index.json").is_file():
         if base is not None:
             raise XPSRError(f"{name} is a complete model; leave base out.")
-        parts = _read_parts(folder, tuple(_COMPONENTS), number_format)
-        options = _read_index(folder)
+        parts = read_parts(folder, tuple(COMPONENTS), number_format)
+        options = read_index(folder)
         pipe = XPSRPipeline(
             **parts,
             residual_latents=options.get("residual_latents", False),
             default_preset=options.get("default_preset", "official"),
         )
-    elif (folder / "unet").is_dir() and (folder / "controlnet").is_dir():
-        pipe = _official(folder, base, number_format)
     else:
-        raise XPSRError(
-            f"{name} holds no model: there is neither a model_index.json nor an official "
-            'checkpoint\'s folders "unet" and "controlnet".'
-        )
+        pipe = _official(locate(folder), base, number_format)
     _check_fit(pipe)
     pipe.model_name = name
     return pipe.to(place, silence_dtype_warnings=True)
@@ -100,21 +96,21 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
             f"{folder.name} is an official checkpoint, which holds only a part of the model; "
             "name a folder or hub id of Stable Diffusion 1.5 as base."
         )
-    base_folder = _find(str(base), tuple(_BASE))
+    base_folder = find_model(str(base), tuple(BASE_PARTS))
     if has_own_layers(folder / "unet"):  # trained here and exported without the base's layers
-        whole = _find(str(base), ("unet",)) / "unet"
-        unet = load_own_layers(folder / "unet", _read_part(whole, UNet2DConditionModel, dtype))
-        controlnet = _read_part(folder / "controlnet", XPSRControlNetModel, dtype)
+        whole = find_model(str(base), ("unet",)) / "unet"
+        unet = load_own_layers(folder / "unet", read_part(whole, UNet2DConditionModel, dtype))
+        controlnet = read_part(folder / "controlnet", XPSRControlNetModel, dtype)
     else:
-        unet = XPSRUNet2DConditionModel.from_official(folder / "unet")
-        controlnet = XPSRControlNetModel.from_official(folder / "controlnet")
+        unet = XPSRUNet2DConditionModel.from_official(folder / "unet", dtype)
+        controlnet = XPSRControlNetModel.from_official(folder / "controlnet", dtype)
     pipe = XPSRPipeline(
-        **_read_parts(base_folder, tuple(_BASE), dtype), unet=unet, controlnet=controlnet
+        **read_parts(base_folder, tuple(BASE_PARTS), dtype), unet=unet, controlnet=controlnet
     )
     return pipe.to(dtype, silence_dtype_warnings=True)
 
 
-def _find(name: str, parts: tuple[str, ...]) -> Path:
+def find_model(name: str, parts: tuple[str, ...]) -> Path:
     """The local folder of a model; a hub id is fetched (only `parts` of it) or taken from cache."""
     if name == "mini":
         if not (MINI / "model_index.json").is_file():
@@ -125,24 +121,38 @@ def _find(name: str, parts: tuple[str, ...]) -> Path:
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
-    if not re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*", name):
+    if not is_hub_id(name):
         raise XPSRError(
             f'There is no model "{name}": give "mini", a folder that exists, or a hub id such as '
             "owner/name."
         )
-    patterns = ["model_index.json", *(f"{part}/{file}" for part in parts for file in _WANTED)]
     try:
-        found = Path(snapshot_download(name, allow_patterns=patterns))
+        found = Path(snapshot_download(name, allow_patterns=wanted_files(parts)))
         # Only where there is nothing safer: pickled weights, read later without running their code.
         if bare := [part for part in parts if _lacks_weights(found / part)]:
             patterns = [f"{part}/{file}" for part in bare for file in _PICKLED]
             found = Path(snapshot_download(name, allow_patterns=patterns))
         return found
     except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise XPSRError(
-            f'"{name}" is no folder here and cannot be fetched from the Hugging Face hub; check '
-            "the name and the network."
-        ) from error
+        raise cannot_fetch(name) from error
+
+
+def is_hub_id(name: str) -> bool:
+    """Whether a name can be one of the Hugging Face hub: owner/name."""
+    return re.fullmatch(r"[\w][\w.-]*/[\w][\w.-]*", name) is not None
+
+
+def wanted_files(parts: tuple[str, ...]) -> list[str]:
+    """Patterns for what is fetched of a model on the hub."""
+    return ["model_index.json", *(f"{part}/{file}" for part in parts for file in _WANTED)]
+
+
+def cannot_fetch(name: str) -> XPSRError:
+    """What to say where a hub id cannot be reached."""
+    return XPSRError(
+        f'"{name}" is no folder here and cannot be fetched from the Hugging Face hub; check '
+        "the name and the network."
+    )
 
 
 def _lacks_weights(part: Path) -> bool:
@@ -150,7 +160,7 @@ def _lacks_weights(part: Path) -> bool:
     return (part / "config.json").is_file() and not any(part.glob("*.safetensors"))
 
 
-def _read_index(folder: Path) -> dict[str, Any]:
+def read_index(folder: Path) -> dict[str, Any]:
     path = folder / "model_index.json"
     if not path.is_file():  # a base given as bare component folders
         return {}
@@ -163,19 +173,19 @@ def _read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
-def _read_parts(folder: Path, names: tuple[str, ...], dtype: torch.dtype) -> dict[str, Any]:
-    index = _read_index(folder)
-    return {name: _read_part(folder / name, _class_of(name, index), dtype) for name in names}
+def read_parts(folder: Path, names: tuple[str, ...], dtype: torch.dtype) -> dict[str, Any]:
+    index = read_index(folder)
+    return {name: read_part(folder / name, class_of(name, index), dtype) for name in names}
 
 
-def _class_of(part: str, index: dict[str, Any]) -> Any:
+def class_of(part: str, index: dict[str, Any]) -> Any:
     """The class of a component, by its bare name and only from the libraries we know.
 
     A model_index.json may name any module: looking ours up by name lets them move, and a strange
     folder cannot make us import what it likes.
     """
     entry = index.get(part)
-    name = entry[1] if isinstance(entry, list) and len(entry) == 2 else _COMPONENTS[part]
+    name = entry[1] if isinstance(entry, list) and len(entry) == 2 else COMPONENTS[part]
     kind = {"text_encoder": "CLIPTextModel", "tokenizer": "CLIPTokenizer"}.get(part, "")
     if kind and str(name).startswith(kind):
         return getattr(transformers, str(name), None) or getattr(transformers, kind)
@@ -188,7 +198,7 @@ def _class_of(part: str, index: dict[str, Any]) -> Any:
     raise XPSRError(f'This is not an XPSR model: its {part} is of the kind "{str(name)[:60]}".')
 
 
-def _read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
+def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
     if not folder.is_dir():
         raise XPSRError(f'The model in {folder.parent} is incomplete: it has no "{folder.name}".')
     options: dict[str, Any] = {}
@@ -220,6 +230,30 @@ def _no_progress_bars() -> Iterator[None]:
     finally:
         if shown:
             transformers.utils.logging.enable_progress_bar()
+
+
+def check_base(folder: Path, text_width: int) -> None:
+    """Refuse a base of another family by its configurations, before its weights are read.
+
+    Raises:
+        XPSRError: says what is missing or does not fit.
+    """
+    for part in BASE_PARTS:
+        if not (folder / part).is_dir():
+            raise XPSRError(
+                f'{folder} is no base: it has no folder "{part}". A base is a Stable Diffusion in '
+                "diffusers' layout, with the folders " + ", ".join(BASE_PARTS) + "."
+            )
+    try:
+        config = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
+        found = config["hidden_size"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise XPSRError(f'The "text_encoder" in {folder} has no readable config.json.') from None
+    if found != text_width:
+        raise XPSRError(
+            f"The checkpoint was built on {base_of(text_width)}, and {folder} is "
+            f"{base_of(found)}: name another base."
+        )
 
 
 def _check_fit(pipe: XPSRPipeline) -> None:

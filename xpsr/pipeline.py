@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from xpsr.autoencoder import decode, distribution, draw
-from xpsr.errors import XPSRError
+from xpsr.errors import NotEnoughMemoryError, XPSRError
 from xpsr.frame import Frame, make_frame
 from xpsr.guidance import pair
 from xpsr.image import Source, open_image, pixel_sha256
@@ -178,7 +178,8 @@ class XPSRPipeline(DiffusionPipeline):
             a `Step` after every denoising step (`preview` shows it), and last the `Restored`.
 
         Raises:
-            XPSRError: a picture that cannot be used, or one too large for the memory.
+            NotEnoughMemoryError: the picture is too large for the memory.
+            XPSRError: it cannot be used at all.
         """
         started = time.perf_counter()
         default_prompts, default_settings = self.defaults()
@@ -206,7 +207,7 @@ class XPSRPipeline(DiffusionPipeline):
             decoded = decode(self.vae, latents if base is None else latents + base, frame.multiple)
         except (RuntimeError, MemoryError) as error:
             if is_out_of_memory(error):
-                raise XPSRError(
+                raise NotEnoughMemoryError(
                     "There is not enough memory for this picture; choose a smaller upscale or "
                     "tile_size, or another device."
                 ) from error

@@ -7,7 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
 
 
 class Steps:
@@ -43,3 +50,33 @@ class Steps:
     def step(self, index: int, total: int) -> None:
         """Step `index` of `total`, counted from 0, is done."""
         self._bar.update(self._task, completed=index + 1, total=total)
+
+
+class Bytes:
+    """Shows how many bytes of a whole are written, and which part is worked on."""
+
+    def __init__(self) -> None:
+        console = Console(stderr=True)
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            disable=not console.is_terminal,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._task = self._bar.add_task("", total=None)
+
+    def __enter__(self) -> Bytes:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def update(self, part: str, done: int, total: int) -> None:
+        """`part` is worked on; `done` of `total` bytes are written."""
+        self._bar.update(self._task, description=part, completed=done, total=total)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from xpsr.errors import XPSRError
@@ -32,6 +33,7 @@ class Part:
         path: its file of weights.
         weights: how many numbers it holds.
         bytes: size of the file.
+        dtype: their number format.
         text_width: channels of the text embeddings it reads; tells which base it was built on.
     """
 
@@ -39,6 +41,7 @@ class Part:
     path: Path
     weights: int
     bytes: int
+    dtype: torch.dtype
     text_width: int
 
     @property
@@ -157,11 +160,20 @@ def _nothing_there(folder: Path) -> str:
             f"{folder} holds a single network, and a checkpoint has two, in the folders "
             '"unet" and "controlnet".'
         )
-    return f'There is no checkpoint in {folder}: it would be two folders, "unet" and "controlnet".'
+    return (
+        f"{folder} holds no model: there is neither a model_index.json nor an official "
+        'checkpoint\'s folders "unet" and "controlnet".'
+    )
 
 
 def _check_part(name: str, folder: Path) -> Part:
-    config, path = read_config(folder), find_weights(folder)
+    config = read_config(folder)
+    if (folder / "own_layers.safetensors").is_file():
+        raise XPSRError(
+            f"{folder} was exported by this project's training without the base's layers: it needs "
+            "no conversion, only the same base whenever it is loaded."
+        )
+    path = find_weights(folder)
     shapes = read_shapes(path)
     check_family(name, folder, shapes)
     expected = lay_out(_CLASSES[name], config, folder).state_dict()
@@ -172,6 +184,7 @@ def _check_part(name: str, folder: Path) -> Part:
         path,
         weights=sum(value.numel() for value in shapes.values()),
         bytes=path.stat().st_size,
+        dtype=shapes[next(iter(shapes))].dtype,
         text_width=config["cross_attention_dim"],
     )
 

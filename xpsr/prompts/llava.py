@@ -168,11 +168,16 @@ class LlavaDescriber(Writer):
         finally:
             self._holders -= 1
             # A picture that is still worked on sees to it by itself, when it is done.
-            if not (self.keep or self._holders) and self._busy.acquire(blocking=False):
-                try:
-                    self._unload()
-                finally:
-                    self._busy.release()
+            if not (self.keep or self._holders):
+                self.release()
+
+    def release(self) -> None:
+        """Leave the memory now if no picture is being described, even if told to stay."""
+        if self._busy.acquire(blocking=False):
+            try:
+                self._unload()
+            finally:
+                self._busy.release()
 
     def _load(self) -> LlavaModel:
         from xpsr.placement import choose_device
