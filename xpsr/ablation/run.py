@@ -106,9 +106,12 @@ class Experiment:
         """Every cell in the plan's order; closing the iterator stops, what was yielded stays.
 
         Cells that are equal are computed once, and what different ones have in common (embeddings
-        of the texts and of the picture, its latents) as well. Cells are not batched: a batch
-        rounds differently from a single run, and each cell promises the pixels of `pipe(...)` bit
-        for bit.
+        of the texts and of the picture, its latents) as well.
+
+        Cells are not batched, though the memory would allow it. Measured with the embedded model at
+        512 pixels on one core: a step of one cell takes 1.18 s, in a batch of two 1.23 s, of four
+        1.54 s. And a batch rounds differently (by 1e-6 in the noise that is predicted), while each
+        cell promises the pixels of `pipe(...)` bit for bit.
         """
         for cell in self.plan.cells():
             known = self.find(cell)

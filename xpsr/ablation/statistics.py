@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from PIL import Image
@@ -18,10 +19,13 @@ from xpsr.ablation.plan import Plan
 from xpsr.ablation.run import CellResult
 from xpsr.metrics import METRICS
 
-CONFIDENCE = 0.95
+CONFIDENCE = 0.95  # of the intervals
+# Of the noise floor. At 0.95 a hundred prompts that all do the same would have more than five
+# outside the floor in two cases of five; at 0.98 that is rare.
+FLOOR_CONFIDENCE = 0.98
 MULTIPLE = (
     "Every interval holds for its own comparison. Of many comparisons some look clear by chance: "
-    "about one in twenty if nothing had an effect at all. Treat a single small effect among many "
+    "up to one in fifty if nothing had an effect at all. Treat a single small effect among many "
     "as a hint, and repeat it with other seeds."
 )
 
@@ -38,7 +42,7 @@ class Effect:
         interval: 95 % confidence interval of `mean` (Student's t); None with fewer than two pairs.
         spread: standard deviation of the full prompt's score over its seeds; None likewise.
         floor: noise floor. Two means over this many independent seeds differ by more than it in
-            5 % of cases, though the texts are the same; None likewise.
+            2 % of cases, though the texts are the same; None likewise.
     """
 
     variant: int
@@ -95,9 +99,9 @@ def paired_effect(
     scores = full if unedited is None else unedited
     if pairs < 2:
         return Effect(variant, metric, pairs, mean, None, None, None)
-    half = _quantile(pairs) * float(np.std(differences, ddof=1)) / math.sqrt(pairs)
-    spread = float(np.std(scores, ddof=1))
-    floor = _quantile(len(scores)) * spread * math.sqrt(2 / pairs)
+    deviation, spread = (float(np.std(values, ddof=1)) for values in (differences, scores))
+    half = _quantile(CONFIDENCE, pairs) * deviation / math.sqrt(pairs)
+    floor = _quantile(FLOOR_CONFIDENCE, len(scores)) * spread * math.sqrt(2 / pairs)
     return Effect(variant, metric, pairs, mean, (mean - half, mean + half), spread, floor)
 
 
@@ -137,7 +141,8 @@ def figures(results: Sequence[CellResult]) -> dict[tuple[int, str], dict[int, fl
 def changes(results: Sequence[CellResult]) -> Mapping[int, float]:
     """{variant: how far its pictures lie from the full prompt's with the same seed, on average}.
 
-    Root mean square difference in levels of 255: below 1 nobody sees it.
+    Root mean square difference in levels of 255: below 1 nobody sees it. Variants of another size
+    have none.
     """
     finished = {
         (result.cell.variant, result.cell.seed): result for result in results if not result.error
@@ -147,7 +152,15 @@ def changes(results: Sequence[CellResult]) -> Mapping[int, float]:
         full = finished.get((0, seed))
         if variant and full:
             distances.setdefault(variant, []).append(distance(full, result))
-    return {variant: float(np.mean(found)) for variant, found in distances.items()}
+    means = {variant: float(np.mean(found)) for variant, found in distances.items()}
+    return {variant: mean for variant, mean in means.items() if math.isfinite(mean)}
+
+
+def change_by_seed(results: Sequence[CellResult]) -> float | None:
+    """How far pictures of the full prompt lie apart by their seeds alone, as `changes` counts."""
+    full = [result for result in results if not result.error and result.cell.variant == 0]
+    found = [distance(one, other) for one, other in pairwise(full)]
+    return float(np.mean(found)) if found else None
 
 
 def distance(one: CellResult, other: CellResult) -> float:
@@ -165,5 +178,5 @@ def _levels(image: Image.Image) -> np.ndarray:
     return np.asarray(image.convert("RGB"), dtype=np.float32)
 
 
-def _quantile(count: int) -> float:
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1))
+def _quantile(confidence: float, count: int) -> float:
+    return float(stats.t.ppf((1 + confidence) / 2, count - 1))
