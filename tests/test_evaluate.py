@@ -83,13 +83,16 @@ def test_partners_and_sizes(tmp_path: Path) -> None:
         ("hr/b.png", (32, 24)),
         ("hr/d.png", (12, 16)),
         ("hr/e.png", (16, 12)),
+        ("lr/f.png", (8, 6)),
+        ("hr/f.png", (8, 6)),
     ]:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         Image.new("RGB", size).save(tmp_path / name)
     lows, highs = (sorted((tmp_path / part).iterdir()) for part in ("lr", "hr"))
     found = finding.find_pairs(lows, highs, 2)
     assert [(p.name, p.high.name) for p in found.pairs] == [("a_LR4", "a_HR.png"), ("d", "d.png")]
-    assert set(found.problems) == {"b.png", "c.png", "e.png"}
+    assert set(found.problems) == {"b.png", "c.png", "e.png", "f.png"}
+    assert "enlarged already" in found.problems["f.png"]
     assert "16 x 12" in found.problems["b.png"] and "32 x 24" in found.problems["b.png"]
     assert "--hr" in found.problems["c.png"] and "--lr" in found.problems["e.png"]
 
@@ -113,7 +116,9 @@ def test_published_lines_are_marked_and_can_be_added(tmp_path: Path) -> None:
     more.write_text("dataset,method,psnr,source\nRealSR,Other,30.5,a paper\nDIV2K-Val,No,1,x\n")
     lines = table.published("RealSR", more)
     assert [line.method for line in lines] == ["SeeSR", "Other"]
+    assert len(table.published("DRealSR")) == 3
     text = table.to_markdown(table.Table("x|y", ["psnr", "fid"], lines))
+    assert table.NOT_HERE in text
     assert "| Other (as published) | 30.50 | – |" in text and "x\\|y" in text
     for wrong, words in [("method,psnr\na,1\n", "source"), ("method,source,psnr\na,b,c\n", "psnr")]:
         more.write_text(wrong)

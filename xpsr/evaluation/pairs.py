@@ -147,4 +147,6 @@ def _unequal(low: Path, high: Path, upscale: int) -> str | None:
     if sizes[1] in (wanted, wanted[::-1]):  # a photo may be turned by its own note
         return None
     ours, theirs = ("{} x {}".format(*size) for size in (wanted, sizes[1]))
-    return f"gives {ours} pixels at --upscale {upscale}, but its original {high.name} has {theirs}"
+    said = f"gives {ours} pixels at --upscale {upscale}, but its original {high.name} has {theirs}"
+    enlarged = upscale > 1 and sizes[0] == sizes[1]  # as XPSR and StableSR also store them
+    return f"{said}; it seems to be enlarged already" if enlarged else said

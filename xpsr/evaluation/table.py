@@ -15,6 +15,11 @@ import numpy as np
 from xpsr.errors import XPSRError
 from xpsr.metrics import METRICS, Score
 
+# Named beside the published lines, so that nobody takes their absence for a result.
+NOT_HERE = (
+    "The XPSR paper's lines for XPSR itself, StableSR, DiffBIR, PASD and others are not among the "
+    "figures that come with this project; lines of your own are added with --published FILE.csv."
+)
 LABELS = {"psnr": "PSNR", "ssim": "SSIM", "clipiqa": "CLIPIQA", "fid": "FID"}
 _DECIMALS = {"psnr": 2, "fid": 2, "musiq": 2, "piqe": 2, "backprojection": 2}
 
@@ -157,6 +162,7 @@ def to_markdown(table: Table) -> str:
             f"Published figures are from {_safe('; '.join(sources))}, and were not measured here. "
             "Values of MANIQA from different sources are not comparable: its weights differ."
         )
+        notes.append(NOT_HERE)
     notes += [
         f"{head(metric)[:-2]} is missing or incomplete: {_safe(reason)}."
         for metric, reason in table.missing.items()
