@@ -13,6 +13,13 @@ from xpsr.image import pixel_sha256
 from xpsr.prompts import MAX_CHARACTERS, PROMPT_NAMES, Prompts
 from xpsr.prompts.provenance import Origin, Sentence, from_preset, trace_all, written
 from xpsr.recipe import MAX_BYTES, PNG_KEY, Recipe, Versions, model_label, read_recipe, save_png
+from xpsr.recipe_changes import (
+    changed_settings,
+    changed_surroundings,
+    same_input,
+    surroundings,
+)
+from xpsr.revision import revision_of
 from xpsr.settings import Settings
 
 
@@ -58,6 +65,55 @@ def test_versions_are_those_installed():
     versions = Versions.here()
     assert versions.xpsr == xpsr.__version__
     assert torch.__version__.startswith(versions.torch.split("+")[0])
+    assert versions.transformers
+
+
+def test_a_recipe_tells_which_weights_they_were(tmp_path):
+    """By the commit of a hub id, by the contents of a folder; the name alone is not enough."""
+    folder = tmp_path / "model"
+    weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.parent.mkdir(parents=True)
+    assert revision_of(folder) is None
+    weights.write_bytes(b"a" * 1000)
+    first = revision_of(folder)
+    weights.write_bytes(b"a" * 999 + b"b")
+    assert first != revision_of(folder)
+    weights.write_bytes(b"a" * 1000)
+    assert revision_of(folder) == first
+    with weights.open("r+b") as file:  # larger than what is read from end to end
+        file.truncate(100 << 20)
+        sparse = revision_of(folder)
+        file.seek(-1, 2)
+        file.write(b"x")
+    assert revision_of(folder) != sparse
+    commit = "0123456789abcdef" * 2 + "01234567"
+    cached = tmp_path / "models--a--b" / "snapshots" / commit
+    cached.mkdir(parents=True)
+    assert revision_of(cached) == commit
+    for revision in (first, commit):
+        recipe = make_recipe(revision=revision, base="owner/sd15", base_revision=commit)
+        assert Recipe.from_json(recipe.to_json()) == recipe
+
+
+def test_what_differs_between_two_recipes():
+    before, after = make_recipe(), make_recipe(model="owner/name", threads=None)
+    after = after.model_copy(
+        update={"settings": before.settings.changed(seed=1, start="noise"), "dtype": "float16"}
+    )
+    assert changed_settings(before.settings, after.settings) == [
+        ("seed", 4_000_000_000, 1),
+        ("start", "lr_twice", "noise"),
+    ]
+    # What one of the two does not tell, here the threads, is no difference.
+    assert changed_surroundings(surroundings(before), surroundings(after)) == [
+        ("model", "mini", "owner/name"),
+        ("dtype", "float32", "float16"),
+    ]
+    assert same_input(before, after) is True
+    assert same_input(before, make_recipe(input_sha256="1" * 64)) is False
+    old = make_recipe(schema_version=1)
+    assert same_input(before, old) is None
+    assert same_input(before, old.model_copy(update={"input_size": (9, 9)})) is False
 
 
 def test_png_and_back_is_the_same(tmp_path, picture):
@@ -79,10 +135,10 @@ def test_json_file_and_back_is_the_same(tmp_path):
 
 
 def test_recipes_of_version_1_are_read_and_compared_as_they_were_made(picture):
-    """They knew nothing of threads, and their hash covered the size of the picture."""
+    """They knew no threads and no revisions, and their hash covered the size of the picture."""
     image = picture(21, 18)
     old = json.loads(make_recipe().to_json())
-    del old["hardware"], old["threads"]
+    del old["hardware"], old["threads"], old["versions"]["transformers"]
     hashed = b"RGB 21x18\n" + image.tobytes()
     old |= {"schema_version": 1, "output_sha256": hashlib.sha256(hashed).hexdigest()}
     recipe = Recipe.from_json(json.dumps(old))
@@ -138,12 +194,15 @@ def test_the_largest_recipe_of_ours_is_small_enough():
         ("3", "object"),
         ("{}", "model"),
         ("x" * (MAX_BYTES + 1), "larger than 64 kB"),
-        (changed_json(schema_version=3), "schema_version"),
+        (changed_json(schema_version=4), "schema_version"),
         (changed_json(extra="<script>"), "extra"),
         (changed_json(model="/etc/passwd"), "not allowed"),
         (changed_json(model="../../x"), "not allowed"),
         (changed_json(model="C:\\x"), "not allowed"),
         (changed_json(model="a" * 101), "model"),
+        (changed_json(base="/srv/sd15"), "not allowed"),
+        (changed_json(revision="main"), "revision"),
+        (changed_json(base_revision="weights-xyz"), "base_revision"),
         (changed_json(settings=[1]), "settings of this recipe"),
         (changed_json(settings={"seed": 1, "evil": 2}), 'unknown entry, "evil"'),
         (changed_json(settings={"upscale": 10**9}), "upscale is 1000000000"),

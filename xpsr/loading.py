@@ -25,6 +25,7 @@ from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.own_layers import has_own_layers, load_own_layers
 from xpsr.pipeline import XPSRPipeline
 from xpsr.placement import choose_device, choose_dtype
+from xpsr.revision import ModelSource, revision_of
 
 MINI = Path(__file__).parent / "mini"
 BASE_PARTS = {
@@ -83,6 +84,7 @@ def load(
             residual_latents=options.get("residual_latents", False),
             default_preset=options.get("default_preset", "official"),
         )
+        pipe.source = ModelSource(revision_of(folder))
     else:
         pipe = _official(locate(folder), base, number_format)
     _check_fit(pipe)
@@ -107,6 +109,7 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
     pipe = XPSRPipeline(
         **read_parts(base_folder, tuple(BASE_PARTS), dtype), unet=unet, controlnet=controlnet
     )
+    pipe.source = ModelSource(revision_of(folder), str(base), revision_of(base_folder))
     return pipe.to(dtype, silence_dtype_warnings=True)
 
 

@@ -27,6 +27,7 @@ from xpsr.preview import Preview
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.text import EncoderTexts, assemble, cut_notes, encode_texts
 from xpsr.recipe import Recipe, Versions, model_label
+from xpsr.revision import ModelSource
 from xpsr.sampling import Conditions, Denoiser, Step, denoise, embed_tiles
 from xpsr.schedule import Noise, NoiseSource, Solver, start_latents
 from xpsr.settings import SETTING_NAMES, Settings
@@ -101,12 +102,28 @@ class XPSRPipeline(DiffusionPipeline):
             scheduler=scheduler,
         )
         self.register_to_config(residual_latents=residual_latents, default_preset=default_preset)
-        self.model_name: str | None = None
+        self.model_name: str | None = None  # this and the next are set by `xpsr.load`
+        self.source = ModelSource()
 
     @property
     def label(self) -> str:
         """The name recipes give the model: set by `xpsr.load`, else that of its folder."""
         return model_label(str(self.model_name or self.name_or_path or "unnamed"))
+
+    def surroundings(self) -> dict[str, Any]:
+        """With which weights, where and by which versions it runs, by the names of a recipe."""
+        base = self.source.base
+        return {
+            "model": self.label,
+            "revision": self.source.revision,
+            "base": model_label(base) if base else None,
+            "base_revision": self.source.base_revision,
+            "device": self._execution_device.type,
+            "dtype": str(self.unet.dtype).removeprefix("torch."),
+            "hardware": hardware(self._execution_device),
+            "threads": threads(self._execution_device),
+            "versions": Versions.here(),
+        }
 
     def defaults(self, preset: str | None = None) -> tuple[Prompts, Settings]:
         """Texts and settings of a preset, or of the one this model is made for."""
@@ -290,14 +307,9 @@ class XPSRPipeline(DiffusionPipeline):
         notes: tuple[str, ...],
     ) -> Recipe:
         return Recipe(
-            model=self.label,
             prompts=prompts,
             settings=settings,
-            versions=Versions.here(),
-            device=self._execution_device.type,
-            dtype=str(self.unet.dtype).removeprefix("torch."),
-            hardware=hardware(self._execution_device),
-            threads=threads(self._execution_device),
+            **self.surroundings(),
             input_sha256=pixel_sha256(image),
             input_size=image.size,
             output_sha256=pixel_sha256(result),

@@ -36,6 +36,7 @@ _Kind = TypeVar("_Kind", Prompts, Settings)
 
 Short = Annotated[str, Field(max_length=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Revision = Annotated[str, Field(pattern=r"^(weights-)?[0-9a-f]{40}$")]
 TextName = Literal[
     "prompt", "lowlevel_prompt", "negative_prompt", "lowlevel_negative_prompt", "added_prompt"
 ]
@@ -66,11 +67,13 @@ class Versions(BaseModel):
     xpsr: Short
     torch: Short
     diffusers: Short
+    transformers: Short | None = None  # not in recipes before version 3
 
     @classmethod
     def here(cls) -> Versions:
         """The versions that are installed now."""
-        return cls(xpsr=__version__, torch=_installed("torch"), diffusers=_installed("diffusers"))
+        others = ("torch", "diffusers", "transformers")
+        return cls(xpsr=__version__, **{name: _installed(name) for name in others})
 
 
 class Run(BaseModel):
@@ -88,7 +91,10 @@ class Recipe(BaseModel):
 
     Attributes:
         model: "mini", a hub id or the name of a folder; never a path of some machine.
-        schema_version: 2; recipes of version 1 are still read (see `is_input`).
+        revision: which weights of that name, see `xpsr.revision.revision_of`.
+        base, base_revision: the same of the Stable Diffusion that an official checkpoint needs.
+        schema_version: 3; older recipes are still read. Version 1 hashed pictures in another way
+            (see `is_input`); before version 3 nothing was known of revisions.
         device, dtype, hardware, threads: where, in which number format and (on a CPU) in how many
             threads the networks ran: others round differently, so pixels are repeated exactly
             only with the same. hardware and threads are not in recipes of version 1.
@@ -100,8 +106,11 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    schema_version: Literal[1, 2] = 2
+    schema_version: Literal[1, 2, 3] = 3
     model: Short
+    revision: Revision | None = None
+    base: Short | None = None
+    base_revision: Revision | None = None
     prompts: Annotated[Prompts, _into(Prompts), PlainSerializer(asdict, return_type=dict)]
     settings: Annotated[Settings, _into(Settings), PlainSerializer(asdict, return_type=dict)]
     versions: Versions
@@ -116,11 +125,13 @@ class Recipe(BaseModel):
     provenance: dict[TextName, Annotated[tuple[Run, ...], Field(max_length=MAX_RUNS)]] | None = None
     notes: Annotated[tuple[Annotated[str, Field(max_length=500)], ...], Field(max_length=20)] = ()
 
-    @field_validator("model")
+    @field_validator("model", "base")
     @classmethod
-    def _no_path(cls, name: str) -> str:
+    def _no_path(cls, name: str | None) -> str | None:
         # A recipe travels: it must neither tell where its maker keeps files nor make the one who
         # repeats it open a folder of its choice.
+        if name is None:
+            return None
         if not re.fullmatch(r"[\w.-][\w. -]*(/[\w.-]+)?", name) or ".." in name:
             raise XPSRError(f"This recipe names a model that is not allowed, {_quoted(name)}.")
         return name

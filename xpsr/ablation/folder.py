@@ -16,8 +16,8 @@ from xpsr.ablation.run import CellResult
 from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
 from xpsr.metrics import Score
-from xpsr.placement import hardware, threads
-from xpsr.recipe import Recipe, Versions, read_recipe, save_png
+from xpsr.recipe import Recipe, read_recipe, save_png
+from xpsr.recipe_changes import surroundings
 
 if TYPE_CHECKING:
     from xpsr.pipeline import XPSRPipeline
@@ -123,16 +123,10 @@ class CellsLostError(Exception):
 
 
 def _would_repeat(recipe: Recipe, cell: Cell, pipe: XPSRPipeline, image: Image.Image) -> bool:
-    device = pipe._execution_device
     return (
         recipe.prompts == cell.prompts
         and recipe.settings == cell.settings
-        and recipe.model == pipe.label
-        and recipe.versions == Versions.here()
-        and recipe.device == device.type
-        and recipe.dtype == str(pipe.unet.dtype).removeprefix("torch.")
-        and recipe.hardware == hardware(device)
-        and recipe.threads == threads(device)
+        and surroundings(recipe) == pipe.surroundings()
         and recipe.is_input(image)
     )
 

@@ -75,7 +75,8 @@ def _model_of(recipe: Recipe, model: str | None) -> str:
     if model is None and recipe.model != "mini":
         # A stranger's recipe must not make us download what it likes.
         raise XPSRError(
-            f'The recipe was made with the model "{recipe.model}"; say where it is with --model.'
+            f'The recipe was made with the model "{recipe.model}"; say where it is with --model'
+            + (f', and where its base "{recipe.base}" is with --base.' if recipe.base else ".")
         )
     return model or "mini"
 
@@ -124,8 +125,11 @@ def _check_input(recipe: Recipe, source: Path) -> None:
 
 def _explain(recipe: Recipe, again: Recipe) -> None:
     """Tell what differs between the two runs, which is why pixels may."""
-    told = list(_differences(recipe, again))
-    if recipe.schema_version > 1 and recipe.input_sha256 != again.input_sha256:
+    from xpsr.recipe_changes import changed_surroundings, same_input, surroundings
+
+    changed = changed_surroundings(surroundings(recipe), surroundings(again))
+    told = [f"{place}: {before} then, {now} now" for place, before, now in changed]
+    if same_input(recipe, again) is False:
         told.append("another input picture")
     for line in told:
         say(line)
@@ -133,14 +137,3 @@ def _explain(recipe: Recipe, again: Recipe) -> None:
         say("All that the recipe records is the same; the model or a library may be another one.")
     if recipe.threads is None and again.threads is not None:
         say("The recipe does not say how many threads were used; that alone can change pixels.")
-
-
-def _differences(recipe: Recipe, again: Recipe) -> Iterator[str]:
-    for place in ("model", "device", "dtype", "hardware", "threads"):
-        before, now = getattr(recipe, place), getattr(again, place)
-        if before not in (now, None):
-            yield f"{place}: {before} then, {now or 'none'} now"
-    for library, before in recipe.versions.model_dump().items():
-        now = getattr(again.versions, library)
-        if before != now:
-            yield f"version of {library}: {before} then, {now} now"
