@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_WEIGHTS = (".safetensors", ".bin")
+_WEIGHTS = (".safetensors", ".bin", ".pth", ".pt", ".ckpt")
 _BLOCK = 1 << 20
 _WHOLE = 64 * _BLOCK  # files up to this size are read from end to end
 _STRIDE = 32  # of larger ones, every so many blocks, the first and the last
