@@ -20,32 +20,14 @@ from . import markup, results, texts, words
 from .engine import is_result
 from .form import MAIN_TEXTS, read_form
 from .incoming import open_picture, picture_title, sentence
-from .outputs import Run
 from .results import with_origins
 from .services import Services
+from .showing import Face, done_line, idle, shown
 from .texts import NOTHING_BROUGHT, Brought
 from .visit import Visit
 
-RESULT = ("status", "preview", "comparison", "scores", "download", "restore", "stop")
 DESCRIPTION = (*MAIN_TEXTS, "picture_note", "written", "describe", "stop_describing")
 PREVIEW_SIDE = 768  # pixels; one is sent after every step
-
-
-def shown(**changes: Any) -> tuple[Any, ...]:
-    """Values for the components in `RESULT`; what is not named stays as it is."""
-    return tuple(changes.get(name, gr.skip()) for name in RESULT)
-
-
-def idle(status: str | dict, **changes: Any) -> tuple[Any, ...]:
-    """The page at rest, with the result it has."""
-    return shown(
-        status=status,
-        **changes,
-        preview=gr.update(value=None, visible=False),
-        comparison=gr.update(visible=True),
-        restore=gr.update(interactive=True),
-        stop=gr.update(interactive=False),
-    )
 
 
 def describing(idle: bool | None = None, **changes: Any) -> tuple[Any, ...]:
@@ -56,28 +38,12 @@ def describing(idle: bool | None = None, **changes: Any) -> tuple[Any, ...]:
     return tuple(changes.get(name, gr.skip()) for name in DESCRIPTION)
 
 
-def on_slider(run: Run, status: str) -> tuple:
-    """The page with a run on it."""
-    return shown(
-        status=markup.notice(status),
-        preview=gr.update(value=None, visible=False),
-        comparison=gr.update(value=(str(run.before), str(run.after)), visible=True),
-        scores=markup.table(run.rows),
-        download=gr.update(value=str(run.after), interactive=True),
-    )
-
-
-def done_line(run: Run, notes: Sequence[str]) -> str:
-    line = words.done(run.recipe.output_size, run.seconds, run.recipe.seed)
-    # The pipeline opens pictures through the same door, so it may say the same once more.
-    return " ".join([line + ".", *dict.fromkeys([*notes, *run.notes])])
-
-
 class Actions:
     """The handlers of one studio."""
 
     def __init__(self, services: Services) -> None:
         self.engine, self.outputs = services.engine, services.outputs
+        self.face = Face(services.outputs)
 
     def greet(self) -> Iterator[dict]:
         """Say that the model is on its way, and why when it is not coming."""
@@ -176,6 +142,7 @@ class Actions:
         self,
         payload: Any,
         visit: Visit,
+        against: str,
         preset: str,
         learned: Sequence[str],
         brought: Brought,
@@ -183,7 +150,7 @@ class Actions:
     ) -> Iterator[tuple]:
         """One run, with something to show after every step."""
         try:
-            yield from self._restoring(payload, visit, preset, learned, brought, values)
+            yield from self._restoring(payload, visit, against, preset, learned, brought, values)
         except Exception as error:
             yield idle(markup.notice(sentence(error), bad=True))
 
@@ -191,6 +158,7 @@ class Actions:
         self,
         payload: Any,
         visit: Visit,
+        against: str,
         preset: str,
         learned: Sequence[str],
         brought: Brought,
@@ -198,6 +166,7 @@ class Actions:
     ) -> Iterator[tuple]:
         photo = open_picture(payload)
         prompts, settings = read_form(preset, values)
+        names = results.shown_metrics(learned)
         for item in self.engine.stream(photo.image, prompts, settings):
             if not is_result(item):
                 line = words.step(item.index + 1, item.total, item.seconds_left, settings.seed)
@@ -208,9 +177,15 @@ class Actions:
             run = self.outputs.keep(photo.image, with_origins(item, told), title)
             visit.add(run.id)
             visit.show(run.id)
-            yield on_slider(run, words.SCORING)
-            run = self.outputs.add_scores(run, results.compare(photo.image, item.image, learned))
-            yield idle(markup.notice(done_line(run, photo.notes)), scores=markup.table(run.rows))
+            yield shown(
+                status=markup.notice(words.SCORING),
+                preview=gr.update(value=None, visible=False),
+                **self.face.of(run, visit, against),
+            )
+            run = self.outputs.add_scores(run, results.compare(photo.image, item.image, names))
+            changes = self.face.of(run, visit, against)
+            del changes["comparison"]  # it stands there already
+            yield idle(markup.notice(done_line(run, photo.notes)), **changes)
 
     def _growing(self, line: str, step: Any, size: tuple[int, int]) -> tuple:
         # The preview may be as small as the latent: shown in the shape of the picture.
@@ -243,7 +218,7 @@ class Actions:
             *(kept.get(name, getattr(settings, name)) for name in SETTING_NAMES),
         )
 
-    def open_example(self, index: int, visit: Visit) -> tuple:
+    def open_example(self, index: int, visit: Visit, against: str) -> tuple:
         """Picture, note, two texts, seed, what was written, then the result of an example."""
         try:
             run = list(self.outputs.examples.values())[index]
@@ -254,5 +229,6 @@ class Actions:
         settings, brought = run.recipe.settings, texts.restored(run.recipe)
         note = markup.notice(words.picture(run.recipe.input_size))
         both = map(texts.joined, brought)
-        result = on_slider(run, words.example_open(run.title, settings.seed))
+        line = markup.notice(words.example_open(run.title, settings.seed))
+        result = shown(status=line, **self.face.of(run, visit, against))
         return (str(run.picture), note, *both, settings.seed, brought, *result)

@@ -117,13 +117,7 @@ def _how(opening: Opening) -> dict[str, Any]:
     with gr.Row():
         made["tile_size"] = _whole("tile_size", now, words.TILE, words.TILE_INFO)
         made["tile_overlap"] = _whole("tile_overlap", now, words.OVERLAP, words.OVERLAP_INFO)
-        learned = gr.CheckboxGroup(
-            [(label, name) for name, label in opening.learned.items()],
-            label=words.METRICS,
-            info=words.METRICS_INFO,
-            min_width=280,
-        )
-    return {"preset": preset, "settings": made, "new_seed": new_seed, "learned": learned}
+    return {"preset": preset, "settings": made, "new_seed": new_seed}
 
 
 def _choice(

@@ -31,7 +31,7 @@ from .engine import is_result
 from .incoming import open_picture, picture_title, sentence
 from .outputs import Run
 from .services import Services
-from .wiring import QUEUE
+from .triggers import QUEUE
 
 
 @contextmanager
@@ -146,7 +146,9 @@ class Endpoints:
                 continue
             kept = results.with_origins(item, told)
             run = self.outputs.keep(photo.image, kept, picture_title(payload))
-            run = self.outputs.add_scores(run, results.compare(photo.image, item.image))
+            run = self.outputs.add_scores(
+                run, results.compare(photo.image, item.image, results.shown_metrics())
+            )
             yield str(run.after), _facts(run, photo.notes)
 
     def score(

@@ -11,7 +11,6 @@ from xpsr.prompts import Prompts
 from xpsr.settings import Settings
 
 from . import examples, markup, results, words
-from .actions import Actions
 from .api import Endpoints, publish
 from .engine import Engine
 from .layout import lay_out
@@ -20,7 +19,6 @@ from .outputs import GIGABYTE, Outputs, Run
 from .services import Services
 from .shelf import KEEP_SECONDS, Shelf
 from .tabs import all_tabs
-from .texts import TextActions
 from .theme import CSS, HEAD, make_theme
 from .wiring import connect
 
@@ -39,7 +37,7 @@ def build(engine: Engine, where: Where) -> gr.Blocks:
         # First, so that Gradio does not give their names to handlers of the page.
         publish(Endpoints(services))
         page = lay_out(_opening(engine, found))
-        connect(demo, page, Actions(services), TextActions(engine))
+        connect(demo, page, services)
         for tab in all_tabs():
             part, handle = page.parts[tab.id]
             tab.connect(page, part, handle, services)
@@ -87,6 +85,7 @@ def _opening(engine: Engine, found: list[Run]) -> Opening:
         opening |= {
             "pair": (str(first.before), str(first.after)),
             "download": str(first.after),
+            "recipe": str(first.recipe_file),
             "scores": markup.table(first.rows),
             "status": words.example(first.title),
             "shown": first.id,

@@ -19,7 +19,14 @@ from PIL import Image
 from xpsr.errors import XPSRError
 
 from .outputs import Run
-from .results import compare, read_rows, write_enlarged, write_rows
+from .results import (
+    compare,
+    read_rows,
+    shown_metrics,
+    write_enlarged,
+    write_rows,
+    write_thumb,
+)
 
 if TYPE_CHECKING:
     from xpsr.pipeline import XPSRPipeline
@@ -62,6 +69,8 @@ def _copy(picture: Path, result: Path, folder: Path) -> Run:
     folder.mkdir(parents=True, exist_ok=True)
     after = folder / f"restored-x{recipe.settings.upscale}-seed{recipe.seed}.png"
     shutil.copyfile(result, after)
+    recipe_file = folder / "recipe.json"
+    recipe_file.write_text(recipe.to_json(), encoding="utf-8")
     copy = folder / f"picture{picture.suffix}"
     shutil.copyfile(picture, copy)
     with Image.open(picture) as image:
@@ -72,6 +81,8 @@ def _copy(picture: Path, result: Path, folder: Path) -> Run:
         picture=copy,
         before=before,
         after=after,
+        thumb=write_thumb(after, folder / "thumb.jpg"),
+        recipe_file=recipe_file,
         recipe=recipe,
         seconds=0.0,
         rows=read_rows(result.with_suffix(".json")),
@@ -90,7 +101,7 @@ def make(pipe: XPSRPipeline, picture: Path, out: Path, seed: int = SEED) -> Path
     path = out / f"{picture.stem}.png"
     out.mkdir(parents=True, exist_ok=True)
     save_png(done.images[0], done.recipe, path)
-    write_rows(compare(image, done.images[0]), path.with_suffix(".json"))
+    write_rows(compare(image, done.images[0], shown_metrics()), path.with_suffix(".json"))
     return path
 
 

@@ -12,7 +12,9 @@ from xpsr.prompts import MAX_CHARACTERS
 from . import markup, words
 from .advanced import lay_out_advanced
 from .form import FORM
+from .memory import SECRET, STORAGE_KEY
 from .opening import Opening
+from .result_layout import Closer, lay_out_result
 from .tabs import all_tabs
 from .texts import NOTHING_BROUGHT
 from .visit import Visit
@@ -47,6 +49,15 @@ class Page:
     position: gr.Slider
     scores: gr.HTML
     download: gr.DownloadButton
+    recipe: gr.DownloadButton
+    pin: gr.Button
+    against: gr.Radio
+    strip: gr.Gallery
+    score: gr.Button
+    stop_scoring: gr.Button
+    score_note: gr.HTML
+    reference: gr.Image
+    closer: Closer
     preset: gr.Dropdown
     settings: dict[str, Any]
     new_seed: gr.Button
@@ -56,6 +67,10 @@ class Page:
     banner: gr.HTML
     tabs: gr.Tabs
     visit: gr.State
+    browser: gr.BrowserState
+    greeting: gr.Row
+    greeted: gr.Checkbox
+    hide_greeting: gr.Button
     chosen: gr.State
     parts: dict[str, tuple[Any, gr.Tab]]
 
@@ -72,9 +87,11 @@ def lay_out(opening: Opening) -> Page:
         "written": gr.State(NOTHING_BROUGHT),  # who wrote what, see texts.py
         "before": gr.State(("", "")),  # the texts as they were when describing began
         "visit": gr.State(Visit(shown=opening.shown)),
+        "browser": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=SECRET),
         "chosen": gr.State(None),  # the ids of two runs to be compared
         "banner": gr.HTML(visible=False, elem_id="banner", elem_classes="flat"),
     }
+    parts |= _greeting()
     others: dict[str, tuple[Any, gr.Tab]] = {}
     with gr.Tabs(elem_id="tabs") as tabs:
         with gr.Tab(words.TAB_RESTORE, id="restore"):
@@ -94,7 +111,7 @@ def _restoring(opening: Opening) -> dict[str, Any]:
             parts |= _run_buttons()
             parts |= _examples(opening)
         with gr.Column(scale=8, min_width=320):
-            parts |= _result(opening)
+            parts |= lay_out_result(opening)
     with gr.Accordion(words.WORDING, open=False, elem_id="wording"):
         parts["wording"] = gr.HTML(markup.quiet(words.WORDING_WAITS), elem_classes="flat")
     with gr.Accordion(words.ADVANCED, open=False, elem_id="advanced"):
@@ -107,6 +124,18 @@ def _restoring(opening: Opening) -> dict[str, Any]:
     return parts
 
 
+def _greeting() -> dict[str, Any]:
+    """Four steps for the first visit."""
+    with gr.Row(elem_id="greeting", visible=True) as row:
+        gr.HTML(markup.steps(words.FIRST_STEPS), elem_classes="flat")
+        hide = gr.Button(
+            words.HIDE_STEPS, size="sm", min_width=80, scale=0, elem_id="hide-greeting"
+        )
+    # What the browser is told; it is no secret, and no decision hangs on it.
+    greeted = gr.Checkbox(False, visible=False, label="greeted")
+    return {"greeting": row, "hide_greeting": hide, "greeted": greeted}
+
+
 def _picture() -> dict[str, Any]:
     with gr.Column(elem_classes="tight"):
         picture = gr.Image(
@@ -116,7 +145,7 @@ def _picture() -> dict[str, Any]:
             image_mode=None,  # the file stays as it was brought; xpsr.image opens it
             sources=["upload", "clipboard"],
             buttons=[],
-            height=300,
+            height=230,
             elem_id="picture",
         )
         note = gr.HTML(markup.notice(""), elem_id="picture-note", elem_classes="flat")
@@ -135,14 +164,15 @@ def _picture() -> dict[str, Any]:
 
 def _main_texts(opening: Opening) -> dict[str, Any]:
     parts: dict[str, Any] = {"texts": {}, "meters": {}, "chips": {}, "undo": {}}
-    for name, label, empty in (
-        ("prompt", words.HIGH, words.HIGH_EMPTY),
-        ("lowlevel_prompt", words.LOW, words.LOW_EMPTY),
+    for name, label, info, empty in (
+        ("prompt", words.HIGH, words.HIGH_INFO, words.HIGH_EMPTY),
+        ("lowlevel_prompt", words.LOW, words.LOW_INFO, words.LOW_EMPTY),
     ):
         with gr.Column(elem_classes="tight"):
             parts["texts"][name] = gr.Textbox(
                 opening.texts[name],
                 label=label,
+                info=info,
                 placeholder=empty,
                 lines=2,
                 max_lines=6,
@@ -186,53 +216,3 @@ def _examples(opening: Opening) -> dict[str, Any]:
         elem_id="examples",
     )
     return {"examples": dataset}
-
-
-def _result(opening: Opening) -> dict[str, Any]:
-    status = opening.status or words.STATUS_EMPTY
-    with gr.Column(elem_classes="tight"):
-        parts: dict[str, Any] = {
-            "status": gr.HTML(markup.notice(status), elem_id="status", elem_classes="flat")
-        }
-        parts |= _pictures(opening)
-    parts["download"] = gr.DownloadButton(
-        words.DOWNLOAD,
-        value=opening.download,
-        interactive=opening.download is not None,
-        elem_id="download",
-    )
-    parts["scores"] = gr.HTML(opening.scores, elem_id="scores", elem_classes="flat")
-    return parts
-
-
-def _pictures(opening: Opening) -> dict[str, Any]:
-    return {
-        "preview": gr.Image(
-            label=words.PREVIEW,
-            format="jpeg",
-            interactive=False,
-            buttons=[],
-            visible=False,
-            elem_id="preview",
-        ),
-        "comparison": gr.ImageSlider(
-            opening.pair,
-            label=words.COMPARISON,
-            type="filepath",
-            format="png",  # the default, webp, is lossy
-            interactive=False,
-            buttons=["fullscreen"],
-            max_height=760,
-            elem_id="comparison",
-        ),
-        "position": gr.Slider(
-            0,
-            100,
-            50,
-            step=1,
-            label=words.POSITION,
-            info=words.POSITION_INFO,
-            buttons=[],
-            elem_id="position",
-        ),
-    }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from . import words
 
 if TYPE_CHECKING:
-    from xpsr.metrics import Score
+    from xpsr.metrics import Metric, Score
     from xpsr.prompts.budget import FittedText
 
     from .results import Row
@@ -42,35 +42,57 @@ def meter(fitted: FittedText | None, with_words: bool = True) -> str:
     return f'<div class="meter{full}" title="{about}">{said}</div>'
 
 
-def table(rows: Sequence[Row]) -> str:
-    """Scores before and after, with what the change means."""
+def steps(lines: Sequence[str]) -> str:
+    """A numbered list in one row."""
+    return f'<ol class="steps">{"".join(f"<li>{escape(line)}</li>" for line in lines)}</ol>'
+
+
+def table(rows: Sequence[Row], pinned: Sequence[Row] = ()) -> str:
+    """Scores before and after, with what the change means, also against a pinned run."""
+    from xpsr.metrics import METRICS
+
     if not rows:
         return ""
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in words.SCORE_COLUMNS)
-    body = "".join(map(_row, rows))
+    others = {row.name: row.after.value for row in pinned}
+    body = "".join(_row(row, others.get(row.name)) for row in rows)
+    there = {row.name for row in rows}
+    missing = [m.label for m in METRICS.values() if m.needs_download and m.name not in there]
+    if missing:
+        body += (
+            f'<tr><th scope="row">{escape(", ".join(missing))}</th>'
+            f'<td class="reason" colspan="3">{escape(words.NEEDS_DOWNLOAD)}</td></tr>'
+        )
     return (
         f'<table class="scores"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
         f'<p class="quiet">{escape(words.SCORES_INFO)}</p>'
     )
 
 
-def _row(row: Row) -> str:
+def _row(row: Row, pinned: float | None) -> str:
     from xpsr.metrics import METRICS
 
     metric = METRICS[row.name]
     digits = 3 if metric.high <= 1 else 2
     name = f'<th scope="row">{escape(metric.label)}</th>'
-    about = escape(f"{metric.about} {words.direction(metric.lower_better)}")
-    below = f'<tr class="about"><td colspan="4">{about}</td></tr>'
+    told = escape(f"{metric.about} {words.meaning(metric)}")
+    if pinned is not None and row.after.value is not None:
+        change = _change(metric, pinned, row.after.value, digits)
+        compared = escape(words.against_pinned(pinned, change, digits))
+        told += f'<br><span class="pinned">{compared}</span>'
+    below = f'<tr class="about"><td colspan="4">{told}</td></tr>'
     if row.before.value is None and row.after.value is None:
         reason = row.after.reason or row.before.reason or ""
         return f'<tr>{name}<td class="reason" colspan="3">{escape(reason)}</td></tr>{below}'
     change = ""
     if row.before.value is not None and row.after.value is not None:
-        difference = row.after.value - row.before.value
-        change = words.change(difference, metric.lower_better, metric.needs_input, digits)
+        change = _change(metric, row.before.value, row.after.value, digits)
     cells = (_value(row.before, digits), _value(row.after, digits), escape(change))
     return f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>{below}"
+
+
+def _change(metric: Metric, before: float, after: float, digits: int) -> str:
+    return words.change(after - before, metric.lower_better, metric.needs_input, digits)
 
 
 def _value(score: Score, digits: int) -> str:

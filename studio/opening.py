@@ -20,6 +20,7 @@ class Opening:
     example_titles: tuple[str, ...] = ()
     pair: tuple[str, str] | None = None
     download: str | None = None
+    recipe: str | None = None
     scores: str = ""
     status: str = ""
     shown: str | None = None  # the id of the run on the slider

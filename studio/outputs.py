@@ -20,7 +20,7 @@ from xpsr.errors import XPSRError
 from xpsr.recipe import Recipe, read_recipe, save_png
 
 from . import words
-from .results import Row, read_rows, write_enlarged, write_rows
+from .results import Row, read_rows, write_enlarged, write_rows, write_thumb
 from .shelf import KEEP_SECONDS, Shelf
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ class Run:
         picture: the picture as it was brought (PNG).
         before: the same, enlarged to the size of the result (bicubic).
         after: the result, with its recipe inside.
+        thumb: the result at the size of a thumbnail (JPEG).
+        recipe_file: the recipe by itself (JSON).
         rows: the scores before and after; empty until they are known.
     """
 
@@ -48,6 +50,8 @@ class Run:
     picture: Path
     before: Path
     after: Path
+    thumb: Path
+    recipe_file: Path
     recipe: Recipe
     seconds: float
     notes: tuple[str, ...] = ()
@@ -143,7 +147,9 @@ class Outputs:
                 title=about.title,
                 picture=self.shelf.lend(folder / "picture.png", run_id),
                 before=self._before(folder / "picture.png", recipe.output_size, run_id),
-                after=self.shelf.lend(after, run_id),
+                after=(lent := self.shelf.lend(after, run_id)),
+                thumb=write_thumb(lent, lent.with_name("thumb.jpg")),
+                recipe_file=self.shelf.lend(folder / "recipe.json", run_id),
                 recipe=recipe,
                 seconds=about.seconds,
                 notes=tuple(about.notes),

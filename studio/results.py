@@ -39,50 +39,72 @@ def write_enlarged(image: Image.Image, size: tuple[int, int], path: Path) -> Pat
     return path
 
 
-def shown_metrics(learned: Sequence[str] = ()) -> list[str]:
-    """The scores of the table: all that need no reference and no download, and `learned`."""
+def write_thumb(picture: Path, path: Path) -> Path:
+    """A small JPEG of a picture for strips and lists."""
+    if not path.exists():
+        with Image.open(picture) as image:
+            image.thumbnail((192, 192))
+            image.convert("RGB").save(path, quality=88)
+    return path
+
+
+def shown_metrics(learned: Sequence[str] = (), with_reference: bool = False) -> list[str]:
+    """The scores of the table: all that need no download, and `learned`."""
     from xpsr.metrics import METRICS
 
-    free = [m.name for m in METRICS.values() if not (m.needs_reference or m.needs_download)]
-    return [*free, *(name for name in learned if name in learned_metrics())]
+    return [
+        m.name
+        for m in METRICS.values()
+        if (with_reference or not m.needs_reference) and (not m.needs_download or m.name in learned)
+    ]
 
 
 def learned_metrics() -> dict[str, str]:
-    """Name and label of the scores that need a download and no reference."""
+    """Name and label of the scores that need a download."""
     from xpsr.metrics import METRICS
 
-    return {m.name: m.label for m in METRICS.values() if m.needs_download and not m.needs_reference}
+    return {m.name: m.label for m in METRICS.values() if m.needs_download}
 
 
-def compare(image: Image.Image, after: Image.Image, learned: Sequence[str] = ()) -> list[Row]:
-    """Scores of the enlarged input and of the result, both against the input where that counts."""
+def compare(
+    image: Image.Image,
+    after: Image.Image,
+    names: Sequence[str],
+    reference: Image.Image | None = None,
+) -> list[Row]:
+    """Scores of the enlarged input and of the result, against the input where that counts."""
     from xpsr.metrics import score
 
-    names = shown_metrics(learned)
-    first = score(enlarge(image, after.size), input=image, metrics=names)
-    second = score(after, input=image, metrics=names)
+    first = score(enlarge(image, after.size), reference=reference, input=image, metrics=names)
+    second = score(after, reference=reference, input=image, metrics=names)
     return [Row(name, first[name], second[name]) for name in names]
 
 
 def write_rows(rows: Sequence[Row], path: Path) -> None:
-    """Scores as {name: {"before", "after"}}; those that could not be had are left out."""
-    pairs = {
-        row.name: {"before": row.before.value, "after": row.after.value}
-        for row in rows
-        if row.before.value is not None and row.after.value is not None
-    }
+    """Scores as {name: {"before", "after"}}; where there is none, the reason stands instead."""
+    pairs = {row.name: {"before": _saved(row.before), "after": _saved(row.after)} for row in rows}
     path.write_text(json.dumps(pairs, indent=1) + "\n", encoding="utf-8")
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
     """What `write_rows` wrote; nothing where there is no such file."""
-    from xpsr.metrics import METRICS, Score
+    from xpsr.metrics import METRICS
 
     if not path.exists():
         return ()
     saved = json.loads(path.read_text(encoding="utf-8"))
     return tuple(
-        Row(name, Score(pair["before"], None), Score(pair["after"], None))
+        Row(name, *(_score(pair[side]) for side in ("before", "after")))
         for name, pair in saved.items()
         if name in METRICS
     )
+
+
+def _saved(score: Score) -> float | str:
+    return score.value if score.value is not None else score.reason or ""
+
+
+def _score(saved: float | str) -> Score:
+    from xpsr.metrics import Score
+
+    return Score(None, saved) if isinstance(saved, str) else Score(saved)

@@ -69,6 +69,20 @@ CSS = """
 
 /* Gradio caps the comparison at 500 px; a photograph deserves the height of the window. */
 #comparison img, #comparison .slider-wrap, #preview img { max-height: min(72vh, 760px) !important; }
+/* Four steps for the first visit: one line, as many columns as fit. */
+#greeting { align-items: center !important; gap: 1rem !important; padding: .2rem .9rem;
+  border: 1px solid var(--border-color-primary); border-radius: .5rem;
+  background: var(--background-fill-secondary); }
+.steps { display: flex; flex-wrap: wrap; gap: .2rem 1.6rem; margin: .4rem 0; padding: 0;
+  list-style: none; counter-reset: step; font-size: .9rem; }
+.steps li { counter-increment: step; margin: 0; }
+.steps li::before { content: counter(step); display: inline-block; width: 1.35rem; height: 1.35rem;
+  margin-right: .45rem; border-radius: 50%; text-align: center; line-height: 1.35rem;
+  font-size: .75rem; font-weight: 600; color: white; background: var(--primary-700); }
+#against { border: 0; padding: 0; background: none; box-shadow: none; }
+#strip { --size: 1fr; } #strip .caption-label { font-size: .72rem; }
+.pixels img { image-rendering: pixelated; }
+
 #picture { background: var(--background-fill-secondary); }
 #comparison { min-height: min(50vw, 420px); }
 #examples img { object-fit: cover !important; width: 100% !important; height: 100% !important; }
@@ -88,6 +102,7 @@ CSS = """
 #scores tbody th { font-weight: 600; }
 #scores .about { border-bottom: 1px solid var(--border-color-primary) !important; }
 #scores .about td { padding: .1rem 0 .5rem; font-size: .82rem; }
+#scores .pinned { color: var(--body-text-color); font-weight: 500; }
 #scores thead th, #scores .about td, #scores td.reason { color: var(--body-text-color-subdued); }
 """
 

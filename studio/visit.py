@@ -17,6 +17,8 @@ class Visit:
         runs: ids for `Outputs.find`.
         shown: the one on the slider, if any.
         pinned: the baseline that others are compared with, if any.
+        recalled: whether the page has got back what the browser remembers.
+        looking: whether the closer look is open.
     """
 
     def __init__(
@@ -24,6 +26,7 @@ class Visit:
     ) -> None:
         self.runs = list(runs)[-MAX_RUNS:]
         self.shown, self.pinned = shown, pinned
+        self.recalled = self.looking = False
 
     def add(self, run_id: str) -> None:
         """A run has been finished."""

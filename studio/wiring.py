@@ -10,26 +10,27 @@ import gradio as gr
 from xpsr.prompts import PROMPT_NAMES
 from xpsr.settings import SETTING_NAMES
 
-from .actions import RESULT, Actions
+from .actions import Actions
 from .form import MAIN_TEXTS, TEXT_SETTINGS
 from .layout import Page
+from .memory import MemoryActions
+from .runs import RunActions
+from .services import Services
+from .showing import RESULT
 from .texts import TextActions
-
-QUEUE = "gpu"  # one run at a time, whoever asks for it
-# Moving the divider needs no round trip to the server.
-MOVE_DIVIDER = "(position) => ({__type__: 'update', slider_position: position})"
-
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
-HEAVY: dict[str, Any] = {**PRIVATE, "concurrency_id": QUEUE, "concurrency_limit": 1}
+from .triggers import HEAVY, PRIVATE, QUICK
+from .wiring_runs import connect_runs
 
 
-def connect(demo: gr.Blocks, page: Page, actions: Actions, texts: TextActions) -> None:
+def connect(demo: gr.Blocks, page: Page, services: Services) -> None:
     """Tie the components of a page to their handlers, inside the present `gr.Blocks`."""
+    actions, texts = Actions(services), TextActions(services.engine)
     _connect_picture(page, actions)
     _connect_run(page, actions)
+    connect_runs(page, RunActions(services))
     read = _connect_texts(page, texts)
     _connect_form(demo, page, actions, read)
+    _connect_memory(demo, page, MemoryActions(services))
 
 
 def _main_texts(page: Page) -> list[gr.Textbox]:
@@ -54,7 +55,7 @@ def _connect_picture(page: Page, actions: Actions) -> None:
     if page.examples is not None:
         page.examples.click(
             actions.open_example,
-            [page.examples, page.visit],
+            [page.examples, page.visit, page.against],
             [
                 page.picture,
                 page.picture_note,
@@ -88,7 +89,15 @@ def _connect_run(page: Page, actions: Actions) -> None:
     result = _result(page)
     run = page.restore.click(actions.begin, None, result, **QUICK).then(
         actions.restore,
-        [page.picture, page.visit, page.preset, page.learned, page.written, *page.form],
+        [
+            page.picture,
+            page.visit,
+            page.against,
+            page.preset,
+            page.learned,
+            page.written,
+            *page.form,
+        ],
         result,
         preprocess=False,
         show_progress="minimal",
@@ -97,7 +106,6 @@ def _connect_run(page: Page, actions: Actions) -> None:
     )
     run.failure(actions.failed, page.status, result, **QUICK)
     page.stop.click(None, cancels=[run]).then(actions.stopped, None, result, **QUICK)
-    page.position.input(None, page.position, page.comparison, js=MOVE_DIVIDER, **PRIVATE)
 
 
 def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str, Any]) -> None:
@@ -153,3 +161,34 @@ def _connect_texts(page: Page, actions: TextActions) -> dict[str, Any]:
             **QUICK,
         )
     return read
+
+
+def _connect_memory(demo: gr.Blocks, page: Page, memory: MemoryActions) -> None:
+    """Bring back what the browser remembers, then keep every change."""
+    kept = {
+        "fn": memory.keep,
+        "inputs": [page.visit, page.written, page.greeted, page.preset, *page.form],
+        "outputs": page.browser,
+        **QUICK,
+    }
+    demo.load(
+        memory.recall,
+        [page.browser, page.visit],
+        [
+            *page.form,
+            page.preset,
+            page.written,
+            page.picture,
+            page.picture_note,
+            *_result(page),
+            page.greeting,
+        ],
+        **QUICK,
+    )
+    # What is shown, pinned and in the strip changes with these three.
+    changed = (*page.form, page.preset, page.written, page.comparison, page.strip, page.pin)
+    triggers = [one.change for one in changed if hasattr(one, "change")] + [page.pin.click]
+    gr.on(triggers, trigger_mode="always_last", **kept)
+    page.hide_greeting.click(
+        lambda: (gr.update(visible=False), True), None, [page.greeting, page.greeted], **QUICK
+    ).then(**kept)

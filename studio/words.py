@@ -5,12 +5,24 @@ Sentences about bad input come from `xpsr` itself (`XPSRError`); nothing here re
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from xpsr.metrics import Metric
+
 TITLE = "XPSR Studio"
 INTRO = (
     "Restore a small or damaged photograph. Two short texts tell the model "
     "what the picture shows and what is wrong with it; change a word and see what changes."
 )
 
+FIRST_STEPS = (
+    "Drop a photograph on the left, or open an example.",
+    "Press “Describe it for me”, and correct what is wrong.",
+    "Press “Restore”.",
+    "Drag the divider to compare, then download.",
+)
+HIDE_STEPS = "Got it"
 TAB_RESTORE = "Restore"
 
 # Left: the picture and its two texts -----------------------------------------------------------
@@ -19,8 +31,10 @@ PICTURE_DROP = "Drop a photograph here, paste it, or click to choose a file"
 DESCRIBE = "Describe it for me"
 DESCRIBE_STOP = "Stop describing"
 HIGH = "2 · What is in the picture"
+HIGH_INFO = "Objects, place, colours, light. A wrong word is worth correcting."
 HIGH_EMPTY = "A stone bridge over a river, trees behind it, evening light."
 LOW = "3 · How it looks now"
+LOW_INFO = "Blur, noise, compression, contrast: what is wrong with it."
 LOW_EMPTY = "Blurred, with strong noise and visible compression blocks."
 METER_INFO = "The model reads {room} tokens at most: short words, or pieces of longer ones."
 RESTORE = "Restore"
@@ -30,15 +44,49 @@ EXAMPLES = "No photograph at hand? Open a finished example"
 # Right: the result -----------------------------------------------------------------------------
 STATUS_EMPTY = "Drop a picture on the left and press Restore; the comparison appears here."
 PREVIEW = "The picture while it is being restored"
-COMPARISON = "Before and after"
+COMPARED = "Before and after"
+COMPARED_PINNED = "Pinned and this one"
 POSITION = "Move the divider"
 POSITION_INFO = "Left of it you see the picture before, right of it after."
-DOWNLOAD = "Download the restored picture (PNG)"
-DOWNLOAD_INFO = "The file carries its recipe: texts, settings and seed, to repeat it exactly."
+DOWNLOAD = "Download the picture (PNG)"
+DOWNLOAD_RECIPE = "Recipe (JSON)"
+PIN = "Pin as baseline"
+UNPIN = "Unpin"
+IS_PINNED = "pinned"
+PINNED_NOW = "Pinned. From now on the scores of every result are compared with this one as well."
+UNPINNED = "No result is pinned any more."
+IS_THE_PINNED = "This is the pinned result itself."
+PINNED_OTHER_SIZE = "The pinned result has another size, so the two cannot lie on one another."
+NOTHING_TO_PIN = "There is no result to pin yet: restore a picture first."
+AGAINST = "On the left"
+AGAINST_INFO = "What the result is compared with."
+AGAINST_BICUBIC = "your picture, enlarged"
+AGAINST_PINNED = "the pinned result"
+STRIP = "Your results, the newest first"
+MORE_SCORES = "More scores: by trained networks, or against the true picture"
+REFERENCE = "The true picture, if you have it"
+REFERENCE_DROP = "Drop it here. It must be as large as the result."
+SCORE_NOW = "Score this result"
+NOTHING_TO_SCORE = "There is no result to score yet: restore a picture first."
+SCORED = "Scored. The table above has the figures, or why there is none."
+SCORING_STOPPED = "Stopped. The table has the scores of before."
+NEEDS_DOWNLOAD = "need a download; choose them under “More scores”"
+CLOSER = "Look closer: single pixels, and what has changed"
+OVERVIEW = "Click where to look"
+ACROSS = "From left to right"
+ACROSS_INFO = "Where to look, in per cent."
+DOWN = "From top to bottom"
+DOWN_INFO = "Where to look, in per cent."
+ZOOM = "Zoom"
+ZOOM_INFO = "1:1 shows every pixel as one."
+DETAIL_BEFORE = "Before"
+DETAIL_PINNED = "Pinned"
+DETAIL_AFTER = "After"
+GAIN = "Strengthen the difference"
+GAIN_INFO = "Times. Black: nothing has changed there."
+DIFFERENCE = "What has changed"
 SCORE_COLUMNS = ("Scores", "Before", "After", "Change")
-SCORES_INFO = (
-    "Scores do not see what you see: trust your eyes first. More of them are under Advanced."
-)
+SCORES_INFO = "Scores do not see what you see: trust your eyes first."
 
 # Advanced --------------------------------------------------------------------------------------
 ADVANCED = "Advanced"
@@ -151,9 +199,10 @@ TILE = "Tile size, in pixels"
 TILE_INFO = "Larger pictures are worked on in overlapping squares of this size. 0: never."
 OVERLAP = "Tile overlap, in pixels"
 OVERLAP_INFO = "What neighbouring tiles share, so that no seam shows."
-METRICS = "More scores"
+METRICS = "By trained networks"
 METRICS_INFO = (
-    "By trained networks. Each needs a download of up to a gigabyte when it is first used."
+    "Each is downloaded when it is first used, up to a gigabyte. LPIPS and DISTS need the true "
+    "picture. What is ticked is scored after every run."
 )
 
 # Help and footer -------------------------------------------------------------------------------
@@ -165,7 +214,9 @@ HELP_TEXT = """
   what it says: the texts are there to be edited.
 - **Compare fairly.** The seed stays the same between runs, so what changes in the result comes from
   what you changed.
-- **Privacy.** Pictures stay on the computer that runs this page and are deleted within a day.
+- **Nothing is lost.** Every result is kept with its recipe in the folder `outputs` of the computer
+  that runs this page; texts and settings are kept by your browser.
+- **Privacy.** Pictures go nowhere else. On a public Space results are deleted within a day.
 """
 
 # What happens ----------------------------------------------------------------------------------
@@ -277,5 +328,28 @@ def change(delta: float, lower_better: bool, against_input: bool, digits: int) -
     return f"{arrow} {good if (delta < 0) == lower_better else bad} by {abs(delta):.{digits}f}"
 
 
-def direction(lower_better: bool) -> str:
-    return "↓ Lower is better." if lower_better else "↑ Higher is better."
+def meaning(metric: Metric) -> str:
+    """Direction and range of a score."""
+    better = "↓ Lower is better" if metric.lower_better else "↑ Higher is better"
+    return f"{better}; usually {metric.low:g} to {metric.high:g}."
+
+
+def against_pinned(value: float, change: str, digits: int) -> str:
+    return f"Pinned: {value:.{digits}f}; this one: {change}."
+
+
+def scoring(name: str, index: int, total: int) -> str:
+    return f"Scoring, {index} of {total}: {name}…"
+
+
+def run_open(title: str, number: int, seed: int) -> str:
+    named = f" of {title}" if title else ""
+    return f"Result {number}{named} · seed {seed}. Texts and settings are as you left them."
+
+
+def welcome_back(kept: int, lost: int) -> str:
+    if not kept:
+        return "Texts and settings are as you left them."
+    gone = f" {lost} older ones are no longer there." if lost else ""
+    results = "Your last result is" if kept == 1 else f"Your {kept} results are"
+    return f"Texts and settings are as you left them. {results} below.{gone}"

@@ -21,6 +21,8 @@ import torch
 from command_line import Done
 from PIL import Image
 
+pytest_plugins = ["browsing"]
+
 GOLDEN = Path(__file__).parent / "golden" / "xpsr"
 TOKENIZER = Path(__file__).parent.parent / "xpsr" / "mini" / "tokenizer"
 

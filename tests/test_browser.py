@@ -3,93 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from bad_files import make_bad_files
+from browsing import DONE, NEEDS_BROWSER, WAIT_MS, bring, expect, set_steps, step_of, text_box
 from PIL import Image
-from studio_server import Studio, save_tiny, studio_for
 
 from xpsr.recipe import read_recipe
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: no browser tests"
-)
-expect = playwright.expect
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: no browser tests"),
-]
-DONE = re.compile(r"^Done in .* · seed \d+\.")
-WAIT_MS = 120_000  # a machine that is busy with other things
-
-
-@pytest.fixture(scope="session")
-def studio(tiny_pipeline) -> Studio:
-    return studio_for(save_tiny(tiny_pipeline))
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator:
-    # Five seconds, the usual patience, are too few on a machine that is busy with other things.
-    expect.set_options(timeout=30_000)
-    with playwright.sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(browser, studio):
-    """Open the studio as a new visitor; what the page logs as an error fails the test."""
-    contexts, errors = [], []
-
-    def open_one(width: int = 1280, height: int = 900):
-        context = browser.new_context(viewport={"width": width, "height": height})
-        contexts.append(context)
-        page = context.new_page()
-        page.set_default_timeout(WAIT_MS)
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(studio.url)
-        # The meters come when the model has come.
-        expect(page.locator("#prompt-meter")).to_contain_text("of 75", timeout=WAIT_MS)
-        return page
-
-    yield open_one
-    for context in contexts:
-        context.close()
-    assert not errors
-
-
-@pytest.fixture(scope="session")
-def photo(picture, tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("photo") / "garden.png"
-    picture(64, 48).save(path)
-    return path
-
-
-def bring(page, path: Path) -> None:
-    page.locator("#picture input[type=file]").set_input_files(path)
-
-
-def text_box(page, name: str):
-    return page.locator(f"#{name} textarea")
-
-
-def step_of(page, number: str) -> int:
-    """Wait until the status tells of a step with such a number; returns the number."""
-    status = page.locator("#status")
-    expect(status).to_contain_text(re.compile(rf"Step {number} of"), timeout=WAIT_MS)
-    return int(re.findall(r"Step (\d+) of", status.inner_text())[0])
-
-
-def set_steps(page, steps: int) -> None:
-    page.locator("#advanced > button").click()
-    page.get_by_label("number input for Steps").fill(str(steps))
+pytestmark = NEEDS_BROWSER
 
 
 def test_from_a_photo_to_the_download(open_page, photo, tmp_path):

@@ -1,0 +1,12 @@
+"""How the page's own events run: quickly and at once, or one at a time on the model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+QUEUE = "gpu"  # one run at a time, whoever asks for it
+
+# Only the named endpoints of api.py are public; the page's own events are not.
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
+HEAVY: dict[str, Any] = {**PRIVATE, "concurrency_id": QUEUE, "concurrency_limit": 1}

@@ -1,0 +1,108 @@
+"""What the page does with finished runs, in Chromium: strip, baseline, closer look, a reload."""
+
+from __future__ import annotations
+
+import re
+
+from browsing import DONE, NEEDS_BROWSER, WAIT_MS, bring, expect, set_steps, text_box
+
+pytestmark = NEEDS_BROWSER
+
+
+def restore(page) -> None:
+    page.locator("#restore").click()
+    expect(page.locator("#restore")).to_be_disabled()
+    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
+
+
+def picture_on_the(page, side: str) -> str:
+    return page.locator("#comparison img").nth(("left", "right").index(side)).get_attribute("src")
+
+
+def test_runs_are_kept_compared_and_found_again_after_a_reload(open_page, photo):
+    page = open_page()
+    bring(page, photo)
+    text_box(page, "prompt").fill("A garden.")
+    set_steps(page, 1)
+    restore(page)
+    first = picture_on_the(page, "right")
+    page.locator("#pin").click()
+    expect(page.locator("#status")).to_contain_text("Pinned.")
+    expect(page.locator("#pin")).to_have_text("Unpin")
+
+    page.locator("#new-seed").click()
+    restore(page)
+    thumbs = page.locator("#strip .thumbnail-item")
+    expect(thumbs).to_have_count(2)
+    expect(page.locator("#strip")).to_contain_text("pinned")
+    expect(page.locator("#scores")).to_contain_text("Pinned:")
+    second = picture_on_the(page, "right")
+    assert first != second
+    page.get_by_label("the pinned result").click()
+    expect(page.locator("#comparison img").nth(0)).to_have_attribute("src", first)
+
+    thumbs.nth(1).click()  # the older one
+    expect(page.locator("#status")).to_contain_text("Result 1 of garden")
+    assert picture_on_the(page, "right") == first
+    thumbs.nth(0).click()
+    expect(page.locator("#status")).to_contain_text("Result 2 of garden")
+
+    text_box(page, "lowlevel_prompt").fill("Seen through glass.")
+    expect(page.locator("#lowlevel_prompt-chips")).to_contain_text("typed")
+    page.wait_for_timeout(500)  # the browser has been told
+    page.reload()
+    expect(page.locator("#status")).to_contain_text("as you left them", timeout=WAIT_MS)
+    expect(text_box(page, "prompt")).to_have_value("A garden.")
+    expect(text_box(page, "lowlevel_prompt")).to_have_value("Seen through glass.")
+    expect(thumbs).to_have_count(2)
+    expect(page.locator("#pin")).to_have_text("Pin as baseline")  # the other one is pinned
+    expect(page.locator("#scores")).to_contain_text("Pinned:")
+    expect(page.locator("#picture img")).to_be_visible()
+    restore(page)  # with the picture that came back
+    expect(thumbs).to_have_count(3)
+
+
+def test_the_first_steps_are_shown_until_they_are_hidden(open_page):
+    page = open_page()
+    expect(page.locator("#greeting")).to_be_visible()
+    page.locator("#hide-greeting").click()
+    expect(page.locator("#greeting")).to_be_hidden()
+    page.wait_for_timeout(500)
+    page.reload()
+    expect(page.locator("#prompt-meter")).to_contain_text("of 75", timeout=WAIT_MS)
+    expect(page.locator("#greeting")).to_be_hidden()
+
+
+def test_a_closer_look(open_page):
+    page = open_page()
+    page.locator("#closer > button").click()
+    overview, after = page.locator("#closer-overview img"), page.locator("#closer-after img")
+    expect(overview).to_be_visible()
+    expect(page.locator("#closer-difference img")).to_be_visible()
+    before = after.get_attribute("src")
+    overview.click(position={"x": 20, "y": 20})
+    expect(after).not_to_have_attribute("src", before)
+    across = page.get_by_label("number input for From left to right")
+    assert int(across.input_value()) < 25
+    page.get_by_label("number input for From left to right").fill("90")
+    page.keyboard.press("Tab")
+    page.get_by_label("4:1").click()
+    page.get_by_label("number input for Strengthen").fill("16")
+    page.keyboard.press("Tab")
+    expect(page.locator("#closer-difference img")).to_be_visible()
+
+
+def test_the_true_picture_switches_its_scores_on(open_page, photo, picture, tmp_path):
+    page = open_page()
+    bring(page, photo)
+    set_steps(page, 1)
+    restore(page)
+    page.locator("#more-scores > button").click()
+    true = tmp_path / "true.png"
+    picture(256, 192).save(true)
+    page.locator("#reference input[type=file]").set_input_files(true)
+    expect(page.locator("#reference img")).to_be_visible()
+    page.locator("#score-now").click()
+    expect(page.locator("#score-note")).to_contain_text("Scored.", timeout=WAIT_MS)
+    row = page.locator("#scores tr", has_text=re.compile("^SSIM"))
+    expect(row).to_contain_text(re.compile(r"better|worse"))

@@ -1,0 +1,191 @@
+"""Finished runs on disk, and what the browser remembers of a visit."""
+
+from __future__ import annotations
+
+import os
+import time
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from studio.engine import Engine, EngineOptions
+from studio.form import FORM, fill_form
+from studio.memory import Memory, MemoryActions
+from studio.outputs import Outputs
+from studio.results import Row, compare
+from studio.services import Services
+from studio.shelf import Shelf
+from studio.texts import NOTHING_BROUGHT
+from studio.visit import Visit
+from xpsr.errors import XPSRError
+from xpsr.image import pixel_sha256
+from xpsr.metrics import Score
+from xpsr.prompts import Prompts
+from xpsr.prompts.provenance import Origin, written
+from xpsr.recipe import read_recipe
+from xpsr.settings import Settings
+
+
+@pytest.fixture(scope="session")
+def restored(tiny_pipeline, picture):
+    settings = Settings(num_inference_steps=1, upscale=2, process_size=0)
+    *_, last = tiny_pipeline.stream(picture(24, 16), Prompts(prompt="A <b> garden."), settings)
+    return last
+
+
+@pytest.fixture
+def outputs(tmp_path) -> Outputs:
+    return Outputs(tmp_path / "outputs", Shelf())
+
+
+def test_a_run_is_found_again_by_another_process(outputs, restored, picture, tmp_path):
+    run = outputs.keep(picture(24, 16), restored, "My garden")
+    outputs.add_scores(run, compare(picture(24, 16), restored.image, ["backprojection", "ssim"]))
+    again = Outputs(tmp_path / "outputs", Shelf()).find(run.id)
+    assert (again.title, again.recipe, again.seconds) == (
+        "My garden",
+        restored.recipe,
+        restored.seconds,
+    )
+    with Image.open(again.after) as after, Image.open(again.before) as before:
+        assert restored.recipe.is_output(after) and after.size == before.size
+    with Image.open(again.picture) as brought:
+        assert pixel_sha256(brought) == restored.recipe.input_sha256
+    assert read_recipe(again.recipe_file) == restored.recipe
+    agrees, ssim = again.rows
+    assert isinstance(agrees.after.value, float)
+    assert ssim.after == Score(None, "needs the true picture to compare with")
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", ".", "..", "../outputs", "20260101-000000-", "no such run", "x" * 300, "a\0b"]
+)
+def test_no_id_leads_out_of_the_folder(outputs, restored, picture, wrong):
+    outputs.keep(picture(24, 16), restored)
+    with pytest.raises(XPSRError, match="no longer there"):
+        outputs.find(wrong)
+
+
+def test_the_oldest_runs_make_room_and_nothing_else_is_touched(outputs, restored, picture):
+    own = outputs.folder / "holiday"
+    own.mkdir(parents=True)
+    (own / "mine.txt").write_text("mine")
+    first = outputs.keep(picture(24, 16), restored)
+    old = f"20200101-000000-{first.id[16:]}"
+    (outputs.folder / first.id).rename(outputs.folder / old)
+    first = outputs.find(old)
+    size = sum(path.stat().st_size for path in (outputs.folder / first.id).iterdir())
+    outputs.limit = int(1.5 * size)
+    second = outputs.keep(picture(24, 16), restored)
+    assert outputs.found([first.id, second.id]) == [second]
+    outputs.limit = 1  # even so the newest one stays: somebody is looking at it
+    third = outputs.keep(picture(24, 16), restored)
+    assert outputs.found([second.id, third.id]) == [third]
+    assert (own / "mine.txt").read_text() == "mine"
+
+
+def test_old_runs_go_where_they_may_not_stay(outputs, restored, picture):
+    run = outputs.keep(picture(24, 16), restored)
+    outputs.keep_seconds = 3600.0
+    outputs.tidy()
+    assert outputs.found([run.id])
+    old = time.time() - 7200
+    os.utime(outputs.folder / run.id, (old, old))
+    outputs.tidy()
+    assert not outputs.found([run.id])
+
+
+def test_what_a_crash_left_is_no_run_and_a_damaged_one_says_so(outputs, restored, picture):
+    run = outputs.keep(picture(24, 16), restored)
+    folder = outputs.folder / run.id
+    folder.rename(outputs.folder / f".{run.id}")
+    with pytest.raises(XPSRError, match="no longer there"):
+        outputs.find(run.id)
+    (outputs.folder / f".{run.id}").rename(folder)
+    (folder / "run.json").write_text("{")
+    with pytest.raises(XPSRError, match="damaged"):
+        outputs.find(run.id)
+
+
+def test_a_folder_that_cannot_be_written_is_named(restored, picture, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(XPSRError, match=r"taken.*--outputs FOLDER"):
+        Outputs(tmp_path / "taken", Shelf()).keep(picture(24, 16), restored)
+
+
+def test_scores_without_a_figure_keep_their_reason(outputs, restored, picture):
+    run = outputs.keep(picture(24, 16), restored)
+    row = Row("musiq", Score(None, "needs a download"), Score(1.5))
+    outputs.add_scores(run, [row])
+    assert outputs.find(run.id).rows == (row,)
+
+
+# What the browser remembers ---------------------------------------------------------------------
+
+VALUES = fill_form(Prompts(prompt="Edited here. Mine."), Settings(seed=7, guidance_scale=2.0))
+
+
+@pytest.fixture
+def memory(outputs) -> MemoryActions:
+    return MemoryActions(Services(Engine(EngineOptions()), outputs))
+
+
+def test_a_page_comes_back_as_it_was(memory, outputs, restored, picture):
+    run = outputs.keep(picture(24, 16), restored)
+    brought = written("Written there.", Origin("llava", "model")), ()
+    visit = Visit([run.id], shown=run.id, pinned=run.id)
+    visit.recalled = True
+    kept = memory.keep(visit, brought, True, "official", *VALUES)
+    assert "png" not in str(kept)  # no pictures and no paths
+
+    other = Visit()
+    values = memory.recall(kept, other)
+    assert values[: len(FORM)] == VALUES
+    assert values[len(FORM) : len(FORM) + 2] == ("official", brought)
+    assert (other.runs, other.shown, other.pinned) == ([run.id], run.id, run.id)
+    assert values[-1] == gr.update(visible=False)
+
+
+def test_nothing_is_kept_before_it_was_brought_back(memory):
+    visit = Visit()
+    assert memory.keep(visit, NOTHING_BROUGHT, False, "official", *VALUES) == gr.skip()
+    memory.recall(None, visit)
+    assert memory.keep(visit, NOTHING_BROUGHT, False, "official", *VALUES) != gr.skip()
+
+
+def test_a_result_that_was_removed_is_missed_in_words(memory, outputs, restored, picture):
+    run = outputs.keep(picture(24, 16), restored)
+    gone = "20200101-000000-" + "x" * 22
+    visit = Visit([gone, run.id], shown=run.id, pinned=gone)
+    visit.recalled = True
+    kept = memory.keep(visit, NOTHING_BROUGHT, True, "official", *VALUES)
+    other = Visit()
+    said = str(memory.recall(kept, other))
+    assert (other.runs, other.pinned) == ([run.id], None)
+    assert "1 older ones are no longer there" in said
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"form": []},
+        {"form": ["x" * 100_000] * len(FORM)},
+        {"preset": "nothing"},
+        {"runs": ["x" * 1000]},
+        {"runs": "all"},
+        {"brought": []},
+        {"stranger": 1},
+        {"fields": ["prompt"]},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_used_leaves_the_page_as_it_is(memory, change):
+    visit = Visit()
+    visit.recalled = True
+    kept = memory.keep(visit, NOTHING_BROUGHT, True, "official", *VALUES)
+    assert Memory.model_validate(kept)
+    other = Visit()
+    assert set(map(str, memory.recall({**kept, **change}, other))) == {str(gr.skip())}
+    assert other.recalled and not other.runs
