@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DiffusionPipeline, SchedulerMixin
@@ -28,11 +28,14 @@ from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.text import EncoderTexts, assemble, cut_notes, encode_texts
 from xpsr.recipe import Recipe, Versions, model_label
 from xpsr.revision import ModelSource
-from xpsr.sampling import Conditions, Denoiser, Step, denoise, embed_tiles
+from xpsr.sampling import Conditions, Denoiser, Step, denoise, embed_tiles, unwatched
 from xpsr.schedule import Noise, NoiseSource, Solver, start_latents
 from xpsr.settings import SETTING_NAMES, Settings
 from xpsr.shared import Shared
 from xpsr.tiling import Blend, cover
+
+if TYPE_CHECKING:
+    from xpsr.wordmaps import WordRecorder
 
 
 @dataclass
@@ -184,12 +187,14 @@ class XPSRPipeline(DiffusionPipeline):
         prompts: Prompts | None = None,
         settings: Settings | None = None,
         shared: Shared | None = None,
+        recorder: WordRecorder | None = None,
     ) -> Iterator[Step | Restored]:
         """Restore one picture step by step; closing the iterator stops the work.
 
         Args:
             image, prompts, settings: what to do; None = the defaults of the model.
             shared: carries what runs on the same picture have in common from one to the next.
+            recorder: looks on, to draw word maps; the result stays the same bit for bit.
 
         Yields:
             a `Step` after every denoising step (`preview` shows it), and last the `Restored`.
@@ -216,7 +221,11 @@ class XPSRPipeline(DiffusionPipeline):
                 ("hints", width, height, *blend.tiles),
                 lambda: embed_tiles(self.controlnet, conditions.image, blend),
             )
-            predict = Denoiser(self.unet, self.controlnet, conditions, blend, hints)
+            watch = unwatched
+            if recorder is not None:
+                steps, tiles = len(solver.timesteps), blend.tiles
+                watch = recorder.begin(self.controlnet, self.tokenizer, texts, frame, tiles, steps)
+            predict = Denoiser(self.unet, self.controlnet, conditions, blend, hints, watch)
             preview = Preview(self.vae, conditions.image, base, frame.multiple, (height, width))
             for step in denoise(latents, solver, predict, noise):
                 latents = step.latents

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -60,6 +61,15 @@ class Conditions:
     conditioning_scale: float
 
 
+# Around every call of the networks: the tile and its number, from 0 in every step.
+Watch = Callable[[int, Tile], AbstractContextManager[None]]
+
+
+def unwatched(_number: int, _tile: Tile) -> AbstractContextManager[None]:
+    """What watches where nobody does."""
+    return nullcontext()
+
+
 def embed_tiles(controlnet: XPSRControlNetModel, image: Tensor, blend: Blend) -> list[Tensor]:
     """The embedding of the low-quality picture (1, 3, H, W) in [0, 1], one a tile."""
     image = image.to(controlnet.dtype)
@@ -79,6 +89,7 @@ class Denoiser:
         conditions: see there.
         blend: the tiles of the latent.
         hints: from `embed_tiles`, if another run on the same picture has computed them.
+        watch: entered around every call of the networks, to look on.
     """
 
     def __init__(
@@ -88,18 +99,21 @@ class Denoiser:
         conditions: Conditions,
         blend: Blend,
         hints: list[Tensor] | None = None,
+        watch: Watch = unwatched,
     ) -> None:
         self.unet = unet
         self.controlnet = controlnet
         self.conditions = conditions
         self.blend = blend
         self.hints = hints or embed_tiles(controlnet, conditions.image, blend)
+        self.watch = watch
 
     def __call__(self, latents: Tensor, timestep: int) -> Tensor:
         """Latents (1, C, h, w) float32 → prediction of the same shape and type."""
 
         def predict(number: int, tile: Tile) -> Tensor:
-            return self._networks(tile.cut(latents), timestep, self.hints[number])
+            with self.watch(number, tile):
+                return self._networks(tile.cut(latents), timestep, self.hints[number])
 
         return combine(self.blend(predict), self.conditions.guidance_scale)
 

@@ -52,7 +52,7 @@ def is_picture(path: Path) -> bool:
     return start.startswith(_STARTS) or any(boxes)
 
 
-def plan_results(pictures: Sequence[Path], out: Path) -> list[Path]:
+def plan_results(pictures: Sequence[Path], out: Path, option: str = "--out") -> list[Path]:
     """The result file of every picture, `out/<name>.png`; equal names get a number.
 
     Raises:
@@ -71,19 +71,19 @@ def plan_results(pictures: Sequence[Path], out: Path) -> list[Path]:
     sources = {path.resolve() for path in pictures}
     for result in plan:
         if result.resolve() in sources:
-            raise XPSRError(f"{result} is one of the pictures themselves; choose another --out.")
+            raise XPSRError(f"{result} is one of the pictures themselves; choose another {option}.")
     return plan
 
 
-def make_folder(out: Path) -> None:
-    """Make the folder for results and try whether it can be written to; XPSRError if not."""
+def make_folder(out: Path, option: str = "--out") -> None:
+    """Make the folder of an option and try whether it can be written to; XPSRError if not."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=out):
             pass
     except OSError as error:
         raise XPSRError(
-            f"Results cannot be written to {out}: {error.strerror}; choose another --out."
+            f"Results cannot be written to {out}: {error.strerror}; choose another {option}."
         ) from None
 
 

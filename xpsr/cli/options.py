@@ -15,6 +15,14 @@ Pictures = Annotated[
     list[Path], typer.Argument(metavar="IMAGE|FOLDER", help="Pictures, or folders of them.")
 ]
 Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
+WordMaps = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="DIR",
+        help="Also record where the network looks for each word: DIR/NAME.npz and a sheet, "
+        "DIR/NAME.png. The results stay the same.",
+    ),
+]
 Describer = Annotated[
     str,
     typer.Option(

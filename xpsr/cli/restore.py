@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from xpsr.pipeline import Restored, XPSRPipeline
     from xpsr.prompts.describer import Describer
+    from xpsr.wordmaps import WordMaps, WordRecorder
 
 
 def restore(
@@ -40,6 +41,7 @@ def restore(
     preset: o.Preset = None,
     describe: bool = typer.Option(True, help="Let a describer write the texts left out."),
     describer: o.Describer = "measured",
+    word_maps: o.WordMaps = None,
     model: o.Model = "mini",
     base: o.Base = None,
     device: o.Device = None,
@@ -78,6 +80,8 @@ def restore(
         Settings.from_preset(guess, **changes)
         author = _author(describer) if describe else None
         make_folder(out)
+        if word_maps is not None:
+            _prepare(word_maps, out, pictures)
 
         @cache
         def pipeline() -> XPSRPipeline:
@@ -88,11 +92,18 @@ def restore(
             except XPSRError as error:
                 raise CannotBeginError(str(error)) from error
 
-        run = _Run(pipeline, author, preset, texts, changes, Steps(len(pictures)))
+        run = _Run(pipeline, author, preset, texts, changes, Steps(len(pictures)), word_maps)
         targets = iter(results)
         names = [str(path) for path in pictures]
         if not each(names, lambda name: run.restore(name, next(targets)), emit):
             raise typer.Exit(SOME_FAILED)
+
+
+def _prepare(word_maps: Path, out: Path, pictures: list[Path]) -> None:
+    if word_maps.resolve() == out.resolve():
+        raise XPSRError("--word-maps and --out must be two folders: the names in them are equal.")
+    plan_results(pictures, word_maps, "--word-maps")
+    make_folder(word_maps, "--word-maps")
 
 
 def _author(describer: str) -> Describer:
@@ -112,6 +123,7 @@ class _Run:
         texts: dict[str, str | None],
         changes: dict[str, Any],
         progress: Steps,
+        word_maps: Path | None = None,
     ) -> None:
         self.pipeline = pipeline
         self.author = author
@@ -119,6 +131,7 @@ class _Run:
         self.texts = texts
         self.changes = changes
         self.progress = progress
+        self.word_maps = word_maps
 
     def restore(self, name: str, result: Path) -> dict[str, Any]:
         """Restore one picture into the file `result`; its record."""
@@ -126,13 +139,16 @@ class _Run:
         from xpsr.recipe import save_png
 
         image = open_image(name).image  # refused here, before the model is loaded
+        recorder = self._recorder()
         with self.progress.picture(name):
-            restored = self._restored(name, image)
+            restored = self._restored(name, image, recorder)
             scores = _scores(restored.image, image)
         for note in restored.notes:
             say(f"{name}: {note}")
         with whole_file(result) as part:
             save_png(restored.image, restored.recipe, part)
+        if recorder is not None and self.word_maps is not None:
+            _save_maps(recorder.maps, restored.image, self.word_maps / result.name)
         return {
             "input": name,
             "output": str(result),
@@ -142,7 +158,14 @@ class _Run:
             **scores,
         }
 
-    def _restored(self, name: str, image: Image.Image) -> Restored:
+    def _recorder(self) -> WordRecorder | None:
+        if self.word_maps is None:
+            return None
+        from xpsr.wordmaps import WordRecorder
+
+        return WordRecorder()
+
+    def _restored(self, name: str, image: Image.Image, recorder: WordRecorder | None) -> Restored:
         pipe = self.pipeline()
         preset = self.preset or pipe.config.default_preset
         given = {name: text for name, text in self.texts.items() if text is not None}
@@ -150,7 +173,7 @@ class _Run:
         texts = {**{who: said for who, (said, _) in described.items()}, **given}
         prompts = Prompts.from_preset(preset, **texts)
         settings = Settings.from_preset(preset, **self.changes)
-        restored = last(pipe, name, prompts, settings, self.progress)
+        restored = last(pipe, name, prompts, settings, self.progress, recorder)
         brought = {**from_preset(preset), **{n: written(*said) for n, said in described.items()}}
         left = {name: sentences for name, sentences in brought.items() if name not in given}
         told = restored.recipe.with_provenance(trace_all(prompts, left))
@@ -170,16 +193,30 @@ class _Run:
 
 
 def last(
-    pipe: XPSRPipeline, source: str, prompts: Prompts, settings: Settings, progress: Steps
+    pipe: XPSRPipeline,
+    source: str,
+    prompts: Prompts,
+    settings: Settings,
+    progress: Steps,
+    recorder: WordRecorder | None = None,
 ) -> Restored:
     """Run the pipeline to its end, showing its steps."""
     from xpsr.pipeline import Restored
 
-    for item in pipe.stream(source, prompts, settings):
+    for item in pipe.stream(source, prompts, settings, recorder=recorder):
         if isinstance(item, Restored):
             return item
         progress.step(item.index, item.total)
     raise AssertionError("the pipeline ended without a result")
+
+
+def _save_maps(maps: WordMaps, result: Image.Image, place: Path) -> None:
+    from xpsr.wordmaps import sheet
+
+    with whole_file(place.with_suffix(".npz")) as part:
+        maps.save(part)
+    with whole_file(place) as part:
+        sheet(result, maps, part)
 
 
 def _scores(result: Image.Image, image: Image.Image) -> dict[str, Any]:
