@@ -57,7 +57,7 @@ class Actions:
         except Exception as error:
             yield gr.update(value=markup.notice(sentence(error), bad=True), visible=True)
 
-    def receive(self, payload: Any, high: str, low: str, written: Brought) -> tuple:
+    def receive(self, payload: Any, visit: Visit, high: str, low: str, written: Brought) -> tuple:
         """A new picture: check it, and drop the texts that were written for another one."""
         try:
             photo = open_picture(payload)
@@ -65,6 +65,7 @@ class Actions:
         except Exception as error:
             note = markup.notice(sentence(error), bad=True)
             return None, note, gr.skip(), gr.skip(), written, gr.skip()
+        visit.title = picture_title(payload)
         note = markup.notice(" ".join([words.picture(photo.image.size), *photo.notes]))
         # Skipped and not sent back: somebody may be typing into them by now.
         left = (
@@ -173,8 +174,7 @@ class Actions:
                 yield self._growing(line, item, photo.image.size)
                 continue
             told = texts.origins(prompts, preset, brought)
-            title = picture_title(payload)
-            run = self.outputs.keep(photo.image, with_origins(item, told), title)
+            run = self.outputs.keep(photo.image, with_origins(item, told), visit.title)
             visit.add(run.id)
             visit.show(run.id)
             yield shown(
@@ -183,9 +183,8 @@ class Actions:
                 **self.face.of(run, visit, against),
             )
             run = self.outputs.add_scores(run, results.compare(photo.image, item.image, names))
-            changes = self.face.of(run, visit, against)
-            del changes["comparison"]  # it stands there already
-            yield idle(markup.notice(done_line(run, photo.notes)), **changes)
+            scores = self.face.of(run, visit, against)["scores"]
+            yield idle(markup.notice(done_line(run, photo.notes)), scores=scores)
 
     def _growing(self, line: str, step: Any, size: tuple[int, int]) -> tuple:
         # The preview may be as small as the latent: shown in the shape of the picture.
@@ -226,6 +225,7 @@ class Actions:
             note = markup.notice(words.NO_EXAMPLE, bad=True)
             return (*(gr.skip() for _ in range(6)), *shown(status=note))
         visit.show(run.id)
+        visit.title = run.title
         settings, brought = run.recipe.settings, texts.restored(run.recipe)
         note = markup.notice(words.picture(run.recipe.input_size))
         both = map(texts.joined, brought)

@@ -14,7 +14,7 @@ from .advanced import lay_out_advanced
 from .form import FORM
 from .memory import SECRET, STORAGE_KEY
 from .opening import Opening
-from .result_layout import Closer, lay_out_result
+from .result_layout import Closer, lay_out_closer, lay_out_result
 from .tabs import all_tabs
 from .texts import NOTHING_BROUGHT
 from .visit import Visit
@@ -112,6 +112,7 @@ def _restoring(opening: Opening) -> dict[str, Any]:
             parts |= _examples(opening)
         with gr.Column(scale=8, min_width=320):
             parts |= lay_out_result(opening)
+    parts["closer"] = lay_out_closer()
     with gr.Accordion(words.WORDING, open=False, elem_id="wording"):
         parts["wording"] = gr.HTML(markup.quiet(words.WORDING_WAITS), elem_classes="flat")
     with gr.Accordion(words.ADVANCED, open=False, elem_id="advanced"):

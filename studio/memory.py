@@ -117,6 +117,7 @@ class MemoryActions:
         result = shown(strip=self.face.strip(visit))
         if run is not None:
             visit.show(run.id)
+            visit.title = run.title
             picture = str(run.picture)
             note = markup.notice(words.picture(run.recipe.input_size))
             lost = len(memory.runs) - len(found)

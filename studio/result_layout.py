@@ -48,12 +48,10 @@ def lay_out_result(opening: Opening) -> dict[str, Any]:
         buttons=[],
         interactive=False,
         format="jpeg",  # they are thumbnails
-        visible=False,
         elem_id="strip",
     )
     parts["scores"] = gr.HTML(opening.scores, elem_id="scores", elem_classes="flat")
     parts |= _more_scores(opening)
-    parts["closer"] = _closer()
     return parts
 
 
@@ -160,37 +158,39 @@ def _more_scores(opening: Opening) -> dict[str, Any]:
     }
 
 
-def _closer() -> Closer:
-    with gr.Accordion(words.CLOSER, open=False, elem_id="closer") as accordion:
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=220):
-                overview = _picture(words.OVERVIEW, "closer-overview")
-                across = _place(words.ACROSS, words.ACROSS_INFO, "closer-across")
-                down = _place(words.DOWN, words.DOWN_INFO, "closer-down")
-                zoom = gr.Radio(
-                    [("1:1", 1), ("2:1", 2), ("4:1", 4)],
-                    value=2,
-                    label=words.ZOOM,
-                    info=words.ZOOM_INFO,
-                    elem_id="closer-zoom",
-                )
-            with gr.Column(scale=3, min_width=280):
-                before = _picture(words.DETAIL_BEFORE, "closer-before")
-                after = _picture(words.DETAIL_AFTER, "closer-after")
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=220):
-                gain = gr.Slider(
-                    1,
-                    32,
-                    4,
-                    step=1,
-                    label=words.GAIN,
-                    info=words.GAIN_INFO,
-                    buttons=["reset"],
-                    elem_id="closer-gain",
-                )
-            with gr.Column(scale=3, min_width=280):
-                difference = _picture(words.DIFFERENCE, "closer-difference")
+def lay_out_closer() -> Closer:
+    """The closer look, as wide as the page."""
+    with (
+        gr.Accordion(words.CLOSER, open=False, elem_id="closer") as accordion,
+        gr.Row(equal_height=False),
+    ):
+        with gr.Column(min_width=220):
+            overview = _picture(words.OVERVIEW, "closer-overview")
+            across = _place(words.ACROSS, words.ACROSS_INFO, "closer-across")
+            down = _place(words.DOWN, words.DOWN_INFO, "closer-down")
+            zoom = gr.Radio(
+                [("1:1", 1), ("2:1", 2), ("4:1", 4)],
+                value=2,
+                label=words.ZOOM,
+                info=words.ZOOM_INFO,
+                elem_id="closer-zoom",
+            )
+        with gr.Column(min_width=220):
+            before = _picture(words.DETAIL_BEFORE, "closer-before")
+        with gr.Column(min_width=220):
+            after = _picture(words.DETAIL_AFTER, "closer-after")
+        with gr.Column(min_width=220):
+            difference = _picture(words.DIFFERENCE, "closer-difference")
+            gain = gr.Slider(
+                1,
+                32,
+                4,
+                step=1,
+                label=words.GAIN,
+                info=words.GAIN_INFO,
+                buttons=["reset"],
+                elem_id="closer-gain",
+            )
     return Closer(accordion, overview, across, down, zoom, gain, before, after, difference)
 
 

@@ -95,11 +95,11 @@ class Face:
         pictures = [
             (str(run.thumb), caption(run, numbers[run.id], run.id == visit.pinned)) for run in runs
         ]
-        return gr.update(value=pictures, visible=bool(pictures), selected_index=None)
+        return gr.update(value=pictures, selected_index=None)
 
 
 def caption(run: Run, number: int, pinned: bool) -> str:
-    told = [str(number), run.title, f"seed {run.recipe.seed}", words.IS_PINNED if pinned else ""]
+    told = [str(number), words.IS_PINNED if pinned else "", f"seed {run.recipe.seed}"]
     return " · ".join(part for part in told if part)
 
 

@@ -80,7 +80,14 @@ CSS = """
   margin-right: .45rem; border-radius: 50%; text-align: center; line-height: 1.35rem;
   font-size: .75rem; font-weight: 600; color: white; background: var(--primary-700); }
 #against { border: 0; padding: 0; background: none; box-shadow: none; }
-#strip { --size: 1fr; } #strip .caption-label { font-size: .72rem; }
+#strip:not(:has(.thumbnail-item)) { display: none; }
+#strip .grid-wrap { min-height: 0; padding: 1.7rem .5rem .5rem; }
+#strip .grid-container { padding: 0; margin: 0; }
+#strip .thumbnail-item { aspect-ratio: 1; height: auto; }
+#strip .grid-container { grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); gap: .5rem;
+  max-width: none; height: auto; }
+#strip .grid-container > * { max-width: 132px; }
+#strip .caption-label { font-size: .7rem; left: 0; right: 0; bottom: 0; max-width: none; }
 .pixels img { image-rendering: pixelated; }
 
 #picture { background: var(--background-fill-secondary); }

@@ -17,6 +17,7 @@ class Visit:
         runs: ids for `Outputs.find`.
         shown: the one on the slider, if any.
         pinned: the baseline that others are compared with, if any.
+        title: what the visitor calls the picture on the page: foreign text.
         recalled: whether the page has got back what the browser remembers.
         looking: whether the closer look is open.
     """
@@ -26,6 +27,7 @@ class Visit:
     ) -> None:
         self.runs = list(runs)[-MAX_RUNS:]
         self.shown, self.pinned = shown, pinned
+        self.title = ""
         self.recalled = self.looking = False
 
     def add(self, run_id: str) -> None:

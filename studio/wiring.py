@@ -45,7 +45,7 @@ def _connect_picture(page: Page, actions: Actions) -> None:
     texts = _main_texts(page)
     page.picture.upload(
         actions.receive,
-        [page.picture, *texts, page.written],
+        [page.picture, page.visit, *texts, page.written],
         [page.picture, page.picture_note, *texts, page.written, page.status],
         preprocess=False,
         **QUICK,

@@ -345,19 +345,21 @@ def test_texts_written_for_another_picture_go_and_own_words_stay(actions, photo)
     high, low, _, written, *_ = described(actions, payload)
     assert [high, low] == list(map(joined, written)) and high and low
     assert {one.origin.kind for text in written for one in text} == {"measured"}
-    _, _, *texts, left, _ = actions.receive(payload, high, "My own words.", written)
+    _, _, *texts, left, _ = actions.receive(payload, Visit(), high, "My own words.", written)
     assert left == NOTHING_BROUGHT
     assert texts == ["", gr.skip()]
 
 
 def test_a_refused_picture_leaves_the_texts_alone(actions, bad_files):
     payload = {"path": str(bad_files["truncated"])}
-    picture, note, *texts, _, _ = actions.receive(payload, "high", "low", NOTHING_BROUGHT)
+    picture, note, *texts, _, _ = actions.receive(payload, Visit(), "high", "low", NOTHING_BROUGHT)
     assert picture is None and 'role="alert"' in note and texts == [gr.skip()] * 2
 
 
 def test_a_heic_photo_is_shown_as_png(actions, bad_files):
-    shown, note, *_ = actions.receive({"path": str(bad_files["heic"])}, "", "", NOTHING_BROUGHT)
+    shown, note, *_ = actions.receive(
+        {"path": str(bad_files["heic"])}, Visit(), "", "", NOTHING_BROUGHT
+    )
     with Image.open(shown) as image:
         assert image.format == "PNG"
     assert "64 × 48" in note
