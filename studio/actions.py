@@ -17,6 +17,7 @@ from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import SETTING_NAMES, Settings
 
 from . import markup, results, texts, words
+from .describing import Before, left, replaced
 from .engine import is_result
 from .form import MAIN_TEXTS, read_form
 from .incoming import open_picture, picture_title, sentence
@@ -26,16 +27,7 @@ from .showing import Face, done_line, idle, shown
 from .texts import NOTHING_BROUGHT, Brought
 from .visit import Visit
 
-DESCRIPTION = (*MAIN_TEXTS, "picture_note", "written", "describe", "stop_describing")
 PREVIEW_SIDE = 768  # pixels; one is sent after every step
-
-
-def describing(idle: bool | None = None, **changes: Any) -> tuple[Any, ...]:
-    """Values for the components in `DESCRIPTION`; `idle` says which of the two buttons is shown."""
-    if idle is not None:
-        changes["describe"] = gr.update(visible=idle)
-        changes["stop_describing"] = gr.update(visible=not idle)
-    return tuple(changes.get(name, gr.skip()) for name in DESCRIPTION)
 
 
 class Actions:
@@ -57,22 +49,26 @@ class Actions:
         except Exception as error:
             yield gr.update(value=markup.notice(sentence(error), bad=True), visible=True)
 
-    def receive(self, payload: Any, visit: Visit, high: str, low: str, written: Brought) -> tuple:
+    def receive(
+        self,
+        payload: Any,
+        visit: Visit,
+        high: str,
+        low: str,
+        written: Brought,
+        before: Before | None,
+    ) -> tuple:
         """A new picture: check it, and drop the texts that were written for another one."""
         try:
             photo = open_picture(payload)
             picture = self._displayable(payload, photo.image)
         except Exception as error:
             note = markup.notice(sentence(error), bad=True)
-            return None, note, gr.skip(), gr.skip(), written, gr.skip()
+            return None, note, *(gr.skip() for _ in range(3)), written, gr.skip()
         visit.title = picture_title(payload)
         note = markup.notice(" ".join([words.picture(photo.image.size), *photo.notes]))
-        # Skipped and not sent back: somebody may be typing into them by now.
-        left = (
-            "" if text and text == texts.joined(old) else gr.skip()
-            for text, old in zip((high, low), written, strict=True)
-        )
-        return picture, note, *left, NOTHING_BROUGHT, markup.notice(words.NEXT)
+        kept = left(high, low, written, before)
+        return picture, note, *kept, NOTHING_BROUGHT, markup.notice(words.NEXT)
 
     def _displayable(self, payload: dict, image: Any) -> Any:
         """The picture as browsers show it: a HEIC or TIFF file becomes a PNG."""
@@ -84,52 +80,6 @@ class Actions:
         path = self.outputs.shelf.new_folder() / "picture.png"
         image.save(path, compress_level=1)
         return str(path)
-
-    def introduce(self) -> str:
-        """The line that names the describer."""
-        try:
-            describer, why = self.engine.describer()
-        except Exception as error:
-            return markup.notice(sentence(error), bad=True)
-        return markup.quiet(words.describer(describer.name, why))
-
-    def begin_describing(self, high: str, low: str) -> tuple:
-        """At once after a click on Describe: keep the texts, and offer to stop."""
-        note = markup.notice(words.DESCRIBER_WAITING)
-        return (high, low), *describing(idle=False, picture_note=note)
-
-    def describe(self, payload: Any, before: tuple[str, str], written: Brought) -> Iterator[tuple]:
-        """Fill both texts while they are written; on failure they are as they were."""
-        try:
-            yield from self._describing(payload)
-        except Exception as error:
-            note = markup.notice(sentence(error), bad=True)
-            yield self._undone(before, note, written=written)
-
-    def _describing(self, payload: Any) -> Iterator[tuple]:
-        image = open_picture(payload).image
-        name = self.engine.describer()[0].name
-        yield describing(picture_note=markup.notice(words.DESCRIBING.format(name=name)))
-        shown_texts, said = ("", ""), None
-        for said in self.engine.describing(image):
-            both = (said.high, said.low)
-            changed = zip(MAIN_TEXTS, both, shown_texts, strict=True)
-            # Yielded even where nothing is new: a run can be stopped only when it yields.
-            yield describing(**{name: new for name, new, old in changed if new != old})
-            shown_texts = both
-        assert said is not None, "a describer ends with the whole or with an error"
-        note = markup.notice(words.described(said.source, said.remembered))
-        yield describing(idle=True, picture_note=note, written=texts.described(said))
-
-    def describing_stopped(self, before: tuple[str, str], note: str = "") -> tuple:
-        """Describing ended without a word: it was stopped, or refused as too many wait."""
-        refused = words.DESCRIBER_WAITING in note
-        said = words.REFUSED if refused else words.DESCRIBING_STOPPED
-        return self._undone(before, markup.notice(said, bad=refused))
-
-    def _undone(self, before: tuple[str, str], note: str, **changes: Any) -> tuple:
-        both = dict(zip(MAIN_TEXTS, before, strict=True))
-        return describing(idle=True, picture_note=note, **both, **changes)
 
     def begin(self) -> tuple:
         """At once after a click on Restore, before the run has its turn."""
@@ -217,18 +167,18 @@ class Actions:
             *(kept.get(name, getattr(settings, name)) for name in SETTING_NAMES),
         )
 
-    def open_example(self, index: int, visit: Visit, against: str) -> tuple:
-        """Picture, note, two texts, seed, what was written, then the result of an example."""
+    def open_example(self, index: int, visit: Visit, against: str, before: Before | None) -> tuple:
+        """Picture, note, two texts, `before`, seed, `written`, then the result of an example."""
         try:
             run = list(self.outputs.examples.values())[index]
         except (IndexError, TypeError):
             note = markup.notice(words.NO_EXAMPLE, bad=True)
-            return (*(gr.skip() for _ in range(6)), *shown(status=note))
+            return (*(gr.skip() for _ in range(7)), *shown(status=note))
         visit.show(run.id)
         visit.title = run.title
         settings, brought = run.recipe.settings, texts.restored(run.recipe)
         note = markup.notice(words.picture(run.recipe.input_size))
-        both = map(texts.joined, brought)
+        both = replaced(*map(texts.joined, brought), before)
         line = markup.notice(words.example_open(run.title, settings.seed))
         result = shown(status=line, **self.face.of(run, visit, against))
         return (str(run.picture), note, *both, settings.seed, brought, *result)

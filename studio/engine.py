@@ -121,12 +121,15 @@ class Engine:
 
         Closing the iterator stops the describer.
         """
-        from xpsr.prompts.describer import stream
+        from xpsr.prompts.describer import Description, stream
+        from xpsr.prompts.writer import TICK
 
         describer, _ = self.describer()
         if hasattr(describer, "stream"):
-            with self._loading:  # both bring large libraries along, whose imports must not meet
-                pass
+            # Both bring large libraries along, whose imports must not meet.
+            while not self._loading.acquire(timeout=TICK):
+                yield Description("", "", describer.name)
+            self._loading.release()
         yield from stream(describer, image)
 
     def describe(self, image: Image.Image) -> Description:

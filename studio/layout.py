@@ -85,7 +85,7 @@ def lay_out(opening: Opening) -> Page:
     gr.HTML(markup.HEAD, elem_id="head", elem_classes="flat")
     parts: dict[str, Any] = {
         "written": gr.State(NOTHING_BROUGHT),  # who wrote what, see texts.py
-        "before": gr.State(("", "")),  # the texts as they were when describing began
+        "before": gr.State(None),  # the texts as they were when describing began, see describing.py
         "visit": gr.State(Visit(shown=opening.shown)),
         "browser": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=SECRET),
         "chosen": gr.State(None),  # the ids of two runs to be compared

@@ -24,9 +24,10 @@ def notice(text: str, bad: bool = False) -> str:
     return f'<div class="notice" role="status">{escape(text)}</div>'
 
 
-def quiet(text: str) -> str:
-    """A small line beside something."""
-    return f'<p class="quiet">{escape(text)}</p>'
+def quiet(text: str, about: str = "") -> str:
+    """A small line beside something, with more about it where the pointer rests."""
+    title = f' title="{escape(about, quote=True)}"' if about else ""
+    return f'<p class="quiet"{title}>{escape(text)}</p>'
 
 
 def meter(fitted: FittedText | None, with_words: bool = True) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from typing import Any
 
@@ -10,7 +11,9 @@ import gradio as gr
 from xpsr.prompts import PROMPT_NAMES
 from xpsr.settings import SETTING_NAMES
 
+from . import markup, words
 from .actions import Actions
+from .describing import DESCRIPTION, Describing
 from .form import MAIN_TEXTS, TEXT_SETTINGS
 from .layout import Page
 from .memory import MemoryActions
@@ -21,11 +24,14 @@ from .texts import TextActions
 from .triggers import HEAVY, PRIVATE, QUICK
 from .wiring_runs import connect_runs
 
+STOPPING = markup.notice(words.STOPPING)
+
 
 def connect(demo: gr.Blocks, page: Page, services: Services) -> None:
     """Tie the components of a page to their handlers, inside the present `gr.Blocks`."""
     actions, texts = Actions(services), TextActions(services.engine)
-    _connect_picture(page, actions)
+    run = _connect_describing(demo, page, Describing(services.engine))
+    _connect_picture(page, actions, run)
     _connect_run(page, actions)
     connect_runs(page, RunActions(services))
     read = _connect_texts(page, texts)
@@ -41,48 +47,55 @@ def _result(page: Page) -> list[Any]:
     return [getattr(page, name) for name in RESULT]
 
 
-def _connect_picture(page: Page, actions: Actions) -> None:
+def _connect_picture(page: Page, actions: Actions, describing: Any) -> None:
     texts = _main_texts(page)
+    other_picture: dict[str, Any] = {**QUICK, "cancels": [describing]}
     page.picture.upload(
         actions.receive,
-        [page.picture, page.visit, *texts, page.written],
-        [page.picture, page.picture_note, *texts, page.written, page.status],
+        [page.picture, page.visit, *texts, page.written, page.before],
+        [page.picture, page.picture_note, *texts, page.before, page.written, page.status],
         preprocess=False,
-        **QUICK,
+        **other_picture,
     )
-    page.picture.clear(lambda: "", None, page.picture_note, **QUICK)
-    _connect_describing(page, actions, texts)
+    page.picture.clear(lambda: "", None, page.picture_note, **other_picture)
     if page.examples is not None:
         page.examples.click(
             actions.open_example,
-            [page.examples, page.visit, page.against],
+            [page.examples, page.visit, page.against, page.before],
             [
                 page.picture,
                 page.picture_note,
                 *texts,
+                page.before,
                 page.settings["seed"],
                 page.written,
                 *_result(page),
             ],
-            **QUICK,
+            **other_picture,
         )
 
 
-def _connect_describing(page: Page, actions: Actions, texts: list[gr.Textbox]) -> None:
-    shown = [*texts, page.picture_note, page.written, page.describe, page.stop_describing]
-    run = page.describe.click(actions.begin_describing, texts, [page.before, *shown], **QUICK).then(
-        actions.describe,
-        [page.picture, page.before, page.written],
+def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> Any:
+    """Returns the run, for whatever ends it."""
+    demo.load(describing.introduce, None, page.describer, **QUICK)
+    texts = _main_texts(page)
+    known = {**page.texts, **vars(page)}
+    shown = [known[name] for name in DESCRIPTION]
+    run = page.describe.click(describing.begin, texts, shown, **QUICK).then(
+        describing.describe,
+        [page.picture, page.before, *texts],
         shown,
         preprocess=False,
         show_progress="hidden",
         concurrency_limit=4,
         **PRIVATE,
     )
-    run.failure(actions.describing_stopped, [page.before, page.picture_note], shown, **QUICK)
-    page.stop_describing.click(None, cancels=[run]).then(
-        actions.describing_stopped, page.before, shown, **QUICK
+    # Comes after a Stop as well, once the describer has let go, and as the only one.
+    run.failure(describing.stopped, [page.before, page.picture_note], shown, **QUICK)
+    page.stop_describing.click(
+        None, None, page.picture_note, js=f"() => {json.dumps(STOPPING)}", cancels=[run], **PRIVATE
     )
+    return run
 
 
 def _connect_run(page: Page, actions: Actions) -> None:
@@ -119,7 +132,6 @@ def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str,
         ],
         **QUICK,
     )
-    demo.load(actions.introduce, None, page.describer, **QUICK)
     # The meters need the model's tokenizer, so they come when the model has come.
     demo.load(
         actions.greet,

@@ -210,8 +210,10 @@ HELP = "Good to know"
 HELP_TEXT = """
 - **It invents detail.** Restored skin, leaves or lettering are plausible, not recovered: never use
   them as evidence.
-- **Describe** measures the picture or asks the describer that this page was started with. Correct
-  what it says: the texts are there to be edited.
+- **Describe** measures the picture, without a model, or asks a vision model. Which one is chosen
+  when the page is started: `python app.py --describer llava` takes LLaVA, and
+  `--describer http://localhost:8000/v1` a server; left out, it is LLaVA where a GPU and its weights
+  are. Correct what it says: the texts are there to be edited.
 - **Compare fairly.** The seed stays the same between runs, so what changes in the result comes from
   what you changed.
 - **Nothing is lost.** Every result is kept with its recipe in the folder `outputs` of the computer
@@ -228,8 +230,14 @@ DESCRIBED_BY = "Both texts are by {source}: correct what is wrong."
 DESCRIBED_BEFORE = (
     "Both texts are by {source}, which has described this picture before and was not asked again."
 )
+DESCRIBER_OTHERS = f"Others: see “{HELP}”."
+DESCRIBER_CHANGE = (
+    "For another describer start the page with --describer llava, or with the address of a vision "
+    "server."
+)
 DESCRIBER_WAITING = "Waiting for the describer…"
 DESCRIBING = "{name} is looking at the picture…"
+STOPPING = "Stopping…"
 DESCRIBING_STOPPED = "Stopped. Both texts are as they were."
 NEXT = "Describe the picture or write the two texts yourself, then press Restore."
 LOADING = "The model is still being loaded; you can already prepare your picture."
@@ -295,19 +303,15 @@ def described(source: str, remembered: bool) -> str:
     return DESCRIBED.get(source, DESCRIBED_BY.format(source=source))
 
 
-def describer(name: str, why: str | None) -> str:
-    """Who describes, why, and how to have another one."""
-    who = "It is measured, without a model." if name == "measured" else f"It is asked of {name}."
-    return " ".join(
-        part
-        for part in (
-            why,
-            who,
-            "For another describer start the page with --describer llava, or with the address of "
-            "a vision server.",
-        )
-        if part
-    )
+def describer(name: str) -> str:
+    """Who describes, in one line."""
+    who = "Measured, without a model." if name == "measured" else f"Asks {name}."
+    return f"{who} {DESCRIBER_OTHERS}"
+
+
+def describer_about(why: str | None) -> str:
+    """Why it is this one, and how to have another one."""
+    return " ".join(part for part in (why, DESCRIBER_CHANGE) if part)
 
 
 def origin(kind: str, by: str) -> str:

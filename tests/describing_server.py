@@ -173,6 +173,32 @@ class Handler(BaseHTTPRequestHandler):
                     self.wfile.write(b": still there\n\n")
                     self.wfile.flush()
                     time.sleep(0.1)
+            case "elsewhere":
+                self.send_response(307)
+                self.send_header("Location", "http://127.0.0.1:9/v1/chat/completions")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+            case "error and well":
+                self.send({"error": {"message": "model not loaded"}})
+            case "hangs up":
+                pass
+            case "silent in the middle":
+                self.begin("text/event-stream")
+                self.wfile.write(chunk("A stone"))
+                self.wfile.flush()
+                time.sleep(30)
+            case "dripping bytes":
+                self.begin("application/json")
+                for letter in json.dumps({"choices": [{"message": {"content": "word " * 60}}]}):
+                    self.wfile.write(letter.encode())
+                    self.wfile.flush()
+                    time.sleep(0.1)
+            case "word by word":
+                self.begin("text/event-stream")
+                for number in range(600):
+                    self.wfile.write(chunk("word ") if number < 10 else b": still there\n\n")
+                    self.wfile.flush()
+                    time.sleep(0.1)
             case mood:
                 raise AssertionError(f"no mood {mood}")
 

@@ -11,11 +11,10 @@ from describing_server import HIGH, LOW, serving
 from PIL import Image
 
 from studio import words
-from studio.actions import DESCRIPTION, Actions
+from studio.describing import DESCRIPTION, Before, Describing, left
 from studio.engine import Engine, EngineOptions
-from studio.outputs import Outputs
-from studio.services import Services
-from studio.shelf import Shelf
+from studio.texts import NOTHING_BROUGHT, described, joined
+from xpsr.prompts.describer import Description
 
 BEFORE = ("My own words.", "And these.")
 
@@ -28,13 +27,8 @@ def server(monkeypatch: pytest.MonkeyPatch):
 
 
 @pytest.fixture
-def actions(server, tmp_path) -> Actions:
-    return actions_with(server.url, tmp_path)
-
-
-def actions_with(describer: str, folder: Path) -> Actions:
-    engine = Engine(EngineOptions(describer=describer))
-    return Actions(Services(engine, Outputs(folder / "outputs", Shelf())))
+def actions(server) -> Describing:
+    return Describing(Engine(EngineOptions(describer=server.url)))
 
 
 @pytest.fixture
@@ -49,12 +43,21 @@ class Page:
     """The components that describing changes."""
 
     def __init__(self) -> None:
-        self.values = dict(zip(DESCRIPTION, (*BEFORE, "", ("", ""), None, None), strict=True))
+        first = (*BEFORE, "", NOTHING_BROUGHT, None, None, None)
+        self.values = dict(zip(DESCRIPTION, first, strict=True))
+        self.locked = dict.fromkeys(DESCRIPTION[:2], False)
+        self.sent: list[set[str]] = []  # the names in each message
 
     def take(self, values: tuple) -> None:
+        self.sent.append(set())
         for name, value in zip(DESCRIPTION, values, strict=True):
-            if value != gr.skip():
-                self.values[name] = value
+            if value == gr.skip():
+                continue
+            self.sent[-1].add(name)
+            if name in self.locked and isinstance(value, dict):
+                self.locked[name] = not value["interactive"]
+                value = value.get("value", self.values[name])
+            self.values[name] = value
 
     @property
     def texts(self) -> tuple[str, str]:
@@ -64,33 +67,35 @@ class Page:
     def idle(self) -> bool:
         describe, stop = self.values["describe"], self.values["stop_describing"]
         assert describe["visible"] != stop["visible"]
+        assert set(self.locked.values()) == {stop["visible"]}
+        assert (self.values["before"] is None) == describe["visible"]
         return describe["visible"]
 
+    def run(self, actions: Describing, payload: dict[str, str] | None) -> None:
+        for values in actions.describe(payload, self.values["before"], *self.texts):
+            self.take(values)
 
-def begun(actions: Actions) -> Page:
+
+def begun(actions: Describing) -> Page:
     page = Page()
-    before, *values = actions.begin_describing(*BEFORE)
-    assert before == BEFORE
-    page.take(tuple(values))
+    page.take(actions.begin(*BEFORE))
     assert not page.idle and page.texts == BEFORE
     return page
 
 
 def test_both_boxes_are_filled_and_the_describer_is_named(actions, payload, server):
     page = begun(actions)
-    for values in actions.describe(payload, BEFORE, ("", "")):
-        page.take(values)
-    assert page.texts == (HIGH, LOW) and page.values["written"] != ("", "") and page.idle
+    page.run(actions, payload)
+    assert page.texts == (HIGH, LOW) == tuple(map(joined, page.values["written"])) and page.idle
     assert f"first at {server.url}" in page.values["picture_note"]
     assert server.url in actions.introduce() and "--describer" in actions.introduce()
 
 
 def test_a_second_time_costs_nothing_and_says_so(actions, payload, server):
-    list(actions.describe(payload, BEFORE, ("", "")))
+    Page().run(actions, payload)
     asked = len(server.asked)
     page = begun(actions)
-    for values in actions.describe(payload, BEFORE, ("", "")):
-        page.take(values)
+    page.run(actions, payload)
     assert len(server.asked) == asked and page.texts == (HIGH, LOW)
     assert "was not asked again" in page.values["picture_note"]
 
@@ -101,42 +106,106 @@ def test_a_second_time_costs_nothing_and_says_so(actions, payload, server):
 def test_a_failure_is_a_sentence_and_both_boxes_are_as_they_were(actions, payload, server, mood):
     server.mood = mood
     page = begun(actions)
-    for values in actions.describe(payload, BEFORE, ("", "")):
-        page.take(values)
+    page.run(actions, payload)
     assert page.texts == BEFORE and page.idle
     assert 'role="alert"' in page.values["picture_note"]
     assert "Traceback" not in page.values["picture_note"]
-    assert page.values["written"] == ("", "")
+    assert page.values["written"] == NOTHING_BROUGHT
 
 
 def test_no_picture_is_a_sentence_too(actions):
     page = begun(actions)
-    for values in actions.describe(None, BEFORE, ("", "")):
-        page.take(values)
+    page.run(actions, None)
     assert page.texts == BEFORE and page.idle
     assert words.NO_PICTURE in page.values["picture_note"]
+
+
+def test_an_unexpected_error_is_told_plainly_and_logged(actions, payload, monkeypatch, caplog):
+    def break_down(image):
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(actions.engine, "describing", break_down)
+    page = begun(actions)
+    page.run(actions, payload)
+    assert page.texts == BEFORE and page.idle
+    note = page.values["picture_note"]
+    assert words.UNEXPECTED.split(",")[0] in note and "secret" not in note
+    assert "secret detail" in caplog.text
+
+
+@pytest.mark.parametrize("mood", ["well", "html"])
+def test_the_last_message_which_gradio_sends_twice_holds_no_text(actions, payload, server, mood):
+    server.mood = mood
+    page = begun(actions)
+    page.run(actions, payload)
+    assert not page.sent[-1]
 
 
 def test_stopping_ends_the_requests_and_brings_the_texts_back(actions, payload, server):
     server.mood = "dripping"
     page = begun(actions)
-    run = actions.describe(payload, BEFORE, ("", ""))
+    run = actions.describe(payload, BEFORE, *BEFORE)
     while server.at_once < 2:
         page.take(next(run))
     run.close()  # what Gradio does when Stop is pressed
-    page.take(actions.describing_stopped(BEFORE))
+    page.take(actions.stopped(page.values["before"], page.values["picture_note"]))
     assert page.texts == BEFORE and page.idle
     assert words.DESCRIBING_STOPPED in page.values["picture_note"]
 
 
+def test_a_stop_that_comes_late_leaves_the_boxes_alone(actions, payload):
+    page = begun(actions)
+    page.run(actions, payload)
+    page.values["prompt"] = "Typed since."
+    page.take(actions.stopped(page.values["before"], page.values["picture_note"]))
+    assert page.texts == ("Typed since.", LOW) and page.idle
+    assert words.DESCRIBING_STOPPED not in page.values["picture_note"]
+
+
+def test_what_was_typed_until_the_boxes_were_locked_comes_back(actions, payload, server):
+    server.mood = "html"
+    page = begun(actions)
+    page.values["prompt"] = "Typed on."
+    page.run(actions, payload)
+    assert page.texts == ("Typed on.", BEFORE[1])
+
+
+def test_another_picture_brings_back_what_was_typed_and_drops_what_was_described():
+    said = described(Description(HIGH, LOW, "measured"))
+    assert left(HIGH, "Mine.", said, None) == ("", gr.skip(), None)
+    quiet = Before(*BEFORE, note=False)
+    assert left("A stone br", "Blu", said, Before(*BEFORE)) == (*BEFORE, quiet)
+    assert left("A stone br", "Blu", said, Before(HIGH, "Mine."))[:2] == ("", "Mine.")
+
+
+def test_a_describer_that_writes_on_when_another_picture_has_come_is_undone(actions):
+    page = begun(actions)
+    *both, before = left("A stone br", "Blu", NOTHING_BROUGHT, page.values["before"])
+    page.values |= {"prompt": "A stone bridge", "before": before, "picture_note": "40 × 30"}
+    page.take(actions.stopped(page.values["before"], page.values["picture_note"]))
+    assert page.texts == BEFORE == tuple(both) and page.idle
+    assert page.values["picture_note"] == "40 × 30"
+
+
 def test_a_crowd_is_told_to_come_back(actions):
-    note = begun(actions).values["picture_note"]
-    page = Page()
-    page.take(actions.describing_stopped(BEFORE, note))
-    assert words.REFUSED in page.values["picture_note"] and page.texts == BEFORE
+    page = begun(actions)
+    page.take(actions.stopped(page.values["before"], page.values["picture_note"]))
+    assert words.REFUSED in page.values["picture_note"] and page.texts == BEFORE and page.idle
 
 
-def test_auto_says_what_it_chose_and_how_to_change_it(monkeypatch, tmp_path):
+def test_while_the_model_is_loaded_describing_can_be_stopped(actions, payload):
+    with actions.engine._loading:
+        page = begun(actions)
+        run = actions.describe(payload, BEFORE, *BEFORE)
+        for _ in range(3):
+            page.take(next(run))
+        run.close()
+    assert not page.idle and page.texts == BEFORE
+
+
+def test_auto_says_what_it_chose_and_how_to_change_it(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    line = actions_with("auto", tmp_path).introduce()
-    assert "no GPU" in line and "measured" in line and "--describer llava" in line
+    line = Describing(Engine(EngineOptions(describer="auto"))).introduce()
+    title = line[: line.index(">")]
+    assert "no GPU" in title and "--describer llava" in title
+    assert "Measured" in line and words.HELP in line

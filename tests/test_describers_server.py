@@ -22,7 +22,7 @@ from xpsr.prompts.describer import (
     make_describer,
     stream,
 )
-from xpsr.prompts.questions import QUESTIONS
+from xpsr.prompts.questions import QUESTIONS, check_answer
 
 _fresh = itertools.count()
 
@@ -131,6 +131,9 @@ def test_a_passing_failure_is_tried_again(server):
         ("enormous", "more than 2,000 characters"),
         ("enormous line", "more than 4 MB"),
         ("compressed", "not asked for"),
+        ("elsewhere", "another address"),
+        ("error and well", "in place of an answer. It says: model not loaded"),
+        ("hangs up", "hangs up"),
     ],
 )
 def test_every_fault_of_a_server_is_one_sentence(server, mood: str, said: str):
@@ -138,12 +141,53 @@ def test_every_fault_of_a_server_is_one_sentence(server, mood: str, said: str):
     assert said in refused(server)
 
 
-@pytest.mark.parametrize("mood", ["silent", "dripping"])
+@pytest.mark.parametrize("mood", ["silent", "dripping", "silent in the middle", "dripping bytes"])
 def test_a_slow_server_is_given_up(server, mood: str):
     server.mood = mood
     started = time.monotonic()
     assert "within 1 seconds" in refused(server, "?timeout=1&model=first")
     assert time.monotonic() - started < 6
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "I'm sorry, but I can't see any image.",
+        "I’m a text-based AI and cannot view images.",
+        "As a language model, I can't see images.",
+        "As an AI, I am not able to view pictures.",
+        "It seems there is no image attached. Could you please upload it?",
+        "It looks like you haven't attached an image.",
+        "I don't have the ability to see pictures.",
+        "Please provide the image so I can describe it.",
+        "There is no image in your message.",
+    ],
+)
+def test_excuses_are_no_descriptions(text: str):
+    with pytest.raises(XPSRError, match="cannot see"):
+        check_answer(text, "m")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "It appears that there is no noise in the image.",
+        "There is no sharpness; the picture looks blurred.",
+        "The image shows a sorry sight: no picture hangs straight.",
+        "I see an old photo of a bridge.",
+        "It seems to be a photo of a cat.",
+        "No noise, good light. The image is sharp.",
+        "Please note the strong noise in this image.",
+    ],
+)
+def test_descriptions_are_no_excuses(text: str):
+    assert check_answer(text, "m") == text
+
+
+def test_what_a_model_thinks_aloud_is_no_description():
+    assert check_answer("<think>Two\nlines.</think>\nA bridge.", "m") == "A bridge."
+    with pytest.raises(XPSRError, match="empty"):
+        check_answer("<think>The picture, which has no end", "m")
 
 
 def test_nobody_there():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from xpsr.errors import XPSRError
@@ -34,10 +35,22 @@ QUESTIONS = {
     ),
 }
 
-# How models that were never shown the picture begin. A caption never begins like this.
-_EXCUSES = ("i'm sorry", "i am sorry", "sorry", "i cannot", "i can't", "i can not", "i am unable")
-_EXCUSES += ("i'm unable", "as an ai", "i don't see", "i do not see", "unfortunately")
-_SEEING = ("image", "picture", "photo", "visual")
+# How models begin that were never shown the picture. A caption never begins like this.
+_SEEN = r"(?:image|picture|photo|visual)"
+_EXCUSES = re.compile(
+    rf"""
+    (?:(?:i'm|i\ am|we're)?\ ?sorry|i\ can(?:not|'t|\ not)|(?:i'm|i\ am)\ (?:unable|not\ able|an?\ )
+    |i\ (?:don't|do\ not)\ (?:see|have)|unfortunately|as\ an?\ (?:\w+[\ -]){{0,3}}(?:ai|model)\b)
+    .{{0,150}}{_SEEN}
+    | (?:it\ )?(?:seems|looks|appears)\ (?:like\ |that\ )?you\b .{{0,150}}{_SEEN}
+    | (?:(?:it\ )?(?:seems|looks|appears)\ (?:like\ |that\ )?)?
+      there(?:'s|\ is|\ was)\ no\ {_SEEN}s?\b
+    | (?:please|could\ you)\b .{{0,40}}\b(?:provide|upload|share|attach|send) .{{0,40}}{_SEEN}
+    | no\ {_SEEN}\b
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+_THOUGHTS = re.compile(r"\s*<think>.*?(?:</think>|$)", re.DOTALL)  # of models that think aloud
 
 
 def choose_questions(name: str) -> Questions:
@@ -59,7 +72,7 @@ def check_answer(text: str, who: str) -> str:
     Raises:
         XPSRError: it is empty, too long, or says that no picture was seen.
     """
-    answer = tidy(text)
+    answer = tidy(_THOUGHTS.sub("", text, count=1))
     if not answer:
         raise XPSRError(f"{who} gave an empty answer; ask again, or choose another model.")
     if len(answer) > MAX_CHARACTERS:
@@ -67,8 +80,7 @@ def check_answer(text: str, who: str) -> str:
             f"{who} wrote more than {MAX_CHARACTERS:,} characters, which is no description; "
             "choose another model."
         )
-    start = answer.lower().replace("’", "'")
-    if start.startswith(_EXCUSES) and any(word in start[:200] for word in _SEEING):
+    if _EXCUSES.match(answer.replace("’", "'")):
         raise XPSRError(
             f"{who} says that it cannot see the picture; choose a model that takes pictures."
         )

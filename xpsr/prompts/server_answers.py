@@ -28,6 +28,10 @@ class _RubbishError(Exception):
     """The server answered something else than the interface says; the text says what."""
 
 
+class _ReportedError(Exception):
+    """The server says that all is well, and in the answer that it is not; the text quotes it."""
+
+
 class _Bounded(httpx2.AsyncByteStream):
     """The body of an answer that breaks off where it becomes enormous."""
 
@@ -119,7 +123,7 @@ def _read_json(text: str) -> Any:
 
 def _choice(body: Any) -> dict[str, Any]:
     if isinstance(body, dict) and body.get("error"):
-        raise _RubbishError(f"an error: {_quoted(body)}")
+        raise _ReportedError(_quoted(body))
     choices = _field(body, "choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise _RubbishError("JSON without an answer in it")
@@ -173,11 +177,15 @@ def _sentence(error: Exception, who: str, model: str | None, timeout: float) -> 
             f"{who} did not finish its answer within {timeout:g} seconds; try again, or allow it "
             "more with ?timeout=SECONDS."
         )
+    if isinstance(error, _ReportedError):
+        return XPSRError(f"{who} sent an error in place of an answer.{error}")
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, _RubbishError):
         cause = cause.__cause__ or cause.__context__
     if cause is not None:
         return XPSRError(f"{who} sent {cause}; is it an OpenAI-compatible server, and is it well?")
+    if isinstance(error.__cause__, httpx2.RemoteProtocolError):
+        return XPSRError(f"{who} hangs up or does not speak HTTP; is it the right address?")
     if isinstance(error, openai.APIConnectionError):
         return DescriberUnavailableError(
             f"{who} cannot be reached; start it, or correct the address."
@@ -189,6 +197,11 @@ def _sentence(error: Exception, who: str, model: str | None, timeout: float) -> 
 
 def _status_sentence(error: openai.APIStatusError, who: str, model: str | None) -> XPSRError:
     status, said = error.status_code, _quoted(error.body)
+    if 300 <= status < 400:
+        return DescriberUnavailableError(
+            f"{who} refers to another address (error {status}), to which the picture is not sent; "
+            "give the right address yourself."
+        )
     if status in (401, 403):
         return DescriberUnavailableError(
             f"{who} asks for a key or refuses the one it got; put the right one into the "
