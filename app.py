@@ -11,8 +11,10 @@ import logging
 import os
 import sys
 
+from studio import zerogpu
 from studio.build import Where, build, serving
 from studio.engine import Engine, EngineOptions
+from studio.model_choice import ALLOW, LastChoice, ModelChoice, Permission
 from xpsr.errors import XPSRError
 from xpsr.prompts.describer import make_describer
 
@@ -23,15 +25,25 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """The options of `python app.py`."""
     parser = argparse.ArgumentParser(prog="python app.py", description="Serve XPSR Studio.")
     add = parser.add_argument
-    add("--model", default="mini", metavar="mini|FOLDER|HUB_ID", help="default: mini")
-    add("--base", metavar="FOLDER|HUB_ID", help="Stable Diffusion 1.5, for official checkpoints")
+    add(
+        "--model",
+        default=os.environ.get("XPSR_MODEL"),
+        metavar="mini|FOLDER|HUB_ID",
+        help="default: XPSR_MODEL, or the one last chosen on the page, or mini",
+    )
+    add(
+        "--base",
+        default=os.environ.get("XPSR_BASE"),
+        metavar="FOLDER|HUB_ID",
+        help="Stable Diffusion 1.5, for official checkpoints; default: XPSR_BASE",
+    )
     add(
         "--describer",
-        default="auto",
+        default=os.environ.get("XPSR_DESCRIBER", "auto"),
         metavar="auto|measured|llava|llava:ID_OR_FOLDER|URL",
         help="who describes; auto: LLaVA where a GPU and its weights are, else measured. llava and "
         'the URL of a vision server take options: "llava?bits=4&questions=q-instruct", '
-        '"http://localhost:8000/v1?model=NAME". Default: auto',
+        '"http://localhost:8000/v1?model=NAME". Default: XPSR_DESCRIBER, or auto',
     )
     add("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
     add("--port", type=int, help=f"default: GRADIO_SERVER_PORT, or {PORT}")
@@ -50,6 +62,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="GIGABYTES",
         help="beyond so many the oldest results are removed; default: 2",
     )
+    add(
+        "--allow-model-change",
+        action="store_true",
+        help=f"let visitors choose the model, and name folders of this machine, also where others "
+        f"can reach the page; so does {ALLOW}=1",
+    )
     add("--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
     add("--dtype", help="float32, float16 or bfloat16; default: what suits the device")
     return parser.parse_args(arguments)
@@ -67,6 +85,20 @@ def _port(asked: int | None) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         sys.exit(f"The port {text!r} is not one: choose a whole number from 1 to 65535.")
     return int(text)
+
+
+def choose_model(options: argparse.Namespace, allowed: Permission) -> ModelChoice:
+    """The model of the options, or the one that was last chosen on a page of this kind."""
+    if options.model or not allowed.granted:
+        return ModelChoice(options.model or "mini", options.base)
+    last = LastChoice(options.outputs).read()
+    if last is None:
+        return ModelChoice("mini", options.base)
+    if __name__ == "__main__":
+        print(
+            f"With the model last chosen on the page: {last.model}. --model mini has the own one."
+        )
+    return last
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -98,10 +130,12 @@ def serve(options: argparse.Namespace) -> None:
 
 
 options = parse() if __name__ == "__main__" else parse([])
+allowed = Permission.for_page(options.host, options.share, options.allow_model_change)
+chosen = choose_model(options, allowed)
 engine = Engine(
     EngineOptions(
-        model=options.model,
-        base=options.base,
+        model=chosen.model,
+        base=chosen.base,
         describer=options.describer,
         device=options.device,
         dtype=options.dtype,
@@ -115,7 +149,10 @@ demo = build(
         # The disk of a Space is everybody's: nobody's pictures stay there for long.
         keep_seconds=24 * 3600 if "SPACE_ID" in os.environ else None,
     ),
+    allowed,
 )
+if zerogpu.is_here():
+    engine.pipeline()  # from here it is moved to the GPU that each call is lent
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(message)s")

@@ -18,7 +18,7 @@ from xpsr.settings import SETTING_NAMES, Settings
 
 from . import markup, results, texts, words
 from .describing import Before, left, replaced
-from .engine import is_result
+from .engine import is_result, is_step
 from .form import MAIN_TEXTS, read_form
 from .incoming import open_picture, picture_title, sentence
 from .results import with_origins
@@ -26,6 +26,7 @@ from .services import Services
 from .showing import Face, done_line, idle, shown
 from .texts import NOTHING_BROUGHT, Brought
 from .visit import Visit
+from .waiting import sign
 
 PREVIEW_SIDE = 768  # pixels; one is sent after every step
 
@@ -120,6 +121,9 @@ class Actions:
         names = results.shown_metrics(learned)
         for item in self.engine.stream(photo.image, prompts, settings):
             if not is_result(item):
+                if not is_step(item):
+                    yield shown(status=markup.notice(sign(item)))
+                    continue
                 line = words.step(item.index + 1, item.total, item.seconds_left, settings.seed)
                 yield self._growing(line, item, photo.image.size)
                 continue

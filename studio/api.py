@@ -27,11 +27,12 @@ from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import CHOICES, PRESETS, SETTING_NAMES, Settings
 
 from . import results, texts
-from .engine import is_result
+from .engine import is_result, is_step
 from .incoming import open_picture, picture_title, sentence
 from .outputs import Run
 from .services import Services
 from .triggers import QUEUE
+from .waiting import sign
 
 
 @contextmanager
@@ -92,7 +93,8 @@ class Endpoints:
     ) -> Iterator[tuple[str | None, dict[str, Any]]]:
         """Restore a picture. Whatever is left out comes from the preset.
 
-        Each step sends (None, {"step", "steps", "seconds_left"}); the last item is the result.
+        Each step sends (None, {"step", "steps", "seconds_left"}), a wait or a new beginning
+        (None, {"status"}); the last item is the result.
 
         Args:
             image: the picture file, from 16 x 16 pixels.
@@ -140,9 +142,12 @@ class Endpoints:
     ) -> Iterator[Any]:
         photo = open_picture(payload)
         for item in self.engine.stream(photo.image, prompts, settings):
-            if not is_result(item):
+            if is_step(item):
                 done = {"step": item.index + 1, "steps": item.total}
                 yield None, {**done, "seconds_left": item.seconds_left}
+                continue
+            if not is_result(item):
+                yield None, {"status": sign(item)}
                 continue
             kept = results.with_origins(item, told)
             run = self.outputs.keep(photo.image, kept, picture_title(payload))

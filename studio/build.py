@@ -14,6 +14,7 @@ from . import examples, markup, results, words
 from .api import Endpoints, publish
 from .engine import Engine
 from .layout import lay_out
+from .model_choice import NOT_ALLOWED, LastChoice, Permission
 from .opening import Opening
 from .outputs import GIGABYTE, Outputs, Run
 from .services import Services
@@ -23,11 +24,13 @@ from .theme import CSS, HEAD, make_theme
 from .wiring import connect
 
 
-def build(engine: Engine, where: Where) -> gr.Blocks:
+def build(engine: Engine, where: Where, may_change_model: Permission = NOT_ALLOWED) -> gr.Blocks:
     """Lay the page out and connect it. No model is loaded."""
     shelf = Shelf()
     found = examples.gather(shelf.folder.parent / "examples")
-    services = Services(engine, where.outputs(shelf, found))
+    services = Services(
+        engine, where.outputs(shelf, found), may_change_model, LastChoice(where.folder)
+    )
     demo = gr.Blocks(
         title=words.TITLE,
         analytics_enabled=False,

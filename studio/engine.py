@@ -6,12 +6,17 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from xpsr.errors import XPSRError
+from xpsr.errors import NotEnoughMemoryError, XPSRError
 from xpsr.settings import PRESETS
+
+from . import words, zerogpu
+from .room import give_back_memory, smaller_tiles, weight_bytes
+from .waiting import SmallerTiles, Waiting, turn
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -48,17 +53,28 @@ class Engine:
         self._pipeline: XPSRPipeline | None = None
         self._describer: Describer | None = None
         self._why: str | None = None
-        self._loading = threading.Lock()
+        self.loading = threading.Lock()
         # A plain lock: a generator that is closed early is finished by another thread than the
         # one that began it, and only a plain lock may be released there.
-        self._running = threading.Lock()
+        self.running = threading.Lock()
         # Another one, so that describing does not wait for somebody else's long run. It guards the
         # making only: a describer takes care of its own turns.
         self._introducing = threading.Lock()
+        self._work = zerogpu.on_gpu(self._steps, zerogpu.restore_seconds)
+        self._write = zerogpu.on_gpu(self._words, zerogpu.describe_seconds)
 
     @property
     def ready(self) -> bool:
         return self._pipeline is not None
+
+    @property
+    def loaded(self) -> XPSRPipeline | None:
+        """The pipeline if it is there already; nothing is loaded."""
+        return self._pipeline
+
+    def use(self, pipeline: XPSRPipeline | None, options: EngineOptions) -> None:
+        """Another model from now on; see switching.py, which holds the locks meanwhile."""
+        self._pipeline, self.options = pipeline, options
 
     def pipeline(self) -> XPSRPipeline:
         """The pipeline, loaded now if it is not yet there.
@@ -66,21 +82,21 @@ class Engine:
         Raises:
             XPSRError: it cannot be loaded; the next call tries again.
         """
-        with self._loading:
+        with self.loading:
             if self._pipeline is None:
-                self._pipeline = _load(self.options)
+                self._pipeline = load(self.options)
             return self._pipeline
 
     def warm_up(self) -> threading.Thread:
         """Load in the background, so that the page opens at once. Failures show at first use."""
 
-        def load() -> None:
+        def work() -> None:
             try:
                 self.pipeline()
             except XPSRError as error:
                 log.warning("%s", error)
 
-        thread = threading.Thread(target=load, name="load the model", daemon=True)
+        thread = threading.Thread(target=work, name="load the model", daemon=True)
         thread.start()
         return thread
 
@@ -121,16 +137,23 @@ class Engine:
 
         Closing the iterator stops the describer.
         """
-        from xpsr.prompts.describer import Description, stream
-        from xpsr.prompts.writer import TICK
+        from xpsr.prompts.describer import Description
 
         describer, _ = self.describer()
         if hasattr(describer, "stream"):
             # Both bring large libraries along, whose imports must not meet.
-            while not self._loading.acquire(timeout=TICK):
+            for _ in turn(self.loading):
                 yield Description("", "", describer.name)
-            self._loading.release()
-        yield from stream(describer, image)
+            self.loading.release()
+        # Only a model in this process has something to release, and needs the GPU.
+        work = self._write if hasattr(describer, "release") else self._words
+        with closing(work(image)) as said:
+            yield from said
+
+    def _words(self, image: Image.Image) -> Iterator[Description]:
+        from xpsr.prompts.describer import stream
+
+        yield from stream(self.describer()[0], image)
 
     def describe(self, image: Image.Image) -> Description:
         """Two texts about a picture, by the describer of the options."""
@@ -139,14 +162,63 @@ class Engine:
 
     def stream(
         self, image: Image.Image, prompts: Prompts, settings: Settings
-    ) -> Iterator[Step | Restored]:
-        """Restore a picture step by step; closing the iterator stops after the present step."""
+    ) -> Iterator[Step | Waiting | SmallerTiles | Restored]:
+        """Restore a picture step by step; closing the iterator stops after the present step.
+
+        Where the memory does not suffice the run begins anew, once, in smaller tiles.
+        """
+        yield from turn(self.loading)  # a run that waits for a model can be stopped, too
+        self.loading.release()
+        yield from turn(self.running)
+        try:
+            yield from self._restoring(image, prompts, settings)
+        finally:
+            self.running.release()
+
+    def _restoring(
+        self, image: Image.Image, prompts: Prompts, settings: Settings
+    ) -> Iterator[Step | SmallerTiles | Restored]:
         pipeline = self.pipeline()
-        with self._running:
-            yield from pipeline.stream(image, prompts, settings)
+        if self._free(pipeline) < weight_bytes(pipeline):
+            self.release_describer()
+        try:
+            with closing(self._work(image, prompts, settings)) as items:
+                yield from items
+            return
+        except NotEnoughMemoryError:
+            if (smaller := smaller_tiles(image, settings)) is None:
+                raise
+        # Out here, the first attempt and everything it held is gone.
+        self.release_describer()
+        give_back_memory()
+        yield SmallerTiles(smaller.tile_size)
+        try:
+            with closing(self._work(image, prompts, smaller)) as items:
+                for item in items:
+                    yield _noted(item, words.WORKED_IN_TILES.format(size=smaller.tile_size))
+        except NotEnoughMemoryError as error:
+            raise XPSRError(words.NO_MEMORY.format(size=smaller.tile_size)) from error
+
+    def _steps(
+        self, image: Image.Image, prompts: Prompts, settings: Settings
+    ) -> Iterator[Step | Restored]:
+        return self.pipeline().stream(image, prompts, settings)
+
+    def _free(self, pipeline: XPSRPipeline) -> int:
+        from xpsr.prompts.footprint import free_bytes
+
+        return free_bytes(pipeline.device)
+
+    def release_describer(self) -> None:
+        """Let a describer that keeps its model loaded leave the memory, unless it is at work."""
+        release = getattr(self._describer, "release", None)
+        if release is not None:
+            release()
 
     def preview(self, step: Step) -> Image.Image:
-        return self.pipeline().preview(step)
+        """A quick picture of what the result is expected to be, after `step`."""
+        assert step.preview is not None, "only steps of Engine.stream can be shown"
+        return step.preview(step.predicted)
 
     def assemble(self, prompts: Prompts, settings: Settings) -> EncoderTexts:
         """The texts exactly as the model's tokenizer gets them, and what is read of each."""
@@ -155,16 +227,28 @@ class Engine:
         return assemble(prompts, settings, self.pipeline().tokenizer)
 
 
-def is_result(item: Step | Restored) -> TypeIs[Restored]:
+def is_result(item: object) -> TypeIs[Restored]:
     """Whether an item of `Engine.stream` is the last one."""
-    # Only here, where the model is loaded: two threads that import diffusers for the first time
-    # at once get in each other's way.
-    from xpsr.pipeline import Restored
-
-    return isinstance(item, Restored)
+    # By what it has: asking for its class would import diffusers, and two threads that do so for
+    # the first time at once get in each other's way.
+    return hasattr(item, "recipe")
 
 
-def _load(options: EngineOptions) -> XPSRPipeline:
+def is_step(item: object) -> TypeIs[Step]:
+    """Whether an item of `Engine.stream` is a step, and can be shown."""
+    return hasattr(item, "predicted")
+
+
+def _noted(item: Step | Restored, note: str) -> Step | Restored:
+    """A result with one more sentence about how it came to be; steps stay as they are."""
+    if not is_result(item):
+        return item
+    notes = (*item.notes, note)
+    return replace(item, notes=notes, recipe=item.recipe.model_copy(update={"notes": notes}))
+
+
+def load(options: EngineOptions) -> XPSRPipeline:
+    """The pipeline of some options; raises XPSRError with a sentence for a visitor."""
     import xpsr
 
     try:

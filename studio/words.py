@@ -242,6 +242,17 @@ DESCRIBING_STOPPED = "Stopped. Both texts are as they were."
 NEXT = "Describe the picture or write the two texts yourself, then press Restore."
 LOADING = "The model is still being loaded; you can already prepare your picture."
 WAITING = "Waiting for the model…"
+SMALLER_TILES = (
+    "The memory did not suffice, so the picture is worked on in tiles of {size} pixels now; "
+    "it begins anew."
+)
+WORKED_IN_TILES = (
+    "The memory did not suffice at first, so it was worked on in tiles of {size} pixels."
+)
+NO_MEMORY = (
+    "There is not enough memory for this picture, not even in tiles of {size} pixels. Enlarge it "
+    "less, close other programs, or start the page with --dtype float16 or another --device."
+)
 SCORING = "Done. Computing the scores…"
 STOPPED = "Stopped. Your texts and settings are as they were, and so is the earlier result."
 REFUSED = (
