@@ -39,7 +39,7 @@ def build(engine: Engine, where: Where, may_change_model: Permission = NOT_ALLOW
     with demo:
         # First, so that Gradio does not give their names to handlers of the page.
         publish(Endpoints(services))
-        page = lay_out(_opening(engine, found))
+        page = lay_out(_opening(services, found))
         connect(demo, page, services)
         for tab in all_tabs():
             part, handle = page.parts[tab.id]
@@ -73,13 +73,14 @@ class Where:
         )
 
 
-def _opening(engine: Engine, found: list[Run]) -> Opening:
-    preset = engine.default_preset()
+def _opening(services: Services, found: list[Run]) -> Opening:
+    preset = services.engine.default_preset()
     opening: dict[str, Any] = {
         "preset": preset,
         "texts": asdict(Prompts.from_preset(preset)),
         "settings": asdict(Settings.from_preset(preset)),
         "learned": results.learned_metrics(),
+        "may_change_model": services.may_change_model.granted,
         "example_pictures": tuple(example.picture for example in found),
         "example_titles": tuple(example.title for example in found),
     }

@@ -24,6 +24,11 @@ def notice(text: str, bad: bool = False) -> str:
     return f'<div class="notice" role="status">{escape(text)}</div>'
 
 
+def lines(texts: Sequence[str], bad: bool = False) -> str:
+    """A notice of several lines."""
+    return "".join(notice(text, bad) for text in texts)
+
+
 def quiet(text: str, about: str = "") -> str:
     """A small line beside something, with more about it where the pointer rests."""
     title = f' title="{escape(about, quote=True)}"' if about else ""

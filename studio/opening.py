@@ -24,3 +24,4 @@ class Opening:
     scores: str = ""
     status: str = ""
     shown: str | None = None  # the id of the run on the slider
+    may_change_model: bool = False  # shows what only a local page may do

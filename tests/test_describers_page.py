@@ -194,7 +194,7 @@ def test_a_crowd_is_told_to_come_back(actions):
 
 
 def test_while_the_model_is_loaded_describing_can_be_stopped(actions, payload):
-    with actions.engine._loading:
+    with actions.engine.loading:
         page = begun(actions)
         run = actions.describe(payload, BEFORE, *BEFORE)
         for _ in range(3):

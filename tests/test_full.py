@@ -1,0 +1,162 @@
+"""The tab "Full quality": what it tells, what it refuses, and the way to another model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+from browsing import NEEDS_BROWSER, WAIT_MS, bring, expect, set_steps
+from test_convert import WEIGHTS
+
+from studio import words_full as words
+from studio.build import Where, build
+from studio.engine import Engine, EngineOptions
+from studio.full import REST_OF_FORM, FullActions
+from studio.machine import Machine
+from studio.markup_full import requirements
+from studio.model_choice import NOT_ALLOWED, LastChoice, ModelChoice, Permission
+from studio.outputs import Outputs
+from studio.services import Services
+from studio.shelf import Shelf
+from xpsr.models.checkpoint import PUBLISHED
+from xpsr.prompts.footprint import Footprint
+
+
+@pytest.fixture
+def official(golden, tmp_path):
+    return shutil.copytree(golden / "tiny", tmp_path / "xpsr")
+
+
+@pytest.fixture
+def services(tiny_pipeline, tmp_path):
+    engine = Engine(EngineOptions())
+    engine.use(tiny_pipeline, engine.options)
+    outputs = Outputs(tmp_path / "outputs", Shelf())
+    return Services(engine, outputs, Permission(granted=True), LastChoice(tmp_path / "outputs"))
+
+
+@pytest.fixture
+def actions(services):
+    return FullActions(services)
+
+
+def test_who_may_not_is_told_so_by_every_handler_and_learns_nothing(services, official, tmp_path):
+    refused = FullActions(Services(services.engine, services.outputs))
+    before = services.engine.loaded
+    said = [
+        refused.check(str(official)),
+        refused.look(str(official), ""),
+        [*refused.convert(str(official), "", str(tmp_path / "new"), "float16")][-1][0],
+        [*refused.use(str(official), "")][-1][0],
+        [*refused.use_mini()][-1][0],
+    ]
+    for one in said:
+        assert "only whoever runs it can change it" in one and "xpsr" not in one
+    assert not (tmp_path / "new").exists() and services.engine.loaded is before
+
+
+def test_the_page_of_a_public_server_has_no_fields_for_folders(services, tmp_path):
+    def ids(permission):
+        demo = build(services.engine, Where(str(tmp_path)), permission)
+        return {one["props"].get("elem_id") for one in demo.config["components"]}
+
+    assert {"full-checkpoint", "full-out", "full-model", "full-use"} <= ids(Permission(True))
+    found = ids(NOT_ALLOWED)
+    assert "full-refused" in found and "full-needs" in found
+    assert not {"full-checkpoint", "full-out", "full-model", "full-use"} & found
+
+
+def test_from_a_download_to_the_model_in_use(actions, services, tiny, official, tmp_path):
+    said = actions.check(str(official))
+    assert "unet: whole" in said and "alert" not in said
+    out = str(tmp_path / "converted")
+    *steps, (done, model) = actions.convert(str(official), str(tiny), out, "float32")
+    assert any("are written" in status for status, _ in steps)
+    assert model == out and "is complete" in done
+    assert "It needs" in actions.look(out, "")
+    *_, last = actions.use(out, "")
+    status, now, _, preset, *form = last
+    assert f"{out} is in use" in status and out in now
+    assert preset == "official" and len(form) == REST_OF_FORM
+    assert services.engine.options.model == out
+    assert services.last_choice.read() == ModelChoice(out)
+    list(actions.use_mini())
+    assert services.engine.options.model == "mini" and services.last_choice.read() is None
+
+
+def test_what_is_wrong_is_said_and_the_model_stays(actions, services, official, tmp_path):
+    (official / "unet" / WEIGHTS).write_text("<html>Google Drive</html>")
+    before = services.engine.loaded
+    assert "web page" in actions.check(str(official))
+    (*_, (said, field)) = actions.convert(str(official), "", str(tmp_path / "new"), "float16")
+    assert "web page" in said and "alert" in said and field["__type__"] == "update"
+    for model in (str(official), "", "<b>bold</b>", "no/such/thing"):
+        *_, last = actions.use(model, "")
+        assert 'role="alert"' in last[0] and "<b>" not in last[0]
+    assert services.engine.loaded is before and services.last_choice.read() is None
+
+
+def test_what_runs_now_and_what_it_takes_is_told(actions, services):
+    now, table = actions.read()
+    assert "mini" in now and "million weights, on cpu" in now and "free on the disk" in now
+    for part in words.REQUIREMENTS:
+        assert part.name in table
+    services.engine.options = EngineOptions(model="<script>")
+    assert "<script>" not in actions.read()[0]
+
+
+def test_room_is_compared_with_what_is_free():
+    none = requirements(Machine(disk=10**9, memory=4 * 10**9))
+    assert "needs 5.9 GB more on the disk" in none
+    assert "needs 2.9 GB more on the disk" in none and "more of memory" in none
+    assert " more " not in requirements(Machine(10**12, 10**11))
+    gpu = requirements(Machine(10**12, 10**11, gpu=8 * 10**9, gpu_name="a GPU"))
+    assert "needs 8.0 GB more on the GPU" in gpu  # LLaVA in 16 bits; the rest fits
+
+
+def test_the_sizes_are_those_of_the_networks(golden):
+    """The table's figures against the published keys and against what LLaVA is counted to take."""
+    official = json.loads((golden / "keys_sd15.json").read_text())
+    count = dict.fromkeys(PUBLISHED, 0)
+    for name in count:
+        for shape in official[name]["keys"].values():
+            weights = 1
+            for side in shape:
+                weights *= side
+            count[name] += weights
+    assert count == PUBLISHED
+    checkpoint, base, half, full, *llava = words.REQUIREMENTS
+    assert checkpoint.disk == 4 * sum(PUBLISHED.values())
+    assert full.disk == checkpoint.disk + base.disk and half.disk * 2 == full.disk
+    counted = Footprint(linear=6798966784, others=264460288, cache=891289600)
+    assert [one.memory for one in llava] == [counted.bytes(bits) for bits in (16, 8, 4)]
+
+
+@pytest.mark.browser
+@NEEDS_BROWSER[1]
+def test_the_way_through_the_page(open_page, studio, tiny, official, photo, tmp_path):
+    page = open_page()
+    page.get_by_role("tab", name=words.LABEL).click()
+    expect(page.locator("#full-needs")).to_contain_text("enough room")
+    page.locator("#full-checkpoint textarea").fill(str(official))
+    page.locator("#full-check").click()
+    expect(page.locator("#full-converted")).to_contain_text("Whole, and the right one")
+    page.locator("#full-base textarea").fill(str(tiny))
+    page.locator("#full-out textarea").fill(str(tmp_path / "converted"))
+    page.locator("#full-convert").click()
+    expect(page.locator("#full-model textarea")).to_have_value(str(tmp_path / "converted"))
+    page.locator("#full-use").click()
+    expect(page.locator("#full-used")).to_contain_text("is in use", timeout=WAIT_MS)
+    expect(page.locator("#full-now")).to_contain_text("converted")
+
+    page.get_by_role("tab", name="Restore").click()
+    bring(page, photo)
+    set_steps(page, 1)
+    page.locator("#restore").click()
+    expect(page.locator("#status")).to_contain_text("Done in", timeout=WAIT_MS)
+
+    page.get_by_role("tab", name=words.LABEL).click()
+    page.locator("#full-model textarea").fill(str(studio.model))  # for whoever comes next
+    page.locator("#full-use").click()
+    expect(page.locator("#full-used")).to_contain_text(f"{studio.model} is in use")
