@@ -225,6 +225,13 @@ HELP_TEXT = """
 NO_PICTURE = "Choose a picture first: drop it on the left, paste it, or open an example."
 DESCRIBED = {
     "measured": "Both texts are measured from the picture: correct what is wrong.",
+    "dalpsr": "How good the picture is was estimated in DaLPSR's form, what is in it was measured: "
+    "correct what is wrong. No model here learned such sentences.",
+}
+DESCRIBERS = {
+    "measured": "Measured, without a model.",
+    "dalpsr": "Estimated by a small network, in DaLPSR's form (our reimplementation from abstract and "
+    "figure).",
 }
 DESCRIBED_BY = "Both texts are by {source}: correct what is wrong."
 DESCRIBED_BEFORE = (
@@ -316,8 +323,7 @@ def described(source: str, remembered: bool) -> str:
 
 def describer(name: str) -> str:
     """Who describes, in one line."""
-    who = "Measured, without a model." if name == "measured" else f"Asks {name}."
-    return f"{who} {DESCRIBER_OTHERS}"
+    return f"{DESCRIBERS.get(name, f'Asks {name}.')} {DESCRIBER_OTHERS}"
 
 
 def describer_about(why: str | None) -> str:

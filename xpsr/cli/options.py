@@ -26,7 +26,7 @@ WordMaps = Annotated[
 Describer = Annotated[
     str,
     typer.Option(
-        metavar="measured|auto|llava|llava:ID_OR_FOLDER|URL",
+        metavar="measured|dalpsr|auto|llava|llava:ID_OR_FOLDER|URL",
         help="Who writes the two descriptions. llava and the URL of a vision server take options: "
         '"llava?bits=4&questions=q-instruct", "http://localhost:8000/v1?model=NAME".',
     ),

@@ -53,6 +53,7 @@ def make_describer(spec: str = "measured") -> Describer:
     Args:
         spec: one of
             "measured": statistics of the picture; no model.
+            "dalpsr": the quality text in DaLPSR's form, by a small estimator that is part of xpsr.
             "auto": LLaVA where a GPU and its weights are, else measured.
             "llava", "llava:HUB_ID", "llava:FOLDER": a LLaVA in this process.
             "http://…", "https://…": a server with the OpenAI interface.
@@ -66,6 +67,10 @@ def make_describer(spec: str = "measured") -> Describer:
         from xpsr.prompts.measured import MeasuredDescriber
 
         return MeasuredDescriber()
+    if spec == "dalpsr":
+        from xpsr.prompts.dalpsr import DalpsrDescriber
+
+        return DalpsrDescriber()
     if spec == "auto":
         from xpsr.prompts.auto import choose
 
@@ -82,8 +87,8 @@ def make_describer(spec: str = "measured") -> Describer:
     # An address may hold a password: only what looks like a name is repeated.
     called = f' called "{spec}"' if spec.replace("-", "").isalnum() else " of that name"
     raise XPSRError(
-        f"There is no describer{called}: use measured, auto, llava, llava:HUB_ID, llava:FOLDER, "
-        "or the http(s) address of a vision server."
+        f"There is no describer{called}: use measured, dalpsr, auto, llava, llava:HUB_ID, "
+        "llava:FOLDER, or the http(s) address of a vision server."
     )
 
 

@@ -78,10 +78,11 @@ class Sentence:
 def written(text: str, origin: Origin) -> tuple[Sentence, ...]:
     """The sentences of a text that was brought as a whole.
 
-    Sentences of the form that DaLPSR prompts have are told apart from others by themselves.
+    The describer `dalpsr` measures the content, so its sentences are told apart by their form.
     """
+    by_form = origin.kind in ("measured", "dalpsr")
     return tuple(
-        Sentence(part, Origin("dalpsr") if _is_measured_dalpsr(part, origin) else origin)
+        Sentence(part, _origin_by_form(part) if by_form else origin)
         for part in split_sentences(text)
     )
 
@@ -149,8 +150,8 @@ def _plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def _is_measured_dalpsr(text: str, origin: Origin) -> bool:
-    return origin.kind in ("measured", "dalpsr") and bool(_DALPSR.match(text))
+def _origin_by_form(text: str) -> Origin:
+    return Origin("dalpsr" if _DALPSR.match(text) else "measured")
 
 
 def _short(text: str) -> str:

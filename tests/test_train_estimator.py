@@ -1,0 +1,169 @@
+"""Training of the degradation estimator: its samples are what they say, and it learns from them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from train.estimator.__main__ import app
+from train.estimator.dataset import TURN, collect, read
+from train.estimator.fit import fit
+from train.estimator.report import Judged, figures_of
+from train.estimator.samples import make_sample
+from xpsr.errors import XPSRError
+from xpsr.prompts.estimator import RANGES, Estimator, estimate, level_of, load_estimator
+from xpsr.prompts.traces import LUMA
+
+PHOTOS = ("astronaut", "chelsea", "coffee", "rocket")
+
+
+def photo(name: str) -> Image.Image:
+    return Image.fromarray(getattr(skimage.data, name)()).convert("RGB")
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    for name in PHOTOS:
+        photo(name).save(folder / f"{name}.png")
+    return folder
+
+
+def test_samples_depend_on_nothing_but_their_seed() -> None:
+    first, second, other = (make_sample(photo("astronaut"), seed, side=64) for seed in (7, 7, 8))
+    assert first.image.tobytes() == second.image.tobytes()
+    assert (first.truth, first.drawn) == (second.truth, second.drawn)
+    assert first.image.tobytes() != other.image.tobytes()
+    assert all(make_sample(photo("rocket"), k, side=50).image.size == (50, 50) for k in range(9))
+
+
+def test_levels_are_even_and_every_kind_occurs() -> None:
+    drawn = [make_sample(photo("rocket"), seed, side=48) for seed in range(200)]
+    for name in RANGES:
+        counts = np.bincount([level_of(name, one.truth[name]) for one in drawn], minlength=4)
+        assert counts.min() >= 30  # of about 50; the last has those beyond the range as well
+    assert {one.drawn["noise"]["kind"] for one in drawn} == {"gaussian", "poisson"}
+    assert {one.drawn["shrunk"]["mode"] for one in drawn} == {"area", "bilinear", "bicubic"}
+    twice = [one for one in drawn if one.drawn["earlier_jpeg"]]
+    assert 30 <= len(twice) <= 90
+    assert all(one.drawn["earlier_jpeg"]["quality"] >= one.truth["jpeg"] for one in twice)
+
+
+def test_noise_is_as_strong_as_it_says() -> None:
+    plain, checked = Image.new("RGB", (600, 600), (128, 128, 128)), 0
+    for seed in range(60):
+        sample = make_sample(plain, seed, side=128, extremes=False)
+        if sample.truth["jpeg"] > 85:  # coarser tables swallow a part of the noise
+            # JPEG keeps colour at half of the resolution, so the luma is looked at.
+            share = 1.0 if sample.drawn["noise"]["gray"] else np.linalg.norm(LUMA)
+            spread = (np.asarray(sample.image) @ LUMA).std()
+            assert spread == pytest.approx(sample.truth["noise"] * share, rel=0.15, abs=1.0)
+            checked += 1
+    assert checked >= 5
+
+
+def test_blur_is_on_the_grid_of_the_result() -> None:
+    """An edge blurred by sigma rises from 16 % to 84 % within two sigmas, however much shrunk."""
+    edge = np.zeros((600, 600, 3), dtype=np.uint8)
+    edge[:, 300:] = 255
+    widths = []
+    for seed in range(400):
+        sample = make_sample(Image.fromarray(edge), seed, side=64, extremes=False)
+        sigma, noise, jpeg = sample.truth.values()
+        line = np.asarray(sample.image)[..., 1].mean(axis=0) / 255
+        whole = line[0] < 0.1 and line[-1] > 0.9
+        if whole and sigma > 1 and noise < 10 and jpeg > 60:
+            rise = np.interp([0.16, 0.84], np.maximum.accumulate(line), np.arange(64))
+            widths.append(float(np.diff(rise)[0]) / (2 * sigma))
+    assert len(widths) >= 5
+    assert np.median(widths) == pytest.approx(1.0, abs=0.12)
+
+
+def test_a_small_photo_is_refused() -> None:
+    with pytest.raises(XPSRError, match="144 pixels"):
+        make_sample(Image.new("RGB", (143, 500)), 0, side=128)
+
+
+def test_training_learns_and_resumes(photos: Path, tmp_path: Path) -> None:
+    Image.new("RGB", (90, 90)).save(photos / "tiny.png")
+    first = [said for _, _, said in collect(photos, tmp_path / "statistics", 1, seed=0)]
+    (photos / "tiny.png").unlink()
+    assert [said for said in first if said] == [
+        "tiny.png: A photo needs 144 pixels on each side to be degraded."
+    ]
+    files = sorted((tmp_path / "statistics").glob("*.npz"))
+    assert len(files) == len(PHOTOS)
+    files[0].unlink()
+    before = [file.stat().st_mtime_ns for file in files[1:]]
+
+    arguments = ["train", "--images", str(photos), "--out", str(tmp_path), "--turns", "4"]
+    done = CliRunner().invoke(app, [*arguments, "--steps", "100"])
+    assert done.exit_code == 0, done.output
+    assert [file.stat().st_mtime_ns for file in files[1:]] == before
+    record = json.loads((tmp_path / "training.json").read_text())
+    assert record["samples"] + record["held_out"] == len(PHOTOS) * TURN * 4
+    assert 0 < record["held_out"] < record["samples"]
+
+    network = load_estimator(tmp_path / "estimator.safetensors")
+    camera, right = photo("camera"), 0  # not trained on
+    for seed in range(40):
+        sample = make_sample(camera, seed, side=128, extremes=False)
+        found = estimate(sample.image, network)
+        for name in RANGES:
+            right += found.level(name) == level_of(name, sample.truth[name])
+    assert right >= 44  # of 120; guessing gives 30, and 44 three times in a thousand
+
+
+def test_training_is_a_function_of_its_seed(photos: Path, tmp_path: Path) -> None:
+    assert list(collect(photos, tmp_path, 1, seed=0))[-1] == (len(PHOTOS), len(PHOTOS), None)
+    known, held = read(tmp_path, 1)
+
+    def weights(seed: int) -> dict[str, torch.Tensor]:
+        network: Estimator = list(fit(known, held, steps=2, seed=seed))[-1][2]
+        return network.state_dict()
+
+    first, second, other = weights(0), weights(0), weights(1)
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["queries"], other["queries"])
+
+
+def test_figures_of_known_answers() -> None:
+    sure, wrong = (0.0, 0.0, 0.1, 0.9), (0.8, 0.2, 0.0, 0.0)
+    judged = Judged(
+        truths=[(3.0, 30.0, 30.0)] * 9 + [(0.2, 1.0, 95.0)],
+        rows=[(sure, sure, sure)] * 8 + [(wrong, sure, sure), (wrong, wrong, wrong)],
+        measured=[(3.0, 30.0, 0.3)] * 9 + [(0.2, 1.0, 0.0)],
+    )
+    found = figures_of(judged)
+    assert found["blur"].exact == found["blur"].within_one == 0.9
+    assert found["noise"].exact == 1.0
+    assert found["blur"].confusion == [[1, 0, 0, 0], [0] * 4, [0] * 4, [1, 0, 0, 8]]
+    # Sure with 0.9 and right in 8 of 8; with 0.8 and right in 1 of 2.
+    assert found["blur"].calibration_error == pytest.approx(0.8 * 0.1 + 0.2 * 0.3)
+    assert found["jpeg"].rank == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("what", ["train", "evaluate"])
+def test_a_folder_without_pictures_is_a_plain_sentence(tmp_path: Path, what: str) -> None:
+    arguments = [what, "--images", str(tmp_path), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
+    assert "There are no pictures" in done.output
+    assert "Traceback" not in done.output
+
+
+def test_evaluation_reports_every_type(photos: Path, tmp_path: Path) -> None:
+    arguments = ["evaluate", "--images", str(photos), "--out", str(tmp_path), "--count", "2"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    table = json.loads((tmp_path / "report.json").read_text())
+    assert [one["pictures"] for one in table.values()] == [8, 8, 8]
+    assert "| jpeg | 8 |" in (tmp_path / "report.md").read_text(encoding="utf-8")
+    assert (tmp_path / "calibration.svg").read_text(encoding="utf-8").count("share that was") == 1

@@ -1,0 +1,1 @@
+"""Training of the degradation estimator (`xpsr.prompts.estimator`)."""

@@ -1,0 +1,96 @@
+"""Photos → files of statistics and levels, which the network is fitted to."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from train.estimator.samples import make_sample
+from train.pairing import pair_seed
+from train.prepare import find_photos
+from train.sharing import in_order
+from xpsr.errors import XPSRError
+from xpsr.image import open_image
+from xpsr.prompts.estimator import level_of, tokens_of
+
+TURN = 8  # samples of one photo in a file
+HELD_OUT = 8  # one photo of so many is not fitted to: it chooses step and temperature
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples of photos.
+
+    Attributes:
+        tokens: (n, groups, WIDTH) statistics.
+        levels: (n, 3) of blur, noise and JPEG, 0 to 3.
+    """
+
+    tokens: Tensor
+    levels: Tensor
+
+    def __len__(self) -> int:
+        return len(self.levels)
+
+
+def collect(
+    images: Path, folder: Path, turns: int, seed: int, workers: int = 1
+) -> Iterator[tuple[int, int, str | None]]:
+    """Write the statistics of every photo; yields (done, total, complaint about a photo).
+
+    All photos have their turn before the next begins. What is there is not made again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    photos = find_photos(images)
+    items = [(turn, path) for turn in range(turns) for path in photos]
+    work = partial(_write_turn, images=images, folder=folder, seed=seed)
+    for number, complaint in enumerate(in_order(work, items, workers), 1):
+        yield number, len(items), complaint
+
+
+def _write_turn(item: tuple[int, Path], images: Path, folder: Path, seed: int) -> str | None:
+    turn, path = item
+    name = path.relative_to(images).as_posix()
+    file = folder / f"{pair_seed(name, 0, seed):016x}_{turn:03d}.npz"
+    if file.is_file():
+        return None
+    tokens, levels = [], []
+    try:
+        photo = open_image(path).image
+        for number in range(turn * TURN, (turn + 1) * TURN):
+            sample = make_sample(photo, pair_seed(name, number, seed))
+            tokens.append(tokens_of(sample.image).numpy())
+            levels.append([level_of(kind, value) for kind, value in sample.truth.items()])
+    except XPSRError as error:
+        return f"{name}: {error}"
+    part = file.with_suffix(".part")
+    with part.open("wb") as stream:
+        np.savez(stream, tokens=np.stack(tokens), levels=np.array(levels))
+    part.replace(file)  # whole or not at all
+    return None
+
+
+def read(folder: Path, turns: int) -> tuple[Dataset, Dataset]:
+    """The samples to fit to, and those of the photos that are held out.
+
+    Raises:
+        XPSRError: there are too few photos to hold any out.
+    """
+    photos = sorted({file.stem.split("_")[0] for file in folder.glob("*.npz")})
+    if len(photos) < 2:
+        raise XPSRError("Give at least two photos: one of them is kept for choosing the weights.")
+    held = set(photos[::HELD_OUT])
+    return _gather(folder, [p for p in photos if p not in held], turns), _gather(
+        folder, sorted(held), turns
+    )
+
+
+def _gather(folder: Path, photos: list[str], turns: int) -> Dataset:
+    files = [folder / f"{photo}_{turn:03d}.npz" for photo in photos for turn in range(turns)]
+    parts = [np.load(file) for file in files]
+    tokens, levels = (np.concatenate([part[key] for part in parts]) for key in ("tokens", "levels"))
+    return Dataset(torch.from_numpy(tokens), torch.from_numpy(levels))
