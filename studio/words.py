@@ -225,8 +225,8 @@ HELP_TEXT = """
 NO_PICTURE = "Choose a picture first: drop it on the left, paste it, or open an example."
 DESCRIBED = {
     "measured": "Both texts are measured from the picture: correct what is wrong.",
-    "dalpsr": "How good the picture is was estimated in DaLPSR's form, what is in it was measured: "
-    "correct what is wrong. No model here learned such sentences.",
+    "dalpsr": "The quality was estimated and the content measured: correct what is wrong. No model "
+    "here learned sentences of this form.",
 }
 DESCRIBERS = {
     "measured": "Measured, without a model.",
