@@ -230,8 +230,7 @@ DESCRIBED = {
 }
 DESCRIBERS = {
     "measured": "Measured, without a model.",
-    "dalpsr": "Estimated by a small network, in DaLPSR's form (our reimplementation from abstract and "
-    "figure).",
+    "dalpsr": "Estimated, in DaLPSR's form (our reimplementation from abstract and figure).",
 }
 DESCRIBED_BY = "Both texts are by {source}: correct what is wrong."
 DESCRIBED_BEFORE = (

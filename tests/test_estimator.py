@@ -229,5 +229,5 @@ def test_dalpsr_from_the_command_line(tmp_path: Path) -> None:
 
 
 def test_the_page_says_whose_reading_of_dalpsr_it_is() -> None:
-    assert "our reimplementation from abstract and figure" in words.describer("dalpsr", None)
+    assert "our reimplementation from abstract and figure" in words.describer("dalpsr")
     assert "No model here learned" in words.described("dalpsr", remembered=False)
