@@ -23,9 +23,12 @@ from tiny_llava import CHAT, save_as_cached, save_tiny_llava
 
 from xpsr.errors import XPSRError
 from xpsr.prompts import auto
+from xpsr.prompts.answers import Answers
 from xpsr.prompts.batch import describe_many
 from xpsr.prompts.describer import DescriberUnavailableError, make_describer, stream
+from xpsr.prompts.footprint import GIB, Footprint
 from xpsr.prompts.llava import LlavaDescriber
+from xpsr.prompts.llava_model import LlavaModel, MemoryShortError
 from xpsr.prompts.questions import QUESTIONS
 
 _fresh = itertools.count()
@@ -109,6 +112,66 @@ def test_it_stays_loaded_from_one_picture_to_the_next_where_it_is_held(tiny):
     assert kept._loaded is not None
 
 
+@pytest.fixture
+def together(monkeypatch) -> Iterator[list[int]]:
+    """How many pictures were put to the model in each go."""
+    sizes: list[int] = []
+    write = LlavaModel.write
+
+    def counted(self, jobs, questions) -> None:
+        sizes.append(len(jobs))
+        write(self, jobs, questions)
+
+    monkeypatch.setattr(LlavaModel, "write", counted)
+    yield sizes
+
+
+def test_pictures_described_together_get_the_texts_they_get_alone(tiny, together):
+    pictures = [(number, fresh_picture()) for number in range(9)]
+    alone = describer_of(f"llava:{tiny}?bits=32&{QUICK}")
+    expected = [(number, alone.describe(picture)) for number, picture in pictures]
+    assert set(together) == {1} and len({text.high for _, text in expected}) > 3
+    together.clear()
+    many = describer_of(f"llava:{tiny}?bits=32&batch=4&{QUICK}")
+    assert list(describe_many(many, pictures)) == expected
+    assert max(together) == 4 and sum(together) == 9
+
+
+def test_one_picture_that_fails_and_a_short_memory_cost_the_others_nothing(tiny, monkeypatch):
+    pictures = [(number, fresh_picture()) for number in range(6)]
+    expected = dict(describe_many(describer_of(f"llava:{tiny}?bits=32&{QUICK}"), pictures))
+    bad, sizes, write = pictures[2][1], [], LlavaModel.write
+
+    def troubled(self, jobs, questions) -> None:
+        if len(jobs) > 2:
+            raise MemoryShortError("too many")
+        if any(job.image is bad for job in jobs):
+            raise ValueError("a strange picture")
+        sizes.append(len(jobs))
+        write(self, jobs, questions)
+
+    monkeypatch.setattr(LlavaModel, "write", troubled)
+    many = describer_of(f"llava:{tiny}?bits=32&batch=6&{QUICK}")
+    found = dict(describe_many(many, pictures))
+    assert isinstance(found.pop(2), XPSRError)
+    assert found == {name: text for name, text in expected.items() if name != 2}
+    assert many.batch <= 3 and max(sizes) == 2
+
+
+def describer_of(spec: str) -> LlavaDescriber:
+    """One that remembers nothing of other tests."""
+    describer = make_describer(spec)
+    assert isinstance(describer, LlavaDescriber)
+    describer.answers = Answers()
+    return describer
+
+
+def test_a_batch_is_no_larger_than_the_memory():
+    footprint = Footprint(linear=1000, others=0, cache=GIB // 4)
+    assert footprint.pictures(16, 10 * GIB) == 19  # half a GiB each
+    assert footprint.pictures(16, 0) == 1
+
+
 @pytest.mark.parametrize("bits", [8, 4])
 def test_fewer_bits(tiny, bits: int):
     pytest.importorskip("bitsandbytes")
@@ -163,8 +226,6 @@ def test_what_cannot_fit_is_refused_before_it_is_loaded(tmp_path):
 def test_the_default_fits_where_it_is_known_to_fit():
     """The published sizes: 13.2 GiB of weights in 16 bits, 4.3 in 4."""
     from transformers import CLIPVisionConfig, LlamaConfig, LlavaConfig
-
-    from xpsr.prompts.footprint import GIB, Footprint
 
     vision = CLIPVisionConfig(
         hidden_size=1024,
@@ -239,6 +300,7 @@ def test_a_model_that_cannot_see_is_refused(tmp_path):
         ("llava?questions=mine", "questions"),
         ("llava?max_new_tokens=0", "max_new_tokens"),
         ("llava?keep=maybe", "keep"),
+        ("llava?batch=0", "batch"),
         ("oracle", "oracle"),
         ("", "describer"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from describing_server import HIGH, serving
 from PIL import Image
 from training_help import LAUNCH_TWO, ROOT, finish, make_photos, start
 
@@ -142,9 +144,9 @@ class Moody:
 def test_failed_texts_are_kept_apart_and_tried_again(photos, tmp_path, monkeypatch):
     list(prepare(photos, tmp_path, PAIRS.model_copy(update={"variants": 1})))
     author = Moody()
-    monkeypatch.setattr(describing, "_author", lambda spec: author)
+    monkeypatch.setattr(describing, "make_describer", lambda spec: author)
     complaints = [c for *_, c in describe(tmp_path, "moody") if c]
-    assert len(complaints) == 4 and sum("empty text" in c for c in complaints) == 2
+    assert len(complaints) == 4 and sum("empty description" in c for c in complaints) == 2
     assert collect_failures(tmp_path) == 2 + 4  # with the two unusable photos
     for line in read_manifest(tmp_path):
         assert all(line.get(k, "something") for k in ("prompt", "hr_prompt"))
@@ -152,6 +154,37 @@ def test_failed_texts_are_kept_apart_and_tried_again(photos, tmp_path, monkeypat
     assert [n for n, *_ in describe(tmp_path, "moody")] == [0, 1, 2, 3, 4]
     texts = [line[key] for line in read_manifest(tmp_path) for key in ("prompt", "hr_prompt")]
     assert texts.count("Now.") == 4 and all(texts)
+
+
+def test_a_server_is_asked_several_things_at_once_and_given_up_when_it_is_lost(
+    pairs_folder, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    shutil.copytree(pairs_folder, tmp_path / "pairs")
+    with serving() as server:
+        server.seconds = 0.1
+        address = server.url.replace("//", "//anna:geheim@")
+        list(describe(tmp_path / "pairs", address, again=True))
+        assert server.most_at_once == 4
+    lines = read_manifest(tmp_path / "pairs")
+    assert {line["describer"] for line in lines} == {server.url}  # no password in the manifest
+    assert {line["prompt"] for line in lines} == {HIGH}
+
+    lost = f"{server.url}?model=other"
+    complaints = [c for *_, c in describe(tmp_path / "pairs", lost, again=True) if c]
+    assert len(complaints) == 1 and "cannot be reached" in complaints[0]
+    assert collect_failures(tmp_path / "pairs") == 1
+    assert read_manifest(tmp_path / "pairs") == lines  # the texts that there were are still there
+
+
+def test_measuring_in_processes_gives_the_same(pairs_folder, tmp_path):
+    shutil.copytree(pairs_folder, tmp_path / "pairs")
+    lines = read_manifest(pairs_folder)
+    bare = [{k: v for k, v in line.items() if "prompt" not in k} for line in lines]
+    text = "".join(json.dumps(line) + "\n" for line in bare)
+    (tmp_path / "pairs" / "manifest.jsonl").write_text(text)
+    list(describe(tmp_path / "pairs", "measured", workers=2))
+    assert read_manifest(tmp_path / "pairs") == lines
 
 
 def test_existing_pairs_are_described_anew_without_degrading(pairs_folder, tmp_path, monkeypatch):
@@ -169,7 +202,7 @@ def test_existing_pairs_are_described_anew_without_degrading(pairs_folder, tmp_p
     list(describe(tmp_path, "measured"))
     assert read_manifest(tmp_path) == [line]
     monkeypatch.setattr(Moody, "describe", lambda self, image: Description("New.", "Bad.", "m"))
-    monkeypatch.setattr(describing, "_author", lambda spec: Moody())
+    monkeypatch.setattr(describing, "make_describer", lambda spec: Moody())
     assert not list(describe(tmp_path, "measured", again=True))[1:]
     assert len(list(describe(tmp_path, "moody"))) == 1
     list(describe(tmp_path, "moody", again=True))

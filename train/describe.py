@@ -2,11 +2,13 @@
 
 Describes both sides of every pair anew wherever its texts are somebody else's, without degrading
 again. What fails is told, kept apart in failed.jsonl and tried again by the next run; an empty text
-is a failure.
+is a failure. The pictures go through `xpsr.prompts.batch`, as in `python -m xpsr describe`: servers
+get several questions at once, a model stays loaded.
 """
 
-from collections.abc import Iterator
-from functools import lru_cache, partial
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -17,8 +19,12 @@ from train.manifest import FAILED, Part, collect, collect_failures, forget_failu
 from train.sharing import Share, in_order, one_thread
 from train.terminal import follow, sentences
 from xpsr.errors import XPSRError
-from xpsr.prompts.describer import Describer, make_describer
+from xpsr.image import open_image
+from xpsr.prompts.batch import describe_many
+from xpsr.prompts.describer import DescriberUnavailableError, Description, make_describer
 
+Task = tuple[str, str]  # (pair, side)
+CHUNK = 16  # pictures that a process is sent at once
 # Where a side's texts stand in a pair's line: content, quality, who wrote them.
 KEYS = {
     "LR": ("prompt", "lowlevel_prompt", "describer"),
@@ -41,32 +47,39 @@ def describe(
         describer: as for `make_describer`.
         again: also replace the texts of other describers.
         share: which part of the pairs is this process's.
-        workers: processes that describe side by side.
+        workers: processes that measure side by side; what asks a model is asked by one, several
+            questions at a time.
+
+    After a `DescriberUnavailableError` the rest is left for the next run.
     """
     share = share or Share()
     if share.is_first:
         collect(folder)
     share.wait()
-    tasks = share.of(missing(read_manifest(folder), describer, again))
+    author = _without_account(describer)
+    tasks = share.of(missing(read_manifest(folder), author, again))
     yield 0, len(tasks), None
-    results = in_order(partial(text_of, folder=folder, describer=describer), tasks, workers)
+    results = _described(tasks, folder, describer, workers)
     with Part(folder, "texts", share.rank) as texts, Part(folder, "failed", share.rank) as failed:
-        for number, ((pair, side), (line, reason)) in enumerate(
-            zip(tasks, results, strict=True), 1
-        ):
-            if reason is None:
-                texts.add([line])
-            else:
-                failed.add([{**line, "side": side, "describer": describer, "error": reason}])
-            yield number, len(tasks), f"{side}/{pair}: {reason}" if reason else None
+        for number, ((pair, side), found) in enumerate(results, 1):
+            if isinstance(found, Description):
+                said = (found.high, found.low, author)
+                texts.add([{"id": pair, **dict(zip(KEYS[side], said, strict=True))}])
+                yield number, len(tasks), None
+                continue
+            line = {"id": pair, "side": side, "describer": author, "error": str(found)}
+            failed.add([line])
+            yield number, len(tasks), f"{side}/{pair}: {found}"
+            if isinstance(found, DescriberUnavailableError):
+                break
     share.wait()
     if share.is_first:
         collect(folder)
     share.wait()
 
 
-def missing(lines: list[dict], describer: str, again: bool) -> list[tuple[str, str]]:
-    """(pair, side) of all texts to be written."""
+def missing(lines: list[dict], describer: str, again: bool) -> list[Task]:
+    """Pair and side of all texts to be written."""
     return [
         (line["id"], side)
         for line in lines
@@ -75,25 +88,35 @@ def missing(lines: list[dict], describer: str, again: bool) -> list[tuple[str, s
     ]
 
 
-def text_of(task: tuple[str, str], *, folder: Path, describer: str) -> tuple[dict, str | None]:
-    """Describe one picture: (line for the manifest, why it failed)."""
+def _described(
+    tasks: Sequence[Task], folder: Path, describer: str, workers: int
+) -> Iterator[tuple[Task, Description | XPSRError]]:
+    """Each task with its texts or the reason why there are none, in order."""
+    author = make_describer(describer)
+    if workers < 2 or hasattr(author, "concurrency"):
+        items = ((task, partial(_open, folder, task)) for task in tasks)
+        yield from describe_many(author, items)
+        return
+    chunks = [tasks[start : start + CHUNK] for start in range(0, len(tasks), CHUNK)]
+    for found in in_order(partial(_chunk, folder=folder, describer=describer), chunks, workers):
+        yield from found
+
+
+def _chunk(
+    tasks: Sequence[Task], *, folder: Path, describer: str
+) -> list[tuple[Task, Description | XPSRError]]:
+    """The same for a few tasks, in a process of their own."""
+    return list(_described(tasks, folder, describer, workers=1))
+
+
+def _open(folder: Path, task: Task) -> Image.Image:
     pair, side = task
-    line = {"id": pair}
-    try:
-        with Image.open(folder / side / f"{pair}.png") as file:
-            image = file.convert("RGB")
-        text = _author(describer).describe(image)
-    except (XPSRError, OSError) as error:
-        return line, str(error)
-    if not text.high.strip() or not text.low.strip():
-        return line, "the describer gave an empty text"
-    return {**line, **dict(zip(KEYS[side], (text.high, text.low, describer), strict=True))}, None
+    return open_image(folder / side / f"{pair}.png").image
 
 
-@lru_cache(maxsize=1)
-def _author(describer: str) -> Describer:
-    """One model in memory, however many pictures."""
-    return make_describer(describer)
+def _without_account(describer: str) -> str:
+    """The name that goes into the manifest: an address without NAME:PASSWORD@."""
+    return re.sub(r"//[^/?]*@", "//", describer)
 
 
 def report(folder: Path) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 GIB = 1024**3
 # Bytes for each weight of a linear layer; 4 and 8 bits carry scales along.
 _LINEAR = {32: 4.0, 16: 2.0, 8: 1.03, 4: 0.57}
-TOKENS = 1700  # of both questions: pictures, words and answers
+TOKENS = 1700  # of both questions about a picture: the picture, words and answers
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -54,11 +54,15 @@ class Footprint:
         size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
         return cls(linear, others, 2 * 2 * TOKENS * text.num_hidden_layers * heads * size)
 
-    def bytes(self, bits: int) -> int:
-        """Bytes to load the model in 4, 8, 16 or 32 bits and to answer two questions at once."""
+    def bytes(self, bits: int, pictures: int = 1) -> int:
+        """Bytes to load the model in 4, 8, 16 or 32 bits and to answer about pictures at once."""
         weights = self.linear * _LINEAR[bits] + self.others * max(_LINEAR[bits], 2.0)
         # What is in flight besides is small: a twentieth of the weights, and a quarter GiB.
-        return int(weights * 1.05) + self.cache + GIB // 4
+        return int(weights * 1.05) + pictures * (self.cache + GIB // 4)
+
+    def pictures(self, bits: int, free: int) -> int:
+        """How many pictures at once fit into `free` bytes beside the model; 1 at least."""
+        return max(1, (free - self.bytes(bits, 0)) // (self.cache + GIB // 4))
 
 
 def free_bytes(device: torch.device) -> int:
@@ -82,8 +86,8 @@ def _container_bytes() -> int:
     return limit - used + int(files.get("inactive_file", 0))
 
 
-def check_room(name: str, config: PretrainedConfig, bits: int, device: torch.device) -> None:
-    """Refuse what cannot fit, before it is fetched or loaded.
+def check_room(name: str, config: PretrainedConfig, bits: int, device: torch.device) -> int:
+    """How many pictures at once fit; refuses what cannot, before it is fetched or loaded.
 
     Raises:
         DescriberUnavailableError: says how much is needed, how much is free, and what would fit.
@@ -91,7 +95,7 @@ def check_room(name: str, config: PretrainedConfig, bits: int, device: torch.dev
     footprint = Footprint.of(config)
     needed, free = footprint.bytes(bits), free_bytes(device)
     if needed <= free:
-        return
+        return footprint.pictures(bits, free)
     ways = ["choose a smaller model", "free some memory", "use the describer measured"]
     for fewer in (8, 4):
         if fewer < bits and (fits := footprint.bytes(fewer)) <= free:

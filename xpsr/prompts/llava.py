@@ -1,4 +1,7 @@
-"""LLaVA in this process: transformers' own classes, both questions in one batch, greedy."""
+"""LLaVA in this process: transformers' own classes, both questions in one batch, greedy.
+
+With `batch`, pictures that wait at the same time are put to the model together.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ from xpsr.prompts.describer import (
 )
 from xpsr.prompts.questions import MAX_NEW_TOKENS, QUESTIONS, choose_questions
 from xpsr.prompts.weights import fetch_all, fetch_config, find_commit
-from xpsr.prompts.writer import Draft, Writer, in_background
+from xpsr.prompts.writer import Draft, Job, Writer, in_background
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -44,6 +47,7 @@ OPTIONS = {
     "max_new_tokens": f"the longest answer, in tokens; default {MAX_NEW_TOKENS}",
     "device": "cpu, cuda, cuda:N or mps; default the best there is",
     "revision": "a commit, tag or branch of the hub",
+    "batch": "how many pictures are described together where memory allows, 1 to 64; default 1",
     "keep": "yes leaves it loaded after use; default no",
 }
 
@@ -62,6 +66,7 @@ class LlavaDescriber(Writer):
         device: where it runs; None for the best there is.
         revision: of a hub id; None for the tested one of the default, or else main. What the
             cache of the hub has is used without asking whether there is something newer.
+        batch: how many pictures are put to the model together; fewer where memory is short.
         keep: leave it loaded after use.
     """
 
@@ -74,6 +79,7 @@ class LlavaDescriber(Writer):
         max_new_tokens: int = MAX_NEW_TOKENS,
         device: str | None = None,
         revision: str | None = None,
+        batch: int = 1,
         keep: bool = False,
         answers: Answers | None = None,
     ) -> None:
@@ -83,9 +89,13 @@ class LlavaDescriber(Writer):
         self.bits, self.max_new_tokens, self.keep = bits, max_new_tokens, keep
         self.device, self.revision = device, revision
         self.name = self.folder.name if self.folder else model
+        self.batch = batch
+        # Half of those under way wait while the others are written, so that each batch is full.
+        self.concurrency = 1 if batch == 1 else 2 * batch
         self._loaded: LlavaModel | None = None
         self._holders = 0
-        self._busy = threading.Lock()
+        self._waiting: list[Job] = []
+        self._busy = threading.Lock()  # while something is written
 
     @classmethod
     def from_options(cls, model: str, options: dict[str, str]) -> LlavaDescriber:
@@ -103,6 +113,7 @@ class LlavaDescriber(Writer):
             max_new_tokens=whole_number(options, "max_new_tokens", MAX_NEW_TOKENS, 1, 1024),
             device=options.get("device"),
             revision=options.get("revision"),
+            batch=whole_number(options, "batch", 1, 1, 64),
             keep=options.get("keep") == "yes",
         )
 
@@ -149,16 +160,50 @@ class LlavaDescriber(Writer):
             yield replace(description, source=f"{self.name}{commit}{bits}")
 
     def begin(self, image: Image.Image, draft: Draft, stopped: threading.Event) -> Future[None]:
-        def job() -> None:
-            with self._busy:
-                try:
-                    if not stopped.is_set():
-                        self._load().write(image, self.questions, draft, stopped)
-                finally:
-                    if not (self.keep or self._holders):
-                        self._unload()
+        job = Job(image, draft, stopped)
+        self._waiting.append(job)
+        return in_background(lambda: self._see_to(job))
 
-        return in_background(job)
+    def _see_to(self, job: Job) -> None:
+        """Describe one picture, unless another thread has done so along with its own."""
+        with self._busy:
+            try:
+                if not (job.done or job.stopped.is_set()):
+                    model = self._load()
+                    others = [
+                        o for o in [*self._waiting] if o is not job and not o.stopped.is_set()
+                    ]
+                    self._write(model, [job, *others][: self.batch])
+            finally:
+                if job in self._waiting:
+                    self._waiting.remove(job)
+                if not (self.keep or self._holders):
+                    self._unload()
+        if job.error is not None:
+            raise job.error
+
+    def _write(self, model: LlavaModel, jobs: list[Job]) -> None:
+        """Describe pictures together; those that fail together are described apart."""
+        from xpsr.prompts.llava_model import MemoryShortError
+
+        for job in jobs:
+            job.draft.texts[:] = ["", ""]
+        try:
+            model.write(jobs, self.questions)
+        except Exception as error:
+            if len(jobs) == 1:
+                jobs[0].error = error
+            else:
+                half = len(jobs) // 2
+                if isinstance(error, MemoryShortError):
+                    self.batch = half
+                    logger.warning("The memory is short: %d pictures together from now on.", half)
+                self._write(model, jobs[:half])
+                self._write(model, jobs[half:])
+        for job in jobs:
+            job.done = True
+            if job in self._waiting:
+                self._waiting.remove(job)
 
     @contextmanager
     def hold(self) -> Iterator[None]:
@@ -186,7 +231,10 @@ class LlavaDescriber(Writer):
 
         if self._loaded is None:
             device = choose_device(self.device or _own_gpu())
-            check_room(self.name, self.config, self.bits, device)
+            fitting = check_room(self.name, self.config, self.bits, device)
+            if fitting < self.batch:
+                logger.warning("The memory suffices for %d pictures together.", fitting)
+                self.batch = fitting
             folder = self.folder or fetch_all(self.model, self.commit)
             self._loaded = LlavaModel(folder, self.name, self.bits, device, self.max_new_tokens)
         return self._loaded

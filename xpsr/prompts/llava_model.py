@@ -1,14 +1,13 @@
-"""The networks behind the describer llava, loaded: one call answers both questions."""
+"""The networks behind the describer llava, loaded: one call answers both questions of pictures."""
 
 from __future__ import annotations
 
 import logging
-import threading
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from transformers import (
     AutoConfig,
     AutoModelForImageTextToText,
@@ -25,11 +24,15 @@ from xpsr.errors import XPSRError
 from xpsr.placement import is_out_of_memory
 from xpsr.prompts.describer import DescriberUnavailableError
 from xpsr.prompts.questions import Questions
-from xpsr.prompts.writer import Draft
+from xpsr.prompts.writer import Job
 
 logger = logging.getLogger(__name__)
 # Code that comes with a model is never run, and nothing is asked of the hub behind our back.
 _OURS: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
+
+
+class MemoryShortError(XPSRError):
+    """The memory did not suffice for the pictures that were put to the model at once."""
 
 
 def read_config(folder: Path, model: str) -> PretrainedConfig:
@@ -88,18 +91,19 @@ class LlavaModel:
         # The answers of both questions begin in the same column.
         self.processor.tokenizer.padding_side = "left"
 
-    def write(
-        self, image: Image.Image, questions: Questions, draft: Draft, stopped: threading.Event
-    ) -> None:
-        """Answer both questions into `draft`; ends early once `stopped` is set.
+    def write(self, jobs: Sequence[Job], questions: Questions) -> None:
+        """Answer both questions about each picture, all in one batch.
+
+        A picture's answers end early once it is stopped. They do not depend on the others of the
+        batch, but for what adding up in another order changes.
 
         Raises:
-            XPSRError: the memory is not enough.
+            MemoryShortError: the memory is not enough.
         """
         try:
             inputs = self.processor(
-                images=[image, image],
-                text=[self._ask(questions.high), self._ask(questions.low)],
+                images=[job.image for job in jobs for _ in range(2)],
+                text=[self._ask(questions.high), self._ask(questions.low)] * len(jobs),
                 padding=True,
                 return_tensors="pt",
             ).to(self.device, self.dtype)
@@ -107,13 +111,13 @@ class LlavaModel:
                 self.network.generate(
                     **inputs,
                     generation_config=self._greedy(),
-                    streamer=_Pen(self.processor.tokenizer, draft),
-                    stopping_criteria=StoppingCriteriaList([_Stop(stopped)]),
+                    streamer=_Pen(self.processor.tokenizer, jobs),
+                    stopping_criteria=StoppingCriteriaList([_Stop(jobs)]),
                 )
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            raise XPSRError(
+            raise MemoryShortError(
                 f"The memory of {self.device} did not suffice to describe the picture; use "
                 "llava?bits=4, or free some memory."
             ) from error
@@ -147,31 +151,33 @@ class LlavaModel:
 
 
 class _Pen(BaseStreamer):
-    """Keeps a draft up to date; transformers' own streamers take one question only."""
+    """Keeps drafts up to date; transformers' own streamers take one question only."""
 
-    def __init__(self, tokenizer: Any, draft: Draft) -> None:
-        self.tokenizer, self.draft = tokenizer, draft
+    def __init__(self, tokenizer: Any, jobs: Sequence[Job]) -> None:
+        self.tokenizer, self.jobs = tokenizer, jobs
         self.rows: list[list[int]] | None = None
 
     def put(self, value: torch.Tensor) -> None:
         if self.rows is None:  # first come the questions themselves
-            self.rows = [[] for _ in self.draft.texts]
+            self.rows = [[] for _ in range(2 * len(self.jobs))]
             return
         for row, token in zip(self.rows, value.tolist(), strict=True):
             row.append(token)
         for index, row in enumerate(self.rows):
-            self.draft.texts[index] = self.tokenizer.decode(row, skip_special_tokens=True)
+            text = self.tokenizer.decode(row, skip_special_tokens=True)
+            self.jobs[index // 2].draft.texts[index % 2] = text
 
     def end(self) -> None:
         pass
 
 
 class _Stop(StoppingCriteria):
-    def __init__(self, stopped: threading.Event) -> None:
-        self.stopped = stopped
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.jobs = jobs
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
-        return torch.full((len(input_ids),), self.stopped.is_set(), device=input_ids.device)
+        stopped = [job.stopped.is_set() for job in self.jobs for _ in range(2)]
+        return torch.tensor(stopped, device=input_ids.device)
 
 
 def _dtype(bits: int, device: torch.device) -> torch.dtype:

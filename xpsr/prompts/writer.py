@@ -27,6 +27,17 @@ class Draft:
     texts: list[str] = field(default_factory=lambda: ["", ""])
 
 
+@dataclass(eq=False)
+class Job:
+    """A picture to be described: `draft` fills up until it is `done`, or `stopped` is set."""
+
+    image: Image.Image
+    draft: Draft
+    stopped: threading.Event
+    done: bool = False
+    error: Exception | None = None
+
+
 class Writer(ABC):
     """What LLaVA in this process and a server have in common.
 
