@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from describing_server import HIGH, LOW, Server, serving
 from PIL import Image
+from training_help import LAUNCH_TWO, start
 
 from xpsr.__main__ import app
 from xpsr.cli.pace import Pace
@@ -133,6 +134,22 @@ def test_processes_share_the_work_and_the_file(run, folder, monkeypatch):
     assert order == [1, 3, 5, 0, 2, 4]
 
 
+@pytest.mark.timeout(600)
+def test_two_processes_of_a_launcher_share_the_work_and_wait_for_each_other(folder, server):
+    """The first has a picture that fails at once; its exit code must not end the other."""
+    (folder / "0.png").write_bytes(b"broken")
+    server.seconds = 0.3
+    out = folder.parent / "words.jsonl"
+    describe = ["xpsr", "describe", str(folder), "--describer", f"{server.url}?concurrency=1"]
+    process = start([*describe, "--out", str(out)], LAUNCH_TWO)
+    _, log = process.communicate()
+    assert process.returncode == 1 and "1 failed" in log
+    done = [int(Path(record["input"]).stem) for record in lines(out)]
+    assert sorted(done) == [1, 2, 3, 4, 5] and "SIGTERM" not in log
+    (failure,) = lines(folder.parent / "words.failed.jsonl")
+    assert failure["input"] == str(folder / "0.png")
+
+
 def test_shares_are_whole_and_apart(monkeypatch):
     monkeypatch.setenv("WORLD_SIZE", "3")
     parts = []
@@ -142,6 +159,9 @@ def test_shares_are_whole_and_apart(monkeypatch):
     assert sorted(parts) == list(range(10))
     monkeypatch.setenv("RANK", "none")
     assert own_share([1, 2]) == [1, 2]
+    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "1")  # of mpirun
+    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "2")
+    assert own_share([1, 2]) == [2]
 
 
 @pytest.mark.parametrize("content", ["not json\n", "[]\n", '{"id": 1}\n'])

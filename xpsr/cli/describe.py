@@ -48,7 +48,7 @@ def describe(
     with results_only() as emit:
         names = [str(path) for path in find_pictures(images)]
         from xpsr.cli.pace import Pace
-        from xpsr.prompts.batch import describe_many, own_share
+        from xpsr.prompts.batch import describe_many, own_share, wait_for_others
         from xpsr.prompts.describer import DescriberUnavailableError
 
         names = list(own_share(names))
@@ -71,6 +71,7 @@ def describe(
                 say("The others were not tried; run the same command again to go on.")
                 break
         pace.end()
+        wait_for_others()
         if pace.failed:
             raise typer.Exit(SOME_FAILED)
 

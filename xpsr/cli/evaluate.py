@@ -81,6 +81,7 @@ def evaluate(
     with results_only() as emit:
         from xpsr.evaluation import judging
         from xpsr.evaluation.table import published as published_lines
+        from xpsr.prompts.batch import wait_for_others
         from xpsr.prompts.describer import make_describer
 
         guess = preset or ("mini" if model == "mini" else "official")
@@ -102,6 +103,7 @@ def evaluate(
         lines = published_lines(found.dataset, published)
         with _one_at_a_time(out):
             _finish(out, ledger, found, columns, lines, model, emit)
+        wait_for_others()
         if not complete or found.problems:
             raise typer.Exit(SOME_FAILED)
 

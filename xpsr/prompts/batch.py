@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import timedelta
 from typing import TypeVar
 
 from PIL import Image
@@ -28,6 +29,14 @@ Name = TypeVar("Name")
 Item = TypeVar("Item")
 Picture = Image.Image | Callable[[], Image.Image]
 logger = logging.getLogger(__name__)
+
+# Of the environment: number of a process, and how many there are.
+_NAMES = (
+    ("RANK", "WORLD_SIZE"),
+    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("PMI_RANK", "PMI_SIZE"),
+)
+_PATIENCE = timedelta(days=30)  # shares end at different times
 
 
 def describe_many(
@@ -110,9 +119,22 @@ def own_share(items: Sequence[Item]) -> Sequence[Item]:
 
 
 def place_in_launch() -> tuple[int, int]:
-    """(number of this process, number of processes), as `accelerate launch` and torchrun say."""
-    try:
-        rank, processes = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
-    except (KeyError, ValueError):
-        return 0, 1
-    return (rank, processes) if 0 <= rank < processes else (0, 1)
+    """(number of this process, number of processes), as `accelerate launch` and torchrun say.
+
+    Or mpirun, by which `accelerate launch` starts several processes without a GPU.
+    """
+    for rank, size in _NAMES:
+        try:
+            place, processes = int(os.environ[rank]), int(os.environ[size])
+        except (KeyError, ValueError):
+            continue
+        return (place, processes) if 0 <= place < processes else (0, 1)
+    return 0, 1
+
+
+def wait_for_others() -> None:
+    """Under a launcher, until all of its processes are here: it ends the others when one fails."""
+    if place_in_launch()[1] > 1 and "MASTER_ADDR" in os.environ:
+        from accelerate import PartialState
+
+        PartialState(cpu=True, timeout=_PATIENCE).wait_for_everyone()

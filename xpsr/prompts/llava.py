@@ -64,7 +64,7 @@ class LlavaDescriber(Writer):
         questions: "paper" or "q-instruct".
         max_new_tokens: the longest answer.
         device: where it runs; None for the best there is.
-        revision: of a hub id; None for the tested one of the default, or else main. What the
+        revision: of a hub id; None for `REVISION` of the default, or else main. What the
             cache of the hub has is used without asking whether there is something newer.
         batch: how many pictures are put to the model together; fewer where memory is short.
         keep: leave it loaded after use.
@@ -145,7 +145,7 @@ class LlavaDescriber(Writer):
             return find_commit(self.model, (self.revision or "main",))
         found = find_commit(MODEL, (REVISION, "main"))
         if found != REVISION:
-            logger.warning("%s is used in revision %s, not in the tested one.", MODEL, found)
+            logger.warning("%s is used in revision %s, not in %s.", MODEL, found, REVISION)
         return found
 
     def identity(self) -> str:
