@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xpsr.prompts.describer import Describer, Description
     from xpsr.prompts.text import EncoderTexts
     from xpsr.settings import Settings
+    from xpsr.wordmaps import WordRecorder
 
 log = logging.getLogger(__name__)
 
@@ -161,28 +162,37 @@ class Engine:
         return last
 
     def stream(
-        self, image: Image.Image, prompts: Prompts, settings: Settings
+        self,
+        image: Image.Image,
+        prompts: Prompts,
+        settings: Settings,
+        recorder: WordRecorder | None = None,
     ) -> Iterator[Step | Waiting | SmallerTiles | Restored]:
         """Restore a picture step by step; closing the iterator stops after the present step.
 
-        Where the memory does not suffice the run begins anew, once, in smaller tiles.
+        Where the memory does not suffice the run begins anew, once, in smaller tiles. What a
+        `recorder` sees is in the result: the networks may run in another process.
         """
         yield from turn(self.loading)  # a run that waits for a model can be stopped, too
         self.loading.release()
         yield from turn(self.running)
         try:
-            yield from self._restoring(image, prompts, settings)
+            yield from self._restoring(image, prompts, settings, recorder)
         finally:
             self.running.release()
 
     def _restoring(
-        self, image: Image.Image, prompts: Prompts, settings: Settings
+        self,
+        image: Image.Image,
+        prompts: Prompts,
+        settings: Settings,
+        recorder: WordRecorder | None,
     ) -> Iterator[Step | SmallerTiles | Restored]:
         pipeline = self.pipeline()
         if self._free(pipeline) < weight_bytes(pipeline):
             self.release_describer()
         try:
-            with closing(self._work(image, prompts, settings)) as items:
+            with closing(self._work(image, prompts, settings, recorder)) as items:
                 yield from items
             return
         except NotEnoughMemoryError:
@@ -193,16 +203,20 @@ class Engine:
         give_back_memory()
         yield SmallerTiles(smaller.tile_size)
         try:
-            with closing(self._work(image, prompts, smaller)) as items:
+            with closing(self._work(image, prompts, smaller, recorder)) as items:
                 for item in items:
                     yield _noted(item, words.WORKED_IN_TILES.format(size=smaller.tile_size))
         except NotEnoughMemoryError as error:
             raise XPSRError(words.NO_MEMORY.format(size=smaller.tile_size)) from error
 
     def _steps(
-        self, image: Image.Image, prompts: Prompts, settings: Settings
+        self,
+        image: Image.Image,
+        prompts: Prompts,
+        settings: Settings,
+        recorder: WordRecorder | None,
     ) -> Iterator[Step | Restored]:
-        return self.pipeline().stream(image, prompts, settings)
+        return self.pipeline().stream(image, prompts, settings, recorder=recorder)
 
     def _free(self, pipeline: XPSRPipeline) -> int:
         from xpsr.prompts.footprint import free_bytes

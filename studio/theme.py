@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .tabs import full
+from .tabs import full, word_maps
 
 if TYPE_CHECKING:
     from gradio.themes import Base
@@ -114,7 +114,7 @@ CSS = """
 #scores .pinned { color: var(--body-text-color); font-weight: 500; }
 #scores thead th, #scores .about td, #scores td.reason { color: var(--body-text-color-subdued); }
 """
-CSS += full.CSS
+CSS += word_maps.CSS + full.CSS
 
 # Gradio confines the sheet above to the page itself; its footer needs one of its own. On a phone
 # it hides the link to the API, but not the dot behind it.

@@ -68,7 +68,9 @@ def describe_seconds(image: Image.Image) -> int:
     return DESCRIBE_SECONDS
 
 
-def restore_seconds(image: Image.Image, prompts: Prompts, settings: Settings) -> int:
+def restore_seconds(
+    image: Image.Image, prompts: Prompts, settings: Settings, recorder: object = None
+) -> int:
     """How long a run is likely to take on ZeroGPU: steps x pixels, and what surrounds them."""
     factor = max(settings.upscale, settings.process_size / min(image.size))
     tiles = max(1.0, image.width * image.height * factor**2 / 512**2)

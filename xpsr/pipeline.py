@@ -35,7 +35,7 @@ from xpsr.shared import Shared
 from xpsr.tiling import Blend, cover
 
 if TYPE_CHECKING:
-    from xpsr.wordmaps import WordRecorder
+    from xpsr.wordmaps import WordMaps, WordRecorder
 
 
 @dataclass
@@ -60,12 +60,14 @@ class Restored:
         recipe: how it was made.
         seconds: from the input to the result.
         notes: sentences for the user, also in the recipe.
+        word_maps: what the recorder saw, if there was one.
     """
 
     image: Image.Image
     recipe: Recipe
     seconds: float
     notes: tuple[str, ...]
+    word_maps: WordMaps | None = None
 
 
 class XPSRPipeline(DiffusionPipeline):
@@ -243,7 +245,8 @@ class XPSRPipeline(DiffusionPipeline):
         result = frame.finish(decoded, settings.color_fix)
         notes = (*photo.notes, *cut_notes(texts))
         recipe = self._recipe(photo.image, result, prompts, settings, notes)
-        yield Restored(result, recipe, time.perf_counter() - started, notes)
+        maps = None if recorder is None else recorder.maps
+        yield Restored(result, recipe, time.perf_counter() - started, notes, maps)
 
     def preview(self, step: Step) -> Image.Image:
         """A quick picture of what the networks expect the result to be, after `step`."""

@@ -34,6 +34,6 @@ class Tab:
 
 def all_tabs() -> tuple[Tab, ...]:
     """In the order in which they stand on the page."""
-    from . import full
+    from . import full, word_maps
 
-    return (full.TAB,)
+    return (word_maps.TAB, full.TAB)

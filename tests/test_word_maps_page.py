@@ -1,0 +1,181 @@
+"""The Word maps tab: its handlers without a page, and one visit in Chromium."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from browsing import DONE, NEEDS_BROWSER, WAIT_MS, bring, expect, set_steps, text_box
+
+from studio import words_word_maps as said
+from studio.engine import Engine, EngineOptions
+from studio.outputs import Outputs, Run
+from studio.services import Services
+from studio.shelf import Shelf
+from studio.visit import Visit
+from studio.word_maps import FOR_TEXT, ONE_SCALE, OWN_RANGE, RECORDING, Recorded, WordMapActions
+from xpsr.prompts import Prompts
+from xpsr.settings import Settings
+
+HOSTILE = "<img src=x onerror=alert(1)>\nA cat, 猫."
+PROMPTS = Prompts(prompt=HOSTILE, lowlevel_prompt="Blurry and noisy.")
+SETTINGS = Settings(num_inference_steps=3, upscale=2, process_size=0)
+VIEW = (-1, -1, OWN_RANGE, 0.7)
+
+
+@pytest.fixture
+def actions(tiny_pipeline, tmp_path, one_thread) -> WordMapActions:
+    engine = Engine(EngineOptions())
+    engine._pipeline = tiny_pipeline
+    return WordMapActions(Services(engine, Outputs(tmp_path / "outputs", Shelf())))
+
+
+@pytest.fixture
+def run(actions, picture) -> Run:
+    """A finished run, as the first tab leaves it."""
+    image = picture(24, 20)
+    *_, restored = actions.engine.stream(image, PROMPTS, SETTINGS)
+    return actions.outputs.keep(image, restored, "garden")
+
+
+def recording(actions: WordMapActions, run_id: str | None, visit: Visit | None = None) -> list:
+    found = actions.record(visit or Visit(), run_id)
+    return [dict(zip(RECORDING, values, strict=True)) for values in found]
+
+
+def shown(actions: WordMapActions, branch: str, recorded: Recorded, word: int, *view) -> dict:
+    return dict(zip(FOR_TEXT, actions.show(branch, recorded, word, *(view or VIEW)), strict=True))
+
+
+def test_a_run_is_recorded_step_by_step_and_stays_the_same(actions, run) -> None:
+    *steps, done = recording(actions, run.id)
+    assert ["Step 1 of 3" in steps[0]["status"], len(steps)] == [True, 3]
+    assert said.SAME in done["status"]
+    assert done["record"]["interactive"] and not done["stop"]["interactive"]
+    assert [label for label, _ in done["steps"]["choices"]] == ["all", "1", "2", "3"]
+    assert [value for _, value in done["layers"]["choices"]] == [-1, 8, 16, 32, 64]
+    with np.load(done["download"]["value"]) as stored:
+        assert set(stored) == {"high", "low", "about"}
+    # Chosen by nobody: the one on the slider.
+    *_, same = recording(actions, None, Visit(shown=run.id))
+    assert said.SAME in same["status"]
+
+
+def test_other_pixels_are_said_with_the_reason(actions, run, monkeypatch) -> None:
+    changes = {"output_sha256": "0" * 64, "threads": 77}
+    other = replace(run, recipe=run.recipe.model_copy(update=changes))
+    monkeypatch.setattr(actions.outputs, "find", lambda _: other)
+    *_, done = recording(actions, run.id)
+    assert "threads was 77 and is 1" in done["status"]
+    other = replace(run, recipe=run.recipe.model_copy(update={"output_sha256": "0" * 64}))
+    *_, done = recording(actions, run.id)
+    assert said.OTHER_UNKNOWN in done["status"]
+
+
+def test_what_cannot_be_recorded_is_said(actions) -> None:
+    (nothing,) = recording(actions, None)
+    assert said.NO_RUNS in nothing["status"]
+    (gone,) = recording(actions, "20200101-000000-" + "a" * 22)
+    assert "no longer there" in gone["status"] and gone["record"]["interactive"]
+
+
+def test_stop_frees_the_model(actions, run) -> None:
+    going = actions.record(Visit(), run.id)
+    next(going)
+    going.close()
+    assert not actions.engine.running.locked()
+    stopped = dict(zip(RECORDING, actions.stopped(), strict=True))
+    assert said.STOPPED in stopped["status"] and stopped["record"]["interactive"]
+
+
+def test_words_are_marked_pointed_at_and_drawn(actions, run) -> None:
+    *_, done = recording(actions, run.id)
+    recorded: Recorded = done["recorded"]
+    high, low = actions.choices(recorded)
+    assert high["choices"][high["value"]][0][0].isalnum()  # a word, not a sign
+    pieces = recorded.maps.pieces("high")
+    cat = [piece.text for piece in pieces].index("cat")
+    found = shown(actions, "high", recorded, cat)
+    marked = found["text"]
+    assert "".join(text for text, _ in marked) == recorded.maps.texts["high"].sent
+    assert recorded.maps.texts["high"].sent.startswith(HOSTILE)
+    assert [text for text, mark in marked if mark] == ["cat"]
+    index = [text for text, _ in marked].index("cat")
+    assert actions.point_high(recorded, SimpleNamespace(index=index)) == cat
+    blank = actions.point_high(recorded, SimpleNamespace(index=index - 1))
+    assert blank == {"__type__": "update"}  # nothing is chosen by it
+    assert found["picture"]["value"].size == recorded.image.size == (768, 640)
+    assert "“cat” gets" in found["about"]
+    image = [piece.text for piece in pieces].index("<")
+    assert "<img" not in shown(actions, "high", recorded, image)["about"]
+    assert [text for text, mark in shown(actions, "low", recorded, 99)["text"] if mark] == [
+        low["choices"][0][0].split(" ")[0]
+    ]
+
+
+def test_the_view_changes_the_picture(actions, run) -> None:
+    *_, done = recording(actions, run.id)
+    pictures = [
+        np.asarray(shown(actions, "low", done["recorded"], 0, *view)["picture"]["value"]).tobytes()
+        for view in (
+            VIEW,
+            (0, -1, OWN_RANGE, 0.7),
+            (-1, 8, OWN_RANGE, 0.7),
+            (-1, -1, ONE_SCALE, 0.7),
+            (-1, -1, OWN_RANGE, 0.2),
+        )
+    ]
+    assert len(set(pictures)) == len(pictures)
+
+
+def test_an_empty_text_is_said_to_be_empty(actions, picture) -> None:
+    *_, restored = actions.engine.stream(picture(24, 20), Prompts(), SETTINGS)
+    run = actions.outputs.keep(picture(24, 20), restored, "")
+    *_, done = recording(actions, run.id)
+    assert said.EMPTY in shown(actions, "low", done["recorded"], 0)["about"]
+    assert actions.choices(done["recorded"])[1]["visible"] is False
+
+
+def test_results_that_can_be_chosen(actions, run) -> None:
+    visit = Visit([run.id, "gone"], shown=run.id)
+    choice, button = actions.offer(visit, None)
+    assert [value for _, value in choice["choices"]] == [run.id] and choice["value"] == run.id
+    assert "garden" in choice["choices"][0][0] and button["interactive"]
+    assert not actions.offer(Visit(), None)[1]["interactive"]
+
+
+@NEEDS_BROWSER[0]
+@NEEDS_BROWSER[1]
+def test_a_visit(open_page, photo) -> None:
+    page = open_page()
+    bring(page, photo)
+    text_box(page, "prompt").fill("A garden with a wall.")
+    text_box(page, "lowlevel_prompt").fill("Blurry.")
+    set_steps(page, 2)
+    page.locator("#restore").click()
+    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
+
+    page.get_by_role("tab", name=said.TAB).click()
+    expect(page.locator("#words-run input")).to_have_value("1 · garden · seed 0")
+    expect(page.locator("#words-panel")).to_be_hidden()
+    page.locator("#words-record").click()
+    status = page.locator("#words-status")
+    expect(status).to_contain_text(said.SAME, timeout=WAIT_MS)
+    for branch in ("high", "low"):
+        expect(page.locator(f"#words-{branch}-picture img")).to_be_visible()
+
+    page.locator("#words-high-text").get_by_role("button", name="wall", exact=True).click()
+    expect(page.locator("#words-high-word input")).to_have_value(
+        re.compile(r"^wall · \d"), timeout=WAIT_MS
+    )
+    label = page.locator("#words-high-picture")
+    expect(label).to_contain_text("“wall”")
+    expect(page.locator("#words-low-picture")).to_contain_text("“Blurry”")
+    picture = page.locator("#words-high-picture img")
+    before = picture.get_attribute("src")
+    page.get_by_label(said.ONE_SCALE).click()
+    expect(picture).not_to_have_attribute("src", before)
+    expect(page.locator("#words-caution")).to_contain_text("Attention is not effect")
