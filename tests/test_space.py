@@ -55,11 +55,12 @@ from studio.engine import is_result, is_step
 from xpsr.errors import XPSRError
 from xpsr.prompts import Prompts
 from xpsr.settings import Settings
+from xpsr.wordmaps import WordRecorder
 assert app.engine.ready  # at module level, as ZeroGPU wants it
 settings = Settings.from_preset("mini", upscale=2, num_inference_steps=2)
 picture = Image.effect_noise((32, 32), 60).convert("RGB")
 prompts = Prompts.from_preset("mini", prompt="a wall")
-*steps, last = app.engine.stream(picture, prompts, settings)
+*steps, last = app.engine.stream(picture, prompts, settings, WordRecorder())
 assert steps and all(map(is_step, steps)) and is_result(last)
 task, duration, seconds = spaces.lent[0]
 plain = app.engine.pipeline()(picture, "a wall", preset="mini", upscale=2, num_inference_steps=2)
@@ -74,6 +75,7 @@ print(json.dumps({
     "same": last.recipe.output_sha256 == plain.recipe.output_sha256,
     "preview": app.engine.preview(steps[0]).size,
     "said": said,
+    "words": [piece.text for piece in last.word_maps.pieces("high")],
 }))
 """
 
@@ -105,9 +107,15 @@ def test_on_zerogpu_a_gpu_is_borrowed_for_each_run(tmp_path):
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["generator"]  # anything else cannot be stopped there
-    assert found["duration"] == ["image", "prompts", "settings"]  # those of the work itself
+    assert found["duration"] == [
+        "image",
+        "prompts",
+        "settings",
+        "recorder",
+    ]  # those of the work itself
     assert zerogpu.OTHER_SECONDS < found["seconds"] <= zerogpu.LONGEST
     assert found["same"] and max(found["preview"]) > 1
+    assert found["words"] == ["a", "wall"]  # what was recorded there comes here
     assert "16" in found["said"]  # a sentence comes through, not the name of an exception
 
 
