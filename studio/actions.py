@@ -171,6 +171,12 @@ class Actions:
             *(kept.get(name, getattr(settings, name)) for name in SETTING_NAMES),
         )
 
+    def choose_example(
+        self, event: gr.SelectData, visit: Visit, against: str, before: Before | None
+    ) -> tuple:
+        """An example was clicked."""
+        return self.open_example(event.index, visit, against, before)
+
     def open_example(self, index: int, visit: Visit, against: str, before: Before | None) -> tuple:
         """Picture, note, two texts, `before`, seed, `written`, then the result of an example."""
         try:

@@ -42,7 +42,7 @@ class Page:
     negatives: dict[str, gr.Button]
     restore: gr.Button
     stop: gr.Button
-    examples: gr.Dataset | None
+    examples: gr.Gallery | None
     status: gr.HTML
     preview: gr.Image
     comparison: gr.ImageSlider
@@ -209,11 +209,17 @@ def _run_buttons() -> dict[str, Any]:
 def _examples(opening: Opening) -> dict[str, Any]:
     if not opening.example_pictures:
         return {"examples": None}
-    dataset = gr.Dataset(
+    pairs = zip(opening.example_pictures, opening.example_titles, strict=True)
+    gallery = gr.Gallery(
+        [(str(path), title) for path, title in pairs],
         label=words.EXAMPLES,
-        components=[gr.Image(visible=False, render=False)],
-        samples=[[str(path)] for path in opening.example_pictures],
-        type="index",
+        columns=len(opening.example_pictures),
+        object_fit="cover",
+        height="auto",
+        allow_preview=False,
+        buttons=[],
+        interactive=False,
         elem_id="examples",
+        elem_classes="thumbs",
     )
-    return {"examples": dataset}
+    return {"examples": gallery}

@@ -49,6 +49,7 @@ def lay_out_result(opening: Opening) -> dict[str, Any]:
         interactive=False,
         format="jpeg",  # they are thumbnails
         elem_id="strip",
+        elem_classes="thumbs",
     )
     parts["scores"] = gr.HTML(opening.scores, elem_id="scores", elem_classes="flat")
     parts |= _more_scores(opening)

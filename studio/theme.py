@@ -83,18 +83,17 @@ CSS = """
   font-size: .75rem; font-weight: 600; color: white; background: var(--primary-700); }
 #against { border: 0; padding: 0; background: none; box-shadow: none; }
 #strip:not(:has(.thumbnail-item)) { display: none; }
-#strip .grid-wrap { min-height: 0; padding: 1.7rem .5rem .5rem; }
-#strip .grid-container { padding: 0; margin: 0; }
-#strip .thumbnail-item { aspect-ratio: 1; height: auto; }
-#strip .grid-container { grid-template-columns: repeat(auto-fill, minmax(92px, 1fr)); gap: .5rem;
+.thumbs .grid-wrap { min-height: 0; padding: 1.7rem .5rem .5rem; }
+.thumbs .grid-container { padding: 0; margin: 0; }
+.thumbs .thumbnail-item { aspect-ratio: 1; height: auto; }
+.thumbs .grid-container { grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)); gap: .5rem;
   max-width: none; height: auto; }
-#strip .grid-container > * { max-width: 132px; }
-#strip .caption-label { font-size: .7rem; left: 0; right: 0; bottom: 0; max-width: none; }
+.thumbs .grid-container > * { max-width: 132px; }
+.thumbs .caption-label { font-size: .7rem; left: 0; right: 0; bottom: 0; max-width: none; }
 .pixels img { image-rendering: pixelated; }
 
 #picture { background: var(--background-fill-secondary); }
 #comparison { min-height: min(50vw, 420px); }
-#examples img { object-fit: cover !important; width: 100% !important; height: 100% !important; }
 #preview img { width: 100%; height: auto; object-fit: contain !important; }
 .form:has(#position) { border: 0; background: none; box-shadow: none; }
 #position { border: 0; padding: .1rem 0; background: none; box-shadow: none; }

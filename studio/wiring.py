@@ -59,9 +59,9 @@ def _connect_picture(page: Page, actions: Actions, describing: Any) -> None:
     )
     page.picture.clear(lambda: "", None, page.picture_note, **other_picture)
     if page.examples is not None:
-        page.examples.click(
-            actions.open_example,
-            [page.examples, page.visit, page.against, page.before],
+        page.examples.select(
+            actions.choose_example,
+            [page.visit, page.against, page.before],
             [
                 page.picture,
                 page.picture_note,

@@ -51,13 +51,13 @@ def open_page(browser, studio):
     """Open the studio as a new visitor; what the page logs as an error fails the test."""
     contexts, errors = [], []
 
-    def open_one(width: int = 1280, height: int = 900):
+    def open_one(width: int = 1280, height: int = 900, theme: str = "light"):
         context = browser.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
         page.set_default_timeout(WAIT_MS)
         page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(studio.url)
+        page.goto(f"{studio.url}/?__theme={theme}")
         # The meters come when the model has come.
         expect(page.locator("#prompt-meter")).to_contain_text("of 75", timeout=WAIT_MS)
         return page

@@ -21,6 +21,9 @@ ROOT = Path(__file__).resolve().parents[1]
 START_SECONDS = 240  # a machine that is busy with other things
 
 
+Process = subprocess.Popen[bytes]
+
+
 @dataclass(frozen=True)
 class Studio:
     url: str
@@ -72,11 +75,16 @@ def studio_for(model: Path) -> Studio:
 
 def _start(model: Path) -> Studio:
     port, log = free_port(), _folder() / "studio.log"
-    with log.open("w") as output:
+    return start(model, port, log)[0]
+
+
+def start(model: Path, port: int, log: Path, **environment: str) -> tuple[Studio, Process]:
+    """Start a studio of one's own, which ends with the tests at the latest."""
+    with log.open("a") as output:
         process = subprocess.Popen(
             [sys.executable, "app.py", "--model", str(model), "--port", str(port)],
             cwd=ROOT,
-            env=app_environment(),
+            env=app_environment(**environment),
             stdout=output,
             stderr=subprocess.STDOUT,
         )
@@ -86,7 +94,7 @@ def _start(model: Path) -> Studio:
     while time.monotonic() < end and process.poll() is None:
         try:
             if httpx.get(url, timeout=5).status_code == 200:
-                return Studio(url, port, model, log)
+                return Studio(url, port, model, log), process
         except httpx.TransportError:
             time.sleep(0.2)
     process.kill()
