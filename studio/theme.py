@@ -17,6 +17,10 @@ CSS = """
 
 /* Text between components stands on the page itself: no box, no padding, close to its owner. */
 .flat, .flat .html-container { padding: 0 !important; }
+@media (prefers-reduced-motion: reduce) {
+  *, *::before, *::after { animation-duration: .01ms !important;
+    animation-iteration-count: 1 !important; transition-duration: .01ms !important; }
+}
 .tight { gap: 6px !important; }
 #head h1 { margin: 0 0 .1rem; font-size: 1.5rem; }
 #head p { margin: 0; max-width: 76ch; color: var(--body-text-color-subdued); }

@@ -74,3 +74,15 @@ def test_the_way_to_a_result_needs_no_mouse(open_page, photo):
     assert reached[-1] == "restore", reached
     page.keyboard.press("Enter")
     expect(page.locator("#status .notice")).to_contain_text("Done in", timeout=WAIT_MS)
+
+
+def test_nothing_moves_for_those_who_asked_for_rest(open_page):
+    page = open_page()
+    moving = """() => [...document.querySelectorAll('.gradio-container *')].filter(one => {
+        const style = getComputedStyle(one);
+        return [style.animationDuration, style.transitionDuration]
+            .some(times => times.split(',').some(time => parseFloat(time) > 0.05));
+    }).length"""
+    assert page.evaluate(moving) > 0  # it can fail
+    page.emulate_media(reduced_motion="reduce")
+    assert page.evaluate(moving) == 0
