@@ -141,6 +141,7 @@ def _picture() -> dict[str, Any]:
     with gr.Column(elem_classes="tight"):
         picture = gr.Image(
             label=words.PICTURE,
+            alt_text=words.PICTURE,
             placeholder=words.PICTURE_DROP,
             type="filepath",
             image_mode=None,  # the file stays as it was brought; xpsr.image opens it

@@ -60,6 +60,7 @@ def _pictures(opening: Opening) -> dict[str, Any]:
     return {
         "preview": gr.Image(
             label=words.PREVIEW,
+            alt_text=words.PREVIEW,
             format="jpeg",
             interactive=False,
             buttons=[],
@@ -138,6 +139,7 @@ def _more_scores(opening: Opening) -> dict[str, Any]:
             with gr.Column(min_width=280):
                 reference = gr.Image(
                     label=words.REFERENCE,
+                    alt_text=words.REFERENCE,
                     placeholder=words.REFERENCE_DROP,
                     type="filepath",
                     image_mode=None,
@@ -198,6 +200,7 @@ def lay_out_closer() -> Closer:
 def _picture(label: str, elem_id: str) -> gr.Image:
     return gr.Image(
         label=label,
+        alt_text=label,
         format="png",
         interactive=False,
         buttons=["fullscreen"],
