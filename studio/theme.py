@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .tabs import full, word_maps
+from .tabs import word_maps, batch, full
 
 if TYPE_CHECKING:
     from gradio.themes import Base
@@ -118,6 +118,8 @@ CSS = """
 #scores thead th, #scores .about td, #scores td.reason { color: var(--body-text-color-subdued); }
 """
 CSS += word_maps.CSS + full.CSS
+
+CSS += batch.CSS
 
 # Gradio confines the sheet above to the page itself; its footer needs one of its own. On a phone
 # it hides the link to the API, but not the dot behind it.

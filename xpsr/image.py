@@ -62,25 +62,25 @@ def open_image(source: Source) -> Photo:
         XPSRError: there is no picture, or none that can be used; the sentence says what to do.
     """
     name, file = _locate(source)
-    try:
-        with _careful_pillow():
-            if isinstance(file, Image.Image):
-                _check(file, name)
-                return _finish(file, [])
-            with file, _identify(file, name) as image:
-                _check(image, name)
-                return _finish(image, list(_frames(image)))
-    except XPSRError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise _too_large(name) from error
-    except MemoryError as error:
-        raise XPSRError(f"{name} needs more memory than is free: bring a smaller one.") from error
-    except Exception as error:  # decoders raise nearly everything on damaged data
-        raise XPSRError(
-            f"{name} is damaged or incomplete: copy or download it again, "
-            "or save it anew in a picture editor."
-        ) from error
+    with _in_sentences(name), _careful_pillow():
+        if isinstance(file, Image.Image):
+            _check(file, name)
+            return _finish(file, [])
+        with file, _identify(file, name) as image:
+            _check(image, name)
+            return _finish(image, list(_frames(image)))
+
+
+def read_size(source: str | Path | bytes | BinaryIO) -> tuple[int, int]:
+    """(width, height) of a picture as its file's header tells; nothing is decoded.
+
+    Raises:
+        XPSRError: as with `open_image`, as far as the header shows it.
+    """
+    name, file = _locate(source)
+    with _in_sentences(name), _careful_pillow(), file, _identify(file, name) as image:
+        _check(image, name)
+        return image.size
 
 
 def to_tensor(image: Image.Image) -> Tensor:
@@ -136,6 +136,24 @@ def pixel_sha256(image: Image.Image) -> str:
     With numpy it is `hashlib.sha256(np.asarray(image.convert("RGB")).tobytes()).hexdigest()`.
     """
     return hashlib.sha256(image.convert("RGB").tobytes()).hexdigest()
+
+
+@contextmanager
+def _in_sentences(name: str) -> Iterator[None]:
+    """Whatever a decoder raises becomes a sentence about the picture `name`."""
+    try:
+        yield
+    except XPSRError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(name) from error
+    except MemoryError as error:
+        raise XPSRError(f"{name} needs more memory than is free: bring a smaller one.") from error
+    except Exception as error:  # decoders raise nearly everything on damaged data
+        raise XPSRError(
+            f"{name} is damaged or incomplete: copy or download it again, "
+            "or save it anew in a picture editor."
+        ) from error
 
 
 @contextmanager

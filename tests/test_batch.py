@@ -1,0 +1,216 @@
+"""The Batch tab without a browser: the list, the turns, Stop, and the ZIP."""
+
+from __future__ import annotations
+
+import csv
+import io
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import gradio as gr
+import pytest
+from PIL import Image
+
+from studio import words_batch as words
+from studio.archive import plain_name, unique_names
+from studio.batch import MAX_PICTURES, Batch
+from studio.batch_actions import SHOWN, BatchActions
+from studio.batch_table import render
+from studio.engine import Engine, EngineOptions
+from studio.form import fill_form
+from studio.outputs import Outputs
+from studio.services import Services
+from studio.shelf import Shelf
+from studio.texts import NOTHING_BROUGHT
+from studio.visit import Visit
+from xpsr.prompts import Prompts
+from xpsr.recipe import read_recipe
+from xpsr.settings import Settings
+
+FORM = fill_form(
+    Prompts.from_preset("mini", prompt="A house.", negative_prompt="Rain."),
+    Settings.from_preset("mini", num_inference_steps=2, upscale=2, seed=5),
+)
+
+
+@pytest.fixture
+def actions(tiny_pipeline, tmp_path) -> BatchActions:
+    engine = Engine(EngineOptions())
+    engine._pipeline = tiny_pipeline
+    return BatchActions(Services(engine, Outputs(tmp_path / "outputs", Shelf())))
+
+
+@pytest.fixture
+def files(picture, tmp_path) -> list[dict]:
+    """Two pictures of the same name, one that is cut off, and none at all."""
+    paths = []
+    for folder in ("one", "two", "three"):
+        paths.append(tmp_path / folder / "garden.png")
+        paths[-1].parent.mkdir()
+        picture(24, 20).save(paths[-1])
+    whole = paths[-1].read_bytes()
+    paths[-1].write_bytes(whole[: len(whole) // 2])
+    paths.append(tmp_path / "notes.txt")
+    paths[-1].write_text("no picture")
+    return [{"path": str(path), "orig_name": path.name} for path in paths]
+
+
+def named(values: tuple) -> dict:
+    """What a handler changes, by the names of the components."""
+    return {name: value for name, value in zip(SHOWN, values, strict=True) if value != gr.skip()}
+
+
+def begin(actions: BatchActions, batch: Batch, which: str = "form", **changes) -> dict:
+    settings = {"preset": "mini", "learned": [], "brought": NOTHING_BROUGHT, **changes}
+    return named(actions.begin(0, batch, which, *settings.values(), *FORM))
+
+
+def turns(actions: BatchActions, batch: Batch, visit: Visit) -> Iterator[dict]:
+    """What the page does: as long as the turn changes, describe and restore the next one."""
+    turn = 1
+    while turn is not None:
+        before, turn = turn, None
+        for handler in (actions.describe(batch), actions.restore(batch, before, visit)):
+            for values in handler:
+                changed = named(values)
+                turn = changed.get("turn", turn)
+                yield changed
+
+
+def test_every_file_has_its_line_and_the_good_ones_are_restored(actions, files):
+    batch, visit = Batch(), Visit()
+    said = named(actions.receive(files, batch))
+    assert "3 pictures" in said["status"] and "1 file cannot be used" in said["status"]
+    assert [item.state for item in batch.items] == ["waiting"] * 3 + ["failed"]
+
+    assert begin(actions, batch)["turn"] == 1
+    told = list(turns(actions, batch, visit))
+    assert any("step 2 of 2" in one["table"] for one in told if "table" in one)
+    assert [item.state for item in batch.items] == ["done", "done", "failed", "failed"]
+    assert "damaged" in batch.items[2].doing and "notes.txt" in batch.items[3].doing
+    assert "2 pictures restored, 2 failed" in told[-1]["status"]
+    assert told[-1]["start"]["value"] == words.AGAIN and told[-1]["retry"]["visible"]
+
+    runs = [item.run for item in batch.items[:2]]
+    assert visit.runs == [run.id for run in runs]
+    for run in runs:
+        recipe = actions.outputs.find(run.id).recipe
+        assert (recipe.prompts.prompt, recipe.prompts.negative_prompt) == ("A house.", "Rain.")
+        assert recipe.settings.seed == 5 and run.rows and run.title == "garden"
+
+
+def test_each_picture_can_have_its_own_description(actions, files):
+    batch, visit = Batch(), Visit()
+    actions.receive(files[:1], batch)
+    begin(actions, batch, "each")
+    told = list(turns(actions, batch, visit))
+    assert any(words.DESCRIBING in one.get("table", "") for one in told)
+    recipe = batch.items[0].run.recipe
+    assert recipe.prompts.prompt not in ("", "A house.")
+    assert recipe.prompts.negative_prompt == "Rain."
+    kinds = {one.origin.kind for one in recipe.sentences("lowlevel_prompt")}
+    assert kinds == {"measured"}
+
+
+def test_stop_keeps_what_is_done_and_the_rest_can_go_on(actions, files):
+    batch, visit = Batch(), Visit()
+    actions.receive(files[:2], batch)
+    begin(actions, batch)
+    for told in turns(actions, batch, visit):
+        if batch.items[1].state == "working" and "step 1" in told.get("table", ""):
+            said = named(actions.stop(batch))
+    assert "1 finished picture kept, 1 still waiting" in said["status"]
+    assert said["start"]["value"] == words.go_on(1) and not said["stop"]["interactive"]
+    assert [item.state for item in batch.items] == ["done", "waiting"]
+    first = batch.items[0].run
+
+    begin(actions, batch)
+    list(turns(actions, batch, visit))
+    assert [item.state for item in batch.items] == ["done", "done"]
+    assert batch.items[0].run is first and len(visit.runs) == 2
+
+
+def test_files_can_come_and_go_while_it_runs(actions, files, picture, tmp_path):
+    batch, visit = Batch(), Visit()
+    actions.receive(files[:1], batch)
+    begin(actions, batch)
+    for told in turns(actions, batch, visit):
+        if "step 1" in told.get("table", "") and len(batch.items) == 1:
+            assert "turn" not in named(actions.receive(files[:2], batch))
+    assert [item.state for item in batch.items] == ["done", "done"]
+
+
+def test_a_wrong_setting_is_told_before_anything_starts(actions, files):
+    batch = Batch()
+    assert "Bring some pictures" in begin(actions, batch)["status"]
+    actions.receive(files[:1], batch)
+    wrong = [*FORM[:-1], "sideways"]
+    said = named(actions.begin(0, batch, "form", "mini", [], NOTHING_BROUGHT, *wrong))
+    assert 'role="alert"' in said["status"] and "sideways" in said["status"]
+    assert "turn" not in said and not batch.running
+
+
+def test_too_much_is_refused_in_a_sentence(actions, files, monkeypatch):
+    batch = Batch()
+    said = named(actions.receive([files[0]] * (MAX_PICTURES + 1), batch))
+    assert f"{MAX_PICTURES + 1} files" in said["status"] and not batch.items
+    monkeypatch.setattr("studio.batch.MAX_PIXELS", 500)
+    said = named(actions.receive(files[:2], batch))
+    assert "960 pixels together" in said["status"] and 'role="alert"' in said["status"]
+    assert not batch.items
+
+
+def test_the_zip_holds_pictures_recipes_and_scores(actions, files):
+    batch, visit = Batch(), Visit()
+    assert named(actions.receive(files, batch)) and "nothing to download" in actions.pack(batch)[1]
+    begin(actions, batch)
+    list(turns(actions, batch, visit))
+    path, note = actions.pack(batch)
+    assert note == gr.skip()
+    assert Path(path).is_relative_to(actions.outputs.shelf.folder)
+    with zipfile.ZipFile(path) as archive:
+        pictures = {"garden.png", "garden.json", "garden-2.png", "garden-2.json"}
+        assert set(archive.namelist()) == {*pictures, "scores.csv"}
+        rows = list(csv.DictReader(io.StringIO(archive.read("scores.csv").decode())))
+        with archive.open("garden-2.png") as file, Image.open(file) as image:
+            assert image.size == (48, 40)
+        recipe = archive.read("garden.json").decode()
+    assert recipe == read_recipe(batch.items[0].run.after).to_json()
+    assert [row["picture"] for row in rows] == ["garden", "garden-2", "garden-3", "notes"]
+    assert float(rows[0]["piqe after"]) > 0 and rows[0]["seed"] == "5"
+    assert "damaged" in rows[2]["failed"] and not rows[2]["piqe after"]
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("../../etc/passwd", "passwd"),
+        ("C:\\photos\\old street.jpg", "old street"),
+        ("=cmd|' C calc'!A0.png", "_cmd_ C calc_A0"),
+        ("con.png", "_con"),
+        (".png", "png"),
+        ("…", "_"),
+        ("Grüße 猫.jpeg", "Grüße 猫"),
+        ("a" * 300 + ".png", "a" * 80),
+    ],
+)
+def test_names_in_the_zip_are_harmless(name, plain):
+    assert plain_name(name) == plain
+
+
+def test_names_in_the_zip_differ():
+    assert unique_names(["a.png", "A.jpg", "a-2.png"]) == ["a", "A-2", "a-2-2"]
+
+
+def test_a_name_in_the_table_stays_text(actions, files):
+    batch = Batch()
+    actions.receive([{**files[0], "orig_name": "<img src=x onerror=alert(1)>.png"}], batch)
+    assert "<img" not in render(batch) and "&lt;img" in render(batch)
+
+
+def test_hidden_files_of_a_folder_are_left_out(actions, files):
+    batch = Batch()
+    hidden = [{**files[0], "orig_name": name} for name in (".DS_Store", "Thumbs.db")]
+    actions.receive([*hidden, files[1]], batch)
+    assert [item.name for item in batch.items] == ["garden.png"]
