@@ -19,6 +19,7 @@ from .engine import is_result
 from .incoming import open_picture, sentence
 from .results import with_origins
 from .services import Services
+from .showing import Face
 from .texts import Brought
 from .visit import Visit
 
@@ -26,7 +27,18 @@ if TYPE_CHECKING:
     from xpsr.prompts.describer import Description
 
 # What the handlers fill, in this order.
-SHOWN = ("status", "table", "start", "stop", "retry", "archive", "comparison", "caption", "turn")
+SHOWN = (
+    "status",
+    "table",
+    "start",
+    "stop",
+    "retry",
+    "archive",
+    "comparison",
+    "caption",
+    "turn",
+    "strip",
+)
 
 
 def shown(**changes: Any) -> tuple[Any, ...]:
@@ -39,6 +51,7 @@ class BatchActions:
 
     def __init__(self, services: Services) -> None:
         self.engine, self.outputs = services.engine, services.outputs
+        self.face = Face(services.outputs)
 
     def receive(self, payloads: Sequence[dict] | None, batch: Batch) -> tuple:
         """The list of files has changed, in the middle of a run as well."""
@@ -130,12 +143,13 @@ class BatchActions:
                 item.fail(sentence(error))
         if not batch.running:
             return
+        strip = self.face.strip(visit) if item is not None and item.run else gr.skip()
         if batch.left:
-            yield self._at_work(batch, turn=turn + 1, **self._result(batch))
+            yield self._at_work(batch, turn=turn + 1, strip=strip, **self._result(batch))
             return
         batch.running = False
         said = words.finished(batch.count("done"), batch.count("failed"))
-        yield self._idle(batch, said)
+        yield self._idle(batch, said, strip=strip)
 
     def _restoring(self, item: Item, visit: Visit) -> Iterator[str]:
         """One picture, with a word after every step."""
@@ -150,7 +164,8 @@ class BatchActions:
             visit.add(run.id)
             item.run = run
             yield words.SCORING
-            rows = results.compare(photo.image, step.image, order.learned)
+            names = results.shown_metrics(order.learned)
+            rows = results.compare(photo.image, step.image, names)
             item.finish(self.outputs.add_scores(run, rows))
 
     def stop(self, batch: Batch) -> tuple:
@@ -205,7 +220,7 @@ class BatchActions:
             **changes,
         )
 
-    def _idle(self, batch: Batch, said: str, bad: bool = False) -> tuple:
+    def _idle(self, batch: Batch, said: str, bad: bool = False, **changes: Any) -> tuple:
         start = words.RESTORE_ALL
         if batch.items and not batch.left:
             start = words.AGAIN
@@ -219,6 +234,7 @@ class BatchActions:
             retry=gr.update(visible=batch.count("failed") > 0),
             archive=gr.update(interactive=batch.count("done") > 0),
             **self._result(batch),
+            **changes,
         )
 
     def _result(self, batch: Batch) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from ..batch_table import CSS as TABLE_CSS
 from ..layout import Page
 from ..opening import Opening
 from ..services import Services
-from ..wiring import HEAVY, PRIVATE, QUICK
+from ..triggers import HEAVY, PRIVATE, QUICK
 from . import Tab
 
 CSS = (
@@ -124,7 +124,7 @@ def _results() -> dict[str, Any]:
 def connect(page: Page, part: Part, handle: gr.Tab, services: Services) -> None:
     """Tie the tab to its handlers."""
     actions = BatchActions(services)
-    filled = [getattr(part, name) for name in SHOWN]
+    filled = [*(getattr(part, name) for name in SHOWN if name != "strip"), page.strip]
     _connect_files(part, actions, filled)
     form = [part.which, page.preset, page.learned, page.written, *page.form]
     order = [part.turn, part.batch, *form]
