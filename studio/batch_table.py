@@ -16,7 +16,7 @@ CHOOSE = (
 )
 
 CSS = """
-#batch-table { max-height: 420px; overflow: auto; }
+#batch-table { max-height: 420px; overflow: auto !important; }
 #batch-table table { width: 100%; border-collapse: collapse; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
 #batch-table table, #batch-table tr { border: 0 !important; }
@@ -38,6 +38,7 @@ CSS = """
   padding-left: .6rem; }
 #batch-table .working { font-weight: 600; }
 @media (max-width: 640px) {
+  #batch-table { max-height: none; }
   #batch-table thead { display: none; }
   #batch-table tr { display: grid; grid-template-columns: 1fr auto; padding: .35rem 0; }
   #batch-table tbody th, #batch-table td { padding: .1rem .5rem .1rem 0; }
