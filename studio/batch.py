@@ -29,7 +29,7 @@ MAX_PICTURES = 100
 MAX_PIXELS = 40_000_000
 LEFT_BY_SYSTEMS = ("Thumbs.db", "desktop.ini")  # in folders, where nobody sees them
 
-State = Literal["waiting", "describing", "ready", "working", "done", "failed"]
+State = Literal["waiting", "describing", "ready", "working", "scoring", "done", "failed"]
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Item:
         payload: what the browser sent for it.
         name: what the visitor calls it: foreign text.
         size: (width, height) in pixels; None for what is no picture.
-        doing: how it goes, in words.
+        note: what there is to say of it beside its state: its step, or why it failed.
         order: how it is restored, once that is known.
         run: its result.
         began, took: when its turn began, and how many seconds it took, scores included.
@@ -88,7 +88,7 @@ class Item:
     name: str
     size: tuple[int, int] | None
     state: State = "waiting"
-    doing: str = words.WAITING
+    note: str = ""
     order: Order | None = None
     run: Run | None = None
     began: float = 0.0
@@ -109,17 +109,28 @@ class Item:
     def pixels(self) -> int:
         return self.size[0] * self.size[1] if self.size else 0
 
+    @property
+    def how(self) -> str:
+        """How it goes, in words."""
+        if self.state == "done" and self.run is not None:
+            return words.done(self.run.seconds)
+        return self.note or words.STATES[self.state]
+
     def wait(self) -> None:
-        self.state, self.doing, self.order = "waiting", words.WAITING, None
+        self.state, self.note, self.order = "waiting", "", None
 
     def fail(self, why: str) -> None:
-        self.state, self.doing = "failed", words.failed(why)
+        self.state, self.note = "failed", words.failed(why)
 
     def work(self) -> None:
         self.state, self.began = "working", time.monotonic()
 
+    def keep(self, run: Run) -> None:
+        """It has a result, which stays whatever comes; the scores are still to be computed."""
+        self.state, self.note, self.run = "scoring", "", run
+
     def finish(self, run: Run) -> None:
-        self.state, self.doing, self.run = "done", words.done(run.seconds), run
+        self.state, self.note, self.run = "done", "", run
         self.took = time.monotonic() - self.began
 
 
@@ -180,6 +191,8 @@ class Batch:
         for item in self.items:
             if item.state in ("describing", "ready", "working"):
                 item.wait()
+            elif item.state == "scoring":
+                item.state = "done"
 
     def first(self, state: State) -> Item | None:
         """The next one in this state, if the batch is running."""
@@ -189,7 +202,7 @@ class Batch:
 
     def seconds_left(self) -> float | None:
         """As the finished ones let expect; None as long as there are none."""
-        took = [item.took for item in self.items if item.state == "done"]
+        took = [item.took for item in self.items if item.took]
         return self.left * sum(took) / len(took) if took else None
 
     def shown(self) -> Run | None:

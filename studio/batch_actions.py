@@ -5,6 +5,7 @@ and the end of it calls for the next: so nobody waits for a whole batch.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,13 +16,14 @@ from . import words_batch as words
 from .archive import Entry, write_archive
 from .batch import Batch, Item, Order
 from .batch_table import render
-from .engine import is_result
+from .engine import is_result, is_step
 from .incoming import open_picture, sentence
 from .results import with_origins
 from .services import Services
 from .showing import Face
 from .texts import Brought
 from .visit import Visit
+from .waiting import SmallerTiles
 
 if TYPE_CHECKING:
     from xpsr.prompts.describer import Description
@@ -111,7 +113,7 @@ class BatchActions:
             return
         item.order = batch.order
         if batch.order.describe:
-            item.state, item.doing = "describing", words.DESCRIBING
+            item.state = "describing"
             yield self._at_work(batch)
             try:
                 heard: list[Description] = []
@@ -125,7 +127,7 @@ class BatchActions:
                 item.fail(sentence(error))
                 yield self._at_work(batch)
                 return
-        item.state, item.doing = "ready", words.READY
+        item.state = "ready"
         yield self._at_work(batch)
 
     def restore(self, batch: Batch, turn: int, visit: Visit) -> Iterator[tuple]:
@@ -134,11 +136,12 @@ class BatchActions:
         if item is not None:
             item.work()
             try:
-                for doing in self._restoring(item, visit):
-                    if not batch.running:
-                        return
-                    item.doing = doing
-                    yield self._at_work(batch)
+                with closing(self._restoring(item, visit)) as steps:
+                    for note in steps:
+                        if not batch.running:
+                            return
+                        item.note = note
+                        yield self._at_work(batch)
             except Exception as error:
                 item.fail(sentence(error))
         if not batch.running:
@@ -156,14 +159,17 @@ class BatchActions:
         order, photo = item.order, open_picture(item.payload)
         assert order is not None, "an item is ready when its order is known"
         for step in self.engine.stream(photo.image, order.prompts, order.settings):
-            if not is_result(step):
+            if is_step(step):
                 yield words.step(step.index + 1, step.total)
+                continue
+            if not is_result(step):
+                yield words.SMALLER_TILES if isinstance(step, SmallerTiles) else ""
                 continue
             told = texts.origins(order.prompts, order.preset, order.brought)
             run = self.outputs.keep(photo.image, with_origins(step, told), Path(item.name).stem)
             visit.add(run.id)
-            item.run = run
-            yield words.SCORING
+            item.keep(run)
+            yield ""
             names = results.shown_metrics(order.learned)
             rows = results.compare(photo.image, step.image, names)
             item.finish(self.outputs.add_scores(run, rows))
@@ -203,7 +209,7 @@ class BatchActions:
 
     def _entry(self, item: Item) -> Entry:
         if item.state != "done" or item.run is None:
-            return Entry(item.name, None, item.doing)
+            return Entry(item.name, None, item.how)
         found = self.outputs.found([item.run.id])
         return Entry(item.name, found[0]) if found else Entry(item.name, None, "no longer there")
 

@@ -75,8 +75,8 @@ def _line(index: int, item: Item, metrics: dict[str, str], is_shown: bool) -> st
     if item.run is not None:
         name = f'<button type="button" data-line="{index}">{name}</button>'
     size = f"{item.size[0]} × {item.size[1]}" if item.size else ""
-    kind = {"failed": " failed", "working": " working", "describing": " working"}
-    how = f'<span class="{kind.get(item.state, "").strip()}">{escape(item.doing)}</span>'
+    kind = {"failed": "failed", "waiting": "", "ready": "", "done": ""}.get(item.state, "working")
+    how = f'<span class="{kind}">{escape(item.how)}</span>'
     rows = {row.name: row for row in item.run.rows} if item.run and item.state == "done" else {}
     scores = "".join(
         f'<td class="score" data-head="{escape(label)}">{escape(_score(rows.get(metric)))}</td>'

@@ -30,10 +30,14 @@ ZIP_INFO = "Every finished picture with its recipe, and a table of all scores."
 EMPTY = "Drop pictures on the left, or add a folder; each gets a line here."
 NOTHING = "Bring some pictures first: drop them on the left, or add a folder."
 NOTHING_DONE = "No picture is finished yet, so there is nothing to download."
-WAITING = "waiting"
-READY = "waiting for the model"
-DESCRIBING = "being described"
-SCORING = "computing the scores"
+STATES = {
+    "waiting": "waiting",
+    "describing": "being described",
+    "ready": "waiting for the model",
+    "working": "waiting for the model",
+    "scoring": "computing the scores",
+}
+SMALLER_TILES = "once more, in smaller tiles"
 REFUSED = (
     "The page is busy and did not take the next picture on. Nothing is lost; press the button to "
     "continue in a minute."

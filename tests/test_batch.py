@@ -88,7 +88,7 @@ def test_every_file_has_its_line_and_the_good_ones_are_restored(actions, files):
     told = list(turns(actions, batch, visit))
     assert any("step 2 of 2" in one["table"] for one in told if "table" in one)
     assert [item.state for item in batch.items] == ["done", "done", "failed", "failed"]
-    assert "damaged" in batch.items[2].doing and "notes.txt" in batch.items[3].doing
+    assert "damaged" in batch.items[2].how and "notes.txt" in batch.items[3].how
     assert "2 pictures restored, 2 failed" in told[-1]["status"]
     assert told[-1]["start"]["value"] == words.AGAIN and told[-1]["retry"]["visible"]
 
@@ -105,7 +105,7 @@ def test_each_picture_can_have_its_own_description(actions, files):
     actions.receive(files[:1], batch)
     begin(actions, batch, "each")
     told = list(turns(actions, batch, visit))
-    assert any(words.DESCRIBING in one.get("table", "") for one in told)
+    assert any(words.STATES["describing"] in one.get("table", "") for one in told)
     recipe = batch.items[0].run.recipe
     assert recipe.prompts.prompt not in ("", "A house.")
     assert recipe.prompts.negative_prompt == "Rain."
