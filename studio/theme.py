@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .tabs import word_maps, batch, full
+from .tabs import batch, full, word_maps
 
 if TYPE_CHECKING:
     from gradio.themes import Base

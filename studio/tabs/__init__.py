@@ -34,6 +34,6 @@ class Tab:
 
 def all_tabs() -> tuple[Tab, ...]:
     """In the order in which they stand on the page."""
-    from . import word_maps, batch, full
+    from . import batch, full, word_maps
 
     return (word_maps.TAB, batch.TAB, full.TAB)
