@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .tabs import batch, full, word_maps
+from .tabs import batch, compare, full, recipes, word_maps
 
 if TYPE_CHECKING:
     from gradio.themes import Base
@@ -116,10 +116,17 @@ CSS = """
 #scores .about td { padding: .1rem 0 .5rem; font-size: .82rem; }
 #scores .pinned { color: var(--body-text-color); font-weight: 500; }
 #scores thead th, #scores .about td, #scores td.reason { color: var(--body-text-color-subdued); }
-"""
-CSS += word_maps.CSS + full.CSS
 
-CSS += batch.CSS
+table.plain { width: 100%; border-collapse: collapse; font-size: .9rem;
+  font-variant-numeric: tabular-nums; }
+table.plain, table.plain tr { border: 0 !important; }
+table.plain th, table.plain td { border: 0; border-bottom: 1px solid var(--border-color-primary);
+  padding: .35rem .75rem .35rem 0; text-align: left; vertical-align: top; font-weight: 400;
+  overflow-wrap: break-word; }
+table.plain thead th { font-size: .82rem; color: var(--body-text-color-subdued); }
+table.plain tbody th { font-weight: 600; }
+"""
+CSS += compare.CSS + word_maps.CSS + batch.CSS + recipes.CSS + full.CSS
 
 # Gradio confines the sheet above to the page itself; its footer needs one of its own. On a phone
 # it hides the link to the API, but not the dot behind it.

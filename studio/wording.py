@@ -86,12 +86,17 @@ def _changes(sentences: Sequence[Sentence], brought: Sequence[Sentence]) -> str:
         return ""
     if before == after:
         return _quiet(words.UNCHANGED)
+    return f"{_quiet(words.CHANGED)}{marked(before, after)}"
+
+
+def marked(before: str, after: str) -> str:
+    """From one text to another: words that go are struck out, words that come underlined."""
     tags = {"same": "span", "removed": "del", "added": "ins"}
     parts = "".join(
         f"<{tags[change.kind]}>{escape(change.text)}</{tags[change.kind]}>"
         for change in compare_words(before, after)
     )
-    return f'{_quiet(words.CHANGED)}<p class="changes">{parts}</p>'
+    return f'<p class="changes">{parts}</p>'
 
 
 def _exact(name: str, fitted: FittedText) -> str:

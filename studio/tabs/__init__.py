@@ -34,6 +34,6 @@ class Tab:
 
 def all_tabs() -> tuple[Tab, ...]:
     """In the order in which they stand on the page."""
-    from . import batch, full, word_maps
+    from . import batch, compare, full, recipes, word_maps
 
-    return (word_maps.TAB, batch.TAB, full.TAB)
+    return (compare.TAB, word_maps.TAB, batch.TAB, recipes.TAB, full.TAB)

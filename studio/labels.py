@@ -1,0 +1,57 @@
+"""The names that settings, their values and other entries of a recipe have on the page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import words, words_recipes
+
+SETTINGS = {
+    "num_inference_steps": words.STEPS,
+    "guidance_scale": words.GUIDANCE,
+    "controlnet_conditioning_scale": words.CONDITIONING,
+    "upscale": words.UPSCALE,
+    "seed": words.SEED,
+    "scheduler": words.SCHEDULER,
+    "start": words.START,
+    "added_noise_level": words.ADDED_NOISE,
+    "negative": words.NEGATIVE_WHERE,
+    "process_size": words.PROCESS,
+    "tile_size": words.TILE,
+    "tile_overlap": words.OVERLAP,
+    "color_fix": words.COLOR,
+    "long_prompts": words.LONG,
+    "added_position": words.ADDED_WHERE,
+    "lowlevel_route": words.ROUTE,
+}
+VALUES: dict[str, dict[str, str]] = {
+    "scheduler": words.SCHEDULERS,
+    "start": words.STARTS,
+    "negative": words.NEGATIVE_WHERES,
+    "color_fix": words.COLORS,
+    "long_prompts": words.LONGS,
+    "added_position": words.ADDED_WHERES,
+    "lowlevel_route": words.ROUTES,
+}
+TEXTS = {
+    "prompt": words.HIGH.partition(" · ")[2],
+    "lowlevel_prompt": words.LOW.partition(" · ")[2],
+    "added_prompt": words.ADDED,
+    "negative_prompt": words.NEGATIVE,
+    "lowlevel_negative_prompt": words.LOW_NEGATIVE,
+}
+
+
+def place(name: str) -> str:
+    """What the page calls an entry of a recipe: a setting, the model, a version."""
+    return SETTINGS.get(name) or words_recipes.PLACES.get(name, name.capitalize())
+
+
+def value(name: str, found: Any) -> str:
+    if name in VALUES:
+        return VALUES[name].get(found, str(found))
+    if name == "upscale":
+        return f"× {found}"
+    if name.endswith("revision"):
+        return str(found).removeprefix("weights-")[:10]
+    return f"{found:g}" if isinstance(found, float) else str(found)

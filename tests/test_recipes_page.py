@@ -1,0 +1,214 @@
+"""The Recipes tab without a browser: what is refused, what is shown first, what is then applied."""
+
+from __future__ import annotations
+
+import json
+import random
+import shlex
+import zipfile
+from pathlib import Path
+
+import pytest
+from made_runs import keep_run, make_recipe
+from PIL import Image, PngImagePlugin
+
+from studio import recipe_archive, words_recipes
+from studio.engine import Engine, EngineOptions
+from studio.form import FORM, fill_form
+from studio.outputs import Outputs
+from studio.recipes import BROUGHT, RUN, Recipes, apply_recipe, rerun_command
+from studio.services import Services
+from studio.shelf import Shelf
+from studio.visit import Visit
+from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.recipe import PNG_KEY, read_recipe, save_png
+from xpsr.settings import Settings
+
+NOW = fill_form(Prompts.from_preset("mini", prompt="A dog."), Settings.from_preset("mini"))
+
+
+@pytest.fixture
+def outputs(tmp_path) -> Outputs:
+    return Outputs(tmp_path / "outputs", Shelf())
+
+
+@pytest.fixture
+def recipes(outputs) -> Recipes:
+    return Recipes(Services(Engine(EngineOptions()), outputs))
+
+
+def payload(path: Path) -> dict:
+    return {"path": str(path), "orig_name": path.name}
+
+
+def bring(recipes: Recipes, path: Path, picture: Path | None = None) -> dict:
+    brought = recipes.bring_file(payload(path), picture and payload(picture), "mini", *NOW)
+    return dict(zip(BROUGHT, brought, strict=True))
+
+
+def recipe_json(picture, **changes) -> dict:
+    recipe = make_recipe(picture(24, 16), picture(48, 32), settings=Settings(seed=3))
+    return {**json.loads(recipe.to_json()), **changes}
+
+
+def hostile_files(folder: Path, picture) -> dict[str, Path]:
+    """Files that somebody may drop, each of which must be refused."""
+    good = recipe_json(picture)
+    texts = {
+        "huge.json": "{" + " " * 3_000_000 + "}",
+        "nul.json": json.dumps({**good, "prompts": {"prompt": "a\0b"}}),
+        "nested.json": '{"a":' * 20_000 + "1" + "}" * 20_000,
+        "list.json": "[1, 2]",
+        "number.json": "1e999",
+        "html.json": "<!doctype html><script>alert(1)</script>",
+        "types.json": json.dumps({**good, "settings": {"seed": "7; rm -rf"}}),
+        "infinite.json": json.dumps({**good, "settings": {"guidance_scale": float("inf")}}),
+        "unknown.json": json.dumps({**good, "__class__": "os.system"}),
+        "model.json": json.dumps({**good, "model": "../../etc/passwd"}),
+        "base.json": json.dumps({**good, "base": "file:///etc/passwd"}),
+        "provenance.json": json.dumps({**good, "provenance": {"prompt": [{"origin": "<b>"}]}}),
+        "presets.json": json.dumps({"kind": "xpsr presets", "schema_version": 1, "presets": []}),
+        "empty.json": "",
+        "text.png": "this is no picture",
+    }
+    paths = {}
+    for name, text in texts.items():
+        paths[name] = folder / name
+        paths[name].write_text(text, encoding="utf-8")
+    for name, said, compressed in (
+        ("megabyte.png", "x" * 1_000_000, False),
+        ("bomb.png", "[" * 1_000_000, True),
+        ("foreign.png", '{"prompt": "masterpiece"}', False),
+        ("none.png", None, False),
+    ):
+        info = PngImagePlugin.PngInfo()
+        if said is not None:
+            info.add_itxt(PNG_KEY, said, zip=compressed)
+        paths[name] = folder / name
+        picture(8, 8).save(paths[name], pnginfo=info)
+    cut = folder / "cut.png"
+    cut.write_bytes(paths["none.png"].read_bytes()[:30])
+    return {**paths, "cut.png": cut, "missing.png": folder / "missing.png"}
+
+
+def test_hostile_and_foreign_files_are_refused_in_a_sentence(recipes, picture, tmp_path):
+    for name, path in hostile_files(tmp_path, picture).items():
+        shown = bring(recipes, path)
+        assert shown["recipe"] is None and shown["preview"] == "", name
+        assert 'role="alert"' in shown["note"] and len(shown["note"]) < 450, name
+        assert "<script" not in shown["note"] and words_recipes.OPEN not in shown["note"], name
+        assert "not your fault" not in shown["note"], f"{name}: {shown['note']}"
+        assert not shown["decision"]["visible"], name
+
+
+def test_bytes_changed_at_random_never_raise(recipes, picture, tmp_path):
+    whole = tmp_path / "whole.png"
+    save_png(picture(8, 8), make_recipe(picture(8, 8), picture(8, 8)), whole)
+    chance = random.Random(0)
+    for source in (whole.read_bytes(), read_recipe(whole).to_json().encode()):
+        for number in range(150):
+            data = bytearray(source)
+            for _ in range(chance.randint(1, 6)):
+                data[chance.randrange(len(data))] = chance.randrange(256)
+            path = tmp_path / f"{number}.bin"
+            path.write_bytes(data[: chance.choice([len(data), chance.randrange(len(data))])])
+            shown = bring(recipes, path)
+            assert "not your fault" not in shown["note"], path.read_bytes()
+
+
+def test_first_what_would_change_then_the_form(recipes, outputs, picture, tmp_path):
+    hostile = "A cat <img src=x onerror=alert(1)>."
+    before = picture(24, 16)
+    run = keep_run(
+        outputs,
+        before,
+        prompts=Prompts(prompt=hostile, lowlevel_prompt="Noisy."),
+        settings=Settings(seed=5, num_inference_steps=9),
+    )
+    before.save(tmp_path / "same.png")
+    picture(16, 24).save(tmp_path / "other.png")
+    for path in (run.after, run.recipe_file):
+        shown = bring(recipes, path, tmp_path / "same.png")
+        assert shown["recipe"] == run.recipe and shown["decision"]["visible"]
+        assert "<img" not in shown["preview"] and "&lt;img" in shown["preview"]
+        for said in ("What is in the picture", "How it looks now", "Seed", "Steps", ">9<"):
+            assert said in shown["preview"]
+        assert words_recipes.PICTURE_SAME in shown["note"]
+        assert words_recipes.MODEL_UNKNOWN in shown["note"]  # nothing is loaded for this
+    other = bring(recipes, run.after, tmp_path / "other.png")
+    assert words_recipes.PICTURE_OTHER in other["note"]
+    assert words_recipes.PICTURE_NONE in bring(recipes, run.after)["note"]
+
+    names = (*FORM, "written", "status", "tabs", *BROUGHT)
+    values = dict(zip(names, recipes.apply(run.recipe, everything=True), strict=True))
+    assert (values["prompt"], values["seed"], values["num_inference_steps"]) == (hostile, 5, 9)
+    assert {one.origin.kind for one in values["written"][0]} == {"recipe"}
+    assert values["recipe"] is None and not values["decision"]["visible"]
+    texts = dict(zip(names, recipes.apply(run.recipe, everything=False), strict=True))
+    assert [texts[name] for name in PROMPT_NAMES] == [values[name] for name in PROMPT_NAMES]
+    assert all(not isinstance(texts[name], (int, float, str)) for name in FORM[5:])
+    assert apply_recipe(run.recipe)[:-1] == fill_form(run.recipe.prompts, run.recipe.settings)
+    unasked = recipes.apply(None, everything=True)  # twice clicked: taken in by the first click
+    assert not any(isinstance(value, (str, int, float)) for value in unasked)
+
+
+def test_another_model_is_said(recipes, tiny_pipeline, picture, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipes.engine, "_pipeline", tiny_pipeline)
+    here = tiny_pipeline.surroundings()
+    cases = (
+        ({}, None),
+        ({"model": "owner/name"}, "another model (owner/name)"),
+        ({"dtype": "float16"}, words_recipes.VERSIONS_OTHER),
+    )
+    for changes, said in cases:
+        recipe = make_recipe(picture(8, 8), picture(8, 8), **{**here, **changes})
+        path = tmp_path / "recipe.json"
+        path.write_text(recipe.to_json())
+        note = bring(recipes, path)["note"]
+        assert words_recipes.MODEL_UNKNOWN not in note
+        assert said in note if said else "another model" not in note and "differ" not in note
+
+
+def test_a_form_that_cannot_be_used_does_not_hide_the_recipe(recipes, outputs, picture):
+    run = keep_run(outputs, picture(24, 16))
+    values = list(NOW)
+    values[FORM.index("num_inference_steps")] = 10**9
+    shown = dict(zip(BROUGHT, recipes.bring_run(run.id, None, "mini", *values), strict=True))
+    assert "num_inference_steps is 1000000000" in shown["note"]
+    assert shown["recipe"] == run.recipe
+
+
+def test_the_list_of_a_visit_and_what_can_be_taken_away(recipes, outputs, picture, tmp_path):
+    titles = ["garden", "../../<b>", ""]
+    runs = [keep_run(outputs, picture(24, 16), shade, title) for shade, title in enumerate(titles)]
+    visit = Visit([run.id for run in runs])
+    listed, make_zip, *details = recipes.list_runs(visit, None)
+    assert [run_id for _, run_id in listed["choices"]] == [run.id for run in reversed(runs)]
+    assert listed["choices"][-1][0].startswith("1 · garden · seed 0 · official · 1.5 s · ")
+    shown = dict(zip(RUN, details, strict=True))
+    assert shown["save_png"]["value"] == str(runs[-1].after) and make_zip["interactive"]
+    assert read_recipe(shown["save_json"]["value"]) == runs[-1].recipe
+    note, button = recipes.pack(visit)
+    assert "3 results packed" in note
+    with zipfile.ZipFile(button["value"]) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "out")
+    assert "01-garden-seed0.png" in names and "02-b-seed0.json" in names
+    assert sum(name.endswith("-input.png") for name in names) == 1  # all three came from one
+    for name in names:
+        if name.endswith("0.png"):
+            with Image.open(tmp_path / "out" / name) as image:
+                assert read_recipe(tmp_path / "out" / name).is_output(image)
+    size = runs[0].after.stat().st_size + runs[0].picture.stat().st_size
+    assert recipe_archive.pack(runs, tmp_path / "small.zip", limit=2 * size + 500) == 1
+    nothing, make_zip, *_ = recipes.list_runs(Visit(), None)
+    assert not nothing["visible"] and not make_zip["interactive"]
+
+
+def test_the_command_that_repeats_a_run(outputs, picture):
+    run = keep_run(outputs, picture(24, 16), settings=Settings(seed=7, upscale=2))
+    assert rerun_command(run) == (
+        "python -m xpsr rerun restored-x2-seed7.png --image PICTURE --out again"
+    )
+    other = keep_run(outputs, picture(24, 16), model="my model", base="owner/sd15")
+    assert shlex.split(rerun_command(other))[-4:] == ["--model", "my model", "--base", "owner/sd15"]

@@ -1,0 +1,173 @@
+"""The blind vote: fair draws, the sign test, what is told and what is not."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from made_runs import keep_run
+from PIL import Image
+
+from studio import words_compare
+from studio.compare_vote import PANEL, BlindVote
+from studio.engine import Engine, EngineOptions
+from studio.outputs import Outputs
+from studio.services import Services
+from studio.shelf import Shelf
+from studio.visit import Visit
+from studio.vote import MAX_PAIRS, Ballot, Tally, Vote, comparable, matching, to_csv, to_json
+from xpsr.recipe import Recipe
+from xpsr.settings import Settings
+
+PAIR = ("run-a", "run-b")
+
+
+@pytest.fixture
+def outputs(tmp_path) -> Outputs:
+    return Outputs(tmp_path / "outputs", Shelf())
+
+
+@pytest.fixture
+def vote(outputs) -> BlindVote:
+    return BlindVote(Services(Engine(EngineOptions()), outputs))
+
+
+def told(values: tuple) -> dict:
+    return dict(zip(PANEL, values, strict=True))
+
+
+def decide(ballot: Ballot, winner: str) -> None:
+    """Vote as somebody would who knows the sides, for A, for B, or for none."""
+    trial = ballot.draw()
+    ballot.answer("same" if winner == "none" else "left" if trial.left == winner else "right")
+
+
+def test_sides_are_fair_and_pairs_take_turns():
+    ballot = Ballot()
+    others = [("x", "y"), ("v", "w")]
+    for pair in (PAIR, *others):
+        assert ballot.add(pair) and ballot.add(pair[::-1])
+    assert ballot.pairs == [PAIR, *others]
+    for _ in range(300):
+        decide(ballot, "A")
+    assert Counter(vote.pair for vote in ballot.votes) == dict.fromkeys([PAIR, *others], 100)
+    left = Counter(vote.left for vote in ballot.votes)["A"]
+    assert 100 < left < 200  # outside once in a hundred million runs of this test
+
+
+def test_votes_count_for_the_run_and_not_for_the_side():
+    ballot = Ballot()
+    ballot.add(PAIR)
+    for winner in (*"AAAAAAAAAB", "none", "none"):
+        decide(ballot, winner)
+    assert ballot.tally() == ballot.tally(PAIR) == Tally(9, 1, 2)
+    ballot.answer("left")  # to a question nobody asked
+    assert len(ballot.votes) == 12
+    for _ in range(MAX_PAIRS - 1):
+        assert ballot.add((str(_), "other"))
+    assert not ballot.add(("one", "too many"))
+
+
+@pytest.mark.parametrize(
+    ("votes", "chance", "said"),
+    [
+        # 2 * (C(10,0) + C(10,1)) / 2^10 and so on, by hand
+        (
+            (9, 1, 0),
+            22 / 1024,
+            "9 of 10 for A; chance alone gives a split as uneven as this in 2",
+        ),
+        ((0, 5, 0), 2 / 32, "5 of 5 for B; chance alone gives a split as uneven as this in 6"),
+        ((12, 0, 0), 2 / 4096, "in less than 0.1 % of cases. That is hard to explain"),
+        ((3, 3, 1), 1.0, "3 of 6 votes for each: no preference. 1 time no difference was seen."),
+        ((0, 0, 2), 1.0, "No vote for either side. 2 times no difference was seen."),
+        ((1, 0, 0), 1.0, "in 100 % of cases. That may well be chance."),
+    ],
+)
+def test_the_sign_test_in_a_plain_sentence(votes, chance, said):
+    tally = Tally(*votes)
+    assert tally.chance == pytest.approx(chance)
+    assert said in words_compare.verdict(*votes, tally.chance)
+
+
+def test_the_same_change_is_found_on_other_pictures(outputs, picture):
+    one, other = picture(24, 16), picture(16, 24)
+    few, many = Settings(num_inference_steps=2), Settings(num_inference_steps=9)
+    a, b = (keep_run(outputs, one, settings=settings) for settings in (few, many))
+    a2, b2 = (keep_run(outputs, other, settings=settings) for settings in (few, many))
+    seed = keep_run(outputs, other, settings=many.changed(seed=3))  # differs in more than that
+    runs = [a, b, a2, b2, seed]
+    assert [(x.id, y.id) for x, y in matching((a, b), runs)] == [(a2.id, b2.id)]
+    assert matching((a, a), runs) == []
+    assert comparable(a, b)
+    assert not comparable(a, a) and not comparable(a, a2)
+    assert not comparable(a, keep_run(outputs, one, upscale=3))
+
+
+def test_nothing_that_is_served_tells_which_is_which(vote, outputs, picture):
+    a = keep_run(outputs, picture(24, 16), settings=Settings(seed=1))
+    b = keep_run(outputs, picture(24, 16), shade=9, settings=Settings(seed=2))
+    ballot, visit = Ballot(), Visit([a.id, b.id])
+    served, sides = [], set()
+    values = told(vote.start((a.id, b.id), True, visit, ballot))
+    for _ in range(12):
+        left, right = Path(values["left"]), Path(values["right"])
+        assert (left.name, right.name) == ("left.png", "right.png")
+        assert left.parent == right.parent and left.parent.parent == outputs.shelf.folder
+        for path, run_id in zip((left, right), ballot.trial.sides(), strict=True):
+            with Image.open(path) as image, Image.open(outputs.find(run_id).after) as true:
+                assert not image.info
+                assert image.tobytes() == true.convert("RGB").tobytes()
+        text = str([value for value in values.values() if isinstance(value, str)])
+        assert a.id not in text and b.id not in text and "seed" not in text
+        served.append(left.parent.name)
+        sides.add(ballot.trial.left)
+        values = told(vote.answer("left", ballot))
+    assert len(set(served)) == 12 and sides == {"A", "B"}
+
+
+def test_the_result_can_be_taken_away_with_the_recipes(vote, outputs, picture):
+    a = keep_run(outputs, picture(24, 16), title="=cmd|' /C calc'!A0")
+    b = keep_run(outputs, picture(24, 16), shade=9, title="<script>alert(1)</script>")
+    ballot = Ballot()
+    vote.start((a.id, b.id), False, Visit([a.id, b.id]), ballot)
+    for winner in "AAAAAAAAAB":
+        decide(ballot, winner)
+    shown = told(vote.reveal(ballot))
+    assert "9 of 10 for A" in shown["result"] and "<script" not in shown["result"]
+    saved = json.loads(Path(shown["save_json"]["value"]).read_text(encoding="utf-8"))
+    assert saved["result"] == {"for_a": 9, "for_b": 1, "ties": 0, "p_value": 22 / 1024}
+    (pair,) = saved["pairs"]
+    assert Recipe.from_json(json.dumps(pair["A"])) == a.recipe
+    assert Recipe.from_json(json.dumps(pair["B"])) == b.recipe
+    assert [one["winner"] for one in saved["votes"]] == list("AAAAAAAAAB")
+    rows = list(csv.DictReader(io.StringIO(Path(shown["save_csv"]["value"]).read_text())))
+    assert Counter(row["winner"] for row in rows) == {"A": 9, "B": 1}
+    assert {row["after_reveal"] for row in rows} == {"False"}
+    assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
+    decide(ballot, "B")
+    assert ballot.votes[-1].after_reveal
+
+
+def test_what_cannot_be_voted_on_is_refused_in_a_sentence(vote, outputs, picture):
+    a, other = keep_run(outputs, picture(24, 16)), keep_run(outputs, picture(16, 24))
+    for pair in ((a.id, a.id), (a.id, other.id)):
+        values = told(vote.start(pair, True, Visit(), ballot := Ballot()))
+        assert words_compare.CANNOT_VOTE in values["question"] and not ballot.pairs
+    values = told(vote.start((a.id, "no such run"), True, Visit(), Ballot()))
+    assert "no longer there" in values["question"]
+
+
+def test_votes_outlive_the_pictures_they_were_given_on():
+    ballot = Ballot()
+    ballot.add(PAIR)
+    decide(ballot, "A")
+    ballot.drop(PAIR)
+    saved = json.loads(to_json(ballot, {}))
+    assert (saved["pairs"][0]["A"], saved["pairs"][0]["for_a"]) == (None, 1)
+    assert to_csv(ballot).count("\n") == 2
+    assert isinstance(ballot.votes[0], Vote)
