@@ -218,8 +218,8 @@ HELP_TEXT = """
   what you changed.
 - **Nothing is lost.** Every result is kept with its recipe in the folder `outputs` of the computer
   that runs this page; texts and settings are kept by your browser.
-- **Privacy.** Pictures stay on that computer, unless a vision server is asked to describe them. On a
-  public Space results are deleted within a day.
+- **Privacy.** Pictures stay on that computer, unless a vision server is asked to describe them. On
+  a public Space results are deleted within a day.
 """
 
 # What happens ----------------------------------------------------------------------------------
