@@ -119,6 +119,7 @@ class Actions:
         photo = open_picture(payload)
         prompts, settings = read_form(preset, values)
         names = results.shown_metrics(learned)
+        yield shown(status=markup.notice(words.BEGINNING))  # `failed` knows from it: not refused
         for item in self.engine.stream(photo.image, prompts, settings):
             if not is_result(item):
                 if not is_step(item):

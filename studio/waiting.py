@@ -33,4 +33,4 @@ def sign(item: Waiting | SmallerTiles) -> str:
     """What to say of an item that is neither a step nor the result."""
     if isinstance(item, SmallerTiles):
         return words.SMALLER_TILES.format(size=item.tile_size)
-    return words.WAITING
+    return words.TURN_COMES

@@ -249,6 +249,8 @@ DESCRIBING_STOPPED = "Stopped. Both texts are as they were."
 NEXT = "Describe the picture or write the two texts yourself, then press Restore."
 LOADING = "The model is still being loaded; you can already prepare your picture."
 WAITING = "Waiting for the model…"
+BEGINNING = "Preparing the picture…"
+TURN_COMES = "The model is still busy; this picture comes next…"
 SMALLER_TILES = (
     "The memory did not suffice, so the picture is worked on in tiles of {size} pixels now; "
     "it begins anew."

@@ -6,18 +6,26 @@ import shutil
 import threading
 from pathlib import Path
 
+import gradio as gr
 import pytest
 import torch
+from PIL import Image
 
-from studio import switching
+from studio import switching, words
+from studio.actions import Actions
 from studio.engine import Engine, EngineOptions, is_result, is_step
 from studio.model_choice import LastChoice, ModelChoice, Permission
+from studio.outputs import Outputs
+from studio.services import Services
+from studio.shelf import Shelf
 from studio.switching import Stage, look, switch
+from studio.texts import NOTHING_BROUGHT
+from studio.visit import Visit
 from studio.waiting import SmallerTiles, Waiting
 from xpsr.errors import NotEnoughMemoryError, XPSRError
 from xpsr.inspection import inspect_model
-from xpsr.prompts import Prompts
-from xpsr.settings import Settings
+from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.settings import SETTING_NAMES, Settings
 
 QUICK = Settings(num_inference_steps=2, guidance_scale=1, upscale=1, process_size=0, seed=3)
 
@@ -272,3 +280,15 @@ def test_the_choice_is_remembered_for_the_next_start(tmp_path):
         assert last.read() is None
     with pytest.raises(XPSRError, match="Name a model"):
         ModelChoice.typed("  ")
+
+
+def test_a_run_that_was_stopped_before_its_first_step_is_not_called_refused(engine, tmp_path):
+    actions = Actions(Services(engine, Outputs(tmp_path / "outputs", Shelf())))
+    path = tmp_path / "wall.png"
+    Image.new("RGB", (32, 32)).save(path)
+    values = [*("" for _ in PROMPT_NAMES), *(None for _ in SETTING_NAMES)]
+    begun = actions.restore({"path": str(path)}, Visit(), "", "mini", [], NOTHING_BROUGHT, *values)
+    waiting, first = actions.begin()[0], next(begun)[0]
+    begun.close()
+    assert words.REFUSED in actions.failed(waiting)[0]  # it never had its turn
+    assert actions.failed(first)[0] == gr.skip()

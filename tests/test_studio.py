@@ -316,7 +316,9 @@ def test_a_missing_model_gives_a_sentence_on_the_page(tmp_path, photo):
     *_, said = actions.greet()
     assert said["visible"] and 'role="alert"' in said["value"] and "nowhere" in said["value"]
     values = [*("" for _ in PROMPT_NAMES), *(None for _ in SETTING_NAMES)]
-    (last,) = actions.restore({"path": str(photo)}, Visit(), "mini", [], NOTHING_BROUGHT, *values)
+    *_, last = actions.restore(
+        {"path": str(photo)}, Visit(), "", "mini", [], NOTHING_BROUGHT, *values
+    )
     assert 'role="alert"' in last[0]
     assert last[2] == {"visible": True, "__type__": "update"}  # the earlier comparison stays
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from xpsr.errors import XPSRError
-from xpsr.loading import BASE_PARTS, check_base, find_model, read_parts
+from xpsr.loading import BASE_PARTS, check_base, find_model, no_progress_bars, read_parts
 from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.checkpoint import Checkpoint, Part, check
 from xpsr.models.weights_file import read_shapes
@@ -136,7 +136,8 @@ def _save(part: Any, target: Path) -> None:
         return
     unfinished = target.with_name(f"{target.name}.part")
     shutil.rmtree(unfinished, ignore_errors=True)
-    part.save_pretrained(unfinished)
+    with no_progress_bars():
+        part.save_pretrained(unfinished)
     unfinished.rename(target)
 
 

@@ -210,7 +210,7 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
         options["dtype" if kind.__module__.startswith("transformers") else "torch_dtype"] = dtype
     try:
         # Already on this disk: without the flag a missing file would be looked for in the network.
-        with _no_progress_bars():
+        with no_progress_bars():
             part = kind.from_pretrained(folder, local_files_only=True, **options)
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         reason = str(error).strip().split("\n")[0][:200]
@@ -224,8 +224,8 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """transformers draws a bar on the terminal for each part it loads, however small."""
+def no_progress_bars() -> Iterator[None]:
+    """transformers draws a bar on the terminal for each part it loads or saves, however small."""
     shown = transformers.utils.logging.is_progress_bar_enabled()
     transformers.utils.logging.disable_progress_bar()
     try:
