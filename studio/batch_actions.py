@@ -17,7 +17,7 @@ from .archive import Entry, write_archive
 from .batch import Batch, Item, Order
 from .batch_table import render
 from .engine import is_result, is_step
-from .incoming import open_picture, sentence
+from .incoming import open_picture, picture_path, sentence
 from .results import with_origins
 from .services import Services
 from .showing import Face
@@ -74,7 +74,7 @@ class BatchActions:
     def add_folder(self, payloads: Sequence[dict] | None, folder: Sequence[dict] | None) -> Any:
         """The list of files with those of a folder behind it, in the order of their names."""
         more = sorted(folder or [], key=lambda one: str(one.get("orig_name")))
-        return [one["path"] for one in [*(payloads or []), *more]]
+        return [str(picture_path(one)) for one in [*(payloads or []), *more]]
 
     def begin(
         self,

@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gradio.utils import get_upload_folder, is_in_or_equal
+
 from xpsr.errors import XPSRError
 from xpsr.image import open_image
 
@@ -21,11 +23,17 @@ def picture_path(payload: Any) -> Path:
     """The uploaded file behind what the browser or a client sends for a picture.
 
     Events with a picture run without Gradio's own preprocessing, which would open the file before
-    we do; that the path is an upload was checked by Gradio before it comes here.
+    we do. Gradio has then checked the path only where the payload says of itself that it is a
+    file, so it is checked here: whoever names a file of this machine does not get it.
+
+    Raises:
+        XPSRError: there is no picture, or it is not an upload.
     """
-    path = payload.get("path") if isinstance(payload, dict) else None
-    if not path:
+    if not payload or (isinstance(payload, dict) and not payload.get("path")):
         raise XPSRError(words.NO_PICTURE)
+    path = payload.get("path") if isinstance(payload, dict) else None
+    if not isinstance(path, str) or "\0" in path or not is_in_or_equal(path, get_upload_folder()):
+        raise XPSRError(words.UPLOADED_ONLY)
     return Path(path)
 
 

@@ -27,6 +27,12 @@ GOLDEN = Path(__file__).parent / "golden" / "xpsr"
 TOKENIZER = Path(__file__).parent.parent / "xpsr" / "mini" / "tokenizer"
 
 
+@pytest.fixture(scope="session", autouse=True)
+def uploads(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The studio in this process takes the files of the tests for uploads, and no others."""
+    os.environ["GRADIO_TEMP_DIR"] = str(tmp_path_factory.getbasetemp())
+
+
 @pytest.fixture(scope="session")
 def golden() -> Path:
     """The folder of golden numbers, see its README."""
