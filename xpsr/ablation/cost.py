@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from xpsr.ablation.plan import Cell
@@ -47,6 +48,73 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How fast this picture is restored here.
+
+    Attributes:
+        step, rest: seconds of a denoising step, and of everything else of a run.
+        settings: those it was measured with.
+    """
+
+    step: float
+    rest: float
+    settings: Settings
+
+    def seconds(self, settings: Settings) -> float:
+        """What a run with other settings will take."""
+        halves = [2 if one.guidance_scale > 1 else 1 for one in (settings, self.settings)]
+        area = (settings.upscale / self.settings.upscale) ** 2
+        steps = settings.num_inference_steps * halves[0] / halves[1]
+        return (self.step * steps + self.rest) * area
+
+
+class Stopwatch:
+    """Times a run while its items pass through `watch`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._steps: list[float] = []
+        self._whole = 0.0
+
+    def watch(self, items: Iterator[CellStep | CellResult]) -> Iterator[CellStep | CellResult]:
+        """The same items.
+
+        Raises:
+            XPSRError: the run failed.
+        """
+        started = last = time.perf_counter()
+        for item in items:
+            now = time.perf_counter()
+            if isinstance(item, CellStep):
+                self._steps.append(now - last)
+                last = now
+            elif item.error:
+                raise XPSRError(item.error)
+            self._whole = now - started
+            yield item
+
+    @property
+    def pace(self) -> Pace:
+        """What was measured; there is one as soon as the run is over."""
+        # The first step carries the preparation, so with two of them the second is the measure.
+        step = self._steps[-1]
+        return Pace(step, max(self._whole - step * len(self._steps), 0.0), self._settings)
+
+
+def trial(experiment: Experiment, cell: Cell) -> tuple[Experiment, Cell]:
+    """A run of a cell with at most two steps; one that is the cell itself is kept as its result."""
+    steps = min(_TIMED_STEPS, cell.settings.num_inference_steps)
+    short = replace(cell, settings=cell.settings.changed(num_inference_steps=steps))
+    return (experiment if short == cell else replace(experiment, folder=None)), short
+
+
+def estimate(cells: int, to_do: Sequence[Cell], pace: Pace) -> Cost:
+    """The cost of the cells that are to do, of `cells` in all."""
+    seconds = sum(pace.seconds(cell.settings) for cell in to_do)
+    return Cost(cells, len(to_do), pace.step, seconds)
+
+
 def measure(experiment: Experiment) -> Cost:
     """Time a run of the first open cell with at most two steps, and count.
 
@@ -57,39 +125,8 @@ def measure(experiment: Experiment) -> Cost:
     open_cells = list({cell.run: cell for cell in cells if experiment.find(cell) is None}.values())
     if not open_cells:
         return Cost(len(cells), 0, 0.0, 0.0)
-    first = open_cells[0]
-    step, rest = _time(experiment, first)
-    seconds = sum(
-        rest * _area(cell.settings, first.settings) + step * _effort(cell.settings, first.settings)
-        for cell in open_cells
-    )
-    return Cost(len(cells), len(open_cells), step, seconds)
-
-
-def _time(experiment: Experiment, cell: Cell) -> tuple[float, float]:
-    """Seconds of a step and of all the rest of a run. A run that is a cell already is kept."""
-    steps = min(_TIMED_STEPS, cell.settings.num_inference_steps)
-    short = replace(cell, settings=cell.settings.changed(num_inference_steps=steps))
-    trial = experiment if short == cell else replace(experiment, folder=None)
-    started = last = time.perf_counter()
-    spent: list[float] = []
-    for item in trial.compute(short):
-        now = time.perf_counter()
-        if isinstance(item, CellStep):
-            spent.append(now - last)
-            last = now
-        elif isinstance(item, CellResult) and item.error:
-            raise XPSRError(item.error)
-    # The first step carries the preparation, so with two of them the second is the measure.
-    step = spent[-1]
-    return step, max(time.perf_counter() - started - step * len(spent), 0.0)
-
-
-def _effort(settings: Settings, timed: Settings) -> float:
-    """How many of the timed steps a run amounts to."""
-    halves = [2 if one.guidance_scale > 1 else 1 for one in (settings, timed)]
-    return settings.num_inference_steps * halves[0] / halves[1] * _area(settings, timed)
-
-
-def _area(settings: Settings, timed: Settings) -> float:
-    return (settings.upscale / timed.upscale) ** 2
+    timed, short = trial(experiment, open_cells[0])
+    watch = Stopwatch(short.settings)
+    for _ in watch.watch(timed.compute(short)):
+        pass
+    return estimate(len(cells), open_cells, watch.pace)

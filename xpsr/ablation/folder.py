@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from xpsr.ablation.plan import Cell
-from xpsr.ablation.run import CellResult
+from xpsr.ablation.run import CellResult, CellsLostError
 from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
 from xpsr.metrics import Score
@@ -50,13 +50,10 @@ class CellFolder:
 
     def path(self, cell: Cell) -> Path:
         """Where the picture of a cell lies, or will."""
-        made_with = {"prompts": asdict(cell.prompts), "settings": asdict(cell.settings)}
-        key = hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()[:10]
-        name = re.sub(r"[^a-z0-9]+", "-", self.names[cell.variant].lower()).strip("-")[:40]
         # An equal cell may have been written under the name of another variant.
-        for path in sorted(self.cells.glob(f"*-{key}.png")):
+        for path in sorted(self.cells.glob(f"*-{_key(cell)}.png")):
             return path
-        return self.cells / f"seed{cell.seed}-{name or 'variant'}-{key}.png"
+        return self.cells / file_name(cell, self.names[cell.variant])
 
     def keep_input(self, image: Image.Image) -> None:
         """Put the input beside the results; it is not written again if it is there."""
@@ -104,7 +101,7 @@ class CellFolder:
             return None
         try:
             recipe = read_recipe(path)
-            if not _would_repeat(recipe, cell, pipe, image) or not recipe.is_output(_open(path)):
+            if not would_repeat(recipe, cell, pipe, image) or not recipe.is_output(_open(path)):
                 return None
         except (XPSRError, OSError):
             return None  # damaged: computed again
@@ -118,11 +115,19 @@ class CellFolder:
         return CellResult(cell, recipe, scores, 0.0, "resumed", path=path)
 
 
-class CellsLostError(Exception):
-    """Results can no longer be written: not a matter of one cell, so the whole run ends."""
+def file_name(cell: Cell, variant: str) -> str:
+    """The name of a cell's picture: seed, name of the variant, hash of all it is made with."""
+    name = re.sub(r"[^a-z0-9]+", "-", variant.lower()).strip("-")[:40]
+    return f"seed{cell.seed}-{name or 'variant'}-{_key(cell)}.png"
 
 
-def _would_repeat(recipe: Recipe, cell: Cell, pipe: XPSRPipeline, image: Image.Image) -> bool:
+def _key(cell: Cell) -> str:
+    made_with = {"prompts": asdict(cell.prompts), "settings": asdict(cell.settings)}
+    return hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()[:10]
+
+
+def would_repeat(recipe: Recipe, cell: Cell, pipe: XPSRPipeline, image: Image.Image) -> bool:
+    """Whether this pipeline here would make what the recipe tells of, from this image."""
     return (
         recipe.prompts == cell.prompts
         and recipe.settings == cell.settings

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
 from xpsr.ablation.plan import Plan, Variant
-from xpsr.ablation.units import Kind, split, without
+from xpsr.ablation.units import Kind, Unit, split, without
 from xpsr.errors import XPSRError
 from xpsr.prompts import OFFICIAL_LOWLEVEL_NEGATIVE, OFFICIAL_NEGATIVE, Prompts
 from xpsr.settings import Settings
@@ -20,6 +20,7 @@ TEXT_LABELS = {
     "lowlevel_negative_prompt": "negative quality",
     "added_prompt": "added words",
 }
+MAIN_TEXTS = ("prompt", "lowlevel_prompt")
 # Whole sentences in the words of the measured describer, which the embedded model knows; a vision
 # model says much the same (Fig. 1 of the paper swaps such texts).
 GOOD_QUALITY = (
@@ -84,12 +85,44 @@ def negatives(prompts: Prompts, settings: Settings, seeds: Seeds) -> Plan:
     return Plan("negatives", variants, seeds, notes)
 
 
+@dataclass(frozen=True)
+class Part:
+    """Something that `drop` leaves out.
+
+    Attributes:
+        field: the text it stands in, a field of `Prompts`.
+        unit: the sentence, clause or word.
+        label: for people, for example "content sentence 2: It is night."
+    """
+
+    field: str
+    unit: Unit
+    label: str
+
+
+def parts(kind: Kind, prompts: Prompts, texts: Sequence[str] = MAIN_TEXTS) -> list[Part]:
+    """Every sentence, clause or word of the texts, in their order.
+
+    Raises:
+        XPSRError: a text that there is none of.
+    """
+    found = []
+    for field in texts:
+        if field not in TEXT_LABELS:
+            raise XPSRError(f'There is no text "{field}"; there are {", ".join(TEXT_LABELS)}.')
+        for number, unit in enumerate(split(getattr(prompts, field), kind), 1):
+            shown = unit.text if len(unit.text) <= 60 else unit.text[:57].rstrip() + "…"
+            found.append(Part(field, unit, f"{TEXT_LABELS[field]} {kind} {number}: {shown}"))
+    return found
+
+
 def drop(
     kind: Kind,
     prompts: Prompts,
     settings: Settings,
     seeds: Seeds,
-    texts: Sequence[str] = ("prompt", "lowlevel_prompt"),
+    texts: Sequence[str] = MAIN_TEXTS,
+    only: Collection[int] | None = None,
 ) -> Plan:
     """The full prompt, and once for every sentence, clause or word the prompt without it.
 
@@ -97,19 +130,18 @@ def drop(
         kind: "sentence" | "clause" | "word".
         prompts, settings, seeds: the full run.
         texts: fields of `Prompts` to take apart.
+        only: numbers of the `parts` to leave out, one after another; None takes all of them.
     """
     variants = [Variant(FULL, prompts, settings)]
-    for field in texts:
-        if field not in TEXT_LABELS:
-            raise XPSRError(f'There is no text "{field}"; there are {", ".join(TEXT_LABELS)}.')
-        text = getattr(prompts, field)
-        for number, unit in enumerate(split(text, kind), 1):
-            shown = unit.text if len(unit.text) <= 60 else unit.text[:57].rstrip() + "…"
-            edited = replace(prompts, **{field: without(text, unit)})
-            name = f"without {TEXT_LABELS[field]} {kind} {number}: {shown}"
-            variants.append(Variant(name, edited, settings))
+    for number, part in enumerate(parts(kind, prompts, texts)):
+        if only is None or number in only:
+            rest = without(getattr(prompts, part.field), part.unit)
+            edited = replace(prompts, **{part.field: rest})
+            variants.append(Variant(f"without {part.label}", edited, settings))
     if len(variants) == 1:
         names = " and ".join(TEXT_LABELS[field] for field in texts)
+        if only is not None and parts(kind, prompts, texts):
+            raise XPSRError(f"No {kind} is chosen to be left out; tick at least one.")
         raise XPSRError(f"There is no {kind} to leave out: the text for {names} is empty.")
     return Plan(f"{kind}s", tuple(variants), seeds)
 

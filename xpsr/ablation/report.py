@@ -6,17 +6,16 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
-from importlib.resources import files
 from typing import Any
 
-import jinja2
+from markupsafe import Markup
 from PIL import Image
 
+from xpsr.ablation import views
 from xpsr.ablation.plan import Plan
 from xpsr.ablation.plans import TEXT_LABELS
 from xpsr.ablation.run import CellResult
-from xpsr.ablation.statistics import MULTIPLE, Effect, changes, effects, figures
+from xpsr.ablation.statistics import MULTIPLE, change_by_seed, changes, effects
 from xpsr.metrics import METRICS
 from xpsr.prompts import PROMPT_NAMES
 from xpsr.recipe import model_label
@@ -52,42 +51,36 @@ def render(plan: Plan, results: Sequence[CellResult], subject: Subject) -> str:
         results: what is finished, in any order; missing and failed cells are named as such.
         subject: see there.
     """
-    found = effects(plan, results)
-    finished = {(one.cell.variant, one.cell.seed): one for one in results}
     pictures = sum(not one.error for one in results)
     side = next((side for count, side in _SIDES if pictures <= count), _SMALLEST)
     shown = _Pictures(side)
-    metrics = list(dict.fromkeys(name for one in results for name in one.scores))
     recipe = next((one.recipe for one in results if one.recipe and one.cell.variant == 0), None)
-    return _template().render(
-        plan=plan,
-        subject=subject,
-        input_picture=shown.of(_enlarged(subject.image, results)),
-        side=side if any(_longest(one) > side for one in results) else None,
-        finished=len(results) - sum(bool(one.error) for one in results),
-        total=len(plan.variants) * len(plan.seeds),
-        warnings=[*plan.warnings(), *plan.notes],
-        multiple=MULTIPLE,
-        tables=[_table(plan, name, found, results) for name in metrics],
-        clear=len({one.variant for one in found if one.clear}),
-        reasons=_reasons(results),
-        rows=[_row(plan, number, finished, shown) for number in range(len(plan.variants))],
-        texts=_texts(plan),
-        settings=_settings(plan),
-        recipe=recipe.to_json() if recipe else "",
-        rerun=_rerun(recipe.model if recipe else subject.model),
+    found = effects(plan, results)
+    return (
+        views.environment()
+        .get_template("report.html.j2")
+        .render(
+            plan=plan,
+            subject=subject,
+            style=Markup(views.style()),  # our own file
+            input_picture=shown.of(_enlarged(subject.image, results)),
+            side=side if any(_longest(one) > side for one in results) else None,
+            finished=pictures,
+            total=len(plan.variants) * len(plan.seeds),
+            warnings=[*plan.warnings(), *plan.notes],
+            multiple=MULTIPLE,
+            comparisons=len(found),
+            by_seed=change_by_seed(results),
+            tables=views.effect_tables(plan, results, changes(results)),
+            clear=len({one.variant for one in found if one.clear}),
+            reasons=_reasons(results),
+            rows=views.grid_rows(plan, results, shown.of_result),
+            texts=_texts(plan),
+            settings=_settings(plan),
+            recipe=recipe.to_json() if recipe else "",
+            rerun=_rerun(recipe.model if recipe else subject.model),
+        )
     )
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["figure"] = _figure
-    environment.filters["signed"] = lambda value: _figure(value, sign=True)
-    source = files("xpsr.ablation").joinpath("report.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source)
 
 
 class _Pictures:
@@ -111,71 +104,6 @@ class _Pictures:
         data = io.BytesIO()
         image.save(data, format="WEBP", quality=92)
         return "data:image/webp;base64," + base64.b64encode(data.getvalue()).decode()
-
-
-def _table(
-    plan: Plan, metric: str, found: Sequence[Effect], results: Sequence[CellResult]
-) -> dict[str, Any]:
-    """Everything the page shows of one score."""
-    rows = [one for one in found if one.metric == metric]
-    distances = changes(results)
-    reach = max(
-        (abs(end) for one in rows for end in (*(one.interval or (one.mean,)), one.floor or 0)),
-        default=0,
-    )
-    values = figures(results).get((0, metric), {}).values()
-    return {
-        "metric": METRICS[metric],
-        "full": sum(values) / len(values) if values else None,
-        "spread": rows[0].spread if rows else None,
-        "rows": [
-            {
-                "name": plan.variants[one.variant].name,
-                "effect": one,
-                "change": distances.get(one.variant),
-                "chart": _chart(one, reach or 1.0),
-            }
-            for one in rows
-        ],
-    }
-
-
-def _chart(effect: Effect, reach: float) -> dict[str, float]:
-    """Places in a drawing of 200 units: 0 lies in the middle, `reach` at the ends."""
-
-    def at(value: float) -> float:
-        return round(100 + 94 * value / reach, 2)
-
-    low, high = effect.interval or (effect.mean, effect.mean)
-    floor = effect.floor or 0.0
-    return {
-        "low": at(low),
-        "high": at(high),
-        "mean": at(effect.mean),
-        "floor_start": at(-floor),
-        "floor_width": round(at(floor) - at(-floor), 2),
-    }
-
-
-def _row(plan: Plan, number: int, finished: dict[Any, CellResult], shown: _Pictures) -> Any:
-    cells = []
-    for seed in plan.seeds:
-        result = finished.get((number, seed))
-        good = result is not None and not result.error
-        cells.append(
-            {
-                "seed": seed,
-                "src": shown.of_result(result) if result and good else None,
-                "problem": None if good else result.error if result else "not finished",
-                "file": result.path.name if result and result.path else "",
-                "scores": [
-                    (METRICS[name].label, score.value)
-                    for name, score in (result.scores.items() if result else ())
-                    if score.value is not None
-                ],
-            }
-        )
-    return {"name": plan.variants[number].name, "cells": cells}
 
 
 def _texts(plan: Plan) -> list[dict[str, Any]]:
@@ -233,11 +161,3 @@ def _longest(result: CellResult) -> int:
 def _rerun(model: str) -> str:
     other = "" if model_label(model) == "mini" else " --model FOLDER"
     return f"python -m xpsr rerun cells/NAME.png --out again{other}"
-
-
-def _figure(value: float | None, sign: bool = False) -> str:
-    if value is None:
-        return "–"
-    digits = 4 if abs(value) < 0.1 else 3 if abs(value) < 10 else 2
-    text = f"{value:{'+' if sign else ''}.{digits}f}"
-    return text.replace("-", "\N{MINUS SIGN}")

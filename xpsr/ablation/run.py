@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from PIL import Image
 
@@ -16,7 +16,6 @@ from xpsr.metrics import METRICS, Score, score
 from xpsr.shared import Shared
 
 if TYPE_CHECKING:
-    from xpsr.ablation.folder import CellFolder
     from xpsr.pipeline import XPSRPipeline
     from xpsr.recipe import Recipe
 
@@ -68,6 +67,27 @@ class CellResult:
             return image.convert("RGB")
 
 
+class Keeper(Protocol):
+    """Keeps results and finds them again: a folder, or the studio's runs."""
+
+    def find(self, cell: Cell, pipe: XPSRPipeline, image: Image.Image) -> CellResult | None:
+        """A kept result that this pipeline would make again from this image."""
+
+    def keep(self, result: CellResult) -> CellResult:
+        """Keep a new result; gives it back as it is kept.
+
+        Raises:
+            CellsLostError: nothing can be kept any more.
+        """
+
+    def note(self, result: CellResult) -> None:
+        """A kept result has further scores."""
+
+
+class CellsLostError(Exception):
+    """Results can no longer be kept: not a matter of one cell, so the whole run ends."""
+
+
 @dataclass
 class Experiment:
     """A picture, a plan and how to judge: everything that does not change from cell to cell.
@@ -89,7 +109,7 @@ class Experiment:
     plan: Plan
     metrics: Sequence[str] | None = None
     reference: Image.Image | None = None
-    folder: CellFolder | None = None
+    folder: Keeper | None = None
 
     def __post_init__(self) -> None:
         if self.metrics is None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from xpsr.ablation.choice import KINDS, NAMES, SWEEPS, Choice
 from xpsr.cli import options as o
 from xpsr.cli.files import make_folder
 from xpsr.cli.progress import Steps
@@ -25,13 +25,6 @@ if TYPE_CHECKING:
     from xpsr.ablation import CellResult, Experiment, Plan
     from xpsr.ablation.report import Subject
 
-PLANS = ("levels", "negatives", "sentences", "clauses", "words", "swap")
-SWEEPS = {
-    "guidance": "guidance_scale",
-    "steps": "num_inference_steps",
-    "conditioning": "controlnet_conditioning_scale",
-}
-OWN = ("grid", "csv")
 _ABOUT = """\b
 levels        both texts, content only, quality only, none
 negatives     with and without the negative text of each
@@ -43,9 +36,7 @@ csv           your own prompts, from --csv FILE
 """
 
 _Picture = Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture.")]
-_Plan = Annotated[
-    str, typer.Option("--plan", metavar="|".join((*PLANS, *SWEEPS, *OWN)), help="See above.")
-]
+_Plan = Annotated[str, typer.Option("--plan", metavar="|".join(NAMES), help="See above.")]
 _Seeds = Annotated[
     int, typer.Option(metavar="N", help="How many seeds each variant runs with, from --seed on.")
 ]
@@ -78,56 +69,6 @@ _Metrics = Annotated[
 ]
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """Which plan, and what belongs to it."""
-
-    plan: str
-    values: str | None
-    axes: Sequence[str]
-    csv: Path | None
-    texts: Sequence[str]
-
-    def check(self) -> None:
-        """Refuse what does not fit together; needs no model."""
-        known = (*PLANS, *SWEEPS, *OWN)
-        if self.plan not in known:
-            raise XPSRError(f'There is no plan "{self.plan}"; choose one of {", ".join(known)}.')
-        given = {
-            "--values": (self.values, tuple(SWEEPS)),
-            "--axis": (self.axes, ("grid",)),
-            "--csv": (self.csv, ("csv",)),
-            "--text": (self.texts, ("sentences", "clauses", "words")),
-        }
-        for option, (value, plans) in given.items():
-            if value and self.plan not in plans:
-                raise XPSRError(f"{option} belongs to --plan {', '.join(plans)}.")
-        if self.plan == "grid" and not self.axes:
-            raise XPSRError("--plan grid needs --axis NAME=VALUE,VALUE once or twice.")
-        if self.plan == "csv" and not self.csv:
-            raise XPSRError("--plan csv needs --csv FILE.")
-
-    def build(self, prompts: Prompts, settings: Settings, seeds: tuple[int, ...]) -> Plan:
-        """The plan for a full run."""
-        from xpsr.ablation import own_plans, plans
-
-        full = (prompts, settings, seeds)
-        if self.plan in SWEEPS:
-            setting = SWEEPS[self.plan]
-            values = _numbers(self.values) if self.values else None
-            return plans.sweep(setting, values or plans.default_values(setting, settings), *full)
-        if self.plan == "grid":
-            return own_plans.grid([own_plans.Axis.parse(axis) for axis in self.axes], *full)
-        if self.csv is not None:
-            return own_plans.from_csv(self.csv, *full)
-        simple = {"levels": plans.levels, "negatives": plans.negatives, "swap": plans.swap}
-        if self.plan in simple:
-            return simple[self.plan](*full)
-        kinds: dict[str, Any] = {"sentences": "sentence", "clauses": "clause", "words": "word"}
-        texts = {"texts": self.texts} if self.texts else {}
-        return plans.drop(kinds[self.plan], *full, **texts)
-
-
 @with_run_options
 def ablate(
     image: _Picture,
@@ -150,9 +91,9 @@ def ablate(
     device: o.Device = None,
     dtype: o.Dtype = None,
 ) -> None:
-    choice = _Choice(plan, values, axis or (), csv, text or ())
+    choice = Choice(plan, values or "", axis or (), csv, text or ())
     with results_only() as emit:
-        choice.check()
+        _check(choice)
         from xpsr import load
         from xpsr.ablation import Experiment, consecutive_seeds
         from xpsr.ablation.cost import measure
@@ -196,9 +137,28 @@ another seed does by itself. Run again with the same --out to go on where it sto
 {_ABOUT}"""
 
 
+def _check(choice: Choice) -> None:
+    """Refuse what does not fit together; needs no model."""
+    if choice.plan not in NAMES:
+        raise XPSRError(f'There is no plan "{choice.plan}"; choose one of {", ".join(NAMES)}.')
+    given = {
+        "--values": (choice.values, tuple(SWEEPS)),
+        "--axis": (choice.axes, ("grid",)),
+        "--csv": (choice.csv, ("csv",)),
+        "--text": (choice.texts, tuple(KINDS)),
+    }
+    for option, (value, plans) in given.items():
+        if value and choice.plan not in plans:
+            raise XPSRError(f"{option} belongs to --plan {', '.join(plans)}.")
+    if choice.plan == "grid" and not choice.axes:
+        raise XPSRError("--plan grid needs --axis NAME=VALUE,VALUE once or twice.")
+    if choice.plan == "csv" and not choice.csv:
+        raise XPSRError("--plan csv needs --csv FILE.")
+
+
 def _run(experiment: Experiment, subject: Subject, out: Path, emit: Any) -> list[CellResult]:
     """Compute, emit a line a cell, and report what is finished even if stopped."""
-    from xpsr.ablation.folder import CellsLostError
+    from xpsr.ablation.run import CellsLostError
 
     cells = list(experiment.plan.cells())
     results: list[CellResult] = []
@@ -301,10 +261,3 @@ def _kept_description(note: Path) -> dict[str, str]:
         return {}
     whole = isinstance(kept, dict) and set(kept) == fields
     return kept if whole and all(isinstance(value, str) for value in kept.values()) else {}
-
-
-def _numbers(text: str) -> list[float]:
-    try:
-        return [float(value) for value in text.split(",")]
-    except ValueError:
-        raise XPSRError(f'--values is "{text[:60]}"; write numbers, as in 1,2.5,4.5.') from None
