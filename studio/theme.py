@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .tabs import batch, compare, full, recipes, word_maps
+from .tabs import ablate, batch, compare, full, recipes, word_maps
 
 if TYPE_CHECKING:
     from gradio.themes import Base
@@ -126,7 +126,7 @@ table.plain th, table.plain td { border: 0; border-bottom: 1px solid var(--borde
 table.plain thead th { font-size: .82rem; color: var(--body-text-color-subdued); }
 table.plain tbody th { font-weight: 600; }
 """
-CSS += compare.CSS + word_maps.CSS + batch.CSS + recipes.CSS + full.CSS
+CSS += compare.CSS + ablate.CSS + word_maps.CSS + batch.CSS + recipes.CSS + full.CSS
 
 # Gradio confines the sheet above to the page itself; its footer needs one of its own. On a phone
 # it hides the link to the API, but not the dot behind it.

@@ -34,6 +34,6 @@ class Tab:
 
 def all_tabs() -> tuple[Tab, ...]:
     """In the order in which they stand on the page."""
-    from . import batch, compare, full, recipes, word_maps
+    from . import ablate, batch, compare, full, recipes, word_maps
 
-    return (compare.TAB, word_maps.TAB, batch.TAB, recipes.TAB, full.TAB)
+    return (compare.TAB, ablate.TAB, word_maps.TAB, batch.TAB, recipes.TAB, full.TAB)

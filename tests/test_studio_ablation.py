@@ -1,0 +1,175 @@
+"""The tab for ablations without a browser: what is asked, what it costs, Stop and resume."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from PIL import Image
+
+from studio import words_ablate as words
+from studio.ablation import ASKED, RUNNING, SEEN, AblationActions
+from studio.engine import Engine, EngineOptions
+from studio.form import fill_form
+from studio.outputs import Outputs
+from studio.services import Services
+from studio.shelf import Shelf
+from studio.study import Study
+from studio.texts import NOTHING_BROUGHT
+from studio.visit import Visit
+from xpsr.prompts import Prompts
+from xpsr.recipe import read_recipe
+from xpsr.settings import Settings
+
+PROMPTS = Prompts(prompt="A cat. A dog.", lowlevel_prompt="Blurry.")
+SETTINGS = Settings(num_inference_steps=1, upscale=2, process_size=0, scheduler="ddim")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def actions(tiny_pipeline, tmp_path: Path) -> AblationActions:
+    engine = Engine(EngineOptions())
+    engine._pipeline = tiny_pipeline
+    return AblationActions(Services(engine, Outputs(tmp_path / "outputs", Shelf())))
+
+
+@pytest.fixture
+def ask(picture, tmp_path: Path):
+    """The arguments of a handler, with some changed."""
+    photo = tmp_path / "garden.png"
+    picture(24, 20).save(photo)
+    always = {"study": Study(), "visit": Visit(), "written": NOTHING_BROUGHT}
+
+    def make(**changes: Any) -> list[Any]:
+        usual = {
+            **always,
+            "source": "form",
+            "picture": {"path": str(photo), "orig_name": "<b>garden.png"},
+            "preset": "official",
+            "learned": [],
+            "plan": "levels",
+            "seeds": 2,
+        }
+        form = changes.pop("form", fill_form(PROMPTS, SETTINGS))
+        given = {**usual, **changes}
+        return [*(given.get(name) for name in ASKED), *form]
+
+    return make
+
+
+def named(names: tuple[str, ...], values: tuple) -> dict[str, Any]:
+    return dict(zip(names, values, strict=True))
+
+
+def texts_of(values: list[tuple], name: str) -> list[str]:
+    found = [value[RUNNING.index(name)] for value in values]
+    return [one for one in found if isinstance(one, str)]
+
+
+def test_parts_are_listed_and_the_unticked_ones_stay(actions, ask) -> None:
+    seen = named(SEEN, actions.look(*ask(plan="sentences")))
+    labels = [label for label, _ in seen["parts"]["choices"]]
+    assert labels == [
+        "content sentence 1: A cat.",
+        "content sentence 2: A dog.",
+        "quality sentence 1: Blurry.",
+    ]
+    assert seen["parts"]["value"] == [0, 1, 2] and "8 cells" in seen["cost"]
+    fewer = named(SEEN, actions.count(*ask(plan="sentences", parts=[1])))
+    assert "4 cells" in fewer["cost"] and "only 2 seeds" in fewer["cost"]
+    none = named(SEEN, actions.count(*ask(plan="sentences", parts=[])))
+    assert "tick at least one" in none["cost"] and none["start"]["interactive"] is False
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"picture": None}, words.NO_PICTURE),
+        ({"plan": "guidance", "values": "1, high"}, "write numbers"),
+        ({"plan": "grid", "axis": "upscale", "axis_values": "2,x"}, "no number"),
+        ({"plan": "csv"}, "needs a CSV file"),
+        ({"plan": "beauty"}, "no plan"),
+        ({"source": "../../secret"}, "no longer there"),
+        ({"plan": "steps", "values": ",".join(map(str, range(1, 111)))}, "at most 200"),
+        ({"form": fill_form(Prompts(added_prompt=""), SETTINGS)}, "Both texts are empty"),
+    ],
+)
+def test_what_cannot_be_done_is_said_and_not_started(actions, ask, changes, sentence) -> None:
+    seen = named(SEEN, actions.count(*ask(**changes)))
+    assert sentence in seen["cost"] and seen["start"]["interactive"] is False
+    (ended,) = actions.run(*ask(**changes))
+    ended = named(RUNNING, ended)
+    assert sentence in ended["status"] and ended["start"]["interactive"] is True
+
+
+def test_cost_is_measured_once_and_said_before_the_start(actions, ask) -> None:
+    assert "is measured when" in named(SEEN, actions.count(*ask()))["cost"]
+    *_, (cost, start) = actions.measure(*ask())
+    assert "8 cells: about" in cost and "a step, measured" in cost
+    assert start["interactive"] is True
+    assert len(list(actions.measure(*ask()))) == 1  # known now
+    assert "2 cells" not in cost and "16 cells" in named(SEEN, actions.count(*ask(seeds=4)))["cost"]
+
+
+def test_stop_keeps_what_is_finished_and_start_goes_on(actions, ask) -> None:
+    given = ask()
+    study, visit = given[ASKED.index("study")], given[ASKED.index("visit")]
+    going = actions.run(*given)
+    shown = []
+    while len(study.results) < 3:
+        shown.append(next(going))
+    assert "Cell 1 of 8" in texts_of(shown, "status")[0]
+    going.close()
+    ended = named(RUNNING, actions.stopped(study))
+    assert "3 of 8 cells are finished" in ended["status"]
+    assert Path(ended["report"]["value"]).is_file() and Path(ended["archive"]["value"]).is_file()
+    assert len(visit.runs) == 3
+    again = list(actions.run(*given))
+    assert [one.origin for one in study.results] == ["resumed"] * 3 + ["computed"] * 5
+    assert "Done: all 8 cells" in named(RUNNING, again[-1])["status"]
+    # Every cell is a run like any other.
+    runs = actions.outputs.found(visit.runs)
+    assert len(runs) == 8 and all(run.rows for run in runs)
+    assert {read_recipe(run.after).settings.seed for run in runs} == {0, 1}
+    assert "<b>garden" not in texts_of(again, "grid")[-1]
+    assert "both levels" in texts_of(again, "grid")[-1]
+    assert "noise floor" in texts_of(again, "effects")[-1]
+
+
+def test_both_levels_have_the_pixels_of_a_normal_run(actions, ask, picture) -> None:
+    given = ask(seeds=1)
+    list(actions.run(*given))
+    study = given[ASKED.index("study")]
+    *_, alone = actions.engine.stream(picture(24, 20), PROMPTS, SETTINGS)
+    run = actions.outputs.find(study.runs[0, 0])
+    assert run.recipe.output_sha256 == alone.recipe.output_sha256
+    with Image.open(run.after) as after:
+        assert run.recipe.is_output(after.convert("RGB"))
+
+
+def test_a_press_opens_the_pair_in_compare(actions, ask) -> None:
+    given = ask(plan="swap", seeds=1)
+    study = given[ASKED.index("study")]
+    empty = actions.open(study, SimpleNamespace(variant="1", seed=""))
+    assert words.CELL_GONE in empty[2]
+    list(actions.run(*given))
+    for pressed, pair in (((2, ""), (0, 2)), ((1, "0"), (0, 1)), ((0, "0"), (0, 1))):
+        event = SimpleNamespace(variant=str(pressed[0]), seed=pressed[1])
+        _, chosen, _ = actions.open(study, event)
+        assert chosen == tuple(study.runs[variant, 0] for variant in pair)
+    bad = actions.open(study, SimpleNamespace(variant="9", seed="x"))
+    assert "alert" in bad[2]
+
+
+def test_a_finished_run_can_be_taken_apart(actions, ask) -> None:
+    given = ask(seeds=1)
+    visit = given[ASKED.index("visit")]
+    list(actions.run(*given))
+    other = ask(source=visit.runs[0], picture=None, plan="sentences", visit=visit)
+    seen = named(SEEN, actions.look(*other))
+    assert len(seen["parts"]["choices"]) == 3 and visit.runs[0] in {
+        value: label for label, value in seen["source"]["choices"]
+    }
