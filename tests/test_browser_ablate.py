@@ -1,0 +1,60 @@
+"""The Ablate tab in Chromium: a plan, its cost, live cells, Stop, going on, and what was found."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from browsing import NEEDS_BROWSER, WAIT_MS, bring, expect, text_box
+
+pytestmark = NEEDS_BROWSER
+
+
+def test_levels_with_a_stop_in_the_middle(open_page, photo: Path, tmp_path: Path) -> None:
+    page = open_page()
+    bring(page, photo)
+    text_box(page, "prompt").fill("A garden <b>with</b> roses.")
+    text_box(page, "lowlevel_prompt").fill("Blurred, with noise.")
+    page.get_by_role("tab", name="Ablate").click()
+    start, stop = page.locator("#ablate-start"), page.locator("#ablate-stop")
+    cost, status = page.locator("#ablate-cost"), page.locator("#ablate-status")
+    cells = page.locator("#ablate-grid img")
+
+    page.locator("#ablate-sentences").click()
+    expect(cost).to_contain_text(re.compile(r"12 cells: about .* measured"), timeout=WAIT_MS)
+    parts = page.locator("#ablate-parts")
+    expect(parts).to_contain_text("content sentence 1: A garden <b>with</b> roses.")
+    parts.get_by_role("checkbox").first.uncheck()
+    expect(cost).to_contain_text("8 cells")
+
+    page.locator("#ablate-levels").click()
+    expect(cost).to_contain_text("16 cells")
+    expect(parts).to_be_hidden()
+    start.click()
+    expect(cells.nth(1)).to_be_visible(timeout=WAIT_MS)
+    stop.click()
+    expect(status).to_contain_text(re.compile(r"Stopped: \d+ of 16 cells are finished and kept"))
+    finished = int(re.findall(r"Stopped: (\d+)", status.inner_text())[0])
+    expect(cells).to_have_count(finished)
+
+    start.click()
+    expect(status).to_contain_text("Done: all 16 cells", timeout=WAIT_MS)
+    expect(cells).to_have_count(16)
+    rows = page.locator("#ablate-effects tbody tr")
+    expect(rows).to_have_count(6)
+    expect(rows.first).to_contain_text("content only")
+    with page.expect_download() as told:
+        page.locator("#ablate-report").click()
+    report = tmp_path / "report.html"
+    told.value.save_as(report)
+    assert "A garden &lt;b&gt;with&lt;/b&gt; roses." in report.read_text(encoding="utf-8")
+
+    # The heads stay while the pictures are scrolled.
+    scroll = page.locator("#ablate-grid .scroll")
+    scroll.evaluate("one => one.scrollTop = 400")
+    top = scroll.bounding_box()["y"]
+    head = page.locator("#ablate-grid thead th").first.bounding_box()["y"]
+    assert abs(head - top) < 3
+
+    page.locator("#ablate-grid button").nth(5).click()
+    expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
