@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,7 @@ from xpsr.settings import Settings
 
 from . import markup, results, texts
 from . import words_ablate as words
-from .engine import Engine
+from .engine import Engine, is_result, is_step
 from .form import read_form
 from .incoming import open_picture, picture_path, picture_title, sentence
 from .services import Services
@@ -30,6 +31,7 @@ from .words import REFUSED
 if TYPE_CHECKING:
     from xpsr.ablation import CellResult, Experiment
     from xpsr.ablation.cost import Cost, Pace
+    from xpsr.shared import Shared
 
 FORM = "form"  # the choice that is no run
 MAX_SOURCES = 20
@@ -343,18 +345,26 @@ class AblationActions:
         return Experiment(pipe, subject.image, plan, names, folder=keeper)
 
     def stopped(self, study: Study) -> tuple:
-        """Stop was pressed: what is finished is kept, and can be exported."""
+        """Stop was pressed: what is finished is kept, and can be exported.
+
+        Start stays off for a moment: Gradio loses a run that begins while it still clears away
+        the one before.
+        """
         total = len(study.plan.variants) * len(study.plan.seeds) if study.plan else 0
         said = words.stopped(len(study.runs), total)
+        off = gr.update(interactive=False)
         try:
-            return at_rest(markup.notice(said), **_files(study))
+            return running(status=markup.notice(said), stop=off, **_files(study))
         except Exception as error:
-            return at_rest(markup.notice(f"{said} {sentence(error)}", bad=True))
+            return running(status=markup.notice(f"{said} {sentence(error)}", bad=True), stop=off)
+
+    def again(self) -> Any:
+        """Start is possible again."""
+        return gr.update(interactive=True)
 
     def failed(self, status: str) -> tuple:
         """It ended without a word: it was stopped, or refused because too many wait."""
-        refused = words.WAITING in status
-        return at_rest(markup.notice(REFUSED, bad=True) if refused else gr.skip())
+        return at_rest(markup.notice(REFUSED, bad=True)) if words.WAITING in status else running()
 
     # Looking -------------------------------------------------------------------------------------
 
@@ -379,12 +389,15 @@ class _InTurn:
     def __init__(self, engine: Engine) -> None:
         self.engine, self.pipe = engine, engine.pipeline()
 
-    def stream(self, image: Image.Image, prompts: Prompts, settings: Settings, shared: Any) -> Any:
+    def stream(
+        self, image: Image.Image, prompts: Prompts, settings: Settings, shared: Shared
+    ) -> Iterator[Any]:
         from xpsr.ablation.run import CellsLostError
 
         if self.engine.pipeline() is not self.pipe:  # results of two models must not be mixed
             raise CellsLostError(words.MODEL_CHANGED)
-        return self.engine.stream(image, prompts, settings)
+        with closing(self.engine.stream(image, prompts, settings, shared=shared)) as items:
+            yield from (item for item in items if is_step(item) or is_result(item))
 
     def surroundings(self) -> dict[str, Any]:
         return self.pipe.surroundings()

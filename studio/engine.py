@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from xpsr.prompts.describer import Describer, Description
     from xpsr.prompts.text import EncoderTexts
     from xpsr.settings import Settings
+    from xpsr.shared import Shared
     from xpsr.wordmaps import WordRecorder
 
 log = logging.getLogger(__name__)
@@ -167,6 +168,7 @@ class Engine:
         prompts: Prompts,
         settings: Settings,
         recorder: WordRecorder | None = None,
+        shared: Shared | None = None,
     ) -> Iterator[Step | Waiting | SmallerTiles | Restored]:
         """Restore a picture step by step; closing the iterator stops after the present step.
 
@@ -177,7 +179,7 @@ class Engine:
         self.loading.release()
         yield from turn(self.running)
         try:
-            yield from self._restoring(image, prompts, settings, recorder)
+            yield from self._restoring(image, prompts, settings, recorder, shared)
         finally:
             self.running.release()
 
@@ -187,12 +189,13 @@ class Engine:
         prompts: Prompts,
         settings: Settings,
         recorder: WordRecorder | None,
+        shared: Shared | None,
     ) -> Iterator[Step | SmallerTiles | Restored]:
         pipeline = self.pipeline()
         if self._free(pipeline) < weight_bytes(pipeline):
             self.release_describer()
         try:
-            with closing(self._work(image, prompts, settings, recorder)) as items:
+            with closing(self._work(image, prompts, settings, recorder, shared)) as items:
                 yield from items
             return
         except NotEnoughMemoryError:
@@ -203,7 +206,7 @@ class Engine:
         give_back_memory()
         yield SmallerTiles(smaller.tile_size)
         try:
-            with closing(self._work(image, prompts, smaller, recorder)) as items:
+            with closing(self._work(image, prompts, smaller, recorder, None)) as items:
                 for item in items:
                     yield _noted(item, words.WORKED_IN_TILES.format(size=smaller.tile_size))
         except NotEnoughMemoryError as error:
@@ -215,8 +218,9 @@ class Engine:
         prompts: Prompts,
         settings: Settings,
         recorder: WordRecorder | None,
+        shared: Shared | None,
     ) -> Iterator[Step | Restored]:
-        return self.pipeline().stream(image, prompts, settings, recorder=recorder)
+        return self.pipeline().stream(image, prompts, settings, shared, recorder)
 
     def _free(self, pipeline: XPSRPipeline) -> int:
         from xpsr.prompts.footprint import free_bytes

@@ -69,7 +69,11 @@ def describe_seconds(image: Image.Image) -> int:
 
 
 def restore_seconds(
-    image: Image.Image, prompts: Prompts, settings: Settings, recorder: object = None
+    image: Image.Image,
+    prompts: Prompts,
+    settings: Settings,
+    recorder: object = None,
+    shared: object = None,
 ) -> int:
     """How long a run is likely to take on ZeroGPU: steps x pixels, and what surrounds them."""
     factor = max(settings.upscale, settings.process_size / min(image.size))

@@ -36,6 +36,7 @@ def test_levels_with_a_stop_in_the_middle(open_page, photo: Path, tmp_path: Path
     expect(status).to_contain_text(re.compile(r"Stopped: \d+ of 16 cells are finished and kept"))
     finished = int(re.findall(r"Stopped: (\d+)", status.inner_text())[0])
     expect(cells).to_have_count(finished)
+    expect(start).to_be_enabled()
 
     start.click()
     expect(status).to_contain_text("Done: all 16 cells", timeout=WAIT_MS)

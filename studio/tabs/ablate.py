@@ -48,6 +48,8 @@ element.addEventListener('click', (event) => {
     seed: pressed.dataset.seed ?? '' });
 });
 """
+# How long Gradio may take to clear away a run that was stopped.
+MOMENT = "() => new Promise((done) => setTimeout(done, 1500))"
 AXES = [name for name in (*SETTING_NAMES, *PROMPT_NAMES) if name != "seed"]
 
 
@@ -265,7 +267,9 @@ def _connect_run(page: Page, part: AblateTab, act: AblationActions) -> None:
         **HEAVY,
     )
     run.failure(act.failed, part.status, shown, **QUICK)
-    part.stop.click(None, cancels=[run], **PRIVATE).then(act.stopped, part.study, shown, **QUICK)
+    stopped = part.stop.click(None, cancels=[run], **PRIVATE)
+    stopped = stopped.then(act.stopped, part.study, shown, **QUICK)
+    stopped.then(None, js=MOMENT, **PRIVATE).then(act.again, None, part.start, **QUICK)
 
 
 TAB = Tab("ablate", words.LABEL, lay_out, connect)
