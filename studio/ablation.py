@@ -352,11 +352,13 @@ class AblationActions:
         """
         total = len(study.plan.variants) * len(study.plan.seeds) if study.plan else 0
         said = words.stopped(len(study.runs), total)
-        off = gr.update(interactive=False)
+        changes: dict[str, Any] = {"stop": gr.update(interactive=False)}
+        if study.plan is not None:  # the last cell may have been finished while nobody listened
+            changes |= {"grid": study.grid(), "effects": _effects(study)}
         try:
-            return running(status=markup.notice(said), stop=off, **_files(study))
+            return running(status=markup.notice(said), **changes, **_files(study))
         except Exception as error:
-            return running(status=markup.notice(f"{said} {sentence(error)}", bad=True), stop=off)
+            return running(status=markup.notice(f"{said} {sentence(error)}", bad=True), **changes)
 
     def again(self) -> Any:
         """Start is possible again."""

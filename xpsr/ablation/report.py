@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from markupsafe import Markup
 from PIL import Image
 
 from xpsr.ablation import views
@@ -62,7 +61,7 @@ def render(plan: Plan, results: Sequence[CellResult], subject: Subject) -> str:
         .render(
             plan=plan,
             subject=subject,
-            style=Markup(views.style()),  # our own file
+            style=views.style(),
             input_picture=shown.of(_enlarged(subject.image, results)),
             side=side if any(_longest(one) > side for one in results) else None,
             finished=pictures,
