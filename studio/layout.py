@@ -91,7 +91,6 @@ def lay_out(opening: Opening) -> Page:
         "chosen": gr.State(None),  # the ids of two runs to be compared
         "banner": gr.HTML(visible=False, elem_id="banner", elem_classes="flat"),
     }
-    parts |= _greeting()
     others: dict[str, tuple[Any, gr.Tab]] = {}
     with gr.Tabs(elem_id="tabs") as tabs:
         with gr.Tab(words.TAB_RESTORE, id="restore"):
@@ -103,7 +102,7 @@ def lay_out(opening: Opening) -> Page:
 
 
 def _restoring(opening: Opening) -> dict[str, Any]:
-    parts: dict[str, Any] = {}
+    parts = _greeting()
     with gr.Row():
         with gr.Column(scale=5, min_width=320):
             parts |= _picture()
