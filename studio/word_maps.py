@@ -116,6 +116,7 @@ class WordMapActions:
         with Image.open(run.picture) as file:
             picture = file.convert("RGB")
         recipe = run.recipe
+        yield values(status=markup.notice(words.BEGINNING))  # `failed` knows from it: not refused
         items = self.engine.stream(
             picture, recipe.prompts, recipe.settings, recorder=WordRecorder()
         )

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from browsing import DONE, NEEDS_BROWSER, WAIT_MS, bring, expect, set_steps, text_box
 
+from studio import words
 from studio import words_word_maps as said
 from studio.engine import Engine, EngineOptions
 from studio.outputs import Outputs, Run
@@ -51,7 +52,7 @@ def shown(actions: WordMapActions, branch: str, recorded: Recorded, word: int, *
 
 
 def test_a_run_is_recorded_step_by_step_and_stays_the_same(actions, run) -> None:
-    *steps, done = recording(actions, run.id)
+    _beginning, *steps, done = recording(actions, run.id)
     assert ["Step 1 of 3" in steps[0]["status"], len(steps)] == [True, 3]
     assert said.SAME in done["status"]
     assert done["record"]["interactive"] and not done["stop"]["interactive"]
@@ -84,11 +85,16 @@ def test_what_cannot_be_recorded_is_said(actions) -> None:
 
 def test_stop_frees_the_model(actions, run) -> None:
     going = actions.record(Visit(), run.id)
-    next(going)
+    next(going), next(going)
+    assert actions.engine.running.locked()
     going.close()
     assert not actions.engine.running.locked()
     stopped = dict(zip(RECORDING, actions.stopped(), strict=True))
     assert said.STOPPED in stopped["status"] and stopped["record"]["interactive"]
+    # Without a word: refused if it never began, else it was stopped, which has been said.
+    status = RECORDING.index("status")
+    assert words.REFUSED in actions.failed(actions.begin()[status])[status]
+    assert actions.failed(said.step(1, 3, ""))[status] == {"__type__": "update"}
 
 
 def test_words_are_marked_pointed_at_and_drawn(actions, run) -> None:
