@@ -19,6 +19,7 @@ from . import words_word_maps as said
 from .engine import is_result, is_step
 from .incoming import sentence
 from .results import enlarge
+from .run_list import offered
 from .services import Services
 from .visit import Visit
 from .waiting import sign
@@ -77,20 +78,12 @@ class WordMapActions:
 
     def offer(self, visit: Visit, chosen: str | None) -> tuple[Any, Any]:
         """The results a visitor may choose from, and whether there are any."""
-        offered = self._offered(visit)
-        known = [run_id for _, run_id in offered]
+        runs = offered(self.outputs, visit)
+        choices = [(label, run.id) for label, run in runs.items()]
+        known = [run_id for _, run_id in choices]
         wanted = [one for one in (chosen, visit.shown, *known) if one in known]
-        choice = gr.update(choices=offered, value=wanted[0] if wanted else None)
-        return choice, gr.update(interactive=bool(offered))
-
-    def _offered(self, visit: Visit) -> list[tuple[str, str]]:
-        numbers = {run_id: number for number, run_id in enumerate(visit.runs, 1)}
-        own = self.outputs.found(reversed(visit.runs))
-        examples = self.outputs.examples.values()
-        return [
-            *((f"{numbers[r.id]} · {r.title} · seed {r.recipe.seed}", r.id) for r in own),
-            *((said.EXAMPLE.format(title=run.title), run.id) for run in examples),
-        ]
+        choice = gr.update(choices=choices, value=wanted[0] if wanted else None)
+        return choice, gr.update(interactive=bool(choices))
 
     def begin(self) -> tuple:
         """At once after a click, before the model is free."""
