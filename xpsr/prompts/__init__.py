@@ -77,15 +77,20 @@ def _check_text(name: str, text: object) -> None:
             f"{name} has {len(text):,} characters; shorten it to {MAX_CHARACTERS:,} at most."
         )
     for character in text:
-        if not (character.isprintable() or character.isspace() or _is_invisible(character)):
+        if not (is_writing(character) or character.isspace()):
             raise XPSRError(
                 f"{name} holds an unprintable character (U+{ord(character):04X}); remove it."
             )
 
 
-def _is_invisible(character: str) -> bool:
-    """Joiners and direction marks, which ordinary text in many scripts and emoji need."""
-    return character in "\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
+def is_writing(character: str) -> bool:
+    """What can be read, and the joiners and direction marks that many scripts and emoji need."""
+    if character.isprintable() or character in _INVISIBLE:
+        return True
+    return "\U000e0020" <= character <= "\U000e007f"  # spell the flags of England and others
+
+
+_INVISIBLE = "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u2060\u2066\u2067\u2068\u2069\ufeff"
 
 
 PRESET_PROMPTS: dict[str, Prompts] = {

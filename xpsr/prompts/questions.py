@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 from xpsr.errors import XPSRError
-from xpsr.prompts import MAX_CHARACTERS
+from xpsr.prompts import MAX_CHARACTERS, is_writing
 
 MAX_NEW_TOKENS = 175  # what the authors' max_length of 200 leaves beside the question
 
@@ -62,7 +62,7 @@ def choose_questions(name: str) -> Questions:
 
 def tidy(text: str) -> str:
     """A model's answer on one line, as the authors store it, without unprintable characters."""
-    printable = "".join(c if c.isprintable() else " " for c in text)
+    printable = "".join(c if is_writing(c) else " " for c in text)
     return " ".join(printable.split())
 
 
