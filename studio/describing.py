@@ -16,17 +16,21 @@ from . import markup, texts, words
 from .engine import Engine
 from .form import MAIN_TEXTS
 from .incoming import open_picture, sentence
-from .texts import Brought
+from .texts import NOTHING_BROUGHT, Brought
 
 # The components of the page that describing changes.
 DESCRIPTION = (*MAIN_TEXTS, "picture_note", "written", "describe", "stop_describing", "before")
 
 
 class Before(NamedTuple):
-    """The texts that come back when describing ends without any; `note` says that it ended."""
+    """The texts that come back when describing ends without any, and who wrote them.
+
+    `note`: that it ended is worth a sentence.
+    """
 
     high: str
     low: str
+    written: Brought = NOTHING_BROUGHT
     note: bool = True
 
 
@@ -58,12 +62,12 @@ class Describing:
             return markup.notice(sentence(error), bad=True)
         return markup.quiet(words.describer(describer.name), words.describer_about(why))
 
-    def begin(self, high: str, low: str) -> tuple:
+    def begin(self, high: str, low: str, written: Brought) -> tuple:
         """At once after a click on Describe: keep the texts, and offer to stop."""
         note = markup.notice(words.DESCRIBER_WAITING)
-        return describing(idle=False, picture_note=note, before=Before(high, low))
+        return describing(idle=False, picture_note=note, before=Before(high, low, written))
 
-    def describe(self, payload: Any, before: Before | None, high: str, low: str) -> Iterator[tuple]:
+    def describe(self, payload: Any, before: Before, high: str, low: str) -> Iterator[tuple]:
         """Fill both texts while they are written; on failure they are as they were.
 
         Args:
@@ -71,13 +75,14 @@ class Describing:
             before: the texts when Describe was pressed.
             high, low: the texts now, where somebody may have typed until the boxes were locked.
         """
-        if Before(high, low) != before:
-            yield describing(before=Before(high, low))
+        if (high, low) != before[:2]:
+            before = before._replace(high=high, low=low)
+            yield describing(before=before)
         try:
             yield from self._describing(payload)
         except Exception as error:
             note = markup.notice(sentence(error), bad=True)
-            yield _undone(Before(high, low), picture_note=note)
+            yield _undone(before, picture_note=note)
         # Gradio sends the last values twice. Here are none: the boxes may be typed into again.
         yield describing()
 
@@ -88,9 +93,11 @@ class Describing:
         shown_texts, said = ("", ""), None
         for said in self.engine.describing(image):
             both = (said.high, said.low)
-            changed = zip(MAIN_TEXTS, both, shown_texts, strict=True)
+            new = {
+                n: t for n, t, old in zip(MAIN_TEXTS, both, shown_texts, strict=True) if t != old
+            }
             # Yielded even where nothing is new: a run can be stopped only when it yields.
-            yield describing(**{name: new for name, new, old in changed if new != old})
+            yield describing(**new, **({"written": texts.described(said)} if new else {}))
             shown_texts = both
         assert said is not None, "a describer ends with the whole or with an error"
         note = markup.notice(words.described(said.source, said.remembered))
@@ -109,17 +116,24 @@ class Describing:
 
 def _undone(before: Before, **changes: Any) -> tuple:
     return describing(
-        idle=True, prompt=before.high, lowlevel_prompt=before.low, before=None, **changes
+        idle=True,
+        prompt=before.high,
+        lowlevel_prompt=before.low,
+        written=before.written,
+        before=None,
+        **changes,
     )
 
 
-def replaced(high: Any, low: Any, before: Before | None) -> tuple[Any, Any, Before | None]:
-    """Both texts and `before` when other texts take their place.
+def replaced(
+    high: Any, low: Any, written: Brought, before: Before | None
+) -> tuple[Any, Any, Before | None]:
+    """Both texts and `before` when other texts, by `written`, take their place.
 
     A describer at work is ended by the same event, but may still write a word meanwhile; so its
     end is what brings the texts for good.
     """
-    return high, low, None if before is None else Before(high, low, note=False)
+    return high, low, None if before is None else Before(high, low, written, note=False)
 
 
 def left(high: str, low: str, written: Brought, before: Before | None) -> tuple[Any, ...]:
@@ -127,11 +141,14 @@ def left(high: str, low: str, written: Brought, before: Before | None) -> tuple[
 
     Where a describer is at work, those before it count.
     """
-    now = (high, low) if before is None else before[:2]
+    now = (high, low)
     # Skipped and not sent back where nothing changes: somebody may be typing into them by now.
-    kept = (gr.skip(), gr.skip()) if before is None else now
+    kept: tuple[Any, Any] = (gr.skip(), gr.skip())
+    if before is not None:
+        now = kept = before[:2]
+        written = before.written
     both = (
         "" if text and text == texts.joined(old) else same
         for text, same, old in zip(now, kept, written, strict=True)
     )
-    return replaced(*both, before)
+    return replaced(*both, NOTHING_BROUGHT, before)

@@ -81,7 +81,8 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
     texts = _main_texts(page)
     known = {**page.texts, **vars(page)}
     shown = [known[name] for name in DESCRIPTION]
-    run = page.describe.click(describing.begin, texts, shown, **QUICK).then(
+    kept = [*texts, page.written]
+    run = page.describe.click(describing.begin, kept, shown, **QUICK).then(
         describing.describe,
         [page.picture, page.before, *texts],
         shown,

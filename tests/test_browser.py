@@ -9,6 +9,7 @@ from bad_files import make_bad_files
 from browsing import DONE, NEEDS_BROWSER, WAIT_MS, bring, expect, set_steps, step_of, text_box
 from PIL import Image
 
+from xpsr.prompts.sentences import split_sentences
 from xpsr.recipe import read_recipe
 
 pytestmark = NEEDS_BROWSER
@@ -23,7 +24,11 @@ def test_from_a_photo_to_the_download(open_page, photo, tmp_path):
     expect(text_box(page, "prompt")).not_to_have_value("")
     low = text_box(page, "lowlevel_prompt")
     expect(low).not_to_have_value("")
-    low.fill(low.input_value() + " It is a scan.")
+    sentences = split_sentences(low.input_value())
+    sentences[1] = sentences[1].replace(sentences[1].split()[-1], "purple.")  # one word of it
+    low.fill("".join(sentences) + " It is a scan.")
+    for kind in ("measured", "edited", "typed"):
+        expect(page.locator("#lowlevel_prompt-chips")).to_contain_text(kind)
     expect(page.locator("#lowlevel_prompt-meter")).to_contain_text(re.compile(r"\d+ of 75"))
 
     set_steps(page, 3)
@@ -46,7 +51,8 @@ def test_from_a_photo_to_the_download(open_page, photo, tmp_path):
     assert recipe.prompts.lowlevel_prompt.endswith("It is a scan.")
     assert recipe.settings.num_inference_steps == 3
     kinds = [sentence.origin.kind for sentence in recipe.sentences("lowlevel_prompt")]
-    assert kinds[-1] == "typed" and set(kinds[:-1]) == {"measured"}
+    others = ["measured"] * (len(sentences) - 2)
+    assert kinds == ["measured", "edited", *others, "typed"]
 
 
 def test_who_wrote_what_and_the_tools_beside_it(open_page, photo):

@@ -78,7 +78,7 @@ class Page:
 
 def begun(actions: Describing) -> Page:
     page = Page()
-    page.take(actions.begin(*BEFORE))
+    page.take(actions.begin(*BEFORE, page.values["written"]))
     assert not page.idle and page.texts == BEFORE
     return page
 
@@ -92,7 +92,7 @@ def test_both_boxes_are_filled_and_the_describer_is_named(actions, payload, serv
 
 
 def test_a_second_time_costs_nothing_and_says_so(actions, payload, server):
-    Page().run(actions, payload)
+    begun(actions).run(actions, payload)
     asked = len(server.asked)
     page = begun(actions)
     page.run(actions, payload)
@@ -144,13 +144,31 @@ def test_the_last_message_which_gradio_sends_twice_holds_no_text(actions, payloa
 def test_stopping_ends_the_requests_and_brings_the_texts_back(actions, payload, server):
     server.mood = "dripping"
     page = begun(actions)
-    run = actions.describe(payload, BEFORE, *BEFORE)
+    run = actions.describe(payload, Before(*BEFORE), *BEFORE)
     while server.at_once < 2:
         page.take(next(run))
     run.close()  # what Gradio does when Stop is pressed
     page.take(actions.stopped(page.values["before"], page.values["picture_note"]))
     assert page.texts == BEFORE and page.idle
     assert words.DESCRIBING_STOPPED in page.values["picture_note"]
+
+
+def test_who_writes_is_told_while_it_is_written_and_taken_back_when_it_is_stopped(
+    actions, payload, server
+):
+    server.mood = "word by word"
+    page = Page()
+    page.values["written"] = mine = described(Description(*BEFORE, "measured"))
+    page.take(actions.begin(*BEFORE, mine))
+    run = actions.describe(payload, page.values["before"], *BEFORE)
+    while page.texts == BEFORE:
+        page.take(next(run))
+    for text, brought in zip(page.texts, page.values["written"], strict=True):
+        assert joined(brought) == text
+        assert {one.origin.kind for one in brought} <= {"server"}
+    run.close()
+    page.take(actions.stopped(page.values["before"], page.values["picture_note"]))
+    assert page.texts == BEFORE and page.values["written"] == mine
 
 
 def test_a_stop_that_comes_late_leaves_the_boxes_alone(actions, payload):
@@ -174,8 +192,10 @@ def test_another_picture_brings_back_what_was_typed_and_drops_what_was_described
     said = described(Description(HIGH, LOW, "measured"))
     assert left(HIGH, "Mine.", said, None) == ("", gr.skip(), None)
     quiet = Before(*BEFORE, note=False)
-    assert left("A stone br", "Blu", said, Before(*BEFORE)) == (*BEFORE, quiet)
-    assert left("A stone br", "Blu", said, Before(HIGH, "Mine."))[:2] == ("", "Mine.")
+    draft = described(Description("A stone br", "Blu", "measured"))
+    assert left("A stone br", "Blu", draft, Before(*BEFORE)) == (*BEFORE, quiet)
+    before = Before(HIGH, "Mine.", said)
+    assert left("A stone br", "Blu", draft, before)[:2] == ("", "Mine.")
 
 
 def test_a_describer_that_writes_on_when_another_picture_has_come_is_undone(actions):
@@ -196,7 +216,7 @@ def test_a_crowd_is_told_to_come_back(actions):
 def test_while_the_model_is_loaded_describing_can_be_stopped(actions, payload):
     with actions.engine.loading:
         page = begun(actions)
-        run = actions.describe(payload, BEFORE, *BEFORE)
+        run = actions.describe(payload, Before(*BEFORE), *BEFORE)
         for _ in range(3):
             page.take(next(run))
         run.close()
