@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +9,11 @@ import gradio as gr
 
 from xpsr.errors import XPSRError
 
-from . import compare_markup, markup, vote, words_compare, words_recipes
+from . import compare_markup, markup, vote, words_compare
 from .difference import open_rgb
 from .incoming import sentence
 from .outputs import Run
+from .run_list import offered
 from .services import Services
 from .visit import Visit
 from .vote import Answer, Ballot, Pair, Trial
@@ -88,14 +88,15 @@ class BlindVote:
             pixels.save(path, compress_level=1)
         return paths
 
-    def reveal(self, ballot: Ballot) -> tuple:
+    def reveal(self, ballot: Ballot, visit: Visit) -> tuple:
         """Tell the result, and allow it to be taken away."""
         ballot.revealed = True
         last = ballot.votes[-1].left if ballot.votes else ""
         runs = self._runs(ballot)
+        labels = {run.id: label for label, run in offered(self.outputs, visit).items()}
         names = {
-            pair: self._name(number, [runs[one] for one in pair if one in runs])
-            for number, pair in enumerate(ballot.voted_pairs(), 1)
+            pair: words_compare.chosen(*(labels.get(one, words_compare.GONE) for one in pair))
+            for pair in ballot.voted_pairs()
         }
         folder = self.outputs.shelf.new_folder()
         saved = folder / "blind-vote.json", folder / "blind-vote.csv"
@@ -112,13 +113,6 @@ class BlindVote:
     def _runs(self, ballot: Ballot) -> dict[str, Run]:
         ids = {run_id for pair in ballot.voted_pairs() for run_id in pair}
         return {run.id: run for run in self.outputs.found(ids)}
-
-    def _name(self, number: int, runs: Sequence[Run]) -> str:
-        if len(runs) < 2:
-            return str(number)
-        a, b = runs
-        title = f"{number} · {a.title or words_recipes.NO_TITLE}"
-        return words_compare.pair_name(title, (a.recipe.seed, b.recipe.seed))
 
     def back(self) -> tuple:
         """The votes stay; a further pair may be added to them."""

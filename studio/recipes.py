@@ -90,8 +90,8 @@ class Recipes:
             )  # fmt: skip
         try:
             run = self.outputs.find(run_id)
-        except XPSRError as error:
-            note = markup.notice(str(error), bad=True)
+        except Exception as error:
+            note = markup.notice(sentence(error), bad=True)
             return note, *(gr.skip() for _ in RUN[1:])
         return (
             "",

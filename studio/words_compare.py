@@ -89,8 +89,7 @@ SAVE_JSON = "Votes and recipes (JSON)"
 SAVE_CSV = "Votes (CSV)"
 PAIR_COLUMNS = ("Pair", "for A", "for B", "no difference")
 CANNOT_VOTE = "A vote needs two different results of the same picture and of the same size."
-NO_VOTES = "No votes yet."
-DISCARDED = "All votes are gone."
+GONE = "no longer there"
 TOO_MANY_PAIRS = "A vote takes at most {count} pairs; the rest was left out."
 
 
@@ -129,11 +128,6 @@ def weight(chance: float) -> str:
 
 def last_sides(left: str) -> str:
     return f"In the last comparison {left} was on the left."
-
-
-def pair_name(title: str, seeds: tuple[int, int]) -> str:
-    seed = f"seed {seeds[0]}" if seeds[0] == seeds[1] else f"seeds {seeds[0]} and {seeds[1]}"
-    return f"{title} · {seed}"
 
 
 def more_pairs(count: int) -> str:

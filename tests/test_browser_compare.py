@@ -127,7 +127,9 @@ def test_presets_stay_in_the_browser(open_page, tmp_path):
     page = open_page()
     set_steps(page, 9)
     go_to(page, "Recipes")
-    page.get_by_label("Name", exact=True).fill("Calm <i>one</i>")
+    page.locator("#recipes-preset-name textarea, #recipes-preset-name input").fill(
+        "Calm <i>one</i>"
+    )
     page.locator("#recipes-preset-save").click()
     note = page.locator("#recipes-preset-note")
     expect(note).to_contain_text("Saved “Calm <i>one</i>”.")

@@ -133,12 +133,13 @@ def test_nothing_that_is_served_tells_which_is_which(vote, outputs, picture):
 def test_the_result_can_be_taken_away_with_the_recipes(vote, outputs, picture):
     a = keep_run(outputs, picture(24, 16), title="=cmd|' /C calc'!A0")
     b = keep_run(outputs, picture(24, 16), shade=9, title="<script>alert(1)</script>")
-    ballot = Ballot()
-    vote.start((a.id, b.id), False, Visit([a.id, b.id]), ballot)
+    ballot, visit = Ballot(), Visit([a.id, b.id])
+    vote.start((a.id, b.id), False, visit, ballot)
     for winner in "AAAAAAAAAB":
         decide(ballot, winner)
-    shown = told(vote.reveal(ballot))
+    shown = told(vote.reveal(ballot, visit))
     assert "9 of 10 for A" in shown["result"] and "<script" not in shown["result"]
+    assert "A: 1 · =cmd" in shown["result"] and "B: 2 · &lt;script" in shown["result"]
     saved = json.loads(Path(shown["save_json"]["value"]).read_text(encoding="utf-8"))
     assert saved["result"] == {"for_a": 9, "for_b": 1, "ties": 0, "p_value": 22 / 1024}
     (pair,) = saved["pairs"]

@@ -264,7 +264,7 @@ def _connect_vote(page: Page, part: Parts, actions: BlindVote) -> None:
         (part.right_better, "right"),
     ):
         button.click(partial(actions.answer, answer), part.ballot, panel, **QUICK)
-    part.panel["reveal"].click(actions.reveal, part.ballot, panel, **QUICK)
+    part.panel["reveal"].click(actions.reveal, [part.ballot, page.visit], panel, **QUICK)
     part.back.click(actions.back, None, panel, **QUICK)
     part.panel["discard"].click(actions.discard, part.ballot, panel, **QUICK)
 
