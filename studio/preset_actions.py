@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,7 +12,7 @@ from xpsr.settings import SETTING_NAMES
 
 from . import markup, words_recipes
 from .form import FORM, MAIN_TEXTS, fill_form, read_form
-from .incoming import sentence
+from .incoming import picture_path, sentence
 from .presets import MAX_BYTES, NamedPreset, PresetBook
 from .services import Services
 
@@ -87,8 +86,7 @@ class PresetActions:
     def bring(self, stored: Any, chosen: str | None, payload: Any) -> tuple:
         """Presets from a file beside those that are here."""
         try:
-            path = payload.get("path") if isinstance(payload, dict) else None
-            with Path(str(path or "")).open("rb") as file:
+            with picture_path(payload).open("rb") as file:
                 brought = PresetBook.read(file.read(MAX_BYTES + 1))
             if not brought.presets:
                 raise XPSRError(words_recipes.PRESETS_NO_FILE)

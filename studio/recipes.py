@@ -17,7 +17,7 @@ from xpsr.settings import SETTING_NAMES, Settings
 
 from . import changes_markup, markup, recipe_archive, texts, words_recipes
 from .form import fill_form, read_form
-from .incoming import open_picture, sentence
+from .incoming import open_picture, picture_path, sentence
 from .outputs import Run
 from .run_list import preset_of, runs_of
 from .services import Services
@@ -116,10 +116,7 @@ class Recipes:
     def bring_file(self, payload: Any, picture: Any, preset: str, *values: Any) -> tuple:
         """A dropped file: what its recipe would change, or why it is none. Fills `BROUGHT`."""
         try:
-            path = payload.get("path") if isinstance(payload, dict) else None
-            if not path:
-                return self.cancel("")
-            recipe = read_recipe(path)
+            recipe = read_recipe(picture_path(payload))
             name = Path(str(payload.get("orig_name") or "")).name[:80] or words_recipes.OPEN
             return self._offer(recipe, name, picture, preset, values)
         except Exception as error:

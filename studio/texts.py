@@ -11,7 +11,7 @@ from xpsr.errors import XPSRError
 from xpsr.prompts import NEGATIVES, PROMPT_NAMES, Prompts
 from xpsr.prompts.opposite import opposite
 from xpsr.prompts.provenance import Origin, Sentence, from_preset, trace_all, written
-from xpsr.settings import Settings
+from xpsr.settings import PRESETS, Settings
 
 from . import markup, wording
 from .engine import Engine
@@ -47,10 +47,14 @@ def restored(recipe: Recipe) -> Brought:
 
 
 def origins(prompts: Prompts, preset: str, brought: Brought = NOTHING_BROUGHT) -> Origins:
-    """Who wrote the sentences of each text, as they are now."""
-    return trace_all(
-        prompts, {**from_preset(preset), **dict(zip(MAIN_TEXTS, brought, strict=True))}
-    )
+    """Who wrote the sentences of each text, as they are now.
+
+    The further texts may be those of another preset than the chosen one: a recipe or one of the
+    buttons brings them.
+    """
+    known = [from_preset(name) for name in dict.fromkeys((preset, *PRESETS))]
+    others = {name: [one for told in known for one in told[name]] for name in PROMPT_NAMES}
+    return trace_all(prompts, {**others, **dict(zip(MAIN_TEXTS, brought, strict=True))})
 
 
 class TextActions:

@@ -26,7 +26,7 @@ def other_size(first: tuple[int, int], second: tuple[int, int]) -> str:
 
 
 def chosen(first: str, second: str) -> str:
-    return f"A: {first}  —  B: {second}"
+    return f"A: {first} — B: {second}"
 
 
 # Looking ---------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from made_runs import keep_run, make_recipe
 from PIL import Image, PngImagePlugin
 
-from studio import recipe_archive, words_recipes
+from studio import recipe_archive, texts, words_recipes
 from studio.engine import Engine, EngineOptions
 from studio.form import FORM, fill_form
 from studio.outputs import Outputs
@@ -21,6 +21,7 @@ from studio.services import Services
 from studio.shelf import Shelf
 from studio.visit import Visit
 from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.prompts.provenance import Origin
 from xpsr.recipe import PNG_KEY, read_recipe, save_png
 from xpsr.settings import Settings
 
@@ -99,6 +100,16 @@ def test_hostile_and_foreign_files_are_refused_in_a_sentence(recipes, picture, t
         assert "<script" not in shown["note"] and words_recipes.OPEN not in shown["note"], name
         assert "not your fault" not in shown["note"], f"{name}: {shown['note']}"
         assert not shown["decision"]["visible"], name
+
+
+def test_files_of_the_machine_are_not_opened(recipes, tmp_path_factory, monkeypatch):
+    """Who names a path instead of bringing a file gets nothing of it."""
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("uploads")))
+    for wrong in ({"path": "/etc/passwd"}, "/etc/passwd", {"path": __file__}, [1], None):
+        brought = recipes.bring_file(wrong, None, "mini", *NOW)
+        shown = dict(zip(BROUGHT, brought, strict=True))
+        assert shown["recipe"] is None and "root:" not in shown["note"]
+        assert 'role="alert"' in shown["note"] and "passwd" not in shown["note"]
 
 
 def test_bytes_changed_at_random_never_raise(recipes, picture, tmp_path):
@@ -212,3 +223,10 @@ def test_the_command_that_repeats_a_run(outputs, picture):
     )
     other = keep_run(outputs, picture(24, 16), model="my model", base="owner/sd15")
     assert shlex.split(rerun_command(other))[-4:] == ["--model", "my model", "--base", "owner/sd15"]
+
+
+def test_a_text_of_another_preset_is_still_the_presets():
+    """A recipe of "official" in a form of "mini" brings texts that nobody has typed."""
+    told = texts.origins(Prompts.from_preset("official", added_prompt="My own words."), "mini")
+    assert {one.origin for one in told["negative_prompt"]} == {Origin("preset", "official")}
+    assert {one.origin for one in told["added_prompt"]} == {Origin("typed")}
