@@ -258,6 +258,7 @@ SMALLER_TILES = (
 WORKED_IN_TILES = (
     "The memory did not suffice at first, so it was worked on in tiles of {size} pixels."
 )
+NOT_LENT = "The Space could not lend a GPU for this: {said}"
 NO_MEMORY = (
     "There is not enough memory for this picture, not even in tiles of {size} pixels. Enlarge it "
     "less, close other programs, or start the page with --dtype float16 or another --device."

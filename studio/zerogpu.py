@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+import gradio as gr
+
 from xpsr.errors import XPSRError
+
+from . import words
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,10 +60,14 @@ def on_gpu(
     borrowed = spaces.GPU(lent, duration=duration)
 
     def here(*args: Any) -> Iterator[Any]:
-        for item in borrowed(*args):
-            if isinstance(item, XPSRError):
-                raise item
-            yield item
+        try:
+            for item in borrowed(*args):
+                if isinstance(item, XPSRError):
+                    raise item
+                yield item
+        except gr.Error as error:  # no GPU was free, or the visitor has used up the day's seconds
+            said = re.sub(r"<[^>]*>", "", error.message)
+            raise XPSRError(words.NOT_LENT.format(said=said)) from error
 
     return here
 

@@ -21,13 +21,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # What a Space brings along, as far as the page has to do with it: a decorator that sends arguments
 # and results to another process. Here they only go through pickle, which is where that can fail.
 SPACES = """
-import pickle
+import gradio, pickle
 lent = []
 
 def GPU(task, *, duration=None, size=None):
     def borrowed(*arguments):
         arguments = pickle.loads(pickle.dumps(arguments))
         lent.append((task, duration, duration(*arguments)))
+        if arguments[2].seed == 13:
+            raise gradio.Error("You have used up <b>your</b> seconds.")
         for item in task(*arguments):
             yield pickle.loads(pickle.dumps(item))
     return borrowed
@@ -68,6 +70,10 @@ try:
     list(app.engine.stream(Image.new("RGB", (2, 2)), Prompts(), settings))
 except XPSRError as error:
     said = str(error)
+try:
+    list(app.engine.stream(picture, prompts, settings.changed(seed=13)))
+except XPSRError as error:
+    refused = str(error)
 print(json.dumps({
     "generator": inspect.isgeneratorfunction(task),
     "duration": list(inspect.signature(duration).parameters),
@@ -75,6 +81,7 @@ print(json.dumps({
     "same": last.recipe.output_sha256 == plain.recipe.output_sha256,
     "preview": app.engine.preview(steps[0]).size,
     "said": said,
+    "refused": refused,
     "words": [piece.text for piece in last.word_maps.pieces("high")],
 }))
 """
@@ -116,6 +123,7 @@ def test_on_zerogpu_a_gpu_is_borrowed_for_each_run(tmp_path):
     assert zerogpu.OTHER_SECONDS < found["seconds"] <= zerogpu.LONGEST
     assert found["same"] and max(found["preview"]) > 1
     assert found["words"] == ["a", "wall"]  # what was recorded there comes here
+    assert found["refused"].endswith("lend a GPU for this: You have used up your seconds.")
     assert "16" in found["said"]  # a sentence comes through, not the name of an exception
 
 
