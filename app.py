@@ -10,6 +10,7 @@ import argparse
 import logging
 import os
 import sys
+from importlib.util import find_spec
 
 from studio import zerogpu
 from studio.build import Where, build, serving
@@ -68,6 +69,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help=f"let visitors choose the model, and name folders of this machine, also where others "
         f"can reach the page; so does {ALLOW}=1",
     )
+    add("--mcp", action="store_true", help="offer the four endpoints as MCP tools as well")
     add("--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
     add("--dtype", help="float32, float16 or bfloat16; default: what suits the device")
     return parser.parse_args(arguments)
@@ -108,6 +110,8 @@ def serve(options: argparse.Namespace) -> None:
     open_to_others = options.share or options.host not in ("127.0.0.1", "localhost", "::1")
     if open_to_others and not options.auth and "SPACE_ID" not in os.environ:
         print("Anybody who can reach this machine can use the page; --auth asks for a password.")
+    if options.mcp and find_spec("mcp") is None:
+        sys.exit('--mcp needs a package that is not installed: pip install "gradio[mcp]".')
     port = _port(options.port)
     try:
         if options.describer != "auto":
@@ -121,6 +125,7 @@ def serve(options: argparse.Namespace) -> None:
             server_port=port,
             share=options.share,
             auth=options.auth,
+            mcp_server=options.mcp or None,  # None: as GRADIO_MCP_SERVER says
             **serving(),
         )
     except OSError as error:

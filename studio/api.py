@@ -26,7 +26,7 @@ import gradio as gr
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import CHOICES, PRESETS, SETTING_NAMES, Settings
 
-from . import results, texts
+from . import asked, results, texts
 from .engine import is_result, is_step
 from .incoming import open_picture, picture_title, sentence
 from .outputs import Run
@@ -56,7 +56,7 @@ class Endpoints:
         """Describe a low-quality picture in two texts.
 
         Args:
-            image: the picture file.
+            image: the picture file; over MCP its http(s) address, or a data: address.
 
         Returns:
             {"high": what is in it, "low": how it looks, "source": who says so}.
@@ -93,17 +93,17 @@ class Endpoints:
     ) -> Iterator[tuple[str | None, dict[str, Any]]]:
         """Restore a picture. Whatever is left out comes from the preset.
 
-        Each step sends (None, {"step", "steps", "seconds_left"}), a wait or a new beginning
-        (None, {"status"}); the last item is the result.
+        It answers more than once: (None, {"step", "steps", "seconds_left"}) after each step, and
+        (None, {"status"}) while it waits; the last answer is the result.
 
         Args:
-            image: the picture file, from 16 x 16 pixels.
+            image: the picture file, from 16 x 16 pixels; over MCP an http(s) or data: address.
             prompt: what is in the picture.
             lowlevel_prompt: how it looks now.
             negative_prompt: what the content is steered away from.
             lowlevel_negative_prompt: what the looks are steered away from.
             added_prompt: words put behind `prompt`, or before it.
-            preset: mini, official, paper or fast; left out, the one made for the model.
+            preset: mini, faithful, official, paper or fast; left out, the one made for the model.
             num_inference_steps: 1..1000.
             guidance_scale: weight of the texts, 0..30.
             controlnet_conditioning_scale: weight of the picture, 0..4.
@@ -123,11 +123,11 @@ class Endpoints:
             lowlevel_route: lowlevel or (experimental) content.
 
         Returns:
-            The PNG with its recipe inside, and {"recipe", "sha256", "seed", "size", "seconds",
-            "notes", "scores": {name: {"before", "after"}}}.
+            The PNG, which carries its recipe, and {"recipe", "sha256", "seed", "scores", …}.
         """
         given = dict(locals())
         with plain_errors():
+            asked.check(asked.Restore, {n: given[n] for n in asked.Restore.model_fields})
             preset = preset or self.engine.default_preset()
             prompts = Prompts.from_preset(preset, **{n: given[n] for n in PROMPT_NAMES})
             # An empty choice means the same as one that was left out.
@@ -162,7 +162,7 @@ class Endpoints:
         """Score a picture.
 
         Args:
-            image: the picture file.
+            image: the picture file; over MCP its http(s) address, or a data: address.
             reference: the true picture, of the same size, for scores that compare.
             input: the small picture that `image` was made from, for the back-projection.
             metrics: names with commas between them; left out, all that need no download.
@@ -171,6 +171,7 @@ class Endpoints:
             {name: score or null}, and under "reasons" why a score is null.
         """
         with plain_errors():
+            asked.check(asked.Score, {"metrics": metrics})
             from xpsr import metrics as measure
 
             names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
@@ -199,11 +200,11 @@ class Endpoints:
             added_position: suffix or prefix; left out: suffix.
 
         Returns:
-            {"used": tokens of the text, "room": tokens that fit, "lost": tokens that are not
-            read, "kept", "cut": what is read and what is not, "sent": the string for the
-            tokenizer, "summary": the same in words}.
+            {"used", "room", "lost": tokens, "kept", "cut", "sent": texts, "summary": in words}.
         """
+        given = {k: v for k, v in locals().items() if k != "self"}
         with plain_errors():
+            asked.check(asked.CountTokens, given)
             prompts = Prompts(prompt=text, added_prompt=added_prompt or "")
             settings = Settings().changed(
                 long_prompts=long_prompts or None, added_position=added_position or None
@@ -243,7 +244,8 @@ def publish(endpoints: Endpoints) -> None:
         _endpoint(endpoints.score, [*pictures, gr.Textbox(label="Metrics")], facts)
         counted = [gr.Textbox(label="Text"), gr.Textbox("", label="added_prompt")]
         counted += [_setting("long_prompts"), _setting("added_position")]
-        _endpoint(endpoints.count_tokens, counted, facts, queue=False)
+        # In the queue, though quick: over MCP it then answers as the others do.
+        _endpoint(endpoints.count_tokens, counted, facts, concurrency_limit=None)
 
 
 def _endpoint(fn: Any, inputs: list, outputs: Any, **how: Any) -> None:

@@ -1,0 +1,63 @@
+"""What the endpoints say to values of a wrong type."""
+
+from __future__ import annotations
+
+import math
+import subprocess
+import sys
+from importlib.util import find_spec
+
+import pytest
+from studio_server import ROOT, app_environment
+
+from studio import asked
+from xpsr.errors import XPSRError
+
+
+@pytest.mark.parametrize(
+    ("model", "given", "said"),
+    [
+        (asked.Restore, {"seed": "5"}, 'seed is the text "5"; it must be a number.'),
+        (asked.Restore, {"seed": True}, "seed is true; it must be a number."),
+        (asked.Restore, {"seed": [1]}, "seed is a list; it must be a number."),
+        (
+            asked.Restore,
+            {"guidance_scale": math.nan},
+            "guidance_scale is nan; it must be a number.",
+        ),
+        (
+            asked.Restore,
+            {"guidance_scale": math.inf},
+            "guidance_scale is inf; it must be a number.",
+        ),
+        (asked.Restore, {"prompt": 5}, "prompt is 5; it must be a text."),
+        (asked.Restore, {"preset": {"a": 1}}, "preset is an object; it must be a text."),
+        (asked.Restore, {"scheduler": ["ddpm"]}, "scheduler is a list; it must be a text."),
+        (asked.Score, {"metrics": ["piqe"]}, "metrics is a list; it must be a text."),
+        (asked.CountTokens, {"text": None}, "text is missing; it must be a text."),
+    ],
+)
+def test_a_wrong_type_gives_one_sentence(model, given, said):
+    with pytest.raises(XPSRError) as caught:
+        asked.check(model, given)
+    assert str(caught.value) == said
+
+
+def test_what_is_right_or_left_out_passes():
+    asked.check(asked.Restore, {"seed": 5, "guidance_scale": 4, "prompt": "A cat.", "preset": None})
+    asked.check(asked.Restore, {"num_inference_steps": 10**30})  # a number: its range is told later
+    asked.check(asked.CountTokens, {"text": ""})
+
+
+@pytest.mark.skipif(find_spec("mcp") is not None, reason="the package mcp is installed")
+def test_mcp_without_its_package_says_what_to_install():
+    done = subprocess.run(
+        [sys.executable, "app.py", "--mcp"],
+        cwd=ROOT,
+        env=app_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 1 and 'pip install "gradio[mcp]"' in done.stderr
+    assert "Traceback" not in done.stderr
