@@ -10,3 +10,6 @@ QUEUE = "gpu"  # one run at a time, whoever asks for it
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 HEAVY: dict[str, Any] = {**PRIVATE, "concurrency_id": QUEUE, "concurrency_limit": 1}
+
+# How long Gradio may take to clear away a run that was stopped.
+MOMENT = "() => new Promise((done) => setTimeout(done, 1500))"

@@ -143,7 +143,16 @@ class WordMapActions:
         )
 
     def stopped(self) -> tuple:
-        return at_rest(markup.notice(said.STOPPED))
+        """It was stopped; it can begin again in a moment."""
+        status, button = markup.notice(said.STOPPED), gr.update(interactive=False)
+        return values(status=status, stop=button)
+
+    def again(self) -> Any:
+        return gr.update(interactive=True)
+
+    def measure_words(self, run_id: str | None) -> tuple:
+        """To the Ablate tab, with the plan that leaves out one word at a time."""
+        return gr.Tabs(selected="ablate"), run_id or gr.skip(), "words"
 
     def failed(self, status: str) -> tuple:
         """It ended without a word: stopped, or refused because too many wait."""

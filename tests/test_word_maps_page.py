@@ -90,7 +90,8 @@ def test_stop_frees_the_model(actions, run) -> None:
     going.close()
     assert not actions.engine.running.locked()
     stopped = dict(zip(RECORDING, actions.stopped(), strict=True))
-    assert said.STOPPED in stopped["status"] and stopped["record"]["interactive"]
+    assert said.STOPPED in stopped["status"] and not stopped["stop"]["interactive"]
+    assert actions.again()["interactive"]
     # Without a word: refused if it never began, else it was stopped, which has been said.
     status = RECORDING.index("status")
     assert words.REFUSED in actions.failed(actions.begin()[status])[status]
@@ -185,3 +186,7 @@ def test_a_visit(open_page, photo) -> None:
     page.get_by_label(said.ONE_SCALE).click()
     expect(picture).not_to_have_attribute("src", before)
     expect(page.locator("#words-caution")).to_contain_text("Attention is not effect")
+    page.locator("#words-ablate").click()
+    expect(page.locator("#ablate-plan input")).to_have_value(re.compile("^words"))
+    expect(page.locator("#ablate-source input")).to_have_value(re.compile("garden"))
+    expect(page.locator("#ablate-parts")).to_contain_text("Blurry")

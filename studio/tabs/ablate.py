@@ -16,7 +16,7 @@ from .. import markup
 from .. import words_ablate as words
 from ..ablation import ASKED, FORM, RUNNING, SEEN, AblationActions
 from ..study import Study
-from ..triggers import HEAVY, PRIVATE, QUICK
+from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
 from . import Tab
 
 if TYPE_CHECKING:
@@ -48,8 +48,6 @@ element.addEventListener('click', (event) => {
     seed: pressed.dataset.seed ?? '' });
 });
 """
-# How long Gradio may take to clear away a run that was stopped.
-MOMENT = "() => new Promise((done) => setTimeout(done, 1500))"
 AXES = [name for name in (*SETTING_NAMES, *PROMPT_NAMES) if name != "seed"]
 
 

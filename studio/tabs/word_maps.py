@@ -10,7 +10,7 @@ import gradio as gr
 
 from .. import markup
 from .. import words_word_maps as words
-from ..triggers import HEAVY, QUICK
+from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
 from ..word_maps import BRANCHES, FOR_TEXT, ONE_SCALE, OWN_RANGE, RECORDING, WordMapActions
 from . import Tab
 
@@ -166,12 +166,14 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
         **HEAVY,
     )
     run.failure(actions.failed, part.status, shown, **QUICK)
-    part.stop.click(None, cancels=[run]).then(actions.stopped, None, shown, **QUICK)
+    stopped = part.stop.click(None, cancels=[run], **PRIVATE)
+    stopped = stopped.then(actions.stopped, None, shown, **QUICK)
+    stopped.then(None, js=MOMENT, **PRIVATE).then(actions.again, None, part.record, **QUICK)
     _connect_view(part, actions)
-    if "ablate" in page.parts:
-        part.ablate.click(lambda: gr.Tabs(selected="ablate"), None, page.tabs, **QUICK)
-    else:
-        part.ablate.visible = False
+    # What a word does is measured there: with the plan that leaves out words, on the same result.
+    ablation, _ = page.parts["ablate"]
+    outputs = [page.tabs, ablation.source, ablation.plan]
+    part.ablate.click(actions.measure_words, part.run, outputs, **QUICK)
 
 
 def _connect_view(part: Parts, actions: WordMapActions) -> None:
