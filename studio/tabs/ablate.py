@@ -26,12 +26,13 @@ if TYPE_CHECKING:
 
 CSS = """
 #ablate-grid, #ablate-effects {
+  contain: inline-size; /* a wide table scrolls by itself and does not widen the page */
   --ink: var(--body-text-color); --soft: var(--body-text-color-subdued);
   --line: var(--border-color-primary); --card: var(--background-fill-primary);
-  --band: #e7e5e0; --grey: #6b6b70; --good: #0b6e5d; --bad: #a8480a; --focus: #2f5fb3;
-}
-.dark #ablate-grid, .dark #ablate-effects {
-  --band: #3d3a37; --grey: #a3a3a8; --good: #5cc9b4; --bad: #f0a061; --focus: #8ab0f0;
+  --grey: var(--body-text-color-subdued); --focus: var(--primary-600);
+  --band: color-mix(in srgb, var(--body-text-color) 13%, transparent);
+  --good: color-mix(in srgb, #0d9488 72%, var(--body-text-color));
+  --bad: color-mix(in srgb, #ea580c 72%, var(--body-text-color));
 }
 #ablate-subject .notice { font-size: .875rem; }
 #ablate-effects h2 { font-size: 1.1rem; font-weight: 600; margin: 1.2rem 0 0; }

@@ -155,7 +155,7 @@ def to_markdown(table: Table) -> str:
         lines.append(f"| {_safe(line.method)}{mark} | {' | '.join(figures)} |")
     counts = {line.pictures for line in table.lines if line.pictures is not None}
     notes = [f"Means over {max(counts, default=0)} pictures. ↑ higher is better, ↓ lower."]
-    notes.append("PSNR and SSIM are those of the Y channel (BT.601); all scores by pyiqa.")
+    notes.append("PSNR and SSIM are those of the Y channel (BT.601); all as pyiqa gives them.")
     sources = sorted({line.source for line in table.lines if line.source != "measured"})
     if sources:
         notes.append(

@@ -1,0 +1,172 @@
+"""The project's own evaluation, in one command:
+
+python -m train.report --val CLEAN_PHOTOS --pairs FOLDER_OF_LR_AND_HR --real LOW_QUALITY --out DIR
+
+Clean photos are degraded by the three recipes, each with a seed of its own name; pairs and
+low-quality photos are taken as they are. Each set goes through `python -m xpsr evaluate`, which
+goes on where it was stopped. DIR/report.md is the table of all of them, DIR/sheet.jpg shows crops.
+"""
+
+import csv
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from PIL import Image
+
+from train.degrade import RECIPES
+from train.pairing import PairConfig, make_pair, pair_seed
+from train.prepare import find_photos
+from train.terminal import follow, sentences
+from train.validate import SEED, as_markdown
+from xpsr.errors import XPSRError
+from xpsr.image import open_image, resize
+
+# With originals: those that need no download. Without: those that look at one picture.
+COMPARING = ("psnr", "ssim", "gmsd", "piqe", "backprojection")
+ALONE = ("piqe", "backprojection")
+HEADS = {
+    "psnr": ("PSNR ↑", 2),
+    "ssim": ("SSIM ↑", 3),
+    "gmsd": ("GMSD ↓", 3),
+    "piqe": ("PIQE ↓", 1),
+    "backprojection": ("Agrees with the input ↑", 1),
+}
+SIDE = 192  # of the crops on the sheet
+PER_SET = 4
+
+
+@dataclass(frozen=True)
+class PictureSet:
+    """A set of pictures: a name, and the folders of inputs and originals."""
+
+    name: str
+    low: Path
+    high: Path | None
+
+
+def degraded(images: Path, recipe: str, out: Path, limit: int | None) -> PictureSet:
+    """Clean photos and what one recipe leaves of them; what is there already stays."""
+    found = PictureSet(f"{images.name}, {recipe}", out / "LR", out / "HR")
+    photos = find_photos(images)[:limit]
+
+    def work() -> Iterator[tuple[int, int, str | None]]:
+        for done, path in enumerate(photos, 1):
+            low, high = (folder / f"{path.stem}.png" for folder in (out / "LR", out / "HR"))
+            complaint = None
+            if not (low.exists() and high.exists()):
+                complaint = _degrade(path, recipe, low, high)
+            yield done, len(photos), complaint
+
+    for folder in (out / "LR", out / "HR"):
+        folder.mkdir(parents=True, exist_ok=True)
+    follow(f"degrading, {recipe}", work())
+    return found
+
+
+def _degrade(path: Path, recipe: str, low: Path, high: Path) -> str | None:
+    try:
+        photo = open_image(path).image
+    except XPSRError as error:
+        return f"{path.name}: left out, {error}"
+    size = min(512, min(photo.size) // 8 * 8)
+    if size < 64:
+        return f"{path.name}: left out, a side is shorter than 64 pixels"
+    config = PairConfig(size=size, recipe=recipe)
+    clean, small, _ = make_pair(photo, config, pair_seed(path.name, 0, SEED))
+    clean.save(high)
+    small.save(low)
+    return None
+
+
+def evaluate(one: PictureSet, out: Path, more: list[str]) -> None:
+    """The set's own table; what is finished is not done again."""
+    command = [sys.executable, "-m", "xpsr", "evaluate", "--lr", str(one.low), "--out", str(out)]
+    if one.high is not None:
+        command += ["--hr", str(one.high)]
+    command += ["--metrics", ",".join(COMPARING if one.high else ALONE), *more]
+    # 1: some pictures had no row, and the table says of how many it is
+    if subprocess.run(command, stdout=subprocess.DEVNULL).returncode not in (0, 1):
+        raise XPSRError(f"The evaluation of {one.name} did not end well; see above.")
+
+
+def rows(sets: list[PictureSet], out: Path) -> Iterator[list[str]]:
+    """The table of all sets, the heads first."""
+    yield ["Set", "Pictures", "Method", *(head for head, _ in HEADS.values())]
+    for one in sets:
+        with (_folder(one, out) / "table.csv").open(encoding="utf-8", newline="") as file:
+            for line in csv.DictReader(file):
+                if line["source"] == "measured":
+                    figures = [_figure(line.get(name), digits) for name, (_, digits) in
+                               HEADS.items()]  # fmt: skip
+                    yield [one.name, line["pictures"], line["method"], *figures]
+
+
+def sheet(sets: list[PictureSet], out: Path) -> Image.Image:
+    """The middle of the first pictures of each set: enlarged, restored, and the original."""
+    shown = [
+        (result, one)
+        for one in sets
+        for result in sorted((_folder(one, out) / "pictures").glob("*.png"))[:PER_SET]
+    ]
+    canvas = Image.new("RGB", (3 * SIDE, SIDE * len(shown)), "white")
+    for row, (path, one) in enumerate(shown):
+        result = open_image(path).image
+        low = next(one.low.glob(f"{path.stem}.*"))
+        columns = [resize(open_image(low).image, result.size), result]
+        high = next(one.high.glob(f"{path.stem}.*"), None) if one.high else None
+        if high is not None:
+            columns.append(open_image(high).image)
+        for column, picture in enumerate(columns):
+            canvas.paste(_middle(picture), (column * SIDE, row * SIDE))
+    return canvas
+
+
+def _middle(picture: Image.Image) -> Image.Image:
+    left, top = ((side - SIDE) // 2 for side in picture.size)
+    return picture.crop((left, top, left + SIDE, top + SIDE))
+
+
+def _folder(one: PictureSet, out: Path) -> Path:
+    return out / one.name.replace(", ", "-")
+
+
+def _figure(text: str | None, digits: int) -> str:
+    return f"{float(text):.{digits}f}" if text else "–"
+
+
+def main(
+    out: Annotated[Path, typer.Option(help="Folder for everything that is made.")],
+    val: Annotated[Path | None, typer.Option(help="Clean photos, to be degraded.")] = None,
+    pairs: Annotated[Path | None, typer.Option(help="A folder with LR and HR in it.")] = None,
+    real: Annotated[Path | None, typer.Option(help="Low-quality photos without originals.")] = None,
+    model: Annotated[str, typer.Option(help="mini, a folder or a hub id.")] = "mini",
+    preset: Annotated[str | None, typer.Option(help="Default: the model's own.")] = None,
+    limit: Annotated[int | None, typer.Option(help="Only so many pictures of each set.")] = None,
+) -> None:
+    """Evaluate a model on clean photos, pairs and low-quality photos; one table, one sheet."""
+    with sentences():
+        for folder in (val, pairs, real):
+            if folder is not None and not folder.is_dir():
+                raise XPSRError(f"There is no folder {folder}.")
+        sets = [degraded(val, one, out / "made" / one, limit) for one in RECIPES] if val else []
+        sets += [PictureSet(pairs.name, pairs / "LR", pairs / "HR")] if pairs else []
+        sets += [PictureSet(real.name, real, None)] if real else []
+        if not sets:
+            raise XPSRError("Give at least one of --val, --pairs and --real.")
+        more = ["--model", model, *(["--preset", preset] if preset else [])]
+        more += ["--limit", str(limit)] if limit else []
+        for one in sets:
+            evaluate(one, _folder(one, out), more)
+        text = as_markdown(list(rows(sets, out)))
+        (out / "report.md").write_text(text, encoding="utf-8")
+        sheet(sets, out).save(out / "sheet.jpg", quality=92)
+        typer.echo(text)
+
+
+if __name__ == "__main__":
+    typer.run(main)
