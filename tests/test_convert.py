@@ -151,19 +151,22 @@ def of_another_checkpoint(official):
         (of_another_checkpoint, "do not fit its config"),
     ],
 )
-def test_what_is_wrong_with_a_download_is_said(xpsr, golden, official, base, damage, says):
+def test_what_is_wrong_with_a_download_is_said(golden, official, damage, says):
     shutil.copytree(golden / "tiny_rrdb", official.parent / "rrdb")
     damage(official)
-    found = check(official)
-    assert found.problems
-    done = xpsr("convert", official, "--check")
-    assert done.code == 1
-    record = json.loads(done.out)
-    assert record["whole"] is False and record["problems"] == list(found.problems)
     with pytest.raises(XPSRError, match=says):
-        raise XPSRError(" ".join(found.problems))
+        raise XPSRError(" ".join(check(official).problems))
+
+
+def test_what_is_not_whole_is_reported_and_never_converted(xpsr, official, base):
+    cut(official)
+    done = xpsr("convert", official, "--check")
+    (record,) = done.records
+    assert done.code == 1 and record["whole"] is False
+    assert [part["name"] for part in record["parts"]] == ["controlnet"]
+    assert len(record["problems"]) == 1 and record["problems"][0] in done.err
     refused = xpsr("convert", official, official.parent / "out", "--base", base)
-    assert refused.code == 2 and refused.out == ""
+    assert refused.code == 2 and refused.out == "" and "cut short" in refused.err
     assert not (official.parent / "out").exists()
 
 
@@ -220,11 +223,9 @@ def stable_diffusion(folder):
         (lambda folder: folder / "absent", "There is no folder"),
     ],
 )
-def test_wrong_folders_are_told_apart(xpsr, official, arrange, says):
-    place = arrange(official.parent)
+def test_wrong_folders_are_told_apart(official, arrange, says):
     with pytest.raises(XPSRError, match=says):
-        check(place)
-    assert xpsr("convert", place, "--check").code == 2
+        check(arrange(official.parent))
 
 
 def test_bases_are_checked_before_anything_is_written(xpsr, official, base, tmp_path):

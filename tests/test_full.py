@@ -6,7 +6,7 @@ import json
 import shutil
 
 import pytest
-from browsing import NEEDS_BROWSER, WAIT_MS, bring, expect, set_steps
+from browsing import NEEDS_BROWSER, WAIT_MS, expect
 from test_convert import WEIGHTS
 
 from studio import words_full as words
@@ -135,7 +135,7 @@ def test_the_sizes_are_those_of_the_networks(golden):
 
 @pytest.mark.browser
 @NEEDS_BROWSER[1]
-def test_the_way_through_the_page(open_page, studio, tiny, official, photo, tmp_path):
+def test_the_way_through_the_page(open_page, studio, tiny, official, tmp_path):
     page = open_page()
     page.get_by_role("tab", name=words.LABEL).click()
     expect(page.locator("#full-needs")).to_contain_text("enough room")
@@ -150,13 +150,11 @@ def test_the_way_through_the_page(open_page, studio, tiny, official, photo, tmp_
     expect(page.locator("#full-used")).to_contain_text("is in use", timeout=WAIT_MS)
     expect(page.locator("#full-now")).to_contain_text("converted")
 
+    # The settings follow the model; the restoring itself is tried elsewhere.
     page.get_by_role("tab", name="Restore").click()
-    bring(page, photo)
-    set_steps(page, 1)
-    page.locator("#restore").click()
-    expect(page.locator("#status")).to_contain_text("Done in", timeout=WAIT_MS)
-
+    page.locator("#advanced > button").click()
+    expect(page.get_by_label("number input for Steps")).to_have_value("20")
     page.get_by_role("tab", name=words.LABEL).click()
     page.locator("#full-model textarea").fill(str(studio.model))  # for whoever comes next
     page.locator("#full-use").click()
-    expect(page.locator("#full-used")).to_contain_text(f"{studio.model} is in use")
+    expect(page.locator("#full-used")).to_contain_text(f"{studio.model} is in use", timeout=WAIT_MS)
