@@ -69,6 +69,7 @@ def test_folders_in_a_set(tmp_path: Path, low: str, high: str | None) -> None:
         (tmp_path / high).mkdir()
     found = finding.open_folders(tmp_path, None)
     assert found == (tmp_path / low, tmp_path / high if high else None)
+    assert finding.set_name(tmp_path / low) == finding.set_name(tmp_path) == tmp_path.name
     with pytest.raises(XPSRError, match="no folder"):
         finding.open_folders(tmp_path / "nowhere", None)
 

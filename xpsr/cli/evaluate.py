@@ -245,13 +245,14 @@ def _finish(
 ) -> None:
     """Write the tables of all rows there are. Of several processes the last one has them all."""
     from xpsr.evaluation import plot, table
+    from xpsr.evaluation.pairs import set_name
     from xpsr.recipe import model_label
 
     rows = _all_rows(ledger, found.pairs)
     if not rows:
         return
     of_set = _of_set(out, found.pairs, rows) if "fid" in columns else None
-    title = f"{found.dataset or found.pairs[0].low.parent.name}, {len(rows)} pictures"
+    title = f"{found.dataset or set_name(found.pairs[0].low.parent)}, {len(rows)} pictures"
     summary = table.summarise(model_label(model), rows, columns, title, of_set)
     summary.lines.extend(published)
     texts = {

@@ -71,6 +71,12 @@ def dataset_of(folder: Path) -> str | None:
     return None
 
 
+def set_name(low: Path) -> str:
+    """What to call a set of which only the folder of inputs is known: not "LR"."""
+    folder = low.resolve()
+    return folder.parent.name if folder.name in LOW_FOLDERS else folder.name
+
+
 def find_pairs(
     lows: list[Path], highs: list[Path] | None, upscale: int, dataset: str | None = None
 ) -> Pairs:
