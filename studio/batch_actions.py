@@ -179,6 +179,10 @@ class BatchActions:
         batch.stop()
         return self._idle(batch, words.stopped(batch.count("done"), batch.left))
 
+    def stopped(self, batch: Batch) -> tuple:
+        """The same again, unless it goes on by now."""
+        return shown() if batch.running else self.stop(batch)
+
     def refused(self, batch: Batch) -> tuple:
         """An event ended without a word: it was stopped, or the queue is full."""
         if not batch.running:

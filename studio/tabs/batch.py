@@ -151,7 +151,12 @@ def connect(page: Page, part: Part, handle: gr.Tab, services: Services) -> None:
     )
     for event in (begun, again, describing, restoring):
         event.failure(actions.refused, part.batch, filled, **QUICK)
-    part.stop.click(actions.stop, part.batch, filled, cancels=[describing, restoring], **QUICK)
+    # At once, and once more behind the last word of whoever was at work: taking him from the queue
+    # may have to wait for his present step.
+    part.stop.click(actions.stop, part.batch, filled, **QUICK)
+    part.stop.click(None, cancels=[describing, restoring]).then(
+        actions.stopped, part.batch, filled, **QUICK
+    )
     part.table.click(actions.pick, part.batch, filled, **QUICK)
     part.archive.click(
         actions.pack, part.batch, [part.zip_file, part.status], show_progress="hidden", **PRIVATE

@@ -1,0 +1,66 @@
+"""The Batch tab in Chromium: live lines, Stop and going on, another visitor in between, the ZIP."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from pathlib import Path
+
+from browsing import NEEDS_BROWSER, WAIT_MS, expect
+from gradio_client import Client, handle_file
+
+pytestmark = NEEDS_BROWSER
+
+
+def test_a_batch_with_a_stop_and_another_visitor(open_page, studio, picture, tmp_path) -> None:
+    files: list[Path] = []
+    for index in range(4):
+        files.append(tmp_path / f"street {index}.png")
+        picture(40 + index, 32).save(files[-1])
+    files.append(tmp_path / "notes.txt")
+    files[-1].write_text("no picture")
+
+    page = open_page()
+    page.locator("#advanced > button").click()
+    page.get_by_label("number input for Steps").fill("6")
+    page.get_by_role("tab", name="Batch").click()
+    page.locator("#batch-files input[type=file]").set_input_files(files)
+    status, start = page.locator("#batch-status"), page.locator("#batch-start")
+    table = page.locator("#batch-table")
+    expect(status).to_contain_text("1 file cannot be used", timeout=WAIT_MS)
+    expect(table.locator(".failed")).to_contain_text("notes.txt")
+
+    start.click()
+    expect(table).to_contain_text(re.compile(r"step \d+ of 6"), timeout=WAIT_MS)
+    # Another visitor does not wait for the whole batch.
+    other = Client(studio.url, verbose=False)
+    quick = {"num_inference_steps": 1, "upscale": 1, "api_name": "/restore"}
+    other.predict(image=handle_file(files[0]), **quick)
+    expect(status).to_contain_text(re.compile(r"[0-3] of 5 done"))
+
+    page.locator("#batch-stop").click()
+    stopped = re.compile(r"Stopped\. \d finished pictures? kept")
+    expect(status).to_contain_text(stopped, timeout=WAIT_MS)
+    left = int(re.findall(r"(\d) still waiting", status.inner_text())[0])
+    assert left >= 1
+    expect(table.locator("tbody button")).to_have_count(4 - left)
+    expect(start).to_contain_text("Continue")
+    start.click()
+    expect(status).to_contain_text("4 pictures restored, 1 failed", timeout=WAIT_MS)
+
+    table.locator("tbody button").nth(1).click()
+    expect(page.locator("#batch-caption")).to_contain_text("street 1")
+    after = page.locator("#batch-comparison img").nth(1)
+    expect(after).to_be_visible()
+    assert after.evaluate("image => image.naturalWidth") == 4 * 41
+
+    with page.expect_download() as download:
+        page.locator("#batch-zip").click()
+    saved = tmp_path / "saved.zip"
+    download.value.save_as(saved)
+    with zipfile.ZipFile(saved) as archive:
+        names = {f"street {index}.{kind}" for index in range(4) for kind in ("png", "json")}
+        assert set(archive.namelist()) == {*names, "scores.csv"}
+
+    page.get_by_role("tab", name="Restore").click()
+    expect(page.locator("#strip img")).to_have_count(4)
