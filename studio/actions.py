@@ -101,10 +101,13 @@ class Actions:
         *values: Any,
     ) -> Iterator[tuple]:
         """One run, with something to show after every step."""
+        visit.running = True
         try:
             yield from self._restoring(payload, visit, against, preset, learned, brought, values)
         except Exception as error:
             yield idle(markup.notice(sentence(error), bad=True))
+        finally:
+            visit.running = False
 
     def _restoring(
         self,
@@ -152,13 +155,20 @@ class Actions:
             comparison=gr.update(visible=False),
         )
 
-    def stopped(self) -> tuple:
+    def let_go(self, visit: Visit, status: str) -> tuple:
+        """A moment after Stop. A run that had not begun is gone; one that works tells by itself.
+
+        Until it has let go of the step it was in, another run would be refused.
+        """
+        if words.STOPPING not in status or visit.running:
+            return shown()
         return idle(markup.notice(words.STOPPED))
 
     def failed(self, status: str) -> tuple:
         """The run ended without a word: it was stopped, or refused because too many wait."""
+        # After a Stop it may have sent its last step once more, so the status can be that.
         refused = words.WAITING in status
-        return idle(markup.notice(words.REFUSED, bad=True) if refused else gr.skip())
+        return idle(markup.notice(words.REFUSED if refused else words.STOPPED, bad=refused))
 
     def new_seed(self) -> int:
         return secrets.randbelow(2**32)

@@ -18,6 +18,7 @@ class Visit:
         shown: the one on the slider, if any.
         pinned: the baseline that others are compared with, if any.
         title: what the visitor calls the picture on the page: foreign text.
+        running: whether a picture of the first tab is being restored.
         recalled: whether the page has got back what the browser remembers.
         looking: whether the closer look is open.
     """
@@ -28,7 +29,7 @@ class Visit:
         self.runs = list(runs)[-MAX_RUNS:]
         self.shown, self.pinned = shown, pinned
         self.title = ""
-        self.recalled = self.looking = False
+        self.running = self.recalled = self.looking = False
 
     def add(self, run_id: str) -> None:
         """A run has been finished."""

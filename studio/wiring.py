@@ -21,7 +21,7 @@ from .runs import RunActions
 from .services import Services
 from .showing import RESULT
 from .texts import TextActions
-from .triggers import HEAVY, PRIVATE, QUICK
+from .triggers import HEAVY, MOMENT, PRIVATE, QUICK
 from .wiring_runs import connect_runs
 
 STOPPING = markup.notice(words.STOPPING)
@@ -119,7 +119,17 @@ def _connect_run(page: Page, actions: Actions) -> None:
         **HEAVY,
     )
     run.failure(actions.failed, page.status, result, **QUICK)
-    page.stop.click(None, cancels=[run]).then(actions.stopped, None, result, **QUICK)
+    off = {"__type__": "update", "interactive": False}
+    page.stop.click(
+        None,
+        None,
+        [page.status, page.stop],
+        js=f"() => {json.dumps([STOPPING, off])}",
+        cancels=[run],
+        **PRIVATE,
+    ).then(None, None, None, js=MOMENT, **PRIVATE).then(
+        actions.let_go, [page.visit, page.status], result, **QUICK
+    )
 
 
 def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str, Any]) -> None:

@@ -124,6 +124,16 @@ def test_stop_keeps_the_words_and_the_earlier_result(open_page, photo):
     expect(page.locator("#status")).to_contain_text("Stopped.")
     assert page.locator("#comparison img").nth(1).get_attribute("src") == earlier
 
+    # As soon as the page offers it, the next run is taken on.
+    page.get_by_label("number input for Steps").fill("100")
+    page.locator("#restore").click()
+    expect(page.locator("#status")).to_contain_text("Step", timeout=WAIT_MS)
+    page.locator("#stop").click()
+    expect(page.locator("#restore")).to_be_enabled()
+    page.get_by_label("number input for Steps").fill("1")
+    page.locator("#restore").click()
+    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
+
 
 def test_a_closed_page_does_not_keep_others_waiting(open_page, photo, picture, tmp_path):
     larger = tmp_path / "larger.png"
