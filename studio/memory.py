@@ -16,7 +16,6 @@ from xpsr.settings import PRESETS
 
 from . import markup, texts, words
 from .form import FORM, MAIN_TEXTS, fill_form, read_form
-from .outputs import Outputs
 from .services import Services
 from .showing import BICUBIC, RESULT, Face, shown
 from .texts import NOTHING_BROUGHT, Brought
@@ -47,6 +46,7 @@ class Memory(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     version: Literal[1] = 1
+    model: Annotated[str, Field(max_length=1000)] = ""
     preset: Literal[tuple(PRESETS)]  # pyright: ignore[reportInvalidTypeForm]
     fields: tuple[str, ...] = FORM
     form: Annotated[
@@ -63,7 +63,7 @@ class MemoryActions:
     """Keep the page in the browser, and bring it back."""
 
     def __init__(self, services: Services) -> None:
-        self.outputs: Outputs = services.outputs
+        self.engine, self.outputs = services.engine, services.outputs
         self.face = Face(services.outputs)
 
     def keep(self, visit: Visit, brought: Brought, greeted: bool, preset: str, *values: Any) -> Any:
@@ -73,6 +73,7 @@ class MemoryActions:
         try:
             told = [Written(text=texts.joined(one), runs=to_runs(one)) for one in brought]
             memory = Memory(
+                model=self.engine.options.model,
                 preset=preset,
                 form=list(values),
                 brought=told,
@@ -102,9 +103,17 @@ class MemoryActions:
             return nothing
         finally:
             visit.recalled = True
-        return self._recalled(memory, visit, fill_form(prompts, settings))
+        form, chosen = fill_form(prompts, settings), memory.preset
+        if memory.model != self.engine.options.model:
+            # Settings are made for one model; with another the page opens with those for that.
+            chosen = gr.skip()
+            form = tuple(
+                value if name in MAIN_TEXTS else gr.skip()
+                for name, value in zip(FORM, form, strict=True)
+            )
+        return self._recalled(memory, visit, form, chosen)
 
-    def _recalled(self, memory: Memory, visit: Visit, form: tuple) -> tuple:
+    def _recalled(self, memory: Memory, visit: Visit, form: tuple, preset: Any) -> tuple:
         found = [run.id for run in self.outputs.found(memory.runs)]
         visit.runs[:] = [*found, *(one for one in visit.runs if one not in found)]
         if self.face.found(memory.pinned):
@@ -123,5 +132,5 @@ class MemoryActions:
             lost = len(memory.runs) - len(found)
             status = markup.notice(words.welcome_back(len(found), lost))
             result = shown(status=status, **self.face.of(run, visit, BICUBIC))
-        return (*form, memory.preset, brought or NOTHING_BROUGHT, picture, note, *result,
-                gr.update(visible=not memory.greeted))  # fmt: skip
+        greeting = gr.update(visible=not memory.greeted)
+        return (*form, preset, brought or NOTHING_BROUGHT, picture, note, *result, greeting)

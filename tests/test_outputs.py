@@ -147,6 +147,16 @@ def test_a_page_comes_back_as_it_was(memory, outputs, restored, picture):
     assert values[-1] == gr.update(visible=False)
 
 
+def test_with_another_model_the_texts_come_back_and_the_settings_do_not(memory):
+    visit = Visit()
+    visit.recalled = True
+    kept = memory.keep(visit, NOTHING_BROUGHT, True, "official", *VALUES)
+    other = MemoryActions(Services(Engine(EngineOptions(model="another")), memory.outputs))
+    values = other.recall(kept, Visit())
+    assert values[:2] == VALUES[:2]
+    assert all(value == gr.skip() for value in values[2 : len(FORM) + 1])
+
+
 def test_nothing_is_kept_before_it_was_brought_back(memory):
     visit = Visit()
     assert memory.keep(visit, NOTHING_BROUGHT, False, "official", *VALUES) == gr.skip()
