@@ -19,9 +19,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any
 
 import gradio as gr
+from gradio.utils import get_function_description
 
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import CHOICES, PRESETS, SETTING_NAMES, Settings
@@ -249,6 +251,10 @@ def publish(endpoints: Endpoints) -> None:
 
 
 def _endpoint(fn: Any, inputs: list, outputs: Any, **how: Any) -> None:
+    # "Use via API" shows labels, so what an argument means stands there as well.
+    about = get_function_description(fn)[1]
+    for name, component in zip(signature(fn).parameters, inputs, strict=True):
+        component.label = about.get(name, name)
     # Values arrive as they were sent: xpsr opens pictures and checks numbers by itself.
     gr.Button(visible=False).click(
         fn, inputs, outputs, api_name=fn.__name__, preprocess=False, **how
