@@ -34,8 +34,13 @@ class Compare:
     def __init__(self, services: Services) -> None:
         self.outputs = services.outputs
 
-    def enter(self, visit: Visit, pair: Pair, gain: float) -> tuple:
+    def enter(self, visit: Visit, pair: Pair, chosen: Pair | None, gain: float) -> tuple:
         """The tab is opened: the runs of today, and a first pair where none is chosen yet."""
+        if chosen:  # by another tab, which opens this one as well: `brought` is under way
+            return tuple(gr.skip() for _ in VIEW)
+        return self._entered(visit, pair, gain)
+
+    def _entered(self, visit: Visit, pair: Pair, gain: float) -> tuple:
         found = offered(self.outputs, visit)
         strip = [(str(run.thumb), label) for label, run in found.items()]
         changes = {"ids": tuple(run.id for run in found.values())}
@@ -73,7 +78,7 @@ class Compare:
         """Another tab asks for a pair; taken in, so that it may ask for the same one again."""
         if not chosen:
             return gr.skip(), *(gr.skip() for _ in VIEW)
-        return None, *self.enter(visit, (chosen[0], chosen[1]), gain)
+        return None, *self._entered(visit, (chosen[0], chosen[1]), gain)
 
     def _view(
         self,

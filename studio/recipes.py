@@ -24,7 +24,7 @@ from .services import Services
 from .visit import Visit
 
 # What is shown of the chosen run, and of a recipe that was brought; in this order.
-RUN = ("details", "picture", "save_png", "save_json", "rerun", "use")
+RUN = ("details", "picture", "save_png", "save_json", "rerun", "use", "compare")
 BROUGHT = ("recipe", "note", "preview", "decision")
 
 
@@ -87,6 +87,7 @@ class Recipes:
             return (
                 markup.quiet(words_recipes.NO_RUNS), gr.update(visible=False), nothing, nothing,
                 gr.update(visible=False), gr.update(interactive=False),
+                gr.update(interactive=False),
             )  # fmt: skip
         try:
             run = self.outputs.find(run_id)
@@ -100,7 +101,13 @@ class Recipes:
             gr.update(value=str(run.recipe_file), interactive=True),
             gr.update(value=rerun_command(run), visible=True),
             gr.update(interactive=True),
+            gr.update(interactive=True),
         )
+
+    def compare(self, run_id: str, visit: Visit) -> tuple:
+        """The tab Compare with the pinned run, or else the newest other one, and this one."""
+        others = [one for one in (visit.pinned, *reversed(visit.runs)) if one and one != run_id]
+        return gr.Tabs(selected="compare"), (next(iter(others), ""), run_id)
 
     def pack(self, visit: Visit) -> tuple:
         """A ZIP of all runs: the note about it, and the button that gives it."""

@@ -47,6 +47,7 @@ SAVE_JSON = "Recipe alone (JSON)"
 MAKE_ZIP = "Pack everything into a ZIP"
 SAVE_ZIP = "Download the ZIP"
 USE = "Use this recipe again"
+COMPARE = "Open in Compare"
 RERUN = "To repeat it exactly, on the command line"
 RERUN_INFO = (
     "PICTURE is the picture it was made from. The command says whether the pixels are identical."

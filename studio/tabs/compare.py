@@ -228,7 +228,7 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
     pair = part.view["pair"]
     state = [pair, part.view["ids"], page.visit, part.gain]
     events = [
-        handle.select(actions.enter, [page.visit, pair, part.gain], view, **QUICK),
+        handle.select(actions.enter, [page.visit, pair, page.chosen, part.gain], view, **QUICK),
         part.view["strip_a"].select(actions.choose_a, state, view, **QUICK),
         part.view["strip_b"].select(actions.choose_b, state, view, **QUICK),
         part.swap.click(actions.swap, [pair, page.visit, part.gain], view, **QUICK),

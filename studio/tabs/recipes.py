@@ -94,7 +94,13 @@ def _runs() -> dict[str, Any]:
             min_width=150,
             elem_id="recipes-save-json",
         )
-    run["use"] = gr.Button(words.USE, size="md", interactive=False, elem_id="recipes-use")
+    with gr.Row():
+        run["use"] = gr.Button(
+            words.USE, size="md", interactive=False, min_width=150, elem_id="recipes-use"
+        )
+        run["compare"] = gr.Button(
+            words.COMPARE, size="md", interactive=False, min_width=150, elem_id="recipes-compare"
+        )
     run["rerun"] = gr.Textbox(
         label=words.RERUN,
         info=words.RERUN_INFO,
@@ -203,6 +209,13 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
     bring: dict[str, Any] = {"outputs": brought, "preprocess": False, **QUICK}
     part.drop.upload(actions.bring_file, [part.drop, *form], **bring)
     part.run["use"].click(actions.bring_run, [part.runs, *form], **bring)
+    part.run["compare"].click(
+        actions.compare,
+        [part.runs, page.visit],
+        [page.tabs, page.chosen],
+        preprocess=False,
+        **QUICK,
+    )
     applied = [*page.form, page.written, page.status, page.tabs, *brought]
     recipe = part.brought["recipe"]
     part.apply.click(partial(actions.apply, everything=True), recipe, applied, **QUICK)
