@@ -18,10 +18,12 @@ from .vote import Pair, comparable, matching
 
 # What the handlers give values for, in this order.
 VIEW = (
-    "ids", "strip_a", "strip_b", "pair", "note", "over", "slider", "beside", "side_a", "side_b",
-    "difference_box", "map", "texts", "settings", "scores", "size", "more_pairs", "start",
+    "taken", "ids", "strip_a", "strip_b", "pair", "note", "over", "slider", "beside", "side_a",
+    "side_b", "difference_box", "map", "texts", "settings", "scores", "size", "more_pairs", "start",
 )  # fmt: skip
 NO_PAIR: Pair = ("", "")
+# What another tab asks for: the ids of A and B, and anything behind them to ask for them again.
+Asked = tuple[str, ...] | None
 HALF: dict[str, Any] = {
     "note": markup.notice(words_compare.NONE_CHOSEN),
     "start": gr.update(interactive=False),
@@ -34,11 +36,16 @@ class Compare:
     def __init__(self, services: Services) -> None:
         self.outputs = services.outputs
 
-    def enter(self, visit: Visit, pair: Pair, chosen: Pair | None, gain: float) -> tuple:
-        """The tab is opened: the runs of today, and a first pair where none is chosen yet."""
-        if chosen:  # by another tab, which opens this one as well: `brought` is under way
-            return tuple(gr.skip() for _ in VIEW)
-        return self._entered(visit, pair, gain)
+    def enter(self, visit: Visit, pair: Pair, chosen: Asked, taken: Asked, gain: float) -> tuple:
+        """The tab is opened: the runs of today, and a first pair where none is chosen yet.
+
+        Another tab that asks for a pair opens this one as well. Which of the two events comes
+        first must not matter, so both bring what was asked for.
+        """
+        if chosen and chosen != taken:
+            pair = chosen[0], chosen[1]
+        shown = dict(zip(VIEW, self._entered(visit, pair, gain), strict=True))
+        return tuple({**shown, "taken": chosen}[name] for name in VIEW)
 
     def _entered(self, visit: Visit, pair: Pair, gain: float) -> tuple:
         found = offered(self.outputs, visit)
@@ -73,12 +80,6 @@ class Compare:
 
     def swap(self, pair: Pair, visit: Visit, gain: float) -> tuple:
         return self._view((pair[1], pair[0]), visit, gain)
-
-    def brought(self, chosen: Pair | None, visit: Visit, gain: float) -> tuple:
-        """Another tab asks for a pair; taken in, so that it may ask for the same one again."""
-        if not chosen:
-            return gr.skip(), *(gr.skip() for _ in VIEW)
-        return None, *self._entered(visit, (chosen[0], chosen[1]), gain)
 
     def _view(
         self,

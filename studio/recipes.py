@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -107,7 +108,8 @@ class Recipes:
     def compare(self, run_id: str, visit: Visit) -> tuple:
         """The tab Compare with the pinned run, or else the newest other one, and this one."""
         others = [one for one in (visit.pinned, *reversed(visit.runs)) if one and one != run_id]
-        return gr.Tabs(selected="compare"), (next(iter(others), ""), run_id)
+        asked = next(iter(others), ""), run_id, secrets.token_hex(4)  # each time anew
+        return gr.Tabs(selected="compare"), asked
 
     def pack(self, visit: Visit) -> tuple:
         """A ZIP of all runs: the note about it, and the button that gives it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import gradio as gr
 import pytest
 from made_runs import keep_run
 from PIL import Image
@@ -81,20 +80,22 @@ def test_another_input_or_size_is_said(compare, outputs, picture):
 def test_the_first_pair_and_pairs_from_elsewhere(compare, outputs, picture):
     runs = [keep_run(outputs, picture(24, 16), shade) for shade in range(4)]
     visit = Visit([run.id for run in runs])
-    view = seen(compare.enter(visit, NO_PAIR, None, 8))
+    view = seen(compare.enter(visit, NO_PAIR, None, None, 8))
     assert view["pair"] == (runs[2].id, runs[3].id)
     assert view["strip_a"] == view["strip_b"] | {"selected_index": 1}
     assert view["strip_a"] is not view["strip_b"]  # Gradio takes them apart
     visit.pinned = runs[0].id
-    assert seen(compare.enter(visit, NO_PAIR, None, 8))["pair"] == (runs[0].id, runs[3].id)
-    chosen, *values = compare.brought((runs[1].id, runs[0].id), visit, 8)
-    assert chosen is None and seen(tuple(values))["pair"] == (runs[1].id, runs[0].id)
-    assert compare.enter(visit, NO_PAIR, (runs[1].id, runs[0].id), 8) == (gr.skip(),) * len(VIEW)
+    assert seen(compare.enter(visit, NO_PAIR, None, None, 8))["pair"] == (runs[0].id, runs[3].id)
+    pair, asked = (runs[2].id, runs[3].id), (runs[1].id, runs[0].id, "anew")
+    for event in ("the tab opens", "somebody asks"):  # in whichever order they come
+        view = seen(compare.enter(visit, pair, asked, None, 8))
+        assert (view["pair"], view["taken"]) == (asked[:2], asked), event
+    assert seen(compare.enter(visit, pair, asked, asked, 8))["pair"] == pair
     gone = seen(compare.swap(("no such run", runs[0].id), visit, 8))
     assert "no longer there" in gone["note"]
     labels = list(offered(outputs, visit))
     assert (labels[0], labels[3]) == ("4 · garden · seed 0", "1 · garden · seed 0 · pinned")
-    empty = seen(compare.enter(Visit(), NO_PAIR, None, 8))
+    empty = seen(compare.enter(Visit(), NO_PAIR, None, None, 8))
     assert words_compare.NONE_CHOSEN in empty["note"]
 
 

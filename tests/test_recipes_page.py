@@ -212,10 +212,10 @@ def test_the_list_of_a_visit_and_what_can_be_taken_away(recipes, outputs, pictur
                 assert read_recipe(tmp_path / "out" / name).is_output(image)
     size = runs[0].after.stat().st_size + runs[0].picture.stat().st_size
     assert recipe_archive.pack(runs, tmp_path / "small.zip", limit=2 * size + 500) == 1
-    _, pair = recipes.compare(runs[0].id, visit)
-    assert pair == (runs[2].id, runs[0].id)
+    _, asked = recipes.compare(runs[0].id, visit)
+    assert asked[:2] == (runs[2].id, runs[0].id)
     visit.pinned = runs[1].id
-    assert recipes.compare(runs[0].id, visit)[1] == (runs[1].id, runs[0].id)
+    assert recipes.compare(runs[0].id, visit)[1][:2] == (runs[1].id, runs[0].id)
     nothing, make_zip, *_ = recipes.list_runs(Visit(), None)
     assert not nothing["visible"] and not make_zip["interactive"]
 

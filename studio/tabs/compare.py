@@ -61,7 +61,11 @@ class Parts:
 
 
 def lay_out(opening: Opening) -> Parts:
-    view: dict[str, Any] = {"pair": gr.State(NO_PAIR), "ids": gr.State(())}
+    view: dict[str, Any] = {
+        "pair": gr.State(NO_PAIR),
+        "ids": gr.State(()),
+        "taken": gr.State(None),  # what another tab has asked for, once it is shown
+    }
     parts: dict[str, Any] = {"ballot": gr.State(Ballot())}
     with gr.Column(elem_id="compare-looking") as looking:
         parts |= _strips(view)
@@ -227,14 +231,13 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
     view = [part.view[name] for name in VIEW]
     pair = part.view["pair"]
     state = [pair, part.view["ids"], page.visit, part.gain]
+    asked = [page.visit, pair, page.chosen, part.view["taken"], part.gain]
     events = [
-        handle.select(actions.enter, [page.visit, pair, page.chosen, part.gain], view, **QUICK),
+        handle.select(actions.enter, asked, view, **QUICK),
+        page.chosen.change(actions.enter, asked, view, **QUICK),
         part.view["strip_a"].select(actions.choose_a, state, view, **QUICK),
         part.view["strip_b"].select(actions.choose_b, state, view, **QUICK),
         part.swap.click(actions.swap, [pair, page.visit, part.gain], view, **QUICK),
-        page.chosen.change(
-            actions.brought, [page.chosen, page.visit, part.gain], [page.chosen, *view], **QUICK
-        ),
     ]
     for event in events:
         event.then(
