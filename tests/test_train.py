@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import skimage.data
 import torch
 from safetensors.torch import load_file
+from scipy import ndimage
 
 from train.config import read_config
-from train.loss import diffusion_error, diffusion_target, training_loss
+from train.loss import diffusion_error, diffusion_target, gradient_error, training_loss
 from train.networks import clip_tokenizer
 from train.options import read_options
 from train.prepare import PrepareConfig
@@ -160,3 +163,47 @@ def test_the_log_floor_counts_every_picture_alike():
     plain, floored = diffusion_error(prediction, target), diffusion_error(prediction, target, 0.1)
     assert torch.allclose(plain, torch.tensor((9 + 0.01) / 2))
     assert torch.allclose(floored, torch.tensor([9.1, 0.11]).log().mean())
+
+
+def _edges(grey: np.ndarray) -> np.ndarray:
+    """Gradients where GMSD takes them, by another library."""
+    half = grey.reshape(grey.shape[0] // 2, 2, -1, 2).mean(axis=(1, 3))
+    return np.stack([ndimage.prewitt(half, axis)[1:-1, 1:-1] / 3 for axis in (0, 1)])
+
+
+def _as_batch(grey: np.ndarray) -> torch.Tensor:
+    return torch.tensor(grey, dtype=torch.float32).expand(1, 3, -1, -1) * 2 - 1
+
+
+def test_the_gradient_error_compares_gradients_with_their_directions():
+    photo = skimage.data.camera()[::2, ::2] / 255
+    errors = []
+    for sigma in (1, 2, 4):
+        picture = ndimage.gaussian_filter(photo, sigma)
+        a, b = _edges(picture), _edges(photo)
+        lacking = ((a - b) ** 2).sum(0) / ((a**2 + b**2).sum(0) + 170 / 255**2)
+        errors.append(gradient_error(_as_batch(picture), _as_batch(photo)).item())
+        assert errors[-1] == pytest.approx(np.sqrt(np.mean(lacking**2)), rel=2e-3)
+    clean = _as_batch(photo)
+    assert gradient_error(clean, clean) < 1e-3 < errors[0] < errors[1] < errors[2]
+    # Detail in the wrong place is as strong, and worse than none: it must not pay to invent a grid.
+    wrong = _as_batch(ndimage.gaussian_filter(photo, 2)) + (clean - clean.roll(8, 3)) * 0.5
+    assert gradient_error(wrong, clean) > errors[1]
+
+
+def test_following_the_gradient_error_sharpens_a_blurred_picture():
+    clean = _as_batch(skimage.data.camera()[::4, ::4] / 255)
+    blurred = torch.nn.functional.avg_pool2d(clean, 5, 1, 2, count_include_pad=False)
+    picture = blurred.clone().requires_grad_()
+    optimizer = torch.optim.Adam([picture], lr=0.01)
+    for _ in range(20):
+        optimizer.zero_grad()
+        gradient_error(picture, clean).backward()
+        optimizer.step()
+    contrast = [x.diff(dim=-1).abs().mean() for x in (blurred, picture.detach())]
+    assert contrast[0] < contrast[1]
+    assert gradient_error(picture, clean) < 0.8 * gradient_error(blurred, clean)
+    # A plain picture has no edges, and still a derivative.
+    flat = torch.zeros(1, 3, 32, 32, requires_grad=True)
+    gradient_error(flat, clean[..., :32, :32]).backward()
+    assert torch.isfinite(flat.grad).all()

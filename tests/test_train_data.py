@@ -334,6 +334,19 @@ def test_a_picture_called_flawless_is_its_own_target(pairs_folder, tokenizer):
     assert texts <= {text.lower().replace(".", " .").replace(",", " ,") for text in FLAWLESS}
 
 
+def test_targets_are_sharpened_and_nothing_else(pairs_folder, tokenizer):
+    def batch(**options):
+        return Pairs(pairs_folder, tokenizer, DataConfig(crop=64, **options)).batch(range(4))
+
+    plain, sharp, sharper = batch(), batch(sharpen_targets=1), batch(sharpen_targets=2)
+    assert sharp.ids == plain.ids and sharp.seeds == plain.seeds
+    assert torch.equal(sharp.conditioning, plain.conditioning)
+    for pictures in zip(plain.clean, sharp.clean, sharper.clean, strict=True):
+        energies = [picture.diff(dim=-1).square().mean() for picture in pictures]
+        assert 1.2 * energies[0] < energies[1] < energies[2]
+        assert (pictures[1].mean() - pictures[0].mean()).abs() < 0.02
+
+
 def test_texts_follow_the_options(pairs_folder, tokenizer):
     def texts(**options):
         pairs = Pairs(pairs_folder, tokenizer, DataConfig(**options))
@@ -397,3 +410,20 @@ def test_no_photos_and_no_describer_are_sentences(photos, tmp_path):
         list(prepare(tmp_path / "nowhere", tmp_path, PAIRS))
     with pytest.raises(XPSRError, match="no pictures"):
         list(prepare(tmp_path, tmp_path, PAIRS))
+
+
+def test_workers_end_with_a_killed_parent():
+    script = (
+        "from itertools import count; from train.sharing import in_order; import training_help\n"
+        "for found in in_order(training_help.worker_of, count(), 2): print(found, flush=True)"
+    )
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": paths},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    os.kill(int(parent.stdout.readline()), 0)  # a worker, and it is there
+    parent.kill()
+    parent.communicate(timeout=120)  # not before the last process that holds the pipe has ended

@@ -2,20 +2,25 @@
 
 import json
 import logging
+from functools import partial
 
 import torch
 import yaml
 from accelerate.state import AcceleratorState
 from safetensors.torch import load_file
-from training_help import CONFIGS, make_photos
+from skimage import data
+from training_help import CONFIGS, make_photos, weights
 from typer.testing import CliRunner
 
 import xpsr
 from train import stretch
 from train.__main__ import run
-from train.config import read_config
+from train.autoencoder import train_decoder
+from train.config import LossConfig, read_config
 from train.describe import describe
+from train.loss import decoded_error
 from train.prepare import PrepareConfig, prepare
+from xpsr.models import PatchAutoencoder
 
 
 def make_pairs(photos, out):
@@ -57,6 +62,47 @@ def test_the_decoder_learns_along_and_the_encoder_stays(tmp_path, caplog):
     (checkpoint,) = (tmp_path / "short" / "checkpoints").iterdir()
     assert checkpoint.name == "step-00000001"
     assert xpsr.load(tmp_path / "short").config.residual_latents
+
+
+def test_the_decoder_can_learn_alone(tmp_path):
+    make_pairs(make_photos(tmp_path / "photos"), tmp_path / "pairs")
+    smoke(tmp_path / "pairs", tmp_path / "before", "steps=1")
+    smoke(
+        tmp_path / "pairs",
+        tmp_path / "after",
+        "steps=0",
+        "sharpen_targets=1",
+        "mixed_precision=bf16",
+        "loss.gradient_weight=1",
+        f"model.start={tmp_path / 'before'}",
+        "model.decoder_steps=4",
+    )
+    before, after = (weights(tmp_path / name) for name in ("before", "after"))
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved and all(name.startswith("vae.correction.") for name in moved)
+
+
+def test_half_precision_teaches_the_decoder_as_well():
+    """Every step has to see the weights that the one before has left."""
+    torch.manual_seed(0)
+    photo = torch.from_numpy(data.chelsea()[:256, :384].copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    loss = LossConfig(decoded_weight=1, decoded_log_floor=1e-3)
+
+    def error_after(steps, **precision):
+        torch.manual_seed(0)
+        vae = PatchAutoencoder(latent_channels=24, decoder_width=16, decoder_blocks=1)
+        patches = torch.nn.functional.pixel_unshuffle(photo, 8)[0].flatten(1)
+        vectors, _, _ = torch.linalg.svd(patches - patches.mean(1, keepdim=True))
+        vae.set_basis(vectors[:, :24].T, patches.mean(1))
+        examples = [(vae.encode(photo).latent_dist.mode().detach(), photo)]
+        train_decoder(vae, examples, steps, loss, 1e-3, **precision)
+        with torch.no_grad():
+            return decoded_error(vae.decode(examples[0][0]).sample, photo, loss).item()
+
+    half = partial(torch.autocast, "cpu", torch.bfloat16)
+    start, whole, halved = error_after(0), error_after(40), error_after(40, precision=half)
+    assert whole < start - 0.05
+    assert halved < start - 0.7 * (start - whole)
 
 
 def test_a_stretch_is_judged_and_the_better_model_kept_in_small_files(tmp_path):

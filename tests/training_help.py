@@ -65,3 +65,8 @@ def weights(out: Path) -> dict:
         for path in sorted((out / part).glob("*.safetensors")):
             found |= {f"{part}.{k}": v for k, v in load_file(path).items()}
     return found
+
+
+def worker_of(_item: int) -> int:
+    """The process that runs it; for work that is divided over several."""
+    return os.getpid()

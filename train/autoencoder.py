@@ -1,13 +1,17 @@
 """The embedded model's autoencoder: principal components of patches, then a trained decoder."""
 
 import logging
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from train.config import LossConfig
 from train.data import Samples
+from train.loss import decoded_error
 from xpsr.models import PatchAutoencoder
 
 logger = logging.getLogger(__name__)
@@ -56,7 +60,13 @@ def set_scaling(vae: PatchAutoencoder, pairs: Samples, residual: bool, seed: int
 
 
 def train_decoder(
-    vae: PatchAutoencoder, examples: list[tuple[Tensor, Tensor]], steps: int, seed: int = 0
+    vae: PatchAutoencoder,
+    examples: list[tuple[Tensor, Tensor]],
+    steps: int,
+    weights: LossConfig,
+    learning_rate: float = 5e-4,
+    precision: Callable[[], AbstractContextManager] = nullcontext,
+    seed: int = 0,
 ) -> None:
     """Teach the decoder's correction; the encoder stays the linear basis, so latents do not move.
 
@@ -65,19 +75,24 @@ def train_decoder(
         examples: batches of (latent as the denoiser hands it over, clean picture in [-1, 1]). What
             the denoiser gives is never exact, and the correction must not answer it with blocks.
         steps: optimiser steps; the examples are used again and again.
+        weights: of the decoded picture's errors.
+        learning_rate: of the first step; it falls to 0.
+        precision: makes the autocast of one step. (One around all of them would go on with the
+            weights of the first, which it keeps converted.)
     """
     vae.requires_grad_(False)
     vae.correction.requires_grad_(True)
-    optimizer = torch.optim.AdamW(vae.correction.parameters(), lr=5e-4, weight_decay=1e-4)
+    optimizer = torch.optim.AdamW(vae.correction.parameters(), lr=learning_rate, weight_decay=1e-4)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
     random = np.random.default_rng(seed)
     for step in range(steps):
         latent, clean = examples[int(random.integers(len(examples)))]
-        loss = F.mse_loss(vae.decode(latent).sample, clean)
+        with precision():
+            loss = decoded_error(vae.decode(latent).sample, clean, weights)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
         if step % 100 == 0:
-            logger.info("decoder step %d of %d: squared error %.5f", step, steps, loss.detach())
+            logger.info("decoder step %d of %d: error %.5f", step, steps, loss.detach())
     vae.requires_grad_(False)

@@ -19,6 +19,7 @@ from train.scores import NAMES, better, scores_of
 from train.validate import read_setting
 
 FOLDER = "validation"
+LEFT_OUT = ("caption_dropout", "original_image_ratio", "trust_ratio", "sharpen_targets")
 
 
 @dataclass(frozen=True)
@@ -32,9 +33,7 @@ class Check:
     def of(cls, config: TrainConfig, networks: Networks) -> "Check":
         read_setting(config.validate_setting)  # refused before the work
         folder = config.validate_data or config.data
-        plain = config.model_copy(
-            update={"caption_dropout": 0.0, "original_image_ratio": 0.0, "trust_ratio": 0.0}
-        )
+        plain = config.model_copy(update=dict.fromkeys(LEFT_OUT, 0.0))
         data = open_data(folder, networks.tokenizer, plain, config.seed, config.degradation)
         return cls(data, config)
 

@@ -19,6 +19,9 @@ class LossConfig(Strict):
 
     `decoded_weight`: of the squared error of the decoded picture, [-1, 1], for models that predict
     the clean latent. `decoded_log_floor` is to it what `log_floor` is to the denoiser's error.
+
+    `gradient_weight`: of how unlike the edges of the decoded picture are to the clean one's (see
+    `gradient_error`), for such models as well.
     """
 
     pixel_weight: float = Field(0.05, ge=0)
@@ -26,6 +29,7 @@ class LossConfig(Strict):
     log_floor: float | None = Field(None, gt=0)
     decoded_weight: float = Field(0.0, ge=0)
     decoded_log_floor: float | None = Field(None, gt=0)
+    gradient_weight: float = Field(0.0, ge=0)
 
 
 class ModelConfig(Strict):
@@ -70,6 +74,8 @@ class DataConfig(Strict):
         original_image_ratio: chance that the clean picture stands in for the low-resolution one,
             with the clean picture's quality text.
         trust_ratio: chance that the text calls the picture flawless and the target is the picture.
+        sharpen_targets: strength of a fine unsharp mask on the targets (1.5 pixels wide); 0 = none.
+            What a model is not certain of it blurs; this is the counterweight, and costs PSNR.
         flips: mirror half of the samples. Off because texts name places ("dark at the left"),
             which a mirrored picture turns into lies; harmless with describers that never do.
         data_workers: processes that read or degrade ahead of the training.
@@ -81,6 +87,7 @@ class DataConfig(Strict):
     caption_dropout: float = Field(0.0, ge=0, le=1)
     original_image_ratio: float = Field(0.0, ge=0, le=1)
     trust_ratio: float = Field(0.0, ge=0, le=1)
+    sharpen_targets: float = Field(0.0, ge=0)
     flips: bool = False
     data_workers: int = Field(0, ge=0)
 
@@ -95,7 +102,7 @@ class TrainConfig(DataConfig):
         cache_latents: keep the autoencoder's output of every clean picture on the disk, beside the
             pairs. Only for whole pairs, unflipped.
         out: folder of checkpoints, log, and at the end the exported pipeline.
-        steps: optimiser steps in all.
+        steps: optimiser steps in all; 0 = only `model.decoder_steps`.
         minutes: end after so long, with a checkpoint and an export; `null` = when `steps` are done.
             Run again and it goes on; a schedule that falls with the steps falls no faster.
         batch_size: pairs a step on one process, before accumulation.
@@ -118,7 +125,7 @@ class TrainConfig(DataConfig):
     degradation: PairConfig = PairConfig()
     cache_latents: bool = False
     seed: int = 0
-    steps: int = Field(100_000, ge=1)
+    steps: int = Field(100_000, ge=0)
     minutes: float | None = Field(None, gt=0)
     batch_size: int = Field(2, ge=1)
     gradient_accumulation_steps: int = Field(1, ge=1)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from train.config import TrainConfig
 from train.data import Batch
 from train.latents import LatentCache
-from train.loss import Losses, diffusion_error, diffusion_target, training_loss
+from train.loss import Losses, decoded_error, diffusion_target, training_loss
 from train.networks import Networks
 from xpsr.errors import XPSRError
 
@@ -30,8 +30,9 @@ class TrainingStep(nn.Module):
         self.scheduler = networks.scheduler
         self.residual_latents = networks.residual_latents
         self.config, self.cache = config, cache
-        if config.loss.decoded_weight and self.scheduler.config.prediction_type != "sample":
-            raise XPSRError("loss.decoded_weight needs a model with prediction_type: sample.")
+        for name in ("decoded_weight", "gradient_weight"):
+            if getattr(config.loss, name) and self.scheduler.config.prediction_type != "sample":
+                raise XPSRError(f"loss.{name} needs a model with prediction_type: sample.")
 
     def forward(self, batch: Batch) -> Losses:
         """Paper, sec. 3.4. Every draw comes from the pairs' own seeds, on the CPU."""
@@ -67,15 +68,11 @@ class TrainingStep(nn.Module):
             self.config.loss.latent_weight,
             self.config.loss.log_floor,
         )
-        if not self.config.loss.decoded_weight:
+        if not (self.config.loss.decoded_weight or self.config.loss.gradient_weight):
             return losses
-        error = self._decoded_error(prediction, base, batch.clean)
-        return losses._replace(total=losses.total + self.config.loss.decoded_weight * error)
-
-    def _decoded_error(self, prediction: Tensor, base: Tensor | float, clean: Tensor) -> Tensor:
-        """What is left of the picture's error when the prediction is decoded."""
         decoded = self.vae.decode(prediction / self.vae.config.scaling_factor + base).sample
-        return diffusion_error(decoded.float(), clean, self.config.loss.decoded_log_floor)
+        error = decoded_error(decoded, batch.clean, self.config.loss)
+        return losses._replace(total=losses.total + error)
 
     @torch.no_grad()
     def _clean_latent(
