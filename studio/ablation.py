@@ -385,8 +385,16 @@ class AblationActions:
         return gr.Tabs(selected="compare"), pair, gr.skip()
 
 
+@dataclass(frozen=True)
+class _NotYet:
+    """Stands for a step while it is somebody else's turn, so that waiting can be stopped."""
+
+    total: int
+    index: int = -1
+
+
 class _InTurn:
-    """The studio's pipeline, used in turn with everybody else's runs."""
+    """The studio's pipeline, used in turn with everybody else's runs: a turn for every cell."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine, self.pipe = engine, engine.pipeline()
@@ -399,7 +407,13 @@ class _InTurn:
         if self.engine.pipeline() is not self.pipe:  # results of two models must not be mixed
             raise CellsLostError(words.MODEL_CHANGED)
         with closing(self.engine.stream(image, prompts, settings, shared=shared)) as items:
-            yield from (item for item in items if is_step(item) or is_result(item))
+            for item in items:
+                if is_result(item):
+                    result = item
+                else:
+                    yield item if is_step(item) else _NotYet(settings.num_inference_steps)
+        # Only now, when others can have their turn: it is still to be kept and scored.
+        yield result
 
     def surroundings(self) -> dict[str, Any]:
         return self.pipe.surroundings()

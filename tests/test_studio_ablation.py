@@ -139,6 +139,25 @@ def test_stop_keeps_what_is_finished_and_start_goes_on(actions, ask) -> None:
     assert "noise floor" in texts_of(again, "effects")[-1]
 
 
+def test_another_visitor_gets_a_turn_between_two_cells_and_waiting_can_be_stopped(
+    actions, ask, picture
+) -> None:
+    given = ask()
+    study = given[ASKED.index("study")]
+    going = actions.run(*given)
+    while not study.results:
+        next(going)
+    # Between two cells the model is free for somebody else …
+    other = actions.engine.stream(picture(24, 20), PROMPTS, SETTINGS)
+    assert hasattr(next(other), "predicted")
+    # … and while that one has it, the ablation only says that it goes on, and can be closed.
+    for _ in range(3):
+        next(going)
+    assert len(study.results) == 1
+    going.close()
+    assert any(hasattr(item, "recipe") for item in other)
+
+
 def test_both_levels_have_the_pixels_of_a_normal_run(actions, ask, picture) -> None:
     given = ask(seeds=1)
     list(actions.run(*given))

@@ -263,7 +263,8 @@ def _connect_run(page: Page, part: AblateTab, act: AblationActions) -> None:
         shown,
         preprocess=False,
         show_progress="hidden",
-        **HEAVY,
+        concurrency_limit=4,  # the engine gives turns, one for a cell: others get in between
+        **PRIVATE,
     )
     run.failure(act.failed, part.status, shown, **QUICK)
     stopped = part.stop.click(None, cancels=[run], **PRIVATE)
