@@ -25,7 +25,7 @@ from .incoming import open_picture, picture_path, picture_title, sentence
 from .services import Services
 from .study import RunKeeper, Study, runs_by_recipe
 from .texts import Brought
-from .visit import Visit
+from .visit import Visit, to_compare
 from .words import REFUSED
 
 if TYPE_CHECKING:
@@ -382,7 +382,7 @@ class AblationActions:
                 raise XPSRError(words.NOTHING_TO_COMPARE)
         except Exception as error:
             return gr.skip(), gr.skip(), markup.notice(sentence(error), bad=True)
-        return gr.Tabs(selected="compare"), pair, gr.skip()
+        return gr.Tabs(selected="compare"), to_compare(*pair), gr.skip()
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +21,7 @@ from .incoming import open_picture, picture_path, sentence
 from .outputs import Run
 from .run_list import preset_of, runs_of
 from .services import Services
-from .visit import Visit
+from .visit import Visit, to_compare
 
 # What is shown of the chosen run, and of a recipe that was brought; in this order.
 RUN = ("details", "picture", "save_png", "save_json", "rerun", "use", "compare")
@@ -108,8 +107,7 @@ class Recipes:
     def compare(self, run_id: str, visit: Visit) -> tuple:
         """The tab Compare with the pinned run, or else the newest other one, and this one."""
         others = [one for one in (visit.pinned, *reversed(visit.runs)) if one and one != run_id]
-        asked = next(iter(others), ""), run_id, secrets.token_hex(4)  # each time anew
-        return gr.Tabs(selected="compare"), asked
+        return gr.Tabs(selected="compare"), to_compare(next(iter(others), ""), run_id)
 
     def pack(self, visit: Visit) -> tuple:
         """A ZIP of all runs: the note about it, and the button that gives it."""

@@ -178,7 +178,7 @@ def test_a_press_opens_the_pair_in_compare(actions, ask) -> None:
     for pressed, pair in (((2, ""), (0, 2)), ((1, "0"), (0, 1)), ((0, "0"), (0, 1))):
         event = SimpleNamespace(variant=str(pressed[0]), seed=pressed[1])
         _, chosen, _ = actions.open(study, event)
-        assert chosen == tuple(study.runs[variant, 0] for variant in pair)
+        assert chosen[:2] == tuple(study.runs[variant, 0] for variant in pair)
     bad = actions.open(study, SimpleNamespace(variant="9", seed="x"))
     assert "alert" in bad[2]
 
