@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from browsing import NEEDS_BROWSER, expect
 from describing_server import HIGH, LOW, Server, serving
 from PIL import Image
 
@@ -17,15 +17,7 @@ from studio.build import Where, build
 from studio.build import serving as how
 from studio.engine import Engine, EngineOptions
 
-playwright = pytest.importorskip(
-    "playwright.sync_api", reason="playwright is not installed: no browser tests"
-)
-expect = playwright.expect
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on this machine: no browser tests"),
-]
+pytestmark = NEEDS_BROWSER
 MINE = ("My own words.", "And these.")
 
 
@@ -44,14 +36,6 @@ def address(server, tiny_pipeline, tmp_path_factory) -> Iterator[str]:
     _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, **how())
     yield url
     demo.close()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with playwright.sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

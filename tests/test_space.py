@@ -127,6 +127,7 @@ def test_on_zerogpu_a_gpu_is_borrowed_for_each_run(tmp_path):
         "prompts",
         "settings",
         "recorder",
+        "shared",
     ]  # those of the work itself
     assert zerogpu.OTHER_SECONDS < found["seconds"] <= zerogpu.LONGEST
     assert found["same"] and max(found["preview"]) > 1
