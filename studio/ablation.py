@@ -199,7 +199,8 @@ class AblationActions:
             return Subject(image, run.title, recipe.prompts, recipe.settings, asked.preset, told)
         if not asked.picture:
             raise XPSRError(words.NO_PICTURE)
-        image, title = open_picture(asked.picture).image, picture_title(asked.picture)
+        image = open_picture(asked.picture).image
+        title = asked.visit.title or picture_title(asked.picture)
         prompts, settings = read_form(asked.preset, asked.form)
         return Subject(image, title, prompts, settings, asked.preset, asked.written)
 

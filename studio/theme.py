@@ -13,7 +13,9 @@ FONT = ["system-ui", "Segoe UI", "Roboto", "Helvetica Neue", "Arial", "sans-seri
 MONO = ["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"]
 
 CSS = """
-.gradio-container { max-width: 1320px !important; margin: 0 auto !important; }
+/* As wide on every tab, whatever stands on it. */
+.gradio-container { width: 100% !important; max-width: 1320px !important;
+  margin: 0 auto !important; }
 
 /* Text between components stands on the page itself: no box, no padding, close to its owner. */
 .flat, .flat .html-container { padding: 0 !important; }

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 CSS = """
 #compare-looking, #compare-voting { gap: 14px; }
+/* No headings over nothing, as long as no pair is chosen. */
+#compare-told:not(:has(#compare-texts .quiet)) { display: none; }
 /* One row of small pictures that scrolls sideways, with captions that can be read. */
 .strip .grid-wrap { height: auto !important; max-height: none; overflow: auto hidden;
   contain: inline-size; }
@@ -159,7 +161,7 @@ def _picture(label: str, elem_id: str, kind: str) -> gr.Image:
 
 
 def _changes(view: dict[str, Any]) -> None:
-    with gr.Row():
+    with gr.Row(elem_id="compare-told"):
         with gr.Column(scale=3, min_width=320, elem_classes="part"):
             gr.Markdown(f"#### {words_compare.WORDS_CHANGED}")
             view["texts"] = gr.HTML(elem_id="compare-texts", elem_classes="flat")
