@@ -91,5 +91,12 @@ def step_of(page, number: str) -> int:
 
 
 def set_steps(page, steps: int) -> None:
+    """Unfold Advanced and set the steps, seen by both halves of the control."""
     page.locator("#advanced > button").click()
-    page.get_by_label("number input for Steps").fill(str(steps))
+    number, slider = (
+        page.get_by_label(f"{kind} for Steps") for kind in ("number input", "range slider")
+    )
+    expect(slider).to_be_visible()  # what is typed while it unfolds is lost
+    number.fill(str(steps))
+    number.press("Tab")
+    expect(slider).to_have_value(str(steps))
