@@ -119,6 +119,8 @@ def _connect_run(page: Page, actions: Actions) -> None:
         **HEAVY,
     )
     run.failure(actions.failed, page.status, result, **QUICK)
+    # Once more by itself: what a run sends to a gallery while it goes on does not always arrive.
+    run.then(actions.face.strip, page.visit, page.strip, **QUICK)
     off = {"__type__": "update", "interactive": False}
     page.stop.click(
         None,
