@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from html import escape
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,8 @@ from xpsr.settings import Settings
 
 from . import markup, results, texts
 from . import words_ablate as words
-from .engine import Engine, is_result, is_step
 from .form import read_form
+from .in_turn import InTurn
 from .incoming import open_picture, picture_path, picture_title, sentence
 from .services import Services
 from .study import RunKeeper, Study, runs_by_recipe
@@ -31,7 +30,6 @@ from .words import REFUSED
 if TYPE_CHECKING:
     from xpsr.ablation import CellResult, Experiment
     from xpsr.ablation.cost import Cost, Pace
-    from xpsr.shared import Shared
 
 FORM = "form"  # the choice that is no run
 MAX_SOURCES = 20
@@ -342,7 +340,7 @@ class AblationActions:
             [variant.name for variant in plan.variants],
         )
         names = results.shown_metrics(asked.learned or ())
-        pipe: Any = _InTurn(self.engine)
+        pipe: Any = InTurn(self.engine)
         return Experiment(pipe, subject.image, plan, names, folder=keeper)
 
     def stopped(self, study: Study) -> tuple:
@@ -384,40 +382,6 @@ class AblationActions:
         except Exception as error:
             return gr.skip(), gr.skip(), markup.notice(sentence(error), bad=True)
         return gr.Tabs(selected="compare"), to_compare(*pair), gr.skip()
-
-
-@dataclass(frozen=True)
-class _NotYet:
-    """Stands for a step while it is somebody else's turn, so that waiting can be stopped."""
-
-    total: int
-    index: int = -1
-
-
-class _InTurn:
-    """The studio's pipeline, used in turn with everybody else's runs: a turn for every cell."""
-
-    def __init__(self, engine: Engine) -> None:
-        self.engine, self.pipe = engine, engine.pipeline()
-
-    def stream(
-        self, image: Image.Image, prompts: Prompts, settings: Settings, shared: Shared
-    ) -> Iterator[Any]:
-        from xpsr.ablation.run import CellsLostError
-
-        if self.engine.pipeline() is not self.pipe:  # results of two models must not be mixed
-            raise CellsLostError(words.MODEL_CHANGED)
-        with closing(self.engine.stream(image, prompts, settings, shared=shared)) as items:
-            for item in items:
-                if is_result(item):
-                    result = item
-                else:
-                    yield item if is_step(item) else _NotYet(settings.num_inference_steps)
-        # Only now, when others can have their turn: it is still to be kept and scored.
-        yield result
-
-    def surroundings(self) -> dict[str, Any]:
-        return self.pipe.surroundings()
 
 
 def _effects(study: Study) -> str:

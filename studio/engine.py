@@ -179,9 +179,16 @@ class Engine:
         self.loading.release()
         yield from turn(self.running)
         try:
-            yield from self._restoring(image, prompts, settings, recorder, shared)
+            with closing(self._restoring(image, prompts, settings, recorder, shared)) as items:
+                for item in items:
+                    if is_result(item):
+                        result = item
+                    else:
+                        yield item
         finally:
             self.running.release()
+        # Only now, when others can have their turn: it is still to be kept and scored.
+        yield result
 
     def _restoring(
         self,

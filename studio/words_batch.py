@@ -25,7 +25,6 @@ COLUMNS = ("Picture", "Size", "How it goes")
 COMPARISON = "Before and after"
 ZIP = "Download all as ZIP"
 ZIP_NAME = "restored.zip"
-ZIP_INFO = "Every finished picture with its recipe, and a table of all scores."
 
 EMPTY = "Drop pictures on the left, or add a folder; each gets a line here."
 NOTHING = "Bring some pictures first: drop them on the left, or add a folder."

@@ -12,28 +12,33 @@ from rich.progress import (
     DownloadColumn,
     MofNCompleteColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeRemainingColumn,
 )
+
+
+def _bar(count: ProgressColumn) -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        count,
+        TimeRemainingColumn(),
+        console=console,
+        disable=not console.is_terminal,
+        transient=True,
+        # The results on stdout are not rich's to redraw.
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
 
 
 class Steps:
     """Shows the picture that is worked on, its place in the run, and its steps."""
 
     def __init__(self, pictures: int) -> None:
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-            # The results on stdout are not rich's to redraw.
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._bar = _bar(MofNCompleteColumn())
         self._pictures = pictures
         self._begun = 0
         self._task = self._bar.add_task("", total=None)
@@ -56,18 +61,7 @@ class Bytes:
     """Shows how many bytes of a whole are written, and which part is worked on."""
 
     def __init__(self) -> None:
-        console = Console(stderr=True)
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
+        self._bar = _bar(DownloadColumn())
         self._task = self._bar.add_task("", total=None)
 
     def __enter__(self) -> Bytes:
