@@ -76,7 +76,9 @@ def photo(picture, tmp_path_factory) -> Path:
 
 
 def bring(page, path: Path) -> None:
+    """Drop a picture and wait for what is said of it: a new one ends a description under way."""
     page.locator("#picture input[type=file]").set_input_files(path)
+    expect(page.locator("#picture-note .notice")).not_to_be_empty()
 
 
 def text_box(page, name: str):
