@@ -12,10 +12,10 @@ import os
 import sys
 from importlib.util import find_spec
 
-from studio import zerogpu
 from studio.build import Where, build, serving
-from studio.engine import Engine, EngineOptions
-from studio.model_choice import ALLOW, LastChoice, ModelChoice, Permission
+from studio.models import zerogpu
+from studio.models.choice import ALLOW, LastChoice, ModelChoice, Permission
+from studio.models.engine import Engine, EngineOptions
 from xpsr.errors import XPSRError
 from xpsr.prompts.describer import make_describer
 

@@ -1,7 +1,11 @@
 """The studio: one page over the `xpsr` library.
 
-layout (the first tab: components and where they stand) · tabs/ (the others, a file each) ·
-wiring (what triggers what) · actions (what happens) · form (the fields of a run) ·
-engine (the one owner of the models) · outputs (finished runs on disk) · visit (the runs of one
-visitor) · words (every text) · theme · api (the named endpoints).
+page (its components) · build (page, models and results put together) · form (the fields of a run) ·
+words, markup, theme (what a visitor reads and sees).
+
+A folder for each tab (restore/, compare/, ablate/, word_maps/, batch/, recipes/, full/): `tab` or
+`layout` holds its components and what triggers what, `actions` what happens, `words` its texts.
+
+models/ (the one owner of the models) · results/ (finished runs, on disk and of one visitor) ·
+api/ (the named endpoints).
 """

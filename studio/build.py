@@ -10,18 +10,19 @@ import gradio as gr
 from xpsr.prompts import Prompts
 from xpsr.settings import Settings
 
-from . import examples, markup, results, words
-from .api import Endpoints, publish
-from .engine import Engine
-from .layout import lay_out
-from .model_choice import NOT_ALLOWED, LastChoice, Permission
+from . import examples, markup, words
+from .api.endpoints import Endpoints, publish
+from .models.choice import NOT_ALLOWED, LastChoice, Permission
+from .models.engine import Engine
 from .opening import Opening
-from .outputs import GIGABYTE, Outputs, Run
+from .page import lay_out
+from .restore.wiring import connect
+from .results import scores
+from .results.outputs import GIGABYTE, Outputs, Run
+from .results.shelf import KEEP_SECONDS, Shelf
 from .services import Services
-from .shelf import KEEP_SECONDS, Shelf
 from .tabs import all_tabs
 from .theme import CSS, HEAD, make_theme
-from .wiring import connect
 
 
 def build(engine: Engine, where: Where, may_change_model: Permission = NOT_ALLOWED) -> gr.Blocks:
@@ -79,7 +80,7 @@ def _opening(services: Services, found: list[Run]) -> Opening:
         "preset": preset,
         "texts": asdict(Prompts.from_preset(preset)),
         "settings": asdict(Settings.from_preset(preset)),
-        "learned": results.learned_metrics(),
+        "learned": scores.learned_metrics(),
         "may_change_model": services.may_change_model.granted,
         "example_pictures": tuple(example.picture for example in found),
         "example_titles": tuple(example.title for example in found),

@@ -18,8 +18,8 @@ from PIL import Image
 
 from xpsr.errors import XPSRError
 
-from .outputs import Run
-from .results import (
+from .results.outputs import Run
+from .results.scores import (
     compare,
     read_rows,
     shown_metrics,

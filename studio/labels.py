@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from . import words, words_recipes
+from . import words
+from .recipes import words as words_recipes
 
 SETTINGS = {
     "num_inference_steps": words.STEPS,

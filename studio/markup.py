@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from xpsr.metrics import Metric, Score
     from xpsr.prompts.budget import FittedText
 
-    from .results import Row
+    from .results.scores import Row
 
 HEAD = f"<h1>{escape(words.TITLE)}</h1><p>{escape(words.INTRO)}</p>"
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .engine import Engine
-from .model_choice import NOT_ALLOWED, LastChoice, Permission
-from .outputs import Outputs
+from .models.choice import NOT_ALLOWED, LastChoice, Permission
+from .models.engine import Engine
+from .results.outputs import Outputs
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .tabs import ablate, batch, compare, full, recipes, word_maps
+from .ablate import tab as ablate
+from .batch import tab as batch
+from .compare import tab as compare
+from .full import tab as full
+from .recipes import tab as recipes
+from .word_maps import tab as word_maps
 
 if TYPE_CHECKING:
     from gradio.themes import Base

@@ -6,7 +6,7 @@ from typing import Any
 
 from PIL import Image
 
-from studio.outputs import Outputs, Run
+from studio.results.outputs import Outputs, Run
 from xpsr.image import pixel_sha256
 from xpsr.pipeline import Restored
 from xpsr.prompts import Prompts

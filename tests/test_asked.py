@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import pytest
 from studio_server import ROOT, app_environment
 
-from studio import asked
+from studio.api import asked
 from xpsr.errors import XPSRError
 
 

@@ -12,18 +12,18 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from studio import words_batch as words
-from studio.archive import plain_name, unique_names
-from studio.batch import MAX_PICTURES, Batch
-from studio.batch_actions import SHOWN, BatchActions
-from studio.batch_table import render
-from studio.engine import Engine, EngineOptions
+from studio.batch import words
+from studio.batch.actions import SHOWN, BatchActions
+from studio.batch.archive import plain_name, unique_names
+from studio.batch.batch import MAX_PICTURES, Batch
+from studio.batch.table import render
 from studio.form import fill_form
-from studio.outputs import Outputs
+from studio.models.engine import Engine, EngineOptions
+from studio.restore.texts import NOTHING_BROUGHT
+from studio.results.outputs import Outputs
+from studio.results.shelf import Shelf
+from studio.results.visit import Visit
 from studio.services import Services
-from studio.shelf import Shelf
-from studio.texts import NOTHING_BROUGHT
-from studio.visit import Visit
 from xpsr.prompts import Prompts
 from xpsr.recipe import read_recipe
 from xpsr.settings import Settings
@@ -155,7 +155,7 @@ def test_too_much_is_refused_in_a_sentence(actions, files, monkeypatch):
     batch = Batch()
     said = named(actions.receive([files[0]] * (MAX_PICTURES + 1), batch))
     assert f"{MAX_PICTURES + 1} files" in said["status"] and not batch.items
-    monkeypatch.setattr("studio.batch.MAX_PIXELS", 500)
+    monkeypatch.setattr("studio.batch.batch.MAX_PIXELS", 500)
     said = named(actions.receive(files[:2], batch))
     assert "960 pixels together" in said["status"] and 'role="alert"' in said["status"]
     assert not batch.items

@@ -8,15 +8,17 @@ import pytest
 from made_runs import keep_run
 from PIL import Image
 
-from studio import changes_markup, words_compare, words_recipes
-from studio.compare import NO_PAIR, VIEW, Compare
-from studio.difference import change_size, open_rgb
-from studio.engine import Engine, EngineOptions
-from studio.outputs import Outputs
-from studio.run_list import offered, preset_of
+from studio.compare import words as words_compare
+from studio.compare.actions import NO_PAIR, VIEW, Compare
+from studio.models.engine import Engine, EngineOptions
+from studio.recipes import words as words_recipes
+from studio.results import changes_markup
+from studio.results.difference import change_size, open_rgb
+from studio.results.outputs import Outputs
+from studio.results.run_list import offered, preset_of
+from studio.results.shelf import Shelf
+from studio.results.visit import Visit
 from studio.services import Services
-from studio.shelf import Shelf
-from studio.visit import Visit
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.recipe import Versions
 from xpsr.settings import PRESETS, Settings

@@ -15,7 +15,7 @@ from PIL import Image
 
 from studio.build import Where, build
 from studio.build import serving as how
-from studio.engine import Engine, EngineOptions
+from studio.models.engine import Engine, EngineOptions
 
 pytestmark = NEEDS_BROWSER
 MINE = ("My own words.", "And these.")

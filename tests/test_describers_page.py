@@ -11,9 +11,9 @@ from describing_server import HIGH, LOW, serving
 from PIL import Image
 
 from studio import words
-from studio.describing import DESCRIPTION, Before, Describing, left
-from studio.engine import Engine, EngineOptions
-from studio.texts import NOTHING_BROUGHT, described, joined
+from studio.models.engine import Engine, EngineOptions
+from studio.restore.describing import DESCRIPTION, Before, Describing, left
+from studio.restore.texts import NOTHING_BROUGHT, described, joined
 from xpsr.prompts.describer import Description
 
 BEFORE = ("My own words.", "And these.")

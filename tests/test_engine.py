@@ -10,17 +10,18 @@ import pytest
 import torch
 from PIL import Image
 
-from studio import switching, words
-from studio.actions import Actions
-from studio.engine import Engine, EngineOptions, is_result, is_step
-from studio.model_choice import LastChoice, ModelChoice, Permission
-from studio.outputs import Outputs
+from studio import words
+from studio.models import switching
+from studio.models.choice import LastChoice, ModelChoice, Permission
+from studio.models.engine import Engine, EngineOptions, is_result, is_step
+from studio.models.switching import Stage, look, switch
+from studio.models.waiting import SmallerTiles, Waiting
+from studio.restore.actions import Actions
+from studio.restore.texts import NOTHING_BROUGHT
+from studio.results.outputs import Outputs
+from studio.results.shelf import Shelf
+from studio.results.visit import Visit
 from studio.services import Services
-from studio.shelf import Shelf
-from studio.switching import Stage, look, switch
-from studio.texts import NOTHING_BROUGHT
-from studio.visit import Visit
-from studio.waiting import SmallerTiles, Waiting
 from xpsr.errors import NotEnoughMemoryError, XPSRError
 from xpsr.inspection import inspect_model
 from xpsr.prompts import PROMPT_NAMES, Prompts

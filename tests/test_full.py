@@ -9,16 +9,16 @@ import pytest
 from browsing import NEEDS_BROWSER, WAIT_MS, expect
 from test_convert import WEIGHTS
 
-from studio import words_full as words
 from studio.build import Where, build
-from studio.engine import Engine, EngineOptions
-from studio.full import REST_OF_FORM, FullActions
-from studio.machine import Machine
-from studio.markup_full import requirements
-from studio.model_choice import NOT_ALLOWED, LastChoice, ModelChoice, Permission
-from studio.outputs import Outputs
+from studio.full import words
+from studio.full.actions import REST_OF_FORM, FullActions
+from studio.full.markup import requirements
+from studio.models.choice import NOT_ALLOWED, LastChoice, ModelChoice, Permission
+from studio.models.engine import Engine, EngineOptions
+from studio.models.machine import Machine
+from studio.results.outputs import Outputs
+from studio.results.shelf import Shelf
 from studio.services import Services
-from studio.shelf import Shelf
 from xpsr.models.checkpoint import PUBLISHED
 from xpsr.prompts.footprint import Footprint
 

@@ -9,15 +9,15 @@ import gradio as gr
 import pytest
 from PIL import Image
 
-from studio.engine import Engine, EngineOptions
 from studio.form import FORM, fill_form
-from studio.memory import Memory, MemoryActions
-from studio.outputs import Outputs
-from studio.results import Row, compare
+from studio.models.engine import Engine, EngineOptions
+from studio.restore.texts import NOTHING_BROUGHT
+from studio.results.memory import Memory, MemoryActions
+from studio.results.outputs import Outputs
+from studio.results.scores import Row, compare
+from studio.results.shelf import Shelf
+from studio.results.visit import Visit
 from studio.services import Services
-from studio.shelf import Shelf
-from studio.texts import NOTHING_BROUGHT
-from studio.visit import Visit
 from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
 from xpsr.metrics import Score

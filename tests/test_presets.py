@@ -8,14 +8,14 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from studio import words_recipes
-from studio.engine import Engine, EngineOptions
 from studio.form import FORM, MAIN_TEXTS, fill_form
-from studio.outputs import Outputs
-from studio.preset_actions import SHELF, PresetActions
-from studio.presets import MAX_BYTES, MAX_NAME, MAX_PRESETS, NamedPreset, PresetBook
+from studio.models.engine import Engine, EngineOptions
+from studio.recipes import words as words_recipes
+from studio.recipes.preset_actions import SHELF, PresetActions
+from studio.recipes.presets import MAX_BYTES, MAX_NAME, MAX_PRESETS, NamedPreset, PresetBook
+from studio.results.outputs import Outputs
+from studio.results.shelf import Shelf
 from studio.services import Services
-from studio.shelf import Shelf
 from xpsr.errors import XPSRError
 from xpsr.prompts import Prompts
 from xpsr.settings import PRESETS, Settings

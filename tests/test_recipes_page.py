@@ -12,14 +12,16 @@ import pytest
 from made_runs import keep_run, make_recipe
 from PIL import Image, PngImagePlugin
 
-from studio import recipe_archive, texts, words_recipes
-from studio.engine import Engine, EngineOptions
 from studio.form import FORM, fill_form
-from studio.outputs import Outputs
-from studio.recipes import BROUGHT, RUN, Recipes, apply_recipe, rerun_command
+from studio.models.engine import Engine, EngineOptions
+from studio.recipes import archive as recipe_archive
+from studio.recipes import words as words_recipes
+from studio.recipes.actions import BROUGHT, RUN, Recipes, apply_recipe, rerun_command
+from studio.restore import texts
+from studio.results.outputs import Outputs
+from studio.results.shelf import Shelf
+from studio.results.visit import Visit
 from studio.services import Services
-from studio.shelf import Shelf
-from studio.visit import Visit
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.provenance import Origin
 from xpsr.recipe import PNG_KEY, read_recipe, save_png

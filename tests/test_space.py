@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub.utils import filter_repo_objects
 
-from studio import zerogpu
+from studio.models import zerogpu
 from xpsr.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -21,15 +21,15 @@ from studio_server import ROOT, Studio, app_environment, save_tiny, studio_for
 
 import xpsr
 from studio import examples, markup
-from studio.actions import Actions
-from studio.engine import Engine, EngineOptions
 from studio.form import read_form
-from studio.outputs import Outputs
-from studio.results import Row
+from studio.models.engine import Engine, EngineOptions
+from studio.restore.actions import Actions
+from studio.restore.texts import NOTHING_BROUGHT, described, joined
+from studio.results.outputs import Outputs
+from studio.results.scores import Row
+from studio.results.shelf import Shelf
+from studio.results.visit import Visit
 from studio.services import Services
-from studio.shelf import Shelf
-from studio.texts import NOTHING_BROUGHT, described, joined
-from studio.visit import Visit
 from xpsr.metrics import METRICS, Score
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.budget import FittedText, Piece

@@ -9,16 +9,16 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from studio import words_ablate as words
-from studio.ablation import ASKED, RUNNING, SEEN, AblationActions
-from studio.engine import Engine, EngineOptions
+from studio.ablate import words
+from studio.ablate.actions import ASKED, RUNNING, SEEN, AblationActions
+from studio.ablate.study import Study
 from studio.form import fill_form
-from studio.outputs import Outputs
+from studio.models.engine import Engine, EngineOptions
+from studio.restore.texts import NOTHING_BROUGHT
+from studio.results.outputs import Outputs
+from studio.results.shelf import Shelf
+from studio.results.visit import Visit
 from studio.services import Services
-from studio.shelf import Shelf
-from studio.study import Study
-from studio.texts import NOTHING_BROUGHT
-from studio.visit import Visit
 from xpsr.prompts import Prompts
 from xpsr.recipe import read_recipe
 from xpsr.settings import Settings

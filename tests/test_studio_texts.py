@@ -8,9 +8,9 @@ import gradio as gr
 import pytest
 
 from studio import words
-from studio.engine import Engine, EngineOptions
 from studio.form import TEXT_SETTINGS, read_form
-from studio.texts import NOTHING_BROUGHT, Brought, TextActions
+from studio.models.engine import Engine, EngineOptions
+from studio.restore.texts import NOTHING_BROUGHT, Brought, TextActions
 from xpsr.prompts import NEGATIVES
 from xpsr.prompts.provenance import Origin, written
 from xpsr.settings import CHOICES, SETTING_NAMES

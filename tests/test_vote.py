@@ -12,14 +12,23 @@ import pytest
 from made_runs import keep_run
 from PIL import Image
 
-from studio import words_compare
-from studio.compare_vote import PANEL, BlindVote
-from studio.engine import Engine, EngineOptions
-from studio.outputs import Outputs
+from studio.compare import words as words_compare
+from studio.compare.vote import (
+    MAX_PAIRS,
+    Ballot,
+    Tally,
+    Vote,
+    comparable,
+    matching,
+    to_csv,
+    to_json,
+)
+from studio.compare.voting import PANEL, BlindVote
+from studio.models.engine import Engine, EngineOptions
+from studio.results.outputs import Outputs
+from studio.results.shelf import Shelf
+from studio.results.visit import Visit
 from studio.services import Services
-from studio.shelf import Shelf
-from studio.visit import Visit
-from studio.vote import MAX_PAIRS, Ballot, Tally, Vote, comparable, matching, to_csv, to_json
 from xpsr.recipe import Recipe
 from xpsr.settings import Settings
 

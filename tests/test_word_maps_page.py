@@ -11,13 +11,20 @@ import pytest
 from browsing import DONE, NEEDS_BROWSER, WAIT_MS, bring, expect, set_steps, text_box
 
 from studio import words
-from studio import words_word_maps as said
-from studio.engine import Engine, EngineOptions
-from studio.outputs import Outputs, Run
+from studio.models.engine import Engine, EngineOptions
+from studio.results.outputs import Outputs, Run
+from studio.results.shelf import Shelf
+from studio.results.visit import Visit
 from studio.services import Services
-from studio.shelf import Shelf
-from studio.visit import Visit
-from studio.word_maps import FOR_TEXT, ONE_SCALE, OWN_RANGE, RECORDING, Recorded, WordMapActions
+from studio.word_maps import words as said
+from studio.word_maps.actions import (
+    FOR_TEXT,
+    ONE_SCALE,
+    OWN_RANGE,
+    RECORDING,
+    Recorded,
+    WordMapActions,
+)
 from xpsr.prompts import Prompts
 from xpsr.settings import Settings
 

@@ -1,0 +1,275 @@
+"""The tab for ablations: components and wiring. What happens is in ablation.py."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from xpsr.ablation.choice import NAMES
+from xpsr.prompts import PROMPT_NAMES
+from xpsr.settings import SETTING_NAMES
+
+from .. import markup
+from ..tabs import Tab
+from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
+from . import words
+from .actions import ASKED, FORM, RUNNING, SEEN, AblationActions
+from .study import Study
+
+if TYPE_CHECKING:
+    from ..opening import Opening
+    from ..page import Page
+    from ..services import Services
+
+CSS = """
+#ablate-grid, #ablate-effects {
+  contain: inline-size; /* a wide table scrolls by itself and does not widen the page */
+  --ink: var(--body-text-color); --soft: var(--body-text-color-subdued);
+  --line: var(--border-color-primary); --card: var(--background-fill-primary);
+  --grey: var(--body-text-color-subdued); --focus: var(--primary-600);
+  --band: color-mix(in srgb, var(--body-text-color) 13%, transparent);
+  --good: color-mix(in srgb, #0d9488 72%, var(--body-text-color));
+  --bad: color-mix(in srgb, #ea580c 72%, var(--body-text-color));
+}
+#ablate-subject .notice { font-size: .875rem; }
+#ablate-effects h2 { font-size: 1.1rem; font-weight: 600; margin: 1.2rem 0 0; }
+#ablate-effects .quiet { max-width: 80ch; }
+#ablate-status .notice { min-height: 1.45em; font-weight: 500; font-variant-numeric: tabular-nums; }
+#ablate-parts .wrap { flex-direction: column; align-items: stretch; max-height: 20rem;
+  flex-wrap: nowrap; overflow: auto; }
+"""
+# A press on anything in the tables that names a variant.
+PRESS = """
+element.addEventListener('click', (event) => {
+  const pressed = event.target.closest('[data-variant]');
+  if (pressed) trigger('select', { variant: pressed.dataset.variant,
+    seed: pressed.dataset.seed ?? '' });
+});
+"""
+AXES = [name for name in (*SETTING_NAMES, *PROMPT_NAMES) if name != "seed"]
+
+
+@dataclass(frozen=True)
+class AblateTab:
+    """The components of the tab, by role."""
+
+    study: gr.State
+    source: gr.Dropdown
+    subject: gr.HTML
+    presets: dict[str, gr.Button]
+    plan: gr.Dropdown
+    parts: gr.CheckboxGroup
+    values: gr.Textbox
+    axes: gr.Row
+    axis: gr.Dropdown
+    axis_values: gr.Textbox
+    second: gr.Dropdown
+    second_values: gr.Textbox
+    csv: gr.File
+    seeds: gr.Slider
+    cost: gr.HTML
+    start: gr.Button
+    stop: gr.Button
+    status: gr.HTML
+    grid: gr.HTML
+    effects: gr.HTML
+    report: gr.DownloadButton
+    archive: gr.DownloadButton
+
+
+def lay_out(opening: Opening) -> AblateTab:
+    parts: dict[str, Any] = {"study": gr.State(Study())}
+    gr.HTML(markup.quiet(words.INTRO), elem_classes="flat")
+    with gr.Row():
+        with gr.Column(scale=5, min_width=320):
+            parts |= _question()
+        with gr.Column(scale=5, min_width=320):
+            parts |= _details()
+            parts |= _buttons()
+    parts |= _answer()
+    return AblateTab(**parts)
+
+
+def _question() -> dict[str, Any]:
+    with gr.Column(elem_classes="tight"):
+        source = gr.Dropdown(
+            [(words.FORM, FORM)],
+            value=FORM,
+            label=words.SOURCE,
+            info=words.SOURCE_INFO,
+            elem_id="ablate-source",
+        )
+        subject = gr.HTML(markup.notice(""), elem_id="ablate-subject", elem_classes="flat")
+    with gr.Row():
+        presets = {
+            name: gr.Button(label, size="md", min_width=120, elem_id=f"ablate-{name}")
+            for name, label in words.PRESETS.items()
+        }
+    plan = gr.Dropdown(
+        [(words.PLANS[name], name) for name in NAMES],
+        value="levels",
+        label=words.PLAN,
+        info=words.PLAN_INFO,
+        elem_id="ablate-plan",
+    )
+    seeds = gr.Slider(
+        1,
+        12,
+        4,
+        step=1,
+        label=words.SEEDS,
+        info=words.SEEDS_INFO,
+        buttons=[],
+        elem_id="ablate-seeds",
+    )
+    return {"source": source, "subject": subject, "presets": presets, "plan": plan, "seeds": seeds}
+
+
+def _details() -> dict[str, Any]:
+    """What belongs to some plans only."""
+    parts = gr.CheckboxGroup(
+        [], label=words.PARTS, info=words.PARTS_INFO, visible=False, elem_id="ablate-parts"
+    )
+    values = gr.Textbox(
+        label=words.VALUES, info=" ", visible=False, max_lines=1, elem_id="ablate-values"
+    )
+    with gr.Column(visible=False, elem_id="ablate-axes") as axes:
+        axis, axis_values = _axis(words.AXIS, "guidance_scale", "1, 4.5", "first")
+        second, second_values = _axis(words.SECOND_AXIS, "", "", "second")
+    csv = gr.File(
+        label=words.CSV,
+        file_types=[".csv"],
+        visible=False,
+        height=120,
+        elem_id="ablate-csv",
+    )
+    return {
+        "parts": parts,
+        "values": values,
+        "axes": axes,
+        "axis": axis,
+        "axis_values": axis_values,
+        "second": second,
+        "second_values": second_values,
+        "csv": csv,
+    }
+
+
+def _buttons() -> dict[str, Any]:
+    """What it will cost, and the two buttons."""
+    cost = gr.HTML(markup.notice(""), elem_id="ablate-cost", elem_classes="flat")
+    with gr.Row():
+        start = gr.Button(
+            words.START, variant="primary", scale=3, interactive=False, elem_id="ablate-start"
+        )
+        stop = gr.Button(
+            words.STOP, scale=1, min_width=80, interactive=False, elem_id="ablate-stop"
+        )
+    status = gr.HTML(markup.notice(""), elem_id="ablate-status", elem_classes="flat")
+    return {"cost": cost, "start": start, "stop": stop, "status": status}
+
+
+def _axis(label: str, name: str, values: str, which: str) -> tuple[gr.Dropdown, gr.Textbox]:
+    names: list[tuple[str, str]] = [(one, one) for one in AXES]
+    if which == "second":
+        names.insert(0, (words.NO_AXIS, ""))
+    with gr.Row():
+        axis = gr.Dropdown(
+            names, value=name, label=label, info=words.AXIS_INFO, elem_id=f"ablate-{which}"
+        )
+        written = gr.Textbox(
+            values,
+            label=words.AXIS_VALUES,
+            info=words.AXIS_VALUES_INFO,
+            max_lines=1,
+            elem_id=f"ablate-{which}-values",
+        )
+    return axis, written
+
+
+def _answer() -> dict[str, Any]:
+    from xpsr.ablation.views import style
+
+    tables: dict[str, Any] = {
+        "css_template": style(),
+        "js_on_load": PRESS,
+        "apply_default_css": False,
+        "elem_classes": "flat",
+    }
+    grid = gr.HTML("", elem_id="ablate-grid", **tables)
+    effects = gr.HTML("", elem_id="ablate-effects", **tables)
+    with gr.Row():
+        report = gr.DownloadButton(words.REPORT, interactive=False, elem_id="ablate-report")
+        archive = gr.DownloadButton(words.ARCHIVE, interactive=False, elem_id="ablate-archive")
+    gr.HTML(markup.quiet(words.ARCHIVE_INFO), elem_classes="flat")
+    return {"grid": grid, "effects": effects, "report": report, "archive": archive}
+
+
+def connect(page: Page, part: AblateTab, handle: gr.Tab, services: Services) -> None:
+    actions = AblationActions(services)
+    _connect_question(page, part, handle, actions)
+    _connect_run(page, part, actions)
+    opened = [page.tabs, page.chosen, part.status]
+    for table in (part.grid, part.effects):
+        table.select(actions.open, part.study, opened, **QUICK)
+
+
+def _asked(page: Page, part: AblateTab) -> list[Any]:
+    """The components of `ASKED`, then the form."""
+    own = {
+        "visit": page.visit,
+        "picture": page.picture,
+        "preset": page.preset,
+        "learned": page.learned,
+        "written": page.written,
+    }
+    return [*(own.get(name) or getattr(part, name) for name in ASKED), *page.form]
+
+
+def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: AblationActions) -> None:
+    asked = _asked(page, part)
+    plain: dict[str, Any] = {**QUICK, "preprocess": False}
+    looks = {"inputs": asked, "outputs": [getattr(part, name) for name in SEEN], **plain}
+    timing: dict[str, Any] = {
+        "fn": act.measure,
+        "inputs": asked,
+        "outputs": [part.cost, part.start],
+        "preprocess": False,
+        "show_progress": "hidden",
+        **HEAVY,
+    }
+    handle.select(act.look, **looks)
+    gr.on([part.source.input, part.plan.input], act.look, **looks).then(**timing)
+    for name, button in part.presets.items():
+        button.click(partial(act.choose, name), **looks).then(**timing)
+    counted = (part.parts, part.values, part.axis, part.axis_values, part.second)
+    gr.on(
+        [*(one.input for one in (*counted, part.second_values, part.seeds)),
+         part.csv.upload, part.csv.clear],
+        act.count,
+        trigger_mode="always_last",
+        **looks,
+    )  # fmt: skip
+
+
+def _connect_run(page: Page, part: AblateTab, act: AblationActions) -> None:
+    shown = [getattr(part, name) for name in RUNNING]
+    run = part.start.click(act.begin, None, shown, **QUICK).then(
+        act.run,
+        _asked(page, part),
+        shown,
+        preprocess=False,
+        show_progress="hidden",
+        concurrency_limit=4,  # the engine gives turns, one for a cell: others get in between
+        **PRIVATE,
+    )
+    run.failure(act.failed, part.status, shown, **QUICK)
+    stopped = part.stop.click(None, cancels=[run], **PRIVATE)
+    stopped = stopped.then(act.stopped, part.study, shown, **QUICK)
+    stopped.then(None, js=MOMENT, **PRIVATE).then(act.again, None, part.start, **QUICK)
+
+
+TAB = Tab("ablate", words.LABEL, lay_out, connect)

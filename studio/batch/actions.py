@@ -1,0 +1,262 @@
+"""What happens on the Batch tab. One picture is one event of its own in the queue of all visitors,
+and the end of it calls for the next: so nobody waits for a whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from .. import markup
+from ..incoming import open_picture, picture_path, sentence
+from ..models.engine import is_result, is_step
+from ..models.waiting import SmallerTiles
+from ..restore import texts
+from ..restore.showing import Face
+from ..restore.texts import Brought
+from ..results import scores
+from ..results.scores import with_origins
+from ..results.visit import Visit
+from ..services import Services
+from . import words
+from .archive import Entry, write_archive
+from .batch import Batch, Item, Order
+from .table import render
+
+if TYPE_CHECKING:
+    from xpsr.prompts.describer import Description
+
+# What the handlers fill, in this order.
+SHOWN = (
+    "status",
+    "table",
+    "start",
+    "stop",
+    "retry",
+    "archive",
+    "comparison",
+    "caption",
+    "turn",
+    "strip",
+)
+
+
+def shown(**changes: Any) -> tuple[Any, ...]:
+    """Values for the components in `SHOWN`; what is not named stays as it is."""
+    return tuple(changes.get(name, gr.skip()) for name in SHOWN)
+
+
+class BatchActions:
+    """The handlers of one studio; `batch` is the visitor's own and changed in place."""
+
+    def __init__(self, services: Services) -> None:
+        self.engine, self.outputs = services.engine, services.outputs
+        self.face = Face(services.outputs)
+
+    def receive(self, payloads: Sequence[dict] | None, batch: Batch) -> tuple:
+        """The list of files has changed, in the middle of a run as well."""
+        try:
+            batch.bring(payloads or [])
+        except Exception as error:
+            batch.stop()
+            return self._idle(batch, sentence(error), bad=True)
+        if batch.running:
+            return self._at_work(batch)
+        if not batch.items:
+            return self._idle(batch, words.EMPTY)
+        pixels = sum(item.pixels for item in batch.items)
+        refused = sum(item.size is None for item in batch.items)
+        said = words.brought(len(batch.items) - refused, pixels, refused)
+        return self._idle(batch, said)
+
+    def add_folder(self, payloads: Sequence[dict] | None, folder: Sequence[dict] | None) -> Any:
+        """The list of files with those of a folder behind it, in the order of their names."""
+        more = sorted(folder or [], key=lambda one: str(one.get("orig_name")))
+        return [str(picture_path(one)) for one in [*(payloads or []), *more]]
+
+    def begin(
+        self,
+        turn: int,
+        batch: Batch,
+        which: str,
+        preset: str,
+        learned: Sequence[str],
+        brought: Brought,
+        *values: Any,
+    ) -> tuple:
+        """Start or go on; the settings are those that the form shows now."""
+        if batch.running:
+            return shown()
+        if not batch.items:
+            return self._idle(batch, words.NOTHING, bad=True)
+        try:
+            order = Order.read(preset, learned, brought, which == "each", values)
+        except Exception as error:
+            return self._idle(batch, sentence(error), bad=True)
+        batch.begin(order)
+        return self._at_work(batch, turn=turn + 1)
+
+    def retry(self, turn: int, batch: Batch, *form: Any) -> tuple:
+        """Those that failed once more."""
+        if batch.running:
+            return shown()
+        batch.retry()
+        return self.begin(turn, batch, *form)
+
+    def describe(self, batch: Batch) -> Iterator[tuple]:
+        """The texts of the next picture; this does not keep anybody from restoring."""
+        item = batch.first("waiting")
+        if item is None or batch.order is None:
+            yield shown()
+            return
+        item.order = batch.order
+        if batch.order.describe:
+            item.state = "describing"
+            yield self._at_work(batch)
+            try:
+                heard: list[Description] = []
+                for said in self.engine.describing(open_picture(item.payload).image):
+                    heard = [said]
+                    yield shown()  # the only moments at which this can be stopped
+                    if not batch.running:
+                        return
+                item.order = batch.order.with_description(heard[-1])
+            except Exception as error:
+                item.fail(sentence(error))
+                yield self._at_work(batch)
+                return
+        item.state = "ready"
+        yield self._at_work(batch)
+
+    def restore(self, batch: Batch, turn: int, visit: Visit) -> Iterator[tuple]:
+        """The next picture; then another turn is asked for, behind those who wait already."""
+        item = batch.first("ready")
+        if item is not None:
+            item.work()
+            try:
+                with closing(self._restoring(item, visit)) as steps:
+                    for note in steps:
+                        if not batch.running:
+                            return
+                        item.note = note
+                        yield self._at_work(batch)
+            except Exception as error:
+                item.fail(sentence(error))
+        if not batch.running:
+            return
+        strip = self.face.strip(visit) if item is not None and item.run else gr.skip()
+        if batch.left:
+            yield self._at_work(batch, turn=turn + 1, strip=strip, **self._result(batch))
+            return
+        batch.running = False
+        said = words.finished(batch.count("done"), batch.count("failed"))
+        yield self._idle(batch, said, strip=strip)
+
+    def _restoring(self, item: Item, visit: Visit) -> Iterator[str]:
+        """One picture, with a word after every step."""
+        order, photo = item.order, open_picture(item.payload)
+        assert order is not None, "an item is ready when its order is known"
+        for step in self.engine.stream(photo.image, order.prompts, order.settings):
+            if is_step(step):
+                yield words.step(step.index + 1, step.total)
+                continue
+            if not is_result(step):
+                yield words.SMALLER_TILES if isinstance(step, SmallerTiles) else ""
+                continue
+            told = texts.origins(order.prompts, order.preset, order.brought)
+            run = self.outputs.keep(photo.image, with_origins(step, told), Path(item.name).stem)
+            visit.add(run.id)
+            item.keep(run)
+            yield ""
+            names = scores.shown_metrics(order.learned)
+            rows = scores.compare(photo.image, step.image, names)
+            item.finish(self.outputs.add_scores(run, rows))
+
+    def stop(self, batch: Batch) -> tuple:
+        """At once; whoever is at work sees it after the present step."""
+        batch.stop()
+        return self._idle(batch, words.stopped(batch.count("done"), batch.left))
+
+    def stopped(self, batch: Batch) -> tuple:
+        """The same again, unless it goes on by now."""
+        return shown() if batch.running else self.stop(batch)
+
+    def refused(self, batch: Batch) -> tuple:
+        """An event ended without a word: it was stopped, or the queue is full."""
+        if not batch.running:
+            return shown()
+        batch.stop()
+        return self._idle(batch, words.REFUSED, bad=True)
+
+    def pick(self, batch: Batch, event: gr.EventData) -> tuple:
+        """A line of the table: its result beside it."""
+        line = getattr(event, "line", None)
+        if not isinstance(line, int) or not 0 <= line < len(batch.items):
+            return shown()
+        batch.picked = line
+        return shown(table=render(batch), **self._result(batch))
+
+    def pack(self, batch: Batch) -> tuple[Any, Any]:
+        """The ZIP of what is finished, and a notice."""
+        try:
+            entries = [self._entry(item) for item in batch.items]
+            if not any(entry.run for entry in entries):
+                return gr.skip(), markup.notice(words.NOTHING_DONE, bad=True)
+            path = write_archive(entries, self.outputs.shelf.new_folder() / words.ZIP_NAME)
+        except Exception as error:
+            return gr.skip(), markup.notice(sentence(error), bad=True)
+        done = batch.count("done")
+        gone = done - sum(entry.run is not None for entry in entries)
+        return str(path), markup.notice(words.gone(gone), bad=True) if gone else gr.skip()
+
+    def _entry(self, item: Item) -> Entry:
+        if item.state != "done" or item.run is None:
+            return Entry(item.name, None, item.how)
+        found = self.outputs.found([item.run.id])
+        return Entry(item.name, found[0]) if found else Entry(item.name, None, "no longer there")
+
+    def _at_work(self, batch: Batch, **changes: Any) -> tuple:
+        done, failed = batch.count("done"), batch.count("failed")
+        line = words.at_work(done, failed, len(batch.items), batch.seconds_left())
+        return shown(
+            status=markup.notice(line),
+            table=render(batch),
+            start=gr.update(interactive=False),
+            stop=gr.update(interactive=True),
+            retry=gr.update(visible=False),
+            archive=gr.update(interactive=done > 0),
+            **changes,
+        )
+
+    def _idle(self, batch: Batch, said: str, bad: bool = False, **changes: Any) -> tuple:
+        start = words.RESTORE_ALL
+        if batch.items and not batch.left:
+            start = words.AGAIN
+        elif batch.order is not None and batch.count("done", "failed"):
+            start = words.go_on(batch.left)
+        return shown(
+            status=markup.notice(said, bad=bad),
+            table=render(batch),
+            start=gr.update(value=start, interactive=True),
+            stop=gr.update(interactive=False),
+            retry=gr.update(visible=batch.count("failed") > 0),
+            archive=gr.update(interactive=batch.count("done") > 0),
+            **self._result(batch),
+            **changes,
+        )
+
+    def _result(self, batch: Batch) -> dict[str, Any]:
+        """The comparison beside the table."""
+        run = batch.shown()
+        if run is None:
+            return {"comparison": gr.update(visible=False), "caption": ""}
+        pair = (str(run.before), str(run.after))
+        said = words.result(run.title, run.seconds, run.recipe.seed)
+        return {
+            "comparison": gr.update(value=pair, visible=True),
+            "caption": markup.notice(said),
+        }

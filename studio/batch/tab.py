@@ -1,0 +1,173 @@
+"""The Batch tab: many pictures, a line each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from .. import markup
+from ..opening import Opening
+from ..page import Page
+from ..services import Services
+from ..tabs import Tab
+from ..triggers import HEAVY, PRIVATE, QUICK
+from . import words
+from .actions import SHOWN, BatchActions
+from .batch import Batch
+from .table import CHOOSE
+from .table import CSS as TABLE_CSS
+
+CSS = (
+    TABLE_CSS
+    + """
+#batch-files { min-height: 220px; }
+#batch-status .notice { min-height: 1.45em; font-variant-numeric: tabular-nums; font-weight: 500; }
+#batch-comparison img, #batch-comparison .slider-wrap { max-height: min(72vh, 760px) !important; }
+"""
+)
+# The file is made when it is asked for; then the button that has it is pressed.
+FOLLOW = "() => document.querySelector('#batch-zip-file').click()"
+
+
+@dataclass(frozen=True)
+class Part:
+    """The components of the tab, by role."""
+
+    files: gr.File
+    folder: gr.UploadButton
+    which: gr.Radio
+    start: gr.Button
+    stop: gr.Button
+    retry: gr.Button
+    status: gr.HTML
+    table: gr.HTML
+    archive: gr.Button
+    zip_file: gr.DownloadButton
+    comparison: gr.ImageSlider
+    caption: gr.HTML
+    batch: gr.State
+    turn: gr.State
+
+
+def lay_out(opening: Opening) -> Part:
+    """What goes in on the left, the table and the results on the right."""
+    gr.HTML(markup.quiet(words.INTRO), elem_classes="flat")
+    parts: dict[str, Any] = {
+        "batch": gr.State(Batch()),
+        # Its change calls for the next picture.
+        "turn": gr.State(0),
+    }
+    with gr.Row():
+        with gr.Column(scale=5, min_width=320):
+            parts |= _incoming()
+        with gr.Column(scale=8, min_width=320):
+            parts |= _results()
+    return Part(**parts)
+
+
+def _incoming() -> dict[str, Any]:
+    files = gr.File(label=words.FILES, file_count="multiple", height=220, elem_id="batch-files")
+    folder = gr.UploadButton(
+        words.FOLDER, file_count="directory", size="md", elem_id="batch-folder"
+    )
+    which = gr.Radio(
+        [(label, name) for name, label in words.TEXTS_CHOICES.items()],
+        value="each",
+        label=words.TEXTS,
+        info=words.TEXTS_INFO,
+        elem_id="batch-texts",
+    )
+    with gr.Row():
+        start = gr.Button(words.RESTORE_ALL, variant="primary", scale=3, elem_id="batch-start")
+        stop = gr.Button(words.STOP, interactive=False, scale=1, min_width=80, elem_id="batch-stop")
+    retry = gr.Button(words.RETRY, visible=False, elem_id="batch-retry")
+    return {
+        "files": files,
+        "folder": folder,
+        "which": which,
+        "start": start,
+        "stop": stop,
+        "retry": retry,
+    }
+
+
+def _results() -> dict[str, Any]:
+    with gr.Column(elem_classes="tight"):
+        status = gr.HTML(markup.notice(words.EMPTY), elem_id="batch-status", elem_classes="flat")
+        table = gr.HTML(js_on_load=CHOOSE, elem_id="batch-table", elem_classes="flat")
+    archive = gr.Button(words.ZIP, interactive=False, elem_id="batch-zip")
+    zip_file = gr.DownloadButton(visible="hidden", elem_id="batch-zip-file")
+    with gr.Column(elem_classes="tight"):
+        caption = gr.HTML(elem_id="batch-caption", elem_classes="flat")
+        comparison = gr.ImageSlider(
+            label=words.COMPARISON,
+            type="filepath",
+            format="png",
+            interactive=False,
+            buttons=["fullscreen"],
+            max_height=760,
+            visible=False,
+            elem_id="batch-comparison",
+        )
+    return {
+        "status": status,
+        "table": table,
+        "archive": archive,
+        "zip_file": zip_file,
+        "caption": caption,
+        "comparison": comparison,
+    }
+
+
+def connect(page: Page, part: Part, handle: gr.Tab, services: Services) -> None:
+    """Tie the tab to its handlers."""
+    actions = BatchActions(services)
+    filled = [*(getattr(part, name) for name in SHOWN if name != "strip"), page.strip]
+    _connect_files(part, actions, filled)
+    form = [part.which, page.preset, page.learned, page.written, *page.form]
+    order = [part.turn, part.batch, *form]
+    # Queued, though quick: only then does Gradio tell of the changed turn.
+    quick: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, **PRIVATE}
+    begun = part.start.click(actions.begin, order, filled, **quick)
+    again = part.retry.click(actions.retry, order, filled, **quick)
+    describing = part.turn.change(
+        actions.describe,
+        part.batch,
+        filled,
+        show_progress="hidden",
+        trigger_mode="multiple",
+        concurrency_limit=4,
+        **PRIVATE,
+    )
+    restoring = describing.success(
+        actions.restore,
+        [part.batch, part.turn, page.visit],
+        filled,
+        show_progress="minimal",
+        show_progress_on=part.status,
+        **HEAVY,
+    )
+    for event in (begun, again, describing, restoring):
+        event.failure(actions.refused, part.batch, filled, **QUICK)
+    # At once, and once more behind the last word of whoever was at work: taking him from the queue
+    # may have to wait for his present step.
+    part.stop.click(actions.stop, part.batch, filled, **QUICK)
+    part.stop.click(None, cancels=[describing, restoring]).then(
+        actions.stopped, part.batch, filled, **QUICK
+    )
+    part.table.click(actions.pick, part.batch, filled, **QUICK)
+    part.archive.click(
+        actions.pack, part.batch, [part.zip_file, part.status], show_progress="hidden", **PRIVATE
+    ).success(None, js=FOLLOW, **PRIVATE)
+
+
+def _connect_files(part: Part, actions: BatchActions, filled: list[Any]) -> None:
+    part.files.change(actions.receive, [part.files, part.batch], filled, preprocess=False, **QUICK)
+    part.folder.upload(
+        actions.add_folder, [part.files, part.folder], part.files, preprocess=False, **QUICK
+    )
+
+
+TAB = Tab("batch", words.LABEL, lay_out, connect)

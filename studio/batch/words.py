@@ -1,0 +1,115 @@
+"""The texts of the Batch tab."""
+
+from __future__ import annotations
+
+from ..words import duration
+
+LABEL = "Batch"
+INTRO = (
+    "Many pictures, one after another, with the settings and the texts of the Restore tab. Each "
+    "takes its own turn, so that other visitors get theirs in between."
+)
+FILES = "1 · Your pictures"
+FOLDER = "Add a folder"
+TEXTS = "2 · The two texts"
+TEXTS_INFO = "The negative texts and the added words are always those of the Restore tab."
+TEXTS_CHOICES = {
+    "each": "describe each picture",
+    "form": "those of the Restore tab, for all",
+}
+RESTORE_ALL = "Restore all"
+AGAIN = "Restore all again"
+STOP = "Stop"
+RETRY = "Try the failed ones again"
+COLUMNS = ("Picture", "Size", "How it goes")
+COMPARISON = "Before and after"
+ZIP = "Download all as ZIP"
+ZIP_NAME = "restored.zip"
+
+EMPTY = "Drop pictures on the left, or add a folder; each gets a line here."
+NOTHING = "Bring some pictures first: drop them on the left, or add a folder."
+NOTHING_DONE = "No picture is finished yet, so there is nothing to download."
+STATES = {
+    "waiting": "waiting",
+    "describing": "being described",
+    "ready": "waiting for the model",
+    "working": "waiting for the model",
+    "scoring": "computing the scores",
+}
+SMALLER_TILES = "once more, in smaller tiles"
+REFUSED = (
+    "The page is busy and did not take the next picture on. Nothing is lost; press the button to "
+    "continue in a minute."
+)
+
+
+def too_many(count: int, most: int) -> str:
+    return f"These are {count} files; a batch holds {most}. Take some away, and do the rest after."
+
+
+def too_large(pixels: int, most: int) -> str:
+    return (
+        f"These pictures have {_pixels(pixels)} together; a batch holds {most // 10**6} million. "
+        "Take some away, and do the rest after."
+    )
+
+
+def brought(pictures: int, pixels: int, refused: int) -> str:
+    said = f"{_counted(pictures, 'picture')}, {_pixels(pixels)} together."
+    if refused:
+        said += f" {_counted(refused, 'file')} cannot be used; the table says why."
+    return said
+
+
+def _pixels(count: int) -> str:
+    return f"{count / 1e6:,.1f} million pixels" if count >= 10**6 else f"{count:,} pixels"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def step(index: int, total: int) -> str:
+    return f"step {index} of {total}"
+
+
+def done(seconds: float) -> str:
+    return f"done in {seconds:.1f} s" if seconds < 10 else f"done in {duration(seconds)}"
+
+
+def failed(why: str) -> str:
+    return f"Failed: {why}"
+
+
+def at_work(done: int, failed: int, total: int, seconds_left: float | None) -> str:
+    parts = [f"{done} of {total} done"]
+    if failed:
+        parts.append(f"{failed} failed")
+    if seconds_left:
+        parts.append(f"about {duration(seconds_left)} left")
+    return " · ".join(parts)
+
+
+def finished(done: int, failed: int) -> str:
+    said = f"Finished: {_counted(done, 'picture')} restored"
+    return f"{said}, {failed} failed; the table says why." if failed else f"{said}."
+
+
+def stopped(done: int, waiting: int) -> str:
+    return f"Stopped. {_counted(done, 'finished picture')} kept, {waiting} still waiting."
+
+
+def go_on(waiting: int) -> str:
+    return f"Continue with the other {waiting}" if waiting > 1 else "Continue with the last one"
+
+
+def result(name: str, seconds: float, seed: int) -> str:
+    return f"{name} · {done(seconds)} · seed {seed}"
+
+
+def gone(count: int) -> str:
+    are = "is" if count == 1 else "are"
+    return (
+        f"{_counted(count, 'result')} {are} no longer there, to make room, and not in the ZIP; "
+        "scores.csv names them."
+    )

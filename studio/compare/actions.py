@@ -1,0 +1,163 @@
+"""What happens in the Compare tab: two finished runs beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import gradio as gr
+
+from .. import markup
+from ..incoming import sentence
+from ..restore import closer
+from ..results import changes_markup
+from ..results.difference import change_size, open_rgb
+from ..results.outputs import Run
+from ..results.run_list import offered
+from ..results.visit import Visit
+from ..services import Services
+from . import markup as compare_markup
+from . import words
+from .vote import Pair, comparable, matching
+
+# What the handlers give values for, in this order.
+VIEW = (
+    "taken", "ids", "strip_a", "strip_b", "pair", "note", "over", "slider", "beside", "side_a",
+    "side_b", "difference_box", "map", "texts", "settings", "scores", "size", "more_pairs", "start",
+)  # fmt: skip
+NO_PAIR: Pair = ("", "")
+# What another tab asks for: the ids of A and B, and anything behind them to ask for them again.
+Asked = tuple[str, ...] | None
+HALF: dict[str, Any] = {
+    "note": markup.notice(words.NONE_CHOSEN),
+    "start": gr.update(interactive=False),
+}
+
+
+class Compare:
+    """The handlers of one studio."""
+
+    def __init__(self, services: Services) -> None:
+        self.outputs = services.outputs
+
+    def enter(self, visit: Visit, pair: Pair, chosen: Asked, taken: Asked, gain: float) -> tuple:
+        """The tab is opened: the runs of today, and a first pair where none is chosen yet.
+
+        Another tab that asks for a pair opens this one as well. Which of the two events comes
+        first must not matter, so both bring what was asked for.
+        """
+        if chosen and chosen != taken:
+            pair = chosen[0], chosen[1]
+        shown = dict(zip(VIEW, self._entered(visit, pair, gain), strict=True))
+        return tuple({**shown, "taken": chosen}[name] for name in VIEW)
+
+    def _entered(self, visit: Visit, pair: Pair, gain: float) -> tuple:
+        found = offered(self.outputs, visit)
+        strip = [(str(run.thumb), label) for label, run in found.items()]
+        changes = {"ids": tuple(run.id for run in found.values())}
+        first = pair if any(pair) else self._first_pair(visit)
+        return self._view(first, visit, gain, strip, changes)
+
+    def _first_pair(self, visit: Visit) -> Pair:
+        """The pinned run or the one before, against the newest; else what one run came from."""
+        runs = self.outputs.found(visit.runs)
+        if not runs:
+            return NO_PAIR
+        newest = runs[-1]
+        others = [run for run in runs[:-1] if run.id == visit.pinned] or runs[-2:-1]
+        others += [run for run in self.outputs.examples.values() if comparable(run, newest)]
+        return (others[0].id, newest.id) if others else NO_PAIR
+
+    def choose_a(self, pair: Pair, ids: tuple[str, ...], visit: Visit, gain: float,
+                 event: gr.SelectData) -> tuple:  # fmt: skip
+        """A click into the strip of A."""
+        return self._choose(pair, (_clicked(ids, event), pair[1]), visit, gain)
+
+    def choose_b(self, pair: Pair, ids: tuple[str, ...], visit: Visit, gain: float,
+                 event: gr.SelectData) -> tuple:  # fmt: skip
+        return self._choose(pair, (pair[0], _clicked(ids, event)), visit, gain)
+
+    def _choose(self, pair: Pair, new: Pair, visit: Visit, gain: float) -> tuple:
+        if new == pair:  # the strips tell of marks that we have set ourselves as well
+            return tuple(gr.skip() for _ in VIEW)
+        return self._view(new, visit, gain)
+
+    def swap(self, pair: Pair, visit: Visit, gain: float) -> tuple:
+        return self._view((pair[1], pair[0]), visit, gain)
+
+    def _view(
+        self,
+        pair: Pair,
+        visit: Visit,
+        gain: float,
+        strip: list[tuple[str, str]] | None = None,
+        changes: dict[str, Any] | None = None,
+    ) -> tuple:
+        """Values for the components in `VIEW`; `strip`: the pictures of both strips, if new."""
+        found = offered(self.outputs, visit)
+        places = {run.id: index for index, run in enumerate(found.values())}
+        shown = {"pair": pair, **(changes or {})}
+        for name, run_id in zip(("strip_a", "strip_b"), pair, strict=True):
+            new = {} if strip is None else {"value": strip}
+            shown[name] = gr.update(selected_index=places.get(run_id), **new)
+        labels = {run.id: label for label, run in found.items()}
+        try:
+            runs = [self.outputs.find(run_id) for run_id in pair if run_id]
+            shown |= self._both(runs[0], runs[1], visit, gain, labels) if len(runs) == 2 else HALF
+        except Exception as error:
+            shown["note"] = markup.notice(sentence(error), bad=True)
+        return tuple(shown.get(name, gr.skip()) for name in VIEW)
+
+    def _both(
+        self, a: Run, b: Run, visit: Visit, gain: float, labels: Mapping[str, str]
+    ) -> dict[str, Any]:
+        same_size = a.recipe.output_size == b.recipe.output_size
+        files = (str(a.after), str(b.after))
+        may_vote = comparable(a, b)
+        more = len(matching((a, b), self.outputs.found(visit.runs))) if may_vote else 0
+        return {
+            "note": compare_markup.pair_note(a, b, labels),
+            "over": gr.update(visible=same_size),
+            "slider": gr.update(value=files if same_size else None),
+            "beside": gr.update(visible=not same_size),
+            "side_a": None if same_size else files[0],
+            "side_b": None if same_size else files[1],
+            "difference_box": gr.update(visible=same_size),
+            "map": self._map(a, b, gain) if same_size else None,
+            "texts": changes_markup.texts(a.recipe.prompts, b.recipe.prompts, words.MARKS),
+            "settings": compare_markup.settings(a, b),
+            "scores": compare_markup.scores(a, b),
+            "size": markup.quiet(words.MEASURING) if same_size else "",
+            "more_pairs": gr.update(visible=more > 0, label=words.more_pairs(more)),
+            "start": gr.update(interactive=may_vote),
+        }
+
+    def strengthen(self, pair: Pair, gain: float) -> Any:
+        """The difference map with another gain."""
+        try:
+            a, b = (self.outputs.find(run_id) for run_id in pair)
+            return self._map(a, b, gain)
+        except Exception:  # the pair says itself what is wrong with it
+            return gr.skip()
+
+    def _map(self, a: Run, b: Run, gain: float) -> str:
+        path = self.outputs.shelf.new_folder() / "difference.png"
+        found = closer.difference(open_rgb(a.after), open_rgb(b.after), gain)
+        found.save(path, compress_level=1)
+        return str(path)
+
+    def measure(self, pair: Pair) -> Any:
+        """How far the two are apart; apart from the rest, as it takes a moment."""
+        try:
+            a, b = (self.outputs.find(run_id) for run_id in pair)
+            if a.recipe.output_size != b.recipe.output_size:
+                return ""
+            found = change_size(open_rgb(a.after), open_rgb(b.after))
+            return compare_markup.size(found)
+        except Exception:
+            return ""
+
+
+def _clicked(ids: tuple[str, ...], event: gr.SelectData) -> str:
+    index = event.index if isinstance(event.index, int) else -1
+    return ids[index] if 0 <= index < len(ids) else ""

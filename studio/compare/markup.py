@@ -1,0 +1,92 @@
+"""The fragments of HTML of the Compare tab. Titles and texts are foreign and escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from xpsr.recipe_changes import changed_settings, changed_surroundings, same_input, surroundings
+
+from .. import markup, words
+from ..results import changes_markup
+from . import words as words_compare
+
+if TYPE_CHECKING:
+    from ..results.difference import ChangeSize
+    from ..results.outputs import Run
+    from .vote import Ballot, Pair, Tally
+
+
+def pair_note(a: Run, b: Run, labels: Mapping[str, str]) -> str:
+    """Which two are compared, and what to mind about them."""
+    said = [words_compare.chosen(labels.get(a.id, a.title), labels.get(b.id, b.title)) + "."]
+    same = same_input(a.recipe, b.recipe)
+    if a.id == b.id:
+        said.append(words_compare.SAME_RUN)
+    elif same is None:
+        said.append(words_compare.MAYBE_OTHER_INPUT)
+    elif not same:
+        said.append(words_compare.OTHER_INPUT)
+    if a.recipe.output_size != b.recipe.output_size:
+        said.append(words_compare.other_size(a.recipe.output_size, b.recipe.output_size))
+    return markup.notice(" ".join(said))
+
+
+def settings(a: Run, b: Run) -> str:
+    """A table of the changed settings, model and versions."""
+    before, after = (surroundings(run.recipe) for run in (a, b))
+    found = changed_settings(a.recipe.settings, b.recipe.settings)
+    found += changed_surroundings(before, after)
+    return changes_markup.differences(found, ("A", "B"), words_compare.SETTINGS_SAME)
+
+
+def scores(a: Run, b: Run) -> str:
+    """The scores of both results with the difference and what it means."""
+    from xpsr.metrics import METRICS
+
+    first, second = ({row.name: row.after.value for row in run.rows} for run in (a, b))
+    rows = []
+    for name in dict.fromkeys((*first, *second)):
+        metric = METRICS[name]
+        digits = 3 if metric.high <= 1 else 2
+        one, other = first.get(name), second.get(name)
+        if one is None and other is None:
+            continue
+        change = ""
+        if one is not None and other is not None:
+            change = words.change(other - one, metric.lower_better, metric.needs_input, digits)
+        cells = [
+            words_compare.NO_SCORE if value is None else f"{value:.{digits}f}"
+            for value in (one, other)
+        ]
+        rows.append((metric.label, *cells, change))
+    if not rows:
+        return markup.quiet(words_compare.NO_SCORES)
+    return changes_markup.plain_table(words_compare.SCORE_COLUMNS, rows)
+
+
+def size(found: ChangeSize) -> str:
+    """How far two results are apart."""
+    figures = (
+        words_compare.grey_levels(found.grey_levels),
+        found.psnr.reason or words_compare.decibel(found.psnr.value or 0.0),
+        found.gmsd.reason or words_compare.gmsd(found.gmsd.value or 0.0),
+    )
+    rows = list(zip(words_compare.SIZE_ROWS, figures, strict=True))
+    head = (words_compare.SIZE, "")
+    return changes_markup.plain_table(head, rows) + markup.quiet(words_compare.SIZE_INFO)
+
+
+def result(ballot: Ballot, names: Mapping[Pair, str], last_left: str) -> str:
+    """The votes counted, and pair by pair where there are several."""
+    tally = ballot.tally()
+    said = words_compare.verdict(tally.for_a, tally.for_b, tally.ties, tally.chance)
+    last = markup.quiet(words_compare.last_sides(last_left)) if last_left else ""
+    pairs = [(names[pair], ballot.tally(pair)) for pair in ballot.voted_pairs()]
+    return f'<p class="verdict">{escape(said)}</p>{last}{_by_pair(pairs)}'
+
+
+def _by_pair(pairs: Sequence[tuple[str, Tally]]) -> str:
+    rows = [(name, str(one.for_a), str(one.for_b), str(one.ties)) for name, one in pairs]
+    return changes_markup.plain_table(words_compare.PAIR_COLUMNS, rows) if rows else ""

@@ -1,0 +1,270 @@
+"""The Compare tab: two results on one slider, what differs between them, and a blind vote."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from .. import markup
+from ..restore.wiring_runs import MOVE_DIVIDER
+from ..tabs import Tab
+from ..triggers import PRIVATE, QUICK
+from . import words
+from .actions import NO_PAIR, VIEW, Compare
+from .vote import Ballot
+from .voting import PANEL, BlindVote
+
+if TYPE_CHECKING:
+    from ..opening import Opening
+    from ..page import Page
+    from ..services import Services
+
+CSS = """
+#compare-looking, #compare-voting { gap: 14px; }
+/* No headings over nothing, as long as no pair is chosen. */
+#compare-told:not(:has(#compare-texts .quiet)) { display: none; }
+/* One row of small pictures that scrolls sideways, with captions that can be read. */
+.strip .grid-wrap { height: auto !important; max-height: none; overflow: auto hidden;
+  contain: inline-size; }
+.strip .grid-container { display: flex !important; gap: 8px; padding: 30px 8px 8px; }
+.strip .grid-container > * { flex: 0 0 132px; }
+.strip .thumbnail-lg { height: 112px !important; aspect-ratio: auto !important; }
+.strip .caption-label { inset: auto 0 0 0; max-width: none; border-radius: 0; border: 0;
+  padding: .15rem .4rem; font-size: .75rem; line-height: 1.25; text-align: left;
+  white-space: nowrap; text-overflow: ellipsis; opacity: .95; }
+#compare-slider img, #compare-slider .slider-wrap { max-height: min(72vh, 760px) !important; }
+.form:has(#compare-position) { border: 0; background: none; box-shadow: none; }
+#compare-position { border: 0; padding: .1rem 0; background: none; box-shadow: none; }
+#compare-position .head { margin-bottom: 0; }
+#compare-position .tab-like-container, #compare-position .min_value,
+#compare-position .max_value { display: none; }
+#compare-map img, .vote-side img, .beside img { width: 100%; object-fit: contain !important; }
+.part h4 { margin: .2rem 0 .4rem; }
+.verdict { font-size: 1.15rem; font-weight: 600; margin: .3rem 0; }
+"""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The components by role; those of the view and of the vote by their names there."""
+
+    swap: gr.Button
+    position: gr.Slider
+    gain: gr.Slider
+    view: dict[str, Any]
+    ballot: gr.State
+    tie: gr.Button
+    left_better: gr.Button
+    right_better: gr.Button
+    back: gr.Button
+    panel: dict[str, Any]
+
+
+def lay_out(opening: Opening) -> Parts:
+    view: dict[str, Any] = {
+        "pair": gr.State(NO_PAIR),
+        "ids": gr.State(()),
+        "taken": gr.State(None),  # what another tab has asked for, once it is shown
+    }
+    parts: dict[str, Any] = {"ballot": gr.State(Ballot())}
+    with gr.Column(elem_id="compare-looking") as looking:
+        parts |= _strips(view)
+        _pictures(view, parts)
+        _changes(view)
+        _vote_entry(view)
+    with gr.Column(visible=False, elem_id="compare-voting") as voting:
+        panel = _voting(parts) | {"looking": looking, "voting": voting}
+    return Parts(**parts, view=view, panel=panel)
+
+
+def _strips(view: dict[str, Any]) -> dict[str, Any]:
+    gr.HTML(markup.quiet(words.INTRO), elem_classes="flat")
+    with gr.Row():
+        for side in ("A", "B"):
+            view[f"strip_{side.lower()}"] = gr.Gallery(
+                label=words.STRIP.format(side=side),
+                columns=4,
+                height=165,
+                allow_preview=False,
+                object_fit="cover",
+                interactive=False,
+                buttons=[],
+                format="jpeg",
+                elem_id=f"compare-strip-{side.lower()}",
+                elem_classes="strip",
+            )
+    with gr.Row(elem_classes="under"):
+        view["note"] = gr.HTML(
+            markup.notice(words.NONE_CHOSEN), elem_id="compare-note", elem_classes="flat"
+        )
+        swap = gr.Button(words.SWAP, size="sm", elem_id="compare-swap", elem_classes="small")
+    return {"swap": swap}
+
+
+def _pictures(view: dict[str, Any], parts: dict[str, Any]) -> None:
+    with gr.Column(elem_classes="tight", visible=False) as view["over"]:
+        view["slider"] = gr.ImageSlider(
+            label=words.SLIDER,
+            type="filepath",
+            format="png",  # the default, webp, is lossy
+            interactive=False,
+            buttons=["fullscreen"],
+            max_height=760,
+            elem_id="compare-slider",
+        )
+        parts["position"] = gr.Slider(
+            0,
+            100,
+            50,
+            step=1,
+            label=words.POSITION,
+            info=words.POSITION_INFO,
+            buttons=[],
+            elem_id="compare-position",
+        )
+    with gr.Row(visible=False) as view["beside"]:
+        for side in ("A", "B"):
+            view[f"side_{side.lower()}"] = _picture(
+                words.SIDE.format(side=side), f"compare-side-{side.lower()}", "beside"
+            )
+    with gr.Accordion(
+        words.DIFFERENCE, open=False, visible=False, elem_id="compare-difference"
+    ) as view["difference_box"]:
+        parts["gain"] = gr.Slider(
+            1,
+            32,
+            8,
+            step=1,
+            label=words.GAIN,
+            info=words.GAIN_INFO,
+            buttons=[],
+            elem_id="compare-gain",
+        )
+        view["map"] = _picture(words.DIFFERENCE_MAP, "compare-map", "map")
+        gr.HTML(markup.quiet(words.DIFFERENCE_INFO), elem_classes="flat")
+
+
+def _picture(label: str, elem_id: str, kind: str) -> gr.Image:
+    return gr.Image(
+        label=label,
+        type="filepath",
+        format="png",
+        interactive=False,
+        buttons=["fullscreen"],
+        elem_id=elem_id,
+        elem_classes=kind,
+    )
+
+
+def _changes(view: dict[str, Any]) -> None:
+    with gr.Row(elem_id="compare-told"):
+        with gr.Column(scale=3, min_width=320, elem_classes="part"):
+            gr.Markdown(f"#### {words.WORDS_CHANGED}")
+            view["texts"] = gr.HTML(elem_id="compare-texts", elem_classes="flat")
+            gr.Markdown(f"#### {words.SETTINGS_CHANGED}")
+            view["settings"] = gr.HTML(elem_id="compare-settings", elem_classes="flat")
+        with gr.Column(scale=2, min_width=320, elem_classes="part"):
+            gr.Markdown(f"#### {words.SCORES}")
+            view["scores"] = gr.HTML(elem_id="compare-scores", elem_classes="flat")
+            view["size"] = gr.HTML(elem_id="compare-size", elem_classes="flat")
+
+
+def _vote_entry(view: dict[str, Any]) -> None:
+    with gr.Accordion(words.VOTE, open=False, elem_id="compare-vote"):
+        gr.HTML(markup.quiet(words.VOTE_INFO), elem_classes="flat")
+        view["more_pairs"] = gr.Checkbox(
+            True,
+            label=words.MATCHING,
+            info=words.MATCHING_INFO,
+            visible=False,
+            elem_id="compare-more-pairs",
+        )
+        view["start"] = gr.Button(words.START, interactive=False, elem_id="compare-start-vote")
+
+
+def _voting(parts: dict[str, Any]) -> dict[str, Any]:
+    panel: dict[str, Any] = {
+        "question": gr.HTML(markup.notice(""), elem_id="compare-question", elem_classes="flat")
+    }
+    with gr.Row():
+        panel["left"] = _picture(words.LEFT_PICTURE, "compare-left", "vote-side")
+        panel["right"] = _picture(words.RIGHT_PICTURE, "compare-right", "vote-side")
+    with gr.Row(equal_height=True) as panel["answers"]:
+        parts["left_better"] = gr.Button(
+            words.LEFT, size="md", min_width=90, elem_id="compare-left-better"
+        )
+        parts["tie"] = gr.Button(words.TIE, size="md", min_width=90, elem_id="compare-tie")
+        parts["right_better"] = gr.Button(
+            words.RIGHT, size="md", min_width=90, elem_id="compare-right-better"
+        )
+    with gr.Row():
+        panel["reveal"] = gr.Button(
+            words.REVEAL,
+            variant="primary",
+            size="md",
+            min_width=130,
+            elem_id="compare-reveal",
+        )
+        parts["back"] = gr.Button(words.BACK, size="md", min_width=130, elem_id="compare-back")
+    panel["result"] = gr.HTML(elem_id="compare-result", elem_classes="flat")
+    with gr.Row():
+        panel["save_json"] = gr.DownloadButton(
+            words.SAVE_JSON, visible=False, elem_id="compare-save-json"
+        )
+        panel["save_csv"] = gr.DownloadButton(
+            words.SAVE_CSV, visible=False, elem_id="compare-save-csv"
+        )
+        panel["discard"] = gr.Button(words.DISCARD, visible=False, elem_id="compare-discard")
+    return panel
+
+
+def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None:
+    actions = Compare(services)
+    view = [part.view[name] for name in VIEW]
+    pair = part.view["pair"]
+    state = [pair, part.view["ids"], page.visit, part.gain]
+    asked = [page.visit, pair, page.chosen, part.view["taken"], part.gain]
+    events = [
+        handle.select(actions.enter, asked, view, **QUICK),
+        page.chosen.change(actions.enter, asked, view, **QUICK),
+        part.view["strip_a"].select(actions.choose_a, state, view, **QUICK),
+        part.view["strip_b"].select(actions.choose_b, state, view, **QUICK),
+        part.swap.click(actions.swap, [pair, page.visit, part.gain], view, **QUICK),
+    ]
+    for event in events:
+        event.then(
+            actions.measure,
+            pair,
+            part.view["size"],
+            show_progress="hidden",
+            concurrency_limit=2,
+            **PRIVATE,
+        )
+    part.position.input(None, part.position, part.view["slider"], js=MOVE_DIVIDER, **PRIVATE)
+    part.gain.release(actions.strengthen, [pair, part.gain], part.view["map"], **QUICK)
+    _connect_vote(page, part, BlindVote(services))
+
+
+def _connect_vote(page: Page, part: Parts, actions: BlindVote) -> None:
+    panel = [part.panel[name] for name in PANEL]
+    part.view["start"].click(
+        actions.start,
+        [part.view["pair"], part.view["more_pairs"], page.visit, part.ballot],
+        panel,
+        **QUICK,
+    )
+    for button, answer in (
+        (part.left_better, "left"),
+        (part.tie, "same"),
+        (part.right_better, "right"),
+    ):
+        button.click(partial(actions.answer, answer), part.ballot, panel, **QUICK)
+    part.panel["reveal"].click(actions.reveal, [part.ballot, page.visit], panel, **QUICK)
+    part.back.click(actions.back, None, panel, **QUICK)
+    part.panel["discard"].click(actions.discard, part.ballot, panel, **QUICK)
+
+
+TAB = Tab("compare", words.TAB, lay_out, connect)

@@ -1,0 +1,136 @@
+"""What happens in the blind vote of the Compare tab. See vote.py for the counting."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from xpsr.errors import XPSRError
+
+from .. import markup
+from ..incoming import sentence
+from ..results.difference import open_rgb
+from ..results.outputs import Run
+from ..results.run_list import offered
+from ..results.visit import Visit
+from ..services import Services
+from . import markup as compare_markup
+from . import vote, words
+from .vote import Answer, Ballot, Pair, Trial
+
+# What the handlers give values for, in this order.
+PANEL = (
+    "looking", "voting", "question", "left", "right", "answers", "reveal", "result",
+    "save_json", "save_csv", "discard",
+)  # fmt: skip
+
+
+def panel(**changes: Any) -> tuple[Any, ...]:
+    return tuple(changes.get(name, gr.skip()) for name in PANEL)
+
+
+class BlindVote:
+    """The handlers of one studio. Which side is which never leaves the server before it is told."""
+
+    def __init__(self, services: Services) -> None:
+        self.outputs = services.outputs
+
+    def start(self, pair: Pair, more: bool, visit: Visit, ballot: Ballot) -> tuple:
+        """Hide the comparison and ask the first question."""
+        try:
+            a, b = (self.outputs.find(run_id) for run_id in pair)
+            if not vote.comparable(a, b):
+                raise XPSRError(words.CANNOT_VOTE)
+            runs = self.outputs.found(visit.runs)
+            wanted = [(a, b), *(vote.matching((a, b), runs) if more else ())]
+            took = [ballot.add((one.id, other.id)) for one, other in wanted]
+            full = "" if all(took) else words.TOO_MANY_PAIRS.format(count=vote.MAX_PAIRS)
+            return self._ask(ballot, full, looking=gr.update(visible=False),
+                             voting=gr.update(visible=True))  # fmt: skip
+        except Exception as error:
+            return panel(question=markup.notice(sentence(error), bad=True))
+
+    def answer(self, answer: Answer, ballot: Ballot) -> tuple:
+        ballot.answer(answer)
+        try:
+            return self._ask(ballot)
+        except Exception as error:
+            return panel(question=markup.notice(sentence(error), bad=True))
+
+    def _ask(self, ballot: Ballot, note: str = "", **changes: Any) -> tuple:
+        trial = ballot.draw()
+        count = len(ballot.votes)
+        said = words.trial(count + 1, count, len(ballot.pairs))
+        try:
+            left, right = self._serve(trial)
+        except XPSRError:
+            ballot.drop(trial.pair)
+            raise
+        return panel(
+            question=markup.notice(f"{said} {note}".strip()),
+            left=str(left),
+            right=str(right),
+            answers=gr.update(visible=True),
+            reveal=gr.update(interactive=count > 0),
+            result="",
+            save_json=gr.update(visible=False),
+            save_csv=gr.update(visible=False),
+            **changes,
+        )
+
+    def _serve(self, trial: Trial) -> tuple[Path, Path]:
+        """Pixels alone, under names that are the same in every comparison."""
+        folder = self.outputs.shelf.new_folder()
+        paths = folder / "left.png", folder / "right.png"
+        for path, run_id in zip(paths, trial.sides(), strict=True):
+            pixels = open_rgb(self.outputs.find(run_id).after)
+            pixels.info.clear()  # the recipe is in there
+            pixels.save(path, compress_level=1)
+        return paths
+
+    def reveal(self, ballot: Ballot, visit: Visit) -> tuple:
+        """Tell the result, and allow it to be taken away."""
+        ballot.revealed = True
+        last = ballot.votes[-1].left if ballot.votes else ""
+        runs = self._runs(ballot)
+        labels = {run.id: label for label, run in offered(self.outputs, visit).items()}
+        names = {
+            pair: words.chosen(*(labels.get(one, words.GONE) for one in pair))
+            for pair in ballot.voted_pairs()
+        }
+        folder = self.outputs.shelf.new_folder()
+        saved = folder / "blind-vote.json", folder / "blind-vote.csv"
+        saved[0].write_text(vote.to_json(ballot, runs), encoding="utf-8")
+        saved[1].write_text(vote.to_csv(ballot), encoding="utf-8")
+        as_json, as_csv = (gr.update(value=str(path), visible=True) for path in saved)
+        return panel(
+            result=compare_markup.result(ballot, names, last),
+            save_json=as_json,
+            save_csv=as_csv,
+            discard=gr.update(visible=True),
+        )
+
+    def _runs(self, ballot: Ballot) -> dict[str, Run]:
+        ids = {run_id for pair in ballot.voted_pairs() for run_id in pair}
+        return {run.id: run for run in self.outputs.found(ids)}
+
+    def back(self) -> tuple:
+        """The votes stay; a further pair may be added to them."""
+        return panel(looking=gr.update(visible=True), voting=gr.update(visible=False),
+                     left=None, right=None)  # fmt: skip
+
+    def discard(self, ballot: Ballot) -> tuple:
+        ballot.clear()
+        hidden = gr.update(value=None, visible=False)
+        return panel(
+            looking=gr.update(visible=True),
+            voting=gr.update(visible=False),
+            left=None,
+            right=None,
+            result="",
+            save_json=hidden,
+            save_csv=hidden,
+            discard=gr.update(visible=False),
+        )

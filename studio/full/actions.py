@@ -1,0 +1,138 @@
+"""What the tab "Full quality" does: what runs now, what the full system needs, and getting there.
+
+Handlers never raise; what visitors may not do is refused here and not only hidden on the page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import gradio as gr
+
+from xpsr.errors import XPSRError
+from xpsr.prompts import PROMPT_NAMES
+from xpsr.settings import SETTING_NAMES
+
+from .. import markup
+from ..form import MAIN_TEXTS
+from ..incoming import sentence
+from ..models.choice import ModelChoice
+from ..models.machine import Machine
+from ..models.switching import look, switch
+from ..models.waiting import Waiting
+from ..restore.actions import Actions
+from ..services import Services
+from . import words
+from .markup import now, requirements
+
+FORMATS = ("float16", "float32")
+# What a preset brings: all but the two main texts.
+REST_OF_FORM = len(PROMPT_NAMES) - len(MAIN_TEXTS) + len(SETTING_NAMES)
+
+
+class FullActions:
+    """The handlers of the tab."""
+
+    def __init__(self, services: Services) -> None:
+        self.services, self.engine = services, services.engine
+        self.choose_preset = Actions(services).choose_preset
+
+    def read(self) -> tuple[str, str]:
+        """What runs now, and the table of what the full system needs against what is here."""
+        try:
+            machine = Machine.here()
+            return self._now(machine), requirements(machine)
+        except Exception as error:
+            return markup.notice(sentence(error), bad=True), gr.skip()
+
+    def _now(self, machine: Machine) -> str:
+        options, pipeline = self.engine.options, self.engine.loaded
+        try:
+            who, _ = self.engine.describer()
+            describer = who.name
+        except XPSRError as error:
+            describer = str(error)
+        weights = 0
+        if pipeline is not None:
+            networks = (pipeline.vae, pipeline.text_encoder, pipeline.unet, pipeline.controlnet)
+            weights = sum(value.numel() for one in networks for value in one.parameters())
+        place = str(pipeline.device) if pipeline is not None else ""
+        return now(options.model, options.base, weights, place, describer, machine)
+
+    def check(self, folder: str) -> str:
+        """Whether a download is whole, in words."""
+        try:
+            self.services.may_change_model.check()
+            from xpsr.models.checkpoint import check
+
+            found = check(ModelChoice.typed(folder).model)
+            return markup.lines(words.checked(found), bad=bool(found.problems))
+        except Exception as error:
+            return markup.notice(sentence(error), bad=True)
+
+    def convert(self, folder: str, base: str, out: str, dtype: str) -> Iterator[tuple]:
+        """Convert a checkpoint; values for the status and for the field of the model."""
+        yield markup.notice(words.CHECKING), gr.skip()
+        try:
+            self.services.may_change_model.check()
+            from xpsr.conversion import convert
+
+            checkpoint = ModelChoice.typed(folder, base)
+            target = ModelChoice.typed(out).model
+            number_format = dtype if dtype in FORMATS else None
+            for progress in convert(
+                checkpoint.model, target, base=checkpoint.base, dtype=number_format
+            ):
+                yield markup.notice(words.converting(progress)), gr.skip()
+            yield markup.notice(words.CONVERTED.format(out=target)), target
+        except Exception as error:
+            yield markup.notice(sentence(error), bad=True), gr.skip()
+
+    def convert_stopped(self) -> str:
+        return markup.notice(words.CONVERT_STOPPED)
+
+    def look(self, model: str, base: str) -> str:
+        """What a model is and whether it fits, before anything is loaded."""
+        try:
+            self.services.may_change_model.check()
+            found = look(self.engine, ModelChoice.typed(model, base))
+            return markup.notice(words.looked(found), bad=not found.fits)
+        except Exception as error:
+            return markup.notice(sentence(error), bad=True)
+
+    def use(self, model: str, base: str) -> Iterator[tuple]:
+        """Change the model: values for status, what runs now, banner, preset, texts, settings."""
+        yield self._changing(markup.notice(words.CHECKING))
+        try:
+            self.services.may_change_model.check()
+            choice = ModelChoice.typed(model, base)
+            for item in switch(self.engine, choice):
+                if isinstance(item, Waiting):
+                    yield self._changing(gr.skip())  # so that it can be stopped
+                else:
+                    yield self._changing(markup.notice(words.stage(item)))
+            self._remember(choice)
+            yield self._changed()
+        except Exception as error:
+            yield self._changing(markup.notice(sentence(error), bad=True))
+
+    def use_mini(self) -> Iterator[tuple]:
+        """Back to the built-in model."""
+        yield from self.use("mini", "")
+
+    def use_stopped(self) -> str:
+        return markup.notice(words.USE_STOPPED)
+
+    def _remember(self, choice: ModelChoice) -> None:
+        if self.services.last_choice is not None:
+            self.services.last_choice.write(choice)
+
+    def _changing(self, status: Any) -> tuple:
+        return (status, *(gr.skip() for _ in range(3 + REST_OF_FORM)))
+
+    def _changed(self) -> tuple:
+        preset = self.engine.default_preset()
+        said = markup.notice(words.in_use(self.engine.options.model, preset))
+        banner = gr.update(visible=False)
+        return (said, self._now(Machine.here()), banner, preset, *self.choose_preset(preset))

@@ -1,0 +1,204 @@
+"""What happens in the Recipes tab: this visit's runs, and recipes that are brought back."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from xpsr.errors import XPSRError
+from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.recipe import Recipe, read_recipe
+from xpsr.recipe_changes import Difference, changed_settings, changed_surroundings, surroundings
+from xpsr.settings import SETTING_NAMES, Settings
+
+from .. import markup
+from ..form import fill_form, read_form
+from ..incoming import open_picture, picture_path, sentence
+from ..restore import texts
+from ..results import changes_markup
+from ..results.outputs import Run
+from ..results.run_list import preset_of, runs_of
+from ..results.visit import Visit, to_compare
+from ..services import Services
+from . import archive as recipe_archive
+from . import words
+
+# What is shown of the chosen run, and of a recipe that was brought; in this order.
+RUN = ("details", "picture", "save_png", "save_json", "rerun", "use", "compare")
+BROUGHT = ("recipe", "note", "preview", "decision")
+
+
+def apply_recipe(recipe: Recipe) -> tuple[Any, ...]:
+    """Values for [*page.form, page.written]."""
+    return *fill_form(recipe.prompts, recipe.settings), texts.restored(recipe)
+
+
+def apply_texts(recipe: Recipe) -> tuple[Any, ...]:
+    """The same with the settings left alone."""
+    said = (getattr(recipe.prompts, name) for name in PROMPT_NAMES)
+    return *said, *(gr.skip() for _ in SETTING_NAMES), texts.restored(recipe)
+
+
+def rerun_command(run: Run) -> str:
+    """How to repeat a run from its downloaded PNG."""
+    recipe = run.recipe
+    parts = ["python", "-m", "xpsr", "rerun", shlex.quote(run.after.name)]
+    parts += ["--image", "PICTURE", "--out", "again"]
+    if recipe.model != "mini":
+        parts += ["--model", shlex.quote(recipe.model)]
+    if recipe.base:
+        parts += ["--base", shlex.quote(recipe.base)]
+    return " ".join(parts)
+
+
+def clock(run: Run) -> str:
+    """When it was finished, by the id of the run: "22:07"."""
+    time = run.id[9:13]
+    return f"{time[:2]}:{time[2:]}" if time.isdecimal() else ""
+
+
+class Recipes:
+    """The handlers of one studio."""
+
+    def __init__(self, services: Services) -> None:
+        self.engine, self.outputs = services.engine, services.outputs
+
+    def list_runs(self, visit: Visit, chosen: str | None) -> tuple:
+        """The list, the button for the ZIP, and what is shown of the chosen run."""
+        found = runs_of(self.outputs, visit)
+        choices = [
+            (
+                words.run_line(label, preset_of(run.recipe.settings), run.seconds, clock(run)),
+                run.id,
+            )
+            for label, run in found.items()
+        ]
+        ids = [run_id for _, run_id in choices]
+        chosen = chosen if chosen in ids else next(iter(ids), None)
+        listed = gr.update(choices=choices, value=chosen, visible=bool(choices))
+        return listed, gr.update(interactive=bool(choices)), *self.show_run(chosen)
+
+    def show_run(self, run_id: str | None) -> tuple:
+        """Values for the components in `RUN`."""
+        if not run_id:
+            nothing = gr.update(value=None, interactive=False)
+            return (
+                markup.quiet(words.NO_RUNS), gr.update(visible=False), nothing, nothing,
+                gr.update(visible=False), gr.update(interactive=False),
+                gr.update(interactive=False),
+            )  # fmt: skip
+        try:
+            run = self.outputs.find(run_id)
+        except Exception as error:
+            note = markup.notice(sentence(error), bad=True)
+            return note, *(gr.skip() for _ in RUN[1:])
+        return (
+            "",
+            gr.update(value=str(run.after), visible=True),
+            gr.update(value=str(run.after), interactive=True),
+            gr.update(value=str(run.recipe_file), interactive=True),
+            gr.update(value=rerun_command(run), visible=True),
+            gr.update(interactive=True),
+            gr.update(interactive=True),
+        )
+
+    def compare(self, run_id: str, visit: Visit) -> tuple:
+        """The tab Compare with the pinned run, or else the newest other one, and this one."""
+        others = [one for one in (visit.pinned, *reversed(visit.runs)) if one and one != run_id]
+        return gr.Tabs(selected="compare"), to_compare(next(iter(others), ""), run_id)
+
+    def pack(self, visit: Visit) -> tuple:
+        """A ZIP of all runs: the note about it, and the button that gives it."""
+        try:
+            runs = list(runs_of(self.outputs, visit).values())
+            path = self.outputs.shelf.new_folder() / "xpsr-results.zip"
+            left_out = recipe_archive.pack(runs, path)
+            said = words.packed(len(runs) - left_out, left_out)
+            return markup.notice(said), gr.update(value=str(path), visible=True)
+        except Exception as error:
+            return markup.notice(sentence(error), bad=True), gr.skip()
+
+    def bring_file(self, payload: Any, picture: Any, preset: str, *values: Any) -> tuple:
+        """A dropped file: what its recipe would change, or why it is none. Fills `BROUGHT`."""
+        try:
+            recipe = read_recipe(picture_path(payload))
+            name = Path(str(payload.get("orig_name") or "")).name[:80] or words.OPEN
+            return self._offer(recipe, name, picture, preset, values)
+        except Exception as error:
+            return None, markup.notice(sentence(error), bad=True), "", gr.update(visible=False)
+
+    def bring_run(self, run_id: str, picture: Any, preset: str, *values: Any) -> tuple:
+        """The same for a run of this visit."""
+        try:
+            run = self.outputs.find(run_id)
+            title = run.title or words.NO_TITLE
+            return self._offer(run.recipe, title, picture, preset, values)
+        except Exception as error:
+            return None, markup.notice(sentence(error), bad=True), "", gr.update(visible=False)
+
+    def _offer(
+        self, recipe: Recipe, name: str, picture: Any, preset: str, values: Sequence[Any]
+    ) -> tuple:
+        size, said = recipe.output_size, []
+        said.append(words.about(name, recipe.model, recipe.seed, size))
+        said.append(self._about_picture(recipe, picture))
+        try:
+            prompts, settings = read_form(preset, values)
+        except XPSRError as error:
+            prompts, settings = Prompts.from_preset(preset), Settings.from_preset(preset)
+            said.append(words.FORM_UNUSABLE.format(why=str(error).rstrip(".")))
+        around = self._surroundings(recipe)
+        said += _about_model(recipe, around) if around is not None else [
+            words.MODEL_UNKNOWN
+        ]  # fmt: skip
+        found = changed_settings(settings, recipe.settings)
+        if prompts == recipe.prompts and not found:
+            said.append(words.NOTHING_CHANGES)
+        preview = _preview(prompts, recipe, found + (around or []))
+        return recipe, markup.notice(" ".join(said)), preview, gr.update(visible=True)
+
+    def _about_picture(self, recipe: Recipe, picture: Any) -> str:
+        try:
+            image = open_picture(picture).image
+        except XPSRError:
+            return words.PICTURE_NONE
+        same = recipe.is_input(image)
+        return words.PICTURE_SAME if same else words.PICTURE_OTHER
+
+    def _surroundings(self, recipe: Recipe) -> list[Difference] | None:
+        if (pipeline := self.engine.loaded) is None:
+            return None
+        return changed_surroundings(pipeline.surroundings(), surroundings(recipe))
+
+    def apply(self, recipe: Recipe | None, everything: bool) -> tuple:
+        """[*form, written], then the status of the Restore tab, the open tab, and `BROUGHT`."""
+        if recipe is None:
+            return tuple(gr.skip() for _ in range(len(PROMPT_NAMES) + len(SETTING_NAMES) + 3 + 4))
+        values = apply_recipe(recipe) if everything else apply_texts(recipe)
+        done = words.APPLIED if everything else words.APPLIED_TEXTS
+        return *values, markup.notice(done), gr.Tabs(selected="restore"), *self.cancel(done)
+
+    def cancel(self, note: str = words.CANCELLED) -> tuple:
+        return None, markup.notice(note), "", gr.update(visible=False)
+
+
+def _about_model(recipe: Recipe, found: Sequence[Difference]) -> list[str]:
+    places = {one.place for one in found}
+    if "model" in places:
+        return [words.MODEL_OTHER.format(model=recipe.model)]
+    if any(place.endswith("revision") or place == "base" for place in places):
+        return [words.WEIGHTS_OTHER]
+    return [words.VERSIONS_OTHER] if places else []
+
+
+def _preview(now: Prompts, recipe: Recipe, found: Sequence[Difference]) -> str:
+    said = changes_markup.texts(now, recipe.prompts, words.MARKS)
+    table = changes_markup.differences(found, words.COLUMNS, words.SETTINGS_SAME)
+    return (
+        f"{changes_markup.heading(words.TEXTS_WOULD)}{said}"
+        f"{changes_markup.heading(words.SETTINGS_WOULD)}{table}"
+    )

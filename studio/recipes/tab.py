@@ -1,0 +1,243 @@
+"""The Recipes tab: this visit's runs, recipes brought back, and presets of one's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from .. import markup
+from ..tabs import Tab
+from ..triggers import PRIVATE, QUICK
+from . import words
+from .actions import BROUGHT, RUN, Recipes
+from .preset_actions import SHELF, PresetActions
+from .presets import MAX_NAME
+
+if TYPE_CHECKING:
+    from ..opening import Opening
+    from ..page import Page
+    from ..services import Services
+
+CSS = """
+#recipes-list .wrap { display: flex; flex-direction: column; gap: 4px; max-height: 300px;
+  overflow-y: auto; flex-wrap: nowrap; }
+#recipes-list label { width: 100%; border-radius: .4rem; font-variant-numeric: tabular-nums; }
+#recipes-list label span { white-space: normal; overflow-wrap: anywhere; }
+#recipes-picture img { max-height: 260px; object-fit: contain !important; }
+#recipes-preview h4 { margin: .8rem 0 .2rem; font-size: .95rem; }
+#recipes-preview:not(:has(h4)) { display: none; }
+#recipes-rerun textarea { font-family: var(--font-mono); font-size: .85rem;
+  white-space: pre; overflow-x: auto; }
+"""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The components by role; those of groups by their names there."""
+
+    runs: gr.Radio
+    run: dict[str, Any]
+    make_zip: gr.Button
+    zip_note: gr.HTML
+    save_zip: gr.DownloadButton
+    drop: gr.File
+    brought: dict[str, Any]
+    apply: gr.Button
+    apply_texts: gr.Button
+    cancel: gr.Button
+    shelf: dict[str, Any]
+    preset_buttons: dict[str, Any]
+
+
+def lay_out(opening: Opening) -> Parts:
+    parts: dict[str, Any] = {}
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=5, min_width=320):
+            parts |= _runs()
+        with gr.Column(scale=6, min_width=320):
+            parts |= _opening_a_recipe()
+    with gr.Accordion(words.PRESETS, open=True, elem_id="recipes-presets"):
+        parts |= _presets()
+    return Parts(**parts)
+
+
+def _runs() -> dict[str, Any]:
+    gr.Markdown(f"#### {words.RUNS}")
+    runs = gr.Radio(
+        [], label=words.CHOOSE_RUN, info=words.RUNS_INFO, visible=False, elem_id="recipes-list"
+    )
+    run: dict[str, Any] = {
+        "details": gr.HTML(
+            markup.quiet(words.NO_RUNS), elem_id="recipes-details", elem_classes="flat"
+        ),
+        "picture": gr.Image(
+            show_label=False,
+            type="filepath",
+            format="png",
+            interactive=False,
+            buttons=["fullscreen"],
+            visible=False,
+            elem_id="recipes-picture",
+        ),
+    }
+    with gr.Row():
+        run["save_png"] = gr.DownloadButton(
+            words.SAVE_PNG, size="md", interactive=False, min_width=150, elem_id="recipes-save-png"
+        )
+        run["save_json"] = gr.DownloadButton(
+            words.SAVE_JSON,
+            size="md",
+            interactive=False,
+            min_width=150,
+            elem_id="recipes-save-json",
+        )
+    with gr.Row():
+        run["use"] = gr.Button(
+            words.USE, size="md", interactive=False, min_width=150, elem_id="recipes-use"
+        )
+        run["compare"] = gr.Button(
+            words.COMPARE, size="md", interactive=False, min_width=150, elem_id="recipes-compare"
+        )
+    run["rerun"] = gr.Textbox(
+        label=words.RERUN,
+        info=words.RERUN_INFO,
+        interactive=False,
+        lines=1,
+        max_lines=4,
+        buttons=["copy"],
+        visible=False,
+        elem_id="recipes-rerun",
+    )
+    return {
+        "runs": runs,
+        "run": run,
+        "make_zip": gr.Button(
+            words.MAKE_ZIP, size="md", interactive=False, elem_id="recipes-make-zip"
+        ),
+        "zip_note": gr.HTML(markup.notice(""), elem_id="recipes-zip-note", elem_classes="flat"),
+        "save_zip": gr.DownloadButton(
+            words.SAVE_ZIP, size="md", visible=False, elem_id="recipes-save-zip"
+        ),
+    }
+
+
+def _opening_a_recipe() -> dict[str, Any]:
+    gr.Markdown(f"#### {words.OPEN}")
+    drop = gr.File(label=words.DROP, height=130, elem_id="recipes-drop")
+    gr.HTML(markup.quiet(words.DROP_INFO), elem_classes="flat")
+    brought: dict[str, Any] = {
+        "recipe": gr.State(None),
+        "note": gr.HTML(markup.notice(""), elem_id="recipes-note", elem_classes="flat"),
+        "preview": gr.HTML(elem_id="recipes-preview", elem_classes="flat"),
+    }
+    with gr.Row(visible=False, elem_id="recipes-decision") as brought["decision"]:
+        apply = gr.Button(words.APPLY, variant="primary", min_width=100, elem_id="recipes-apply")
+        apply_texts = gr.Button(words.APPLY_TEXTS, min_width=100, elem_id="recipes-apply-texts")
+        cancel = gr.Button(words.CANCEL, min_width=100, elem_id="recipes-cancel")
+    return {
+        "drop": drop,
+        "brought": brought,
+        "apply": apply,
+        "apply_texts": apply_texts,
+        "cancel": cancel,
+    }
+
+
+def _presets() -> dict[str, Any]:
+    # Both fixed, so that presets are found again after the page was started anew. The key keeps
+    # nothing secret: who can read the browser's storage can read the page as well.
+    stored = gr.BrowserState(None, storage_key="xpsr-studio-presets", secret="xpsr-studio-presets")
+    gr.HTML(markup.quiet(words.PRESETS_INFO), elem_classes="flat")
+    shelf: dict[str, Any] = {"stored": stored}
+    buttons: dict[str, Any] = {}
+    with gr.Row(equal_height=False):
+        with gr.Column(min_width=300):
+            shelf["chosen"] = gr.Dropdown(
+                [], label=words.PRESET_CHOSEN, elem_id="recipes-preset", filterable=False
+            )
+            with gr.Row():
+                for name, label in (
+                    ("load", words.PRESET_LOAD),
+                    ("replace", words.PRESET_REPLACE),
+                    ("delete", words.PRESET_DELETE),
+                ):
+                    buttons[name] = _small(label, f"recipes-preset-{name}")
+        with gr.Column(min_width=300):
+            shelf["name"] = gr.Textbox(
+                label=words.PRESET_NAME,
+                info=words.PRESET_NAME_INFO,
+                max_length=MAX_NAME,
+                elem_id="recipes-preset-name",
+            )
+            with gr.Row():
+                for name, label in (("save", words.PRESET_SAVE), ("rename", words.PRESET_RENAME)):
+                    buttons[name] = _small(label, f"recipes-preset-{name}")
+    shelf["note"] = gr.HTML(markup.notice(""), elem_id="recipes-preset-note", elem_classes="flat")
+    with gr.Row():
+        shelf["export"] = gr.DownloadButton(
+            words.PRESET_EXPORT, size="sm", interactive=False, elem_id="recipes-preset-export"
+        )
+        buttons["bring"] = gr.UploadButton(
+            words.PRESET_IMPORT, size="sm", elem_id="recipes-preset-import"
+        )
+    return {"shelf": shelf, "preset_buttons": buttons}
+
+
+def _small(label: str, elem_id: str) -> gr.Button:
+    return gr.Button(label, size="md", min_width=90, elem_id=elem_id)
+
+
+def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None:
+    actions = Recipes(services)
+    run = [part.run[name] for name in RUN]
+    brought = [part.brought[name] for name in BROUGHT]
+    form = [page.picture, page.preset, *page.form]
+    listed = [part.runs, part.make_zip, *run]
+    handle.select(actions.list_runs, [page.visit, part.runs], listed, preprocess=False, **QUICK)
+    part.runs.input(actions.show_run, part.runs, run, preprocess=False, **QUICK)
+    part.make_zip.click(
+        actions.pack,
+        page.visit,
+        [part.zip_note, part.save_zip],
+        show_progress="minimal",
+        concurrency_limit=1,
+        **PRIVATE,
+    )
+    bring: dict[str, Any] = {"outputs": brought, "preprocess": False, **QUICK}
+    part.drop.upload(actions.bring_file, [part.drop, *form], **bring)
+    part.run["use"].click(actions.bring_run, [part.runs, *form], **bring)
+    part.run["compare"].click(
+        actions.compare,
+        [part.runs, page.visit],
+        [page.tabs, page.chosen],
+        preprocess=False,
+        **QUICK,
+    )
+    applied = [*page.form, page.written, page.status, page.tabs, *brought]
+    recipe = part.brought["recipe"]
+    part.apply.click(partial(actions.apply, everything=True), recipe, applied, **QUICK)
+    part.apply_texts.click(partial(actions.apply, everything=False), recipe, applied, **QUICK)
+    gr.on([part.cancel.click, part.drop.clear], actions.cancel, None, brought, **QUICK)
+    _connect_presets(page, part, handle, PresetActions(services))
+
+
+def _connect_presets(page: Page, part: Parts, handle: gr.Tab, actions: PresetActions) -> None:
+    shelf, buttons = [part.shelf[name] for name in SHELF], part.preset_buttons
+    stored, chosen, name = (part.shelf[one] for one in ("stored", "chosen", "name"))
+    form = [page.preset, *page.form]
+    plain: dict[str, Any] = {"preprocess": False, **QUICK}
+    handle.select(actions.enter, [stored, chosen], shelf, **plain)
+    buttons["save"].click(actions.save, [stored, name, *form], shelf, **plain)
+    buttons["replace"].click(actions.replace, [stored, chosen, *form], shelf, **plain)
+    buttons["rename"].click(actions.rename, [stored, chosen, name], shelf, **plain)
+    buttons["delete"].click(actions.delete, [stored, chosen], shelf, **plain)
+    buttons["bring"].upload(actions.bring, [stored, chosen, buttons["bring"]], shelf, **plain)
+    buttons["load"].click(
+        actions.load, [stored, chosen, *form], [part.shelf["note"], *page.form], **plain
+    )
+
+
+TAB = Tab("recipes", words.TAB, lay_out, connect)

@@ -1,0 +1,207 @@
+"""What happens on the page. Handlers take and give plain values; the components are elsewhere.
+
+A handler never raises: what it has to say goes into a notice, so that nothing on the page is lost
+or covered by an error badge.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+
+from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.settings import SETTING_NAMES, Settings
+
+from .. import markup, words
+from ..form import MAIN_TEXTS, read_form
+from ..incoming import open_picture, picture_title, sentence
+from ..models.engine import is_result, is_step
+from ..models.waiting import sign
+from ..results import scores as results
+from ..results.scores import with_origins
+from ..results.visit import Visit
+from ..services import Services
+from . import texts
+from .describing import Before, left, replaced
+from .showing import Face, done_line, idle, shown
+from .texts import NOTHING_BROUGHT, Brought
+
+PREVIEW_SIDE = 768  # pixels; one is sent after every step
+
+
+class Actions:
+    """The handlers of one studio."""
+
+    def __init__(self, services: Services) -> None:
+        self.engine, self.outputs = services.engine, services.outputs
+        self.face = Face(services.outputs)
+
+    def greet(self) -> Iterator[dict]:
+        """Say that the model is on its way, and why when it is not coming."""
+        if self.engine.ready:
+            yield gr.skip()
+            return
+        yield gr.update(value=markup.notice(words.LOADING), visible=True)
+        try:
+            self.engine.pipeline()
+            yield gr.update(visible=False)
+        except Exception as error:
+            yield gr.update(value=markup.notice(sentence(error), bad=True), visible=True)
+
+    def receive(
+        self,
+        payload: Any,
+        visit: Visit,
+        high: str,
+        low: str,
+        written: Brought,
+        before: Before | None,
+    ) -> tuple:
+        """A new picture: check it, and drop the texts that were written for another one."""
+        try:
+            photo = open_picture(payload)
+            picture = self._displayable(payload, photo.image)
+        except Exception as error:
+            note = markup.notice(sentence(error), bad=True)
+            return None, note, *(gr.skip() for _ in range(3)), written, gr.skip()
+        visit.title = picture_title(payload)
+        note = markup.notice(" ".join([words.picture(photo.image.size), *photo.notes]))
+        kept = left(high, low, written, before)
+        return picture, note, *kept, NOTHING_BROUGHT, markup.notice(words.NEXT)
+
+    def _displayable(self, payload: dict, image: Any) -> Any:
+        """The picture as browsers show it: a HEIC or TIFF file becomes a PNG."""
+        from PIL import Image
+
+        with Image.open(payload["path"]) as file:
+            if file.format in ("PNG", "JPEG", "WEBP", "GIF", "BMP"):
+                return gr.skip()
+        path = self.outputs.shelf.new_folder() / "picture.png"
+        image.save(path, compress_level=1)
+        return str(path)
+
+    def begin(self) -> tuple:
+        """At once after a click on Restore, before the run has its turn."""
+        return shown(
+            status=markup.notice(words.WAITING),
+            restore=gr.update(interactive=False),
+            stop=gr.update(interactive=True),
+        )
+
+    def restore(
+        self,
+        payload: Any,
+        visit: Visit,
+        against: str,
+        preset: str,
+        learned: Sequence[str],
+        brought: Brought,
+        *values: Any,
+    ) -> Iterator[tuple]:
+        """One run, with something to show after every step."""
+        visit.running = True
+        try:
+            yield from self._restoring(payload, visit, against, preset, learned, brought, values)
+        except Exception as error:
+            yield idle(markup.notice(sentence(error), bad=True))
+        finally:
+            visit.running = False
+
+    def _restoring(
+        self,
+        payload: Any,
+        visit: Visit,
+        against: str,
+        preset: str,
+        learned: Sequence[str],
+        brought: Brought,
+        values: Sequence[Any],
+    ) -> Iterator[tuple]:
+        photo = open_picture(payload)
+        prompts, settings = read_form(preset, values)
+        names = results.shown_metrics(learned)
+        yield shown(status=markup.notice(words.BEGINNING))  # `failed` knows from it: not refused
+        for item in self.engine.stream(photo.image, prompts, settings):
+            if not is_result(item):
+                if not is_step(item):
+                    yield shown(status=markup.notice(sign(item)))
+                    continue
+                line = words.step(item.index + 1, item.total, item.seconds_left, settings.seed)
+                yield self._growing(line, item, photo.image.size)
+                continue
+            told = texts.origins(prompts, preset, brought)
+            run = self.outputs.keep(photo.image, with_origins(item, told), visit.title)
+            visit.add(run.id)
+            visit.show(run.id)
+            yield shown(
+                status=markup.notice(words.SCORING),
+                preview=gr.update(value=None, visible=False),
+                **self.face.of(run, visit, against),
+            )
+            run = self.outputs.add_scores(run, results.compare(photo.image, item.image, names))
+            scores = self.face.of(run, visit, against)["scores"]
+            yield idle(markup.notice(done_line(run, photo.notes)), scores=scores)
+
+    def _growing(self, line: str, step: Any, size: tuple[int, int]) -> tuple:
+        # The preview may be as small as the latent: shown in the shape of the picture.
+        scale = PREVIEW_SIDE / max(size)
+        wide, high = (max(1, round(side * scale)) for side in size)
+        preview = results.enlarge(self.engine.preview(step), (wide, high))
+        return shown(
+            status=markup.notice(line),
+            preview=gr.update(value=preview, visible=True),
+            comparison=gr.update(visible=False),
+        )
+
+    def let_go(self, visit: Visit, status: str) -> tuple:
+        """A moment after Stop. A run that had not begun is gone; one that works tells by itself.
+
+        Until it has let go of the step it was in, another run would be refused.
+        """
+        if words.STOPPING not in status or visit.running:
+            return shown()
+        return idle(markup.notice(words.STOPPED))
+
+    def failed(self, status: str) -> tuple:
+        """The run ended without a word: it was stopped, or refused because too many wait."""
+        # After a Stop it may have sent its last step once more, so the status can be that.
+        refused = words.WAITING in status
+        return idle(markup.notice(words.REFUSED if refused else words.STOPPED, bad=refused))
+
+    def new_seed(self) -> int:
+        return secrets.randbelow(2**32)
+
+    def choose_preset(self, preset: str) -> tuple:
+        """The texts and settings a preset brings; the two main texts and the seed stay."""
+        written, settings = asdict(Prompts.from_preset(preset)), Settings.from_preset(preset)
+        kept = {"seed": gr.skip()}
+        return (
+            *(written[name] for name in PROMPT_NAMES if name not in MAIN_TEXTS),
+            *(kept.get(name, getattr(settings, name)) for name in SETTING_NAMES),
+        )
+
+    def choose_example(
+        self, event: gr.SelectData, visit: Visit, against: str, before: Before | None
+    ) -> tuple:
+        """An example was clicked."""
+        return self.open_example(event.index, visit, against, before)
+
+    def open_example(self, index: int, visit: Visit, against: str, before: Before | None) -> tuple:
+        """Picture, note, two texts, `before`, seed, `written`, then the result of an example."""
+        try:
+            run = list(self.outputs.examples.values())[index]
+        except (IndexError, TypeError):
+            note = markup.notice(words.NO_EXAMPLE, bad=True)
+            return (*(gr.skip() for _ in range(7)), *shown(status=note))
+        visit.show(run.id)
+        visit.title = run.title
+        settings, brought = run.recipe.settings, texts.restored(run.recipe)
+        note = markup.notice(words.picture(run.recipe.input_size))
+        both = replaced(*map(texts.joined, brought), brought, before)
+        line = markup.notice(words.example_open(run.title, settings.seed))
+        result = shown(status=line, **self.face.of(run, visit, against))
+        return (str(run.picture), note, *both, settings.seed, brought, *result)

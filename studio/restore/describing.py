@@ -1,0 +1,155 @@
+"""Describing on the page: both texts grow as they are written, and Stop brings the old ones back.
+
+While a describer writes, the two boxes cannot be typed into, so nobody's words are written over.
+`before` keeps the texts as they were until describing has ended, well or not; a message that comes
+later, such as a late answer to Stop, finds it empty and leaves the boxes alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import gradio as gr
+
+from .. import markup, words
+from ..form import MAIN_TEXTS
+from ..incoming import open_picture, sentence
+from ..models.engine import Engine
+from . import texts
+from .texts import NOTHING_BROUGHT, Brought
+
+# The components of the page that describing changes.
+DESCRIPTION = (*MAIN_TEXTS, "picture_note", "written", "describe", "stop_describing", "before")
+
+
+class Before(NamedTuple):
+    """The texts that come back when describing ends without any, and who wrote them.
+
+    `note`: that it ended is worth a sentence.
+    """
+
+    high: str
+    low: str
+    written: Brought = NOTHING_BROUGHT
+    note: bool = True
+
+
+def describing(idle: bool | None = None, **changes: Any) -> tuple[Any, ...]:
+    """Values for the components in `DESCRIPTION`; what is not named stays as it is.
+
+    `idle` says which of the two buttons is shown, and whether the boxes can be typed into.
+    """
+    if idle is not None:
+        changes["describe"] = gr.update(visible=idle)
+        changes["stop_describing"] = gr.update(visible=not idle)
+        for name in MAIN_TEXTS:
+            value = {"value": changes[name]} if name in changes else {}
+            changes[name] = gr.update(interactive=idle, **value)
+    return tuple(changes.get(name, gr.skip()) for name in DESCRIPTION)
+
+
+class Describing:
+    """The handlers around the button Describe of one studio."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def introduce(self) -> str:
+        """The line that names the describer."""
+        try:
+            describer, why = self.engine.describer()
+        except Exception as error:
+            return markup.notice(sentence(error), bad=True)
+        return markup.quiet(words.describer(describer.name), words.describer_about(why))
+
+    def begin(self, high: str, low: str, written: Brought) -> tuple:
+        """At once after a click on Describe: keep the texts, and offer to stop."""
+        note = markup.notice(words.DESCRIBER_WAITING)
+        return describing(idle=False, picture_note=note, before=Before(high, low, written))
+
+    def describe(self, payload: Any, before: Before, high: str, low: str) -> Iterator[tuple]:
+        """Fill both texts while they are written; on failure they are as they were.
+
+        Args:
+            payload: the picture.
+            before: the texts when Describe was pressed.
+            high, low: the texts now, where somebody may have typed until the boxes were locked.
+        """
+        if (high, low) != before[:2]:
+            before = before._replace(high=high, low=low)
+            yield describing(before=before)
+        try:
+            yield from self._describing(payload)
+        except Exception as error:
+            note = markup.notice(sentence(error), bad=True)
+            yield _undone(before, picture_note=note)
+        # Gradio sends the last values twice. Here are none: the boxes may be typed into again.
+        yield describing()
+
+    def _describing(self, payload: Any) -> Iterator[tuple]:
+        image = open_picture(payload).image
+        name = self.engine.describer()[0].name
+        yield describing(picture_note=markup.notice(words.DESCRIBING.format(name=name)))
+        shown_texts, said = ("", ""), None
+        for said in self.engine.describing(image):
+            both = (said.high, said.low)
+            new = {
+                n: t for n, t, old in zip(MAIN_TEXTS, both, shown_texts, strict=True) if t != old
+            }
+            # Yielded even where nothing is new: a run can be stopped only when it yields.
+            yield describing(**new, **({"written": texts.described(said)} if new else {}))
+            shown_texts = both
+        assert said is not None, "a describer ends with the whole or with an error"
+        note = markup.notice(words.described(said.source, said.remembered))
+        yield describing(idle=True, picture_note=note, written=texts.described(said), before=None)
+
+    def stopped(self, before: Before | None, note: str) -> tuple:
+        """Describing ended without a word: it was stopped, or refused as too many wait."""
+        if before is None:  # it had ended by itself
+            return describing(idle=True)
+        if not before.note:
+            return _undone(before)
+        refused = words.DESCRIBER_WAITING in note
+        said = words.REFUSED if refused else words.DESCRIBING_STOPPED
+        return _undone(before, picture_note=markup.notice(said, bad=refused))
+
+
+def _undone(before: Before, **changes: Any) -> tuple:
+    return describing(
+        idle=True,
+        prompt=before.high,
+        lowlevel_prompt=before.low,
+        written=before.written,
+        before=None,
+        **changes,
+    )
+
+
+def replaced(
+    high: Any, low: Any, written: Brought, before: Before | None
+) -> tuple[Any, Any, Before | None]:
+    """Both texts and `before` when other texts, by `written`, take their place.
+
+    A describer at work is ended by the same event, but may still write a word meanwhile; so its
+    end is what brings the texts for good.
+    """
+    return high, low, None if before is None else Before(high, low, written, note=False)
+
+
+def left(high: str, low: str, written: Brought, before: Before | None) -> tuple[Any, ...]:
+    """The same when another picture has come: without the texts that a describer wrote.
+
+    Where a describer is at work, those before it count.
+    """
+    now = (high, low)
+    # Skipped and not sent back where nothing changes: somebody may be typing into them by now.
+    kept: tuple[Any, Any] = (gr.skip(), gr.skip())
+    if before is not None:
+        now = kept = before[:2]
+        written = before.written
+    both = (
+        "" if text and text == texts.joined(old) else same
+        for text, same, old in zip(now, kept, written, strict=True)
+    )
+    return replaced(*both, NOTHING_BROUGHT, before)

@@ -1,0 +1,213 @@
+"""The column of the result: the slider, the scores, and what looks closer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from .. import markup, words
+from ..opening import Opening
+from .showing import BICUBIC, PINNED
+
+
+@dataclass(frozen=True)
+class Closer:
+    """The components of the closer look."""
+
+    accordion: gr.Accordion
+    overview: gr.Image
+    across: gr.Slider
+    down: gr.Slider
+    zoom: gr.Radio
+    gain: gr.Slider
+    before: gr.Image
+    after: gr.Image
+    difference: gr.Image
+
+
+def lay_out_result(opening: Opening) -> dict[str, Any]:
+    """Build it inside the present container; returns components by their name in `Page`."""
+    with gr.Column(elem_classes="tight"):
+        parts: dict[str, Any] = {
+            "status": gr.HTML(
+                markup.notice(opening.status or words.STATUS_EMPTY),
+                elem_id="status",
+                elem_classes="flat",
+            )
+        }
+        parts |= _pictures(opening)
+    parts |= _tools(opening)
+    parts["strip"] = gr.Gallery(
+        label=words.STRIP,
+        columns=6,
+        height="auto",
+        object_fit="cover",
+        allow_preview=False,
+        buttons=[],
+        interactive=False,
+        format="jpeg",  # they are thumbnails
+        elem_id="strip",
+        elem_classes="thumbs",
+    )
+    parts["scores"] = gr.HTML(opening.scores, elem_id="scores", elem_classes="flat")
+    parts |= _more_scores(opening)
+    return parts
+
+
+def _pictures(opening: Opening) -> dict[str, Any]:
+    return {
+        "preview": gr.Image(
+            label=words.PREVIEW,
+            alt_text=words.PREVIEW,
+            format="jpeg",
+            interactive=False,
+            buttons=[],
+            visible=False,
+            elem_id="preview",
+        ),
+        "comparison": gr.ImageSlider(
+            opening.pair,
+            label=words.COMPARED,
+            type="filepath",
+            format="png",  # the default, webp, is lossy
+            interactive=False,
+            buttons=["fullscreen"],
+            max_height=760,
+            elem_id="comparison",
+        ),
+        "position": gr.Slider(
+            0,
+            100,
+            50,
+            step=1,
+            label=words.POSITION,
+            info=words.POSITION_INFO,
+            buttons=[],
+            elem_id="position",
+        ),
+        "against": gr.Radio(
+            [(words.AGAINST_BICUBIC, BICUBIC), (words.AGAINST_PINNED, PINNED)],
+            value=BICUBIC,
+            label=words.AGAINST,
+            info=words.AGAINST_INFO,
+            visible=False,
+            elem_id="against",
+        ),
+    }
+
+
+def _tools(opening: Opening) -> dict[str, Any]:
+    there = opening.download is not None
+    with gr.Row(elem_id="result-tools"):
+        return {
+            "download": gr.DownloadButton(
+                words.DOWNLOAD,
+                value=opening.download,
+                interactive=there,
+                size="md",
+                min_width=200,
+                scale=4,
+                elem_id="download",
+            ),
+            "recipe": gr.DownloadButton(
+                words.DOWNLOAD_RECIPE,
+                value=opening.recipe,
+                interactive=there,
+                size="md",
+                min_width=140,
+                scale=2,
+                elem_id="download-recipe",
+            ),
+            "pin": gr.Button(
+                words.PIN, interactive=there, size="md", min_width=140, scale=2, elem_id="pin"
+            ),
+        }
+
+
+def _more_scores(opening: Opening) -> dict[str, Any]:
+    with gr.Accordion(words.MORE_SCORES, open=False, elem_id="more-scores"):
+        with gr.Row(equal_height=False):
+            with gr.Column(min_width=280):
+                learned = gr.CheckboxGroup(
+                    [(label, name) for name, label in opening.learned.items()],
+                    label=words.METRICS,
+                    info=words.METRICS_INFO,
+                    elem_id="learned",
+                )
+            with gr.Column(min_width=280):
+                reference = gr.Image(
+                    label=words.REFERENCE,
+                    alt_text=words.REFERENCE,
+                    placeholder=words.REFERENCE_DROP,
+                    type="filepath",
+                    image_mode=None,
+                    sources=["upload", "clipboard"],
+                    buttons=[],
+                    height=200,
+                    elem_id="reference",
+                )
+        with gr.Row():
+            score = gr.Button(words.SCORE_NOW, elem_id="score-now", scale=3)
+            stop = gr.Button(words.STOP, elem_id="stop-scoring", scale=1, min_width=80)
+        note = gr.HTML(markup.notice(""), elem_id="score-note", elem_classes="flat")
+    return {
+        "learned": learned,
+        "reference": reference,
+        "score": score,
+        "stop_scoring": stop,
+        "score_note": note,
+    }
+
+
+def lay_out_closer() -> Closer:
+    """The closer look, as wide as the page."""
+    with (
+        gr.Accordion(words.CLOSER, open=False, elem_id="closer") as accordion,
+        gr.Row(equal_height=False),
+    ):
+        with gr.Column(min_width=220):
+            overview = _picture(words.OVERVIEW, "closer-overview")
+            across = _place(words.ACROSS, words.ACROSS_INFO, "closer-across")
+            down = _place(words.DOWN, words.DOWN_INFO, "closer-down")
+            zoom = gr.Radio(
+                [("1:1", 1), ("2:1", 2), ("4:1", 4)],
+                value=2,
+                label=words.ZOOM,
+                info=words.ZOOM_INFO,
+                elem_id="closer-zoom",
+            )
+        with gr.Column(min_width=220):
+            before = _picture(words.DETAIL_BEFORE, "closer-before")
+        with gr.Column(min_width=220):
+            after = _picture(words.DETAIL_AFTER, "closer-after")
+        with gr.Column(min_width=220):
+            difference = _picture(words.DIFFERENCE, "closer-difference")
+            gain = gr.Slider(
+                1,
+                32,
+                4,
+                step=1,
+                label=words.GAIN,
+                info=words.GAIN_INFO,
+                buttons=["reset"],
+                elem_id="closer-gain",
+            )
+    return Closer(accordion, overview, across, down, zoom, gain, before, after, difference)
+
+
+def _picture(label: str, elem_id: str) -> gr.Image:
+    return gr.Image(
+        label=label,
+        alt_text=label,
+        format="png",
+        interactive=False,
+        buttons=["fullscreen"],
+        elem_id=elem_id,
+        elem_classes="pixels",
+    )
+
+
+def _place(label: str, info: str, elem_id: str) -> gr.Slider:
+    return gr.Slider(0, 100, 50, step=1, label=label, info=info, buttons=[], elem_id=elem_id)

@@ -1,0 +1,131 @@
+"""What happens to finished runs on the page: open one again, pin one, score it further."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import gradio as gr
+from PIL import Image
+
+from xpsr.errors import XPSRError
+
+from .. import markup, words
+from ..incoming import open_picture, sentence
+from ..results import scores as results
+from ..results.outputs import Run
+from ..results.scores import Row
+from ..results.visit import Visit
+from ..services import Services
+from . import closer
+from .showing import BICUBIC, PINNED, Face, shown
+
+
+class RunActions:
+    """The handlers around the runs of one visitor."""
+
+    def __init__(self, services: Services) -> None:
+        self.outputs, self.face = services.outputs, Face(services.outputs)
+
+    def open(self, event: gr.SelectData, visit: Visit, against: str) -> tuple:
+        """One of the strip back on the slider; texts and settings stay."""
+        ids = [run.id for run in self.outputs.found(reversed(visit.runs))]
+        try:
+            run = self.outputs.find(ids[event.index])
+        except (IndexError, XPSRError):
+            return shown(status=markup.notice(words.RUN_GONE, bad=True))
+        visit.show(run.id)
+        line = words.run_open(run.title, visit.runs.index(run.id) + 1, run.recipe.seed)
+        return shown(status=markup.notice(line), **self.face.of(run, visit, against))
+
+    def pin(self, visit: Visit, against: str) -> tuple:
+        """The run on the slider becomes the baseline, or is one no longer."""
+        run = self.face.found(visit.shown)
+        if run is None:
+            return shown(status=markup.notice(words.NOTHING_TO_PIN, bad=True))
+        was = visit.pinned == run.id
+        visit.pinned = None if was else run.id
+        changes = self.face.of(run, visit, against)
+        # What is compared with depends on this button: without a pinned run there is no choice.
+        changes["against"] = gr.update(value=BICUBIC if was else against, visible=not was)
+        return shown(status=markup.notice(words.UNPINNED if was else words.PINNED_NOW), **changes)
+
+    def compare_with(self, visit: Visit, against: str) -> tuple:
+        """What stands on the left of the slider."""
+        run, pinned = self.face.found(visit.shown), self.face.pinned(visit)
+        if run is None:
+            return shown()
+        status: Any = gr.skip()
+        if against == PINNED and pinned is not None:
+            if pinned.id == run.id:
+                status = markup.notice(words.IS_THE_PINNED)
+            elif pinned.recipe.output_size != run.recipe.output_size:
+                status = markup.notice(words.PINNED_OTHER_SIZE, bad=True)
+        changes = self.face.of(run, visit, against)
+        return shown(status=status, comparison=changes["comparison"])
+
+    def score_more(
+        self, visit: Visit, learned: Sequence[str], reference: Any
+    ) -> Iterator[tuple[Any, str]]:
+        """Further scores of the run on the slider, one after the other: table and notice."""
+        run = self.face.found(visit.shown)
+        if run is None:
+            yield gr.skip(), markup.notice(words.NOTHING_TO_SCORE, bad=True)
+            return
+        rows: list[Row] = []
+        try:
+            true = open_picture(reference).image if reference else None
+            names = results.shown_metrics(learned, with_reference=true is not None)
+            with Image.open(run.picture) as picture, Image.open(run.after) as after:
+                before, result = picture.convert("RGB"), after.convert("RGB")
+            for index, name in enumerate(names, 1):
+                yield gr.skip(), markup.notice(words.scoring(name, index, len(names)))
+                rows += results.compare(before, result, [name], true)
+        except Exception as error:
+            yield gr.skip(), markup.notice(sentence(error), bad=True)
+            return
+        run = self.outputs.add_scores(run, rows)
+        yield self.table_of(run, visit), markup.notice(words.SCORED)
+
+    def table_of(self, run: Run, visit: Visit) -> str:
+        pinned = self.face.pinned(visit)
+        return markup.table(run.rows, pinned.rows if pinned and pinned.id != run.id else ())
+
+    def look(
+        self, visit: Visit, against: str, across: float, down: float, zoom: int, gain: float
+    ) -> tuple[Any, ...]:
+        """Overview, detail before, detail after and difference of the run on the slider."""
+        run = self.face.found(visit.shown)
+        if run is None or not visit.looking:
+            return tuple(gr.skip() for _ in range(4))
+        left = self.face.left(run, self.face.pinned(visit), against)
+        with Image.open(left) as one, Image.open(run.after) as other:
+            before, after = one.convert("RGB"), other.convert("RGB")
+        place = across / 100, down / 100, zoom
+        is_pinned = left != run.before
+        return (
+            closer.marked(after, *place, side=480),
+            gr.update(
+                value=closer.detail(before, *place),
+                label=words.DETAIL_PINNED if is_pinned else words.DETAIL_BEFORE,
+            ),
+            closer.detail(after, *place),
+            closer.difference(before, after, gain),
+        )
+
+    def open_closer(self, visit: Visit) -> None:
+        visit.looking = True
+
+    def close_closer(self, visit: Visit) -> None:
+        visit.looking = False
+
+    def scoring_stopped(self) -> str:
+        return markup.notice(words.SCORING_STOPPED)
+
+    def point(self, event: gr.SelectData, visit: Visit) -> tuple[Any, Any]:
+        """The place in the overview that was clicked, in per cent."""
+        run = self.face.found(visit.shown)
+        if run is None:
+            return gr.skip(), gr.skip()
+        size = closer.fitted(run.recipe.output_size, 480)
+        return tuple(round(100 * at / of) for at, of in zip(event.index, size, strict=True))

@@ -1,0 +1,109 @@
+"""A run on the page: the values for the components that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import gradio as gr
+
+from xpsr.errors import XPSRError
+
+from .. import markup, words
+from ..results.outputs import Outputs, Run
+from ..results.visit import Visit
+
+# The components that a run, its progress and its end are shown in, by their names in `Page`.
+RESULT = (
+    "status",
+    "preview",
+    "comparison",
+    "scores",
+    "download",
+    "recipe",
+    "pin",
+    "against",
+    "strip",
+    "restore",
+    "stop",
+)
+BICUBIC, PINNED = "bicubic", "pinned"
+
+
+def shown(**changes: Any) -> tuple[Any, ...]:
+    """Values for the components in `RESULT`; what is not named stays as it is."""
+    return tuple(changes.get(name, gr.skip()) for name in RESULT)
+
+
+def idle(status: str | dict, **changes: Any) -> tuple[Any, ...]:
+    """The page at rest, with the result it has."""
+    return shown(
+        status=status,
+        preview=gr.update(value=None, visible=False),
+        restore=gr.update(interactive=True),
+        stop=gr.update(interactive=False),
+        **{"comparison": gr.update(visible=True), **changes},
+    )
+
+
+class Face:
+    """How the runs of a visitor are shown."""
+
+    def __init__(self, outputs: Outputs) -> None:
+        self.outputs = outputs
+
+    def of(self, run: Run, visit: Visit, against: str) -> dict[str, Any]:
+        """Everything on the page that depends on the run on the slider and on the pinned one."""
+        pinned = self.pinned(visit)
+        left = self.left(run, pinned, against)
+        is_pinned = pinned is not None and pinned.id == run.id
+        return {
+            "comparison": gr.update(
+                value=(str(left), str(run.after)),
+                label=words.COMPARED if left == run.before else words.COMPARED_PINNED,
+                visible=True,
+            ),
+            "scores": markup.table(run.rows, () if pinned is None or is_pinned else pinned.rows),
+            "download": gr.update(value=str(run.after), interactive=True),
+            "recipe": gr.update(value=str(run.recipe_file), interactive=True),
+            "pin": gr.update(value=words.UNPIN if is_pinned else words.PIN, interactive=True),
+            "against": gr.update(visible=pinned is not None),
+            "strip": self.strip(visit),
+        }
+
+    def left(self, run: Run, pinned: Run | None, against: str) -> Any:
+        """The picture on the left of the slider, which must be as large as the one on the right."""
+        if against != PINNED or pinned is None or pinned.id == run.id:
+            return run.before
+        same = pinned.recipe.output_size == run.recipe.output_size
+        return pinned.after if same else run.before
+
+    def pinned(self, visit: Visit) -> Run | None:
+        return self.found(visit.pinned)
+
+    def found(self, run_id: str | None) -> Run | None:
+        """A run that may have been removed meanwhile."""
+        try:
+            return self.outputs.find(run_id) if run_id else None
+        except XPSRError:
+            return None
+
+    def strip(self, visit: Visit) -> Any:
+        """The thumbnails of this visit, the newest first."""
+        runs = self.outputs.found(reversed(visit.runs))
+        numbers = {run_id: number for number, run_id in enumerate(visit.runs, 1)}
+        pictures = [
+            (str(run.thumb), caption(run, numbers[run.id], run.id == visit.pinned)) for run in runs
+        ]
+        return gr.update(value=pictures, selected_index=None)
+
+
+def caption(run: Run, number: int, pinned: bool) -> str:
+    told = [str(number), words.IS_PINNED if pinned else "", f"seed {run.recipe.seed}"]
+    return " · ".join(part for part in told if part)
+
+
+def done_line(run: Run, notes: Sequence[str]) -> str:
+    line = words.done(run.recipe.output_size, run.seconds, run.recipe.seed)
+    # The pipeline opens pictures through the same door, so it may say the same once more.
+    return " ".join([line + ".", *dict.fromkeys([*notes, *run.notes])])

@@ -1,0 +1,219 @@
+"""What triggers what. Only the named endpoints of api.py are public; everything here is private."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from xpsr.prompts import PROMPT_NAMES
+from xpsr.settings import SETTING_NAMES
+
+from .. import markup, words
+from ..form import MAIN_TEXTS, TEXT_SETTINGS
+from ..page import Page
+from ..results.memory import MemoryActions
+from ..services import Services
+from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
+from .actions import Actions
+from .describing import DESCRIPTION, Describing
+from .runs import RunActions
+from .showing import RESULT
+from .texts import TextActions
+from .wiring_runs import connect_runs
+
+STOPPING = markup.notice(words.STOPPING)
+
+
+def connect(demo: gr.Blocks, page: Page, services: Services) -> None:
+    """Tie the components of a page to their handlers, inside the present `gr.Blocks`."""
+    actions, texts = Actions(services), TextActions(services.engine)
+    run = _connect_describing(demo, page, Describing(services.engine))
+    _connect_picture(page, actions, run)
+    _connect_run(page, actions)
+    connect_runs(page, RunActions(services))
+    read = _connect_texts(page, texts)
+    _connect_form(demo, page, actions, read)
+    _connect_memory(demo, page, MemoryActions(services))
+
+
+def _main_texts(page: Page) -> list[gr.Textbox]:
+    return [page.texts[name] for name in MAIN_TEXTS]
+
+
+def _result(page: Page) -> list[Any]:
+    return [getattr(page, name) for name in RESULT]
+
+
+def _connect_picture(page: Page, actions: Actions, describing: Any) -> None:
+    texts = _main_texts(page)
+    other_picture: dict[str, Any] = {**QUICK, "cancels": [describing]}
+    page.picture.upload(
+        actions.receive,
+        [page.picture, page.visit, *texts, page.written, page.before],
+        [page.picture, page.picture_note, *texts, page.before, page.written, page.status],
+        preprocess=False,
+        **other_picture,
+    )
+    page.picture.clear(lambda: "", None, page.picture_note, **other_picture)
+    if page.examples is not None:
+        page.examples.select(
+            actions.choose_example,
+            [page.visit, page.against, page.before],
+            [
+                page.picture,
+                page.picture_note,
+                *texts,
+                page.before,
+                page.settings["seed"],
+                page.written,
+                *_result(page),
+            ],
+            **other_picture,
+        )
+
+
+def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> Any:
+    """Returns the run, for whatever ends it."""
+    demo.load(describing.introduce, None, page.describer, **QUICK)
+    texts = _main_texts(page)
+    known = {**page.texts, **vars(page)}
+    shown = [known[name] for name in DESCRIPTION]
+    kept = [*texts, page.written]
+    run = page.describe.click(describing.begin, kept, shown, **QUICK).then(
+        describing.describe,
+        [page.picture, page.before, *texts],
+        shown,
+        preprocess=False,
+        show_progress="hidden",
+        concurrency_limit=4,
+        **PRIVATE,
+    )
+    # Comes after a Stop as well, once the describer has let go, and as the only one.
+    run.failure(describing.stopped, [page.before, page.picture_note], shown, **QUICK)
+    page.stop_describing.click(
+        None, None, page.picture_note, js=f"() => {json.dumps(STOPPING)}", cancels=[run], **PRIVATE
+    )
+    return run
+
+
+def _connect_run(page: Page, actions: Actions) -> None:
+    result = _result(page)
+    run = page.restore.click(actions.begin, None, result, **QUICK).then(
+        actions.restore,
+        [
+            page.picture,
+            page.visit,
+            page.against,
+            page.preset,
+            page.learned,
+            page.written,
+            *page.form,
+        ],
+        result,
+        preprocess=False,
+        show_progress="minimal",
+        show_progress_on=page.status,
+        **HEAVY,
+    )
+    run.failure(actions.failed, page.status, result, **QUICK)
+    # Once more by itself: what a run sends to a gallery while it goes on does not always arrive.
+    run.then(actions.face.strip, page.visit, page.strip, **QUICK)
+    off = {"__type__": "update", "interactive": False}
+    page.stop.click(
+        None,
+        None,
+        [page.status, page.stop],
+        js=f"() => {json.dumps([STOPPING, off])}",
+        cancels=[run],
+        **PRIVATE,
+    ).then(None, None, None, js=MOMENT, **PRIVATE).then(
+        actions.let_go, [page.visit, page.status], result, **QUICK
+    )
+
+
+def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str, Any]) -> None:
+    page.new_seed.click(actions.new_seed, None, page.settings["seed"], **QUICK)
+    page.preset.input(
+        actions.choose_preset,
+        page.preset,
+        [
+            *(page.texts[name] for name in PROMPT_NAMES if name not in MAIN_TEXTS),
+            *(page.settings[name] for name in SETTING_NAMES),
+        ],
+        **QUICK,
+    )
+    # The meters need the model's tokenizer, so they come when the model has come.
+    demo.load(
+        actions.greet,
+        None,
+        page.banner,
+        concurrency_limit=None,
+        show_progress="hidden",
+        **PRIVATE,
+    ).then(**read)
+
+
+def _connect_texts(page: Page, actions: TextActions) -> dict[str, Any]:
+    """Meters, origins and the tools of the texts; returns the event that reads them anew."""
+    texts = [page.texts[name] for name in PROMPT_NAMES]
+    settings = [page.settings[name] for name in TEXT_SETTINGS]
+    meters = [page.meters[name] for name in PROMPT_NAMES if name in page.meters]
+    shown = [*meters, *page.chips.values(), *page.undo.values(), page.wording]
+    read: dict[str, Any] = {
+        "fn": actions.read,
+        "inputs": [page.preset, page.written, *texts, *settings],
+        "outputs": shown,
+        **QUICK,
+    }
+    changed = (page.preset, page.written, *texts, *settings)
+    gr.on([one.change for one in changed], trigger_mode="always_last", **read)
+    for index, name in enumerate(MAIN_TEXTS):
+        page.undo[name].click(
+            partial(actions.as_brought, index), page.written, page.texts[name], **QUICK
+        )
+    low = page.texts["lowlevel_prompt"]
+    page.opposite.click(actions.turn_round, low, [low, page.text_note], **QUICK)
+    low.input(lambda: "", None, page.text_note, **QUICK)
+    for name, button in page.negatives.items():
+        negatives = [page.texts["negative_prompt"], page.texts["lowlevel_negative_prompt"]]
+        button.click(
+            partial(actions.choose_negatives, name),
+            None,
+            [*negatives, page.settings["negative"]],
+            **QUICK,
+        )
+    return read
+
+
+def _connect_memory(demo: gr.Blocks, page: Page, memory: MemoryActions) -> None:
+    """Bring back what the browser remembers, then keep every change."""
+    kept = {
+        "fn": memory.keep,
+        "inputs": [page.visit, page.written, page.greeted, page.preset, *page.form],
+        "outputs": page.browser,
+        **QUICK,
+    }
+    demo.load(
+        memory.recall,
+        [page.browser, page.visit],
+        [
+            *page.form,
+            page.preset,
+            page.written,
+            page.picture,
+            page.picture_note,
+            *_result(page),
+            page.greeting,
+        ],
+        **QUICK,
+    )
+    # What is shown, pinned and in the strip changes with these three.
+    changed = (*page.form, page.preset, page.written, page.comparison, page.strip, page.pin)
+    triggers = [one.change for one in changed if hasattr(one, "change")] + [page.pin.click]
+    gr.on(triggers, trigger_mode="always_last", **kept)
+    page.hide_greeting.click(
+        lambda: (gr.update(visible=False), True), None, [page.greeting, page.greeted], **QUICK
+    ).then(**kept)

@@ -1,0 +1,54 @@
+"""What triggers what around finished runs: the slider, the strip, scores, the closer look."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..triggers import PRIVATE, QUICK
+from .runs import RunActions
+from .showing import RESULT
+
+if TYPE_CHECKING:
+    from ..page import Page
+
+# Moving the divider needs no round trip to the server.
+MOVE_DIVIDER = "(position) => ({__type__: 'update', slider_position: position})"
+
+
+def connect_runs(page: Page, runs: RunActions) -> None:
+    """Tie the column of the result to its handlers."""
+    result = [getattr(page, name) for name in RESULT]
+    page.position.input(None, page.position, page.comparison, js=MOVE_DIVIDER, **PRIVATE)
+    page.strip.select(runs.open, [page.visit, page.against], result, **QUICK)
+    page.pin.click(runs.pin, [page.visit, page.against], result, **QUICK)
+    page.against.input(runs.compare_with, [page.visit, page.against], result, **QUICK)
+    scoring = page.score.click(
+        runs.score_more,
+        [page.visit, page.learned, page.reference],
+        [page.scores, page.score_note],
+        preprocess=False,
+        concurrency_limit=1,
+        show_progress="hidden",
+        **PRIVATE,
+    )
+    page.stop_scoring.click(None, cancels=[scoring]).then(
+        runs.scoring_stopped, None, page.score_note, **QUICK
+    )
+    _connect_closer(page, runs)
+
+
+def _connect_closer(page: Page, runs: RunActions) -> None:
+    closer = page.closer
+    controls = (closer.across, closer.down, closer.zoom, closer.gain)
+    look = {
+        "fn": runs.look,
+        "inputs": [page.visit, page.against, *controls],
+        "outputs": [closer.overview, closer.before, closer.after, closer.difference],
+        **QUICK,
+    }
+    closer.accordion.expand(runs.open_closer, page.visit, None, **QUICK).then(**look)
+    closer.accordion.collapse(runs.close_closer, page.visit, None, **QUICK)
+    for control in controls:
+        control.change(trigger_mode="always_last", **look)
+    page.comparison.change(trigger_mode="always_last", **look)
+    closer.overview.select(runs.point, page.visit, [closer.across, closer.down], **QUICK)

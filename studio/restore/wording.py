@@ -1,0 +1,117 @@
+"""The fragments of HTML that tell of the texts: origins, changes, and what is read of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+from xpsr.prompts.changes import compare_words
+
+from .. import markup, words
+
+if TYPE_CHECKING:
+    from xpsr.prompts.budget import FittedText
+    from xpsr.prompts.provenance import Origin, Sentence
+    from xpsr.prompts.text import EncoderTexts
+
+MAIN = {"prompt": words.EXACT_LABELS["high"], "lowlevel_prompt": words.EXACT_LABELS["low"]}
+
+
+def chips(sentences: Iterable[Sentence]) -> str:
+    """How many sentences are by whom, in few words."""
+    counts: dict[str, int] = {}
+    for sentence in sentences:
+        if sentence.text.strip():
+            counts[sentence.origin.kind] = counts.get(sentence.origin.kind, 0) + 1
+    made = (_chip(kind, words.origin_count(kind, count)) for kind, count in counts.items())
+    return f'<div class="chips">{"".join(made)}</div>'
+
+
+def _chip(kind: str, label: str, about: str = "") -> str:
+    return (
+        f'<span class="chip chip-{escape(kind, quote=True)}" title="{escape(about, quote=True)}">'
+        f"{escape(label)}</span>"
+    )
+
+
+def _named(origin: Origin) -> str:
+    return _chip(origin.kind, words.ORIGINS[origin.kind], words.origin(origin.kind, origin.by))
+
+
+def details(
+    exact: EncoderTexts,
+    told: dict[str, tuple[Sentence, ...]],
+    brought: Sequence[Sequence[Sentence]],
+) -> str:
+    """Sentence by sentence who wrote it, what was changed, and the exact four texts."""
+    origins = "".join(
+        _origins(MAIN[name], told[name], old) for name, old in zip(MAIN, brought, strict=True)
+    )
+    texts = {
+        "high": exact.high,
+        "low": exact.low,
+        "negative_high": exact.negative_high,
+        "negative_low": exact.negative_low,
+    }
+    read = "".join(_exact(name, fitted) for name, fitted in texts.items())
+    return (
+        f"<h4>{escape(words.WRITTEN_BY)}</h4>"
+        f'<div class="columns">{origins}</div>'
+        f"<h4>{escape(words.EXACT)}</h4>"
+        f'<p class="quiet">{escape(words.EXACT_INFO)}</p>'
+        f'<div class="columns">{read}</div>'
+    )
+
+
+def _origins(label: str, sentences: Sequence[Sentence], brought: Sequence[Sentence]) -> str:
+    lines = "".join(
+        f"<li>{_named(sentence.origin)} {escape(sentence.text.strip())}"
+        f"{_behind(sentence.origin)}</li>"
+        for sentence in sentences
+        if sentence.text.strip()
+    )
+    listed = f'<ul class="sentences">{lines}</ul>' if lines else _quiet(words.EXACT_EMPTY)
+    return f"<section><h5>{escape(label)}</h5>{listed}{_changes(sentences, brought)}</section>"
+
+
+def _behind(origin: Origin) -> str:
+    """Who that was, for origins that have more to tell than their kind."""
+    return f' <small class="quiet">({escape(origin.by)})</small>' if origin.by else ""
+
+
+def _changes(sentences: Sequence[Sentence], brought: Sequence[Sentence]) -> str:
+    before, after = ("".join(one.text for one in part) for part in (brought, sentences))
+    if not before:
+        return ""
+    if before == after:
+        return _quiet(words.UNCHANGED)
+    return f"{_quiet(words.CHANGED)}{marked(before, after)}"
+
+
+def marked(before: str, after: str) -> str:
+    """From one text to another: words that go are struck out, words that come underlined."""
+    tags = {"same": "span", "removed": "del", "added": "ins"}
+    parts = "".join(
+        f"<{tags[change.kind]}>{escape(change.text)}</{tags[change.kind]}>"
+        for change in compare_words(before, after)
+    )
+    return f'<p class="changes">{parts}</p>'
+
+
+def _exact(name: str, fitted: FittedText) -> str:
+    pieces = "".join(
+        f"<span>{escape(piece.text)}</span>"
+        if piece.read
+        else f'<del class="cut" title="{escape(words.CUT, quote=True)}">{escape(piece.text)}</del>'
+        for piece in fitted.pieces
+    )
+    shown = pieces or f'<span class="quiet">{escape(words.EXACT_EMPTY)}</span>'
+    return (
+        f'<section id="exact-{name}"><h5>{escape(words.EXACT_LABELS[name])}</h5>'
+        f'<div class="exact">{shown}</div>{markup.meter(fitted, with_words=False)}</section>'
+    )
+
+
+def _quiet(text: str) -> str:
+    return f'<p class="quiet">{escape(text)}</p>'

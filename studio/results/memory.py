@@ -1,0 +1,137 @@
+"""What the browser keeps between visits: texts, settings and the ids of results. No pictures."""
+
+from __future__ import annotations
+
+import logging
+from typing import Annotated, Any, Literal
+
+import gradio as gr
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from xpsr.errors import XPSRError
+from xpsr.prompts import MAX_CHARACTERS
+from xpsr.prompts.provenance import MAX_RUNS, from_runs, to_runs
+from xpsr.recipe import Run as Sentences
+from xpsr.settings import PRESETS
+
+from .. import markup, words
+from ..form import FORM, MAIN_TEXTS, fill_form, read_form
+from ..restore import texts
+from ..restore.showing import BICUBIC, RESULT, Face, shown
+from ..restore.texts import NOTHING_BROUGHT, Brought
+from ..services import Services
+from .visit import MAX_RUNS as MAX_RESULTS
+from .visit import Visit
+
+log = logging.getLogger(__name__)
+
+STORAGE_KEY = "xpsr-studio"
+# Gradio scrambles what it stores with this; fixed, or a restart of the server would lose it all.
+SECRET = "kept-by-the-browser"
+
+Id = Annotated[str, Field(max_length=80)]
+
+
+class Written(BaseModel):
+    """A main text as a describer or a recipe brought it, and who wrote its sentences."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: Annotated[str, Field(max_length=MAX_CHARACTERS)]
+    runs: Annotated[list[Sentences], Field(max_length=MAX_RUNS)]
+
+
+class Memory(BaseModel):
+    """One visitor's page. `form` is in the order of its `fields`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    version: Literal[1] = 1
+    model: Annotated[str, Field(max_length=1000)] = ""
+    preset: Literal[tuple(PRESETS)]  # pyright: ignore[reportInvalidTypeForm]
+    fields: tuple[str, ...] = FORM
+    form: Annotated[
+        list[str | int | float | None], Field(min_length=len(FORM), max_length=len(FORM))
+    ]
+    brought: Annotated[list[Written], Field(min_length=len(MAIN_TEXTS), max_length=len(MAIN_TEXTS))]
+    runs: Annotated[list[Id], Field(max_length=MAX_RESULTS)]
+    shown: Id | None = None
+    pinned: Id | None = None
+    greeted: bool = False
+
+
+class MemoryActions:
+    """Keep the page in the browser, and bring it back."""
+
+    def __init__(self, services: Services) -> None:
+        self.engine, self.outputs = services.engine, services.outputs
+        self.face = Face(services.outputs)
+
+    def keep(self, visit: Visit, brought: Brought, greeted: bool, preset: str, *values: Any) -> Any:
+        """What the browser is to remember, after every change."""
+        if not visit.recalled:  # the page has not yet got back what would be overwritten here
+            return gr.skip()
+        try:
+            told = [Written(text=texts.joined(one), runs=to_runs(one)) for one in brought]
+            memory = Memory(
+                model=self.engine.options.model,
+                preset=preset,
+                form=list(values),
+                brought=told,
+                runs=visit.runs,
+                shown=visit.shown,
+                pinned=visit.pinned,
+                greeted=greeted,
+            )
+        except ValidationError:  # half typed, or longer than any text may be: the last one stays
+            return gr.skip()
+        return memory.model_dump()
+
+    def recall(self, kept: Any, visit: Visit) -> tuple:
+        """Fill the page with what the browser remembers.
+
+        Values for the form, the preset, who wrote what, picture and note, the result, and
+        whether the visitor has been here before.
+        """
+        nothing = (*(gr.skip() for _ in range(len(FORM) + 4 + len(RESULT))), gr.skip())
+        try:
+            memory = Memory.model_validate(kept) if kept else None
+            if memory is None or memory.fields != FORM:
+                return nothing
+            prompts, settings = read_form(memory.preset, memory.form)
+        except (ValidationError, XPSRError) as error:
+            log.info("what the browser remembers cannot be used: %s", error)
+            return nothing
+        finally:
+            visit.recalled = True
+        form, chosen = fill_form(prompts, settings), memory.preset
+        if memory.model != self.engine.options.model:
+            # Settings are made for one model; with another the page opens with those for that.
+            chosen = gr.skip()
+            form = tuple(
+                value if name in MAIN_TEXTS else gr.skip()
+                for name, value in zip(FORM, form, strict=True)
+            )
+        return self._recalled(memory, visit, form, chosen)
+
+    def _recalled(self, memory: Memory, visit: Visit, form: tuple, preset: Any) -> tuple:
+        found = [run.id for run in self.outputs.found(memory.runs)]
+        visit.runs[:] = [*found, *(one for one in visit.runs if one not in found)]
+        if self.face.found(memory.pinned):
+            visit.pinned = memory.pinned
+        brought = tuple(
+            from_runs(one.text, [run.model_dump() for run in one.runs]) for one in memory.brought
+        )
+        run = self.face.found(memory.shown)
+        picture = note = gr.skip()
+        result = shown(strip=self.face.strip(visit))
+        if run is not None:
+            visit.show(run.id)
+            visit.title = run.title
+            picture = str(run.picture)
+            note = markup.notice(words.picture(run.recipe.input_size))
+            lost = len(memory.runs) - len(found)
+            status = markup.notice(words.welcome_back(len(found), lost))
+            result = shown(status=status, **self.face.of(run, visit, BICUBIC))
+        greeting = gr.update(visible=not memory.greeted)
+        return (*form, preset, brought or NOTHING_BROUGHT, picture, note, *result, greeting)

@@ -1,0 +1,205 @@
+"""Every finished run on disk: found again after a reload, a restart or a crash."""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from xpsr.errors import XPSRError
+from xpsr.recipe import Recipe, read_recipe, save_png
+
+from .. import words
+from .scores import Row, read_rows, write_enlarged, write_rows, write_thumb
+from .shelf import KEEP_SECONDS, Shelf
+
+if TYPE_CHECKING:
+    from xpsr.pipeline import Restored
+
+GIGABYTE = 1024**3
+_ID = re.compile(r"\d{8}-\d{6}-[\w-]{22}")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished run, its files ready to be served.
+
+    Attributes:
+        id: what `Outputs.find` takes; nobody can guess the one of a stranger.
+        title: the name of the picture, as its owner calls it: foreign text.
+        picture: the picture as it was brought (PNG).
+        before: the same, enlarged to the size of the result (bicubic).
+        after: the result, with its recipe inside.
+        thumb: the result at the size of a thumbnail (JPEG).
+        recipe_file: the recipe by itself (JSON).
+        rows: the scores before and after; empty until they are known.
+    """
+
+    id: str
+    title: str
+    picture: Path
+    before: Path
+    after: Path
+    thumb: Path
+    recipe_file: Path
+    recipe: Recipe
+    seconds: float
+    notes: tuple[str, ...] = ()
+    rows: tuple[Row, ...] = ()
+
+
+class _About(BaseModel):
+    """run.json: what neither the recipe nor the scores tell."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    title: Annotated[str, Field(max_length=200)]
+    seconds: float
+    notes: list[str]
+
+
+class Outputs:
+    """The folder of results. Each run has a folder of its own in it:
+
+    `picture.png`, `restored-x4-seed7.png`, `recipe.json`, `run.json` and, when they are known,
+    `scores.json`.
+
+    Args:
+        folder: where; made when it is first needed.
+        shelf: serves the files.
+        limit: bytes; beyond it the oldest runs are removed.
+        keep_seconds: older runs are removed as well; None: they stay.
+        examples: finished runs that ship with the project.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        shelf: Shelf,
+        *,
+        limit: int = 2 * GIGABYTE,
+        keep_seconds: float | None = None,
+        examples: Sequence[Run] = (),
+    ) -> None:
+        self.folder = Path(folder).expanduser().absolute()
+        self.shelf, self.limit, self.keep_seconds = shelf, limit, keep_seconds
+        self.examples = {run.id: run for run in examples}
+        self._tidying = threading.Lock()
+
+    def keep(self, picture: Image.Image, restored: Restored, title: str = "") -> Run:
+        """Write a finished run.
+
+        Raises:
+            XPSRError: the disk is full or the folder cannot be written.
+        """
+        run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_urlsafe(16)}"
+        recipe, settings = restored.recipe, restored.recipe.settings
+        about = _About(title=title[:200], seconds=restored.seconds, notes=list(restored.notes))
+        # Written under another name first, so that what a crash leaves is never taken for a run.
+        unfinished = self.folder / f".{run_id}"
+        try:
+            unfinished.mkdir(parents=True)
+            picture.convert("RGB").save(unfinished / "picture.png", compress_level=1)
+            name = f"restored-x{settings.upscale}-seed{settings.seed}.png"
+            save_png(restored.image, recipe, unfinished / name)
+            (unfinished / "recipe.json").write_text(recipe.to_json(), encoding="utf-8")
+            (unfinished / "run.json").write_text(about.model_dump_json(), encoding="utf-8")
+            unfinished.rename(self.folder / run_id)
+        except OSError as error:
+            shutil.rmtree(unfinished, ignore_errors=True)
+            raise XPSRError(words.cannot_keep(str(self.folder), error.strerror or "")) from error
+        self.tidy(spare={run_id})
+        return self.find(run_id)
+
+    def add_scores(self, run: Run, rows: Sequence[Row]) -> Run:
+        """The run with its scores, which are written beside it."""
+        if (folder := self.folder / run.id).is_dir():
+            write_rows(rows, folder / "scores.json")
+        return replace(run, rows=tuple(rows))
+
+    def find(self, run_id: str) -> Run:
+        """A run by its id.
+
+        Raises:
+            XPSRError: it has been removed, or there never was one.
+        """
+        if run_id in self.examples:
+            return self.examples[run_id]
+        folder = self.folder / run_id
+        if not _ID.fullmatch(run_id) or not folder.is_dir():
+            raise XPSRError(words.RUN_GONE)
+        try:
+            (after,) = folder.glob("restored-*.png")
+            about = _About.model_validate_json((folder / "run.json").read_bytes())
+            recipe, rows = read_recipe(after), read_rows(folder / "scores.json")
+            return Run(
+                id=run_id,
+                title=about.title,
+                picture=self.shelf.lend(folder / "picture.png", run_id),
+                before=self._before(folder / "picture.png", recipe.output_size, run_id),
+                after=(lent := self.shelf.lend(after, run_id)),
+                thumb=write_thumb(lent, lent.with_name("thumb.jpg")),
+                recipe_file=self.shelf.lend(folder / "recipe.json", run_id),
+                recipe=recipe,
+                seconds=about.seconds,
+                notes=tuple(about.notes),
+                rows=rows,
+            )
+        except (OSError, ValueError, ValidationError, XPSRError) as error:
+            raise XPSRError(words.RUN_DAMAGED) from error
+
+    def found(self, run_ids: Iterable[str]) -> list[Run]:
+        """The runs that are still there."""
+        runs = []
+        for run_id in run_ids:
+            try:
+                runs.append(self.find(run_id))
+            except XPSRError:
+                continue
+        return runs
+
+    def tidy(self, spare: Iterable[str] = ()) -> None:
+        """Remove what is too old, and the oldest runs beyond the limit. Only runs are touched."""
+        with self._tidying:
+            folders = [p for p in sorted(self.folder.glob("*")) if _ID.fullmatch(p.name)]
+            sizes = {folder: _size(folder) for folder in folders}
+            total, now = sum(sizes.values()), time.time()
+            for folder in folders:
+                old = self.keep_seconds and _age(folder, now) > self.keep_seconds
+                if folder.name in spare or not (old or total > self.limit):
+                    continue
+                shutil.rmtree(folder, ignore_errors=True)
+                shutil.rmtree(self.shelf.folder / folder.name, ignore_errors=True)
+                total -= sizes[folder]
+            for left in self.folder.glob(".*"):  # by a crash
+                if _ID.fullmatch(left.name[1:]) and _age(left, now) > KEEP_SECONDS:
+                    shutil.rmtree(left, ignore_errors=True)
+
+    def _before(self, picture: Path, size: tuple[int, int], name: str) -> Path:
+        path = self.shelf.folder / name / "before.png"
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with Image.open(picture) as image:
+                write_enlarged(image.convert("RGB"), size, path)
+        return path
+
+
+def _size(folder: Path) -> int:
+    return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
+
+
+def _age(folder: Path, now: float) -> float:
+    try:
+        return now - folder.stat().st_mtime
+    except FileNotFoundError:
+        return 0.0

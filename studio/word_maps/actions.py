@@ -1,0 +1,272 @@
+"""What happens in the Word maps tab: make a result once more, watched, and show what was seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+import numpy as np
+from PIL import Image
+
+from xpsr.errors import XPSRError
+from xpsr.recipe_changes import changed_surroundings, surroundings
+
+from .. import markup, words
+from ..incoming import sentence
+from ..models.engine import is_result, is_step
+from ..models.waiting import sign
+from ..results.run_list import offered
+from ..results.scores import enlarge
+from ..results.visit import Visit
+from ..services import Services
+from . import words as said
+
+if TYPE_CHECKING:
+    from xpsr.pipeline import Restored
+    from xpsr.recipe import Recipe
+    from xpsr.wordmaps import Piece, WordMaps
+
+SIDE = 768  # pixels of the pictures that are shown
+BRANCHES = ("high", "low")
+# What the handlers give values for, in this order; the second for each text.
+RECORDING = ("status", "recorded", "record", "stop", "panel", "steps", "layers", "download")
+FOR_TEXT = ("text", "picture", "about")
+OWN_RANGE, ONE_SCALE = "own", "one"
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """The maps of one run, and its result as it is shown."""
+
+    maps: WordMaps
+    image: Image.Image
+
+
+@dataclass(frozen=True)
+class View:
+    """How maps are to be shown: all parts and levels are None."""
+
+    part: int | None
+    level: int | None
+    colors: str
+    strength: float
+
+    def tokens(self, maps: WordMaps, branch: str) -> np.ndarray:
+        parts = None if self.part is None else [self.part]
+        levels = None if self.level is None else [self.level]
+        return maps.tokens(branch, parts, levels)
+
+
+def values(**changes: Any) -> tuple:
+    return tuple(changes.get(name, gr.skip()) for name in RECORDING)
+
+
+def at_rest(status: Any, **changes: Any) -> tuple:
+    """Nothing is being recorded."""
+    buttons = {"record": gr.update(interactive=True), "stop": gr.update(interactive=False)}
+    return values(status=status, **buttons, **changes)
+
+
+class WordMapActions:
+    """The handlers of one studio."""
+
+    def __init__(self, services: Services) -> None:
+        self.engine, self.outputs = services.engine, services.outputs
+
+    def offer(self, visit: Visit, chosen: str | None) -> tuple[Any, Any]:
+        """The results a visitor may choose from, and whether there are any."""
+        runs = offered(self.outputs, visit)
+        choices = [(label, run.id) for label, run in runs.items()]
+        known = [run_id for _, run_id in choices]
+        wanted = [one for one in (chosen, visit.shown, *known) if one in known]
+        choice = gr.update(choices=choices, value=wanted[0] if wanted else None)
+        return choice, gr.update(interactive=bool(choices))
+
+    def begin(self) -> tuple:
+        """At once after a click, before the model is free."""
+        return values(
+            status=markup.notice(said.WAITING),
+            record=gr.update(interactive=False),
+            stop=gr.update(interactive=True),
+        )
+
+    def record(self, visit: Visit, run_id: str | None) -> Iterator[tuple]:
+        """Repeat a run with somebody looking on: the one chosen, or else the one on the slider."""
+        try:
+            yield from self._recording(run_id or visit.shown)
+        except Exception as error:
+            yield at_rest(markup.notice(sentence(error), bad=True))
+
+    def _recording(self, run_id: str | None) -> Iterator[tuple]:
+        from xpsr.wordmaps import WordRecorder
+
+        if not run_id:
+            raise XPSRError(said.NO_RUNS)
+        run = self.outputs.find(run_id)
+        with Image.open(run.picture) as file:
+            picture = file.convert("RGB")
+        recipe = run.recipe
+        yield values(status=markup.notice(words.BEGINNING))  # `failed` knows from it: not refused
+        items = self.engine.stream(
+            picture, recipe.prompts, recipe.settings, recorder=WordRecorder()
+        )
+        for item in items:
+            if is_result(item):
+                yield self._done(recipe, item)
+            elif is_step(item):
+                left = item.seconds_left
+                left = words.duration(left) if left and left >= 0.5 else ""
+                line = said.step(item.index + 1, item.total, left)
+                yield values(status=markup.notice(line))
+            else:
+                yield values(status=markup.notice(sign(item)))
+
+    def _done(self, recipe: Recipe, again: Restored) -> tuple:
+        maps = again.word_maps
+        assert maps is not None, "the pipeline was given a recorder"
+        scale = SIDE / max(again.image.size)
+        wide, high = (max(1, round(side * scale)) for side in again.image.size)
+        path = self.outputs.shelf.new_folder() / "word-maps.npz"
+        maps.save(path)
+        steps = [(said.ALL, -1), *((said.steps(p), n) for n, p in enumerate(maps.parts))]
+        layers = [(said.ALL, -1), *((said.LAYER.format(size=s), s) for s in maps.levels)]
+        return at_rest(
+            markup.notice(compared(recipe, again)),
+            recorded=Recorded(maps, enlarge(again.image, (wide, high))),
+            panel=gr.update(visible=True),
+            steps=gr.update(choices=steps, value=-1, visible=len(steps) > 2),
+            layers=gr.update(choices=layers, value=-1, visible=len(layers) > 2),
+            download=gr.update(value=str(path), visible=True),
+        )
+
+    def stopped(self) -> tuple:
+        """It was stopped; it can begin again in a moment."""
+        status, button = markup.notice(said.STOPPED), gr.update(interactive=False)
+        return values(status=status, stop=button)
+
+    def again(self) -> Any:
+        return gr.update(interactive=True)
+
+    def measure_words(self, run_id: str | None) -> tuple:
+        """To the Ablate tab, with the plan that leaves out one word at a time."""
+        return gr.Tabs(selected="ablate"), run_id or gr.skip(), "words"
+
+    def failed(self, status: str) -> tuple:
+        """It ended without a word: stopped, or refused because too many wait."""
+        refused = said.WAITING in status
+        return at_rest(markup.notice(words.REFUSED, bad=True) if refused else gr.skip())
+
+    def choices(self, recorded: Recorded | None) -> tuple:
+        """The words of both texts; to begin with, the one that gets most attention."""
+        return tuple(_choice(recorded.maps, b) if recorded else gr.skip() for b in BRANCHES)
+
+    def show(self, branch: str, recorded: Recorded | None, word: int | None, *view: Any) -> tuple:
+        """One text with the chosen word marked, its map on the picture, and what it says."""
+        if recorded is None:
+            return tuple(gr.skip() for _ in FOR_TEXT)
+        pieces = recorded.maps.texts[branch].pieces if branch in recorded.maps.texts else ()
+        if not pieces:
+            return None, gr.update(value=None, visible=False), markup.notice(said.EMPTY)
+        number = word if isinstance(word, int) and 0 <= word < len(pieces) else 0
+        part, level, colors, strength = view
+        chosen = View(
+            None if part in (None, -1) else part,
+            None if level in (None, -1) else level,
+            colors,
+            float(strength),
+        )
+        found = chosen.tokens(recorded.maps, branch)
+        picture, about = _drawn(recorded, found, number, pieces, chosen)
+        marked = _marked(recorded.maps.texts[branch].sent, pieces, number)
+        label = said.PICTURE.format(word=pieces[number].text)
+        shown = gr.update(value=picture, label=label, alt_text=label, visible=True)
+        return marked, shown, about
+
+    def point_high(self, recorded: Recorded | None, event: gr.SelectData) -> Any:
+        """A word of the first text was clicked."""
+        return _pointed_at(recorded, "high", event)
+
+    def point_low(self, recorded: Recorded | None, event: gr.SelectData) -> Any:
+        """A word of the second text was clicked."""
+        return _pointed_at(recorded, "low", event)
+
+
+def compared(recipe: Recipe, again: Restored) -> str:
+    """Whether recording has changed anything, and where it seems so, what has."""
+    if recipe.is_output(again.image):
+        return said.SAME
+    changed = changed_surroundings(surroundings(recipe), surroundings(again.recipe))
+    reasons = ", ".join(
+        said.DIFFERENCE.format(place=one.place, before=one.before, now=one.after) for one in changed
+    )
+    why = said.OTHER_BECAUSE.format(reasons=reasons) if reasons else said.OTHER_UNKNOWN
+    return said.OTHER.format(why=why)
+
+
+def _choice(maps: WordMaps, branch: str) -> Any:
+    if branch not in maps.texts or not maps.pieces(branch):
+        return gr.update(choices=[], value=None, visible=False)
+    pieces, shares = maps.pieces(branch), maps.words(branch).mean((1, 2))
+    choices = [
+        (said.word_choice(piece.text, share), number)
+        for number, (piece, share) in enumerate(zip(pieces, shares, strict=True))
+    ]
+    return gr.update(choices=choices, value=int(np.argmax(shares * _words(pieces))), visible=True)
+
+
+def _words(pieces: tuple[Piece, ...]) -> np.ndarray:
+    """Which pieces are words: a full stop often gets most of the attention, but says little."""
+    return np.array([piece.text[0].isalnum() for piece in pieces])
+
+
+def _pointed_at(recorded: Recorded | None, branch: str, event: gr.SelectData) -> Any:
+    """The number of the word that was clicked in the text."""
+    if recorded is None or branch not in recorded.maps.texts:
+        return gr.skip()
+    text = recorded.maps.texts[branch]
+    parts = _parts(text.sent, text.pieces)
+    index = event.index if isinstance(event.index, int) else -1
+    number = parts[index][1] if 0 <= index < len(parts) else None
+    return gr.skip() if number is None else number
+
+
+def _drawn(
+    recorded: Recorded, tokens: np.ndarray, number: int, pieces: tuple[Piece, ...], view: View
+) -> tuple[Image.Image, str]:
+    from xpsr.wordmaps import overlay
+
+    found = tokens[number]
+    low, high, mean = float(found.min()), float(found.max()), float(found.mean())
+    if view.colors == ONE_SCALE:
+        low, high = 0.0, max(high, float((tokens[:-2].max((1, 2)) * _words(pieces)).max()))
+    picture = overlay(recorded.image, found, view.strength, (low, high))
+    least, most = (float(one) / max(mean, 1e-12) for one in (found.min(), found.max()))
+    told = said.about_word(pieces[number].text, mean, least, most)
+    rest = said.about_text(float(tokens[:-2].sum(0).mean()))
+    ends = said.percent(low), said.percent(high)
+    label = escape(said.SCALE_LABEL.format(low=ends[0], high=ends[1]), quote=True)
+    scale = (
+        f'<div class="heat" role="img" aria-label="{label}">'
+        f"<span>{escape(ends[0])}</span><i></i><span>{escape(ends[1])}</span></div>"
+    )
+    return picture, f"{scale}{markup.quiet(told)}{markup.quiet(rest)}"
+
+
+def _parts(sent: str, pieces: tuple[Piece, ...]) -> list[tuple[str, int | None]]:
+    """The whole text in parts; those that are a word or signs have a number, the rest none."""
+    parts: list[tuple[str, int | None]] = []
+    at = 0
+    for number, piece in enumerate(pieces):
+        parts += [(sent[at : piece.start], None)] if piece.start > at else []
+        parts.append((piece.text, number))
+        at = piece.end
+    return [*parts, (sent[at:], None)] if at < len(sent) else parts
+
+
+def _marked(sent: str, pieces: tuple[Piece, ...], chosen: int) -> list[tuple[str, str | None]]:
+    return [
+        (text, said.CHOSEN if number == chosen else None) for text, number in _parts(sent, pieces)
+    ]

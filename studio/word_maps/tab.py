@@ -1,0 +1,198 @@
+"""The Word maps tab: which places of a result look at which words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from .. import markup
+from ..tabs import Tab
+from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
+from . import words
+from .actions import BRANCHES, FOR_TEXT, ONE_SCALE, OWN_RANGE, RECORDING, WordMapActions
+
+if TYPE_CHECKING:
+    from ..opening import Opening
+    from ..page import Page
+    from ..services import Services
+
+CSS = """
+#words-status .notice { min-height: 1.45em; font-variant-numeric: tabular-nums; font-weight: 500; }
+#words-panel .heat { display: flex; gap: .6rem; align-items: center; font-size: .85rem;
+  font-variant-numeric: tabular-nums; margin-top: .4rem; }
+#words-panel .heat i { flex: 1; height: .7rem; border-radius: .2rem; background: linear-gradient(
+  90deg, #00224e, #35456c, #666970, #958f78, #cbba69, #fee838); }
+#words-panel .text-map .textfield { max-height: 11rem; overflow: auto; }
+#words-panel .text-map .textspan { cursor: pointer; }
+#words-high-picture img, #words-low-picture img
+  { width: 100% !important; height: auto !important; object-fit: contain !important; }
+#words-panel .text-map .text:not(.unlabeled) { color: var(--body-text-color) !important; }
+"""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The components by role; those for each text by "high" and "low"."""
+
+    run: gr.Dropdown
+    record: gr.Button
+    stop: gr.Button
+    status: gr.HTML
+    recorded: gr.State
+    panel: gr.Column
+    texts: dict[str, dict[str, Any]]
+    steps: gr.Radio
+    layers: gr.Radio
+    colors: gr.Radio
+    strength: gr.Slider
+    download: gr.DownloadButton
+    ablate: gr.Button
+
+
+def lay_out(opening: Opening) -> Parts:
+    gr.HTML(markup.quiet(words.INTRO), elem_classes="flat")
+    with gr.Row():
+        run = gr.Dropdown(
+            [], label=words.RUN, info=words.RUN_INFO, min_width=300, elem_id="words-run"
+        )
+        with gr.Column(min_width=300):
+            with gr.Row():
+                record = gr.Button(words.RECORD, variant="primary", scale=3, elem_id="words-record")
+                stop = gr.Button(
+                    words.STOP, interactive=False, scale=1, min_width=80, elem_id="words-stop"
+                )
+            status = gr.HTML(
+                markup.notice(words.NONE_YET), elem_id="words-status", elem_classes="flat"
+            )
+    with gr.Column(visible=False, elem_id="words-panel") as panel:
+        with gr.Row():
+            texts = {branch: _text(branch) for branch in BRANCHES}
+        controls = _controls()
+    gr.HTML(markup.quiet(words.CAUTION), elem_id="words-caution", elem_classes="flat")
+    with gr.Row(elem_classes="under"):
+        ablate = _small(gr.Button, words.ABLATE, "words-ablate")
+        download = _small(gr.DownloadButton, words.DOWNLOAD, "words-download", visible=False)
+    return Parts(
+        run=run,
+        record=record,
+        stop=stop,
+        status=status,
+        recorded=gr.State(None),
+        panel=panel,
+        texts=texts,
+        download=download,
+        ablate=ablate,
+        **controls,
+    )
+
+
+def _small(kind: type, label: str, elem_id: str, visible: bool = True) -> Any:
+    return kind(
+        label, size="sm", min_width=80, visible=visible, elem_id=elem_id, elem_classes="small"
+    )
+
+
+def _text(branch: str) -> dict[str, Any]:
+    with gr.Column(min_width=320, elem_classes="tight"):
+        return {
+            "text": gr.HighlightedText(
+                label=words.BRANCHES[branch],
+                color_map={words.CHOSEN: "#b45309"},
+                show_inline_category=False,
+                elem_id=f"words-{branch}-text",
+                elem_classes="text-map",
+            ),
+            "word": gr.Dropdown(
+                [], label=words.WORD, info=words.WORD_INFO, elem_id=f"words-{branch}-word"
+            ),
+            "picture": gr.Image(
+                format="jpeg",
+                interactive=False,
+                buttons=["download", "fullscreen"],
+                elem_id=f"words-{branch}-picture",
+            ),
+            "about": gr.HTML(elem_id=f"words-{branch}-about", elem_classes="flat"),
+        }
+
+
+def _controls() -> dict[str, Any]:
+    with gr.Row():
+        return {
+            "steps": gr.Radio(
+                [], label=words.STEPS, info=words.STEPS_INFO, min_width=280, elem_id="words-steps"
+            ),
+            "layers": gr.Radio(
+                [],
+                label=words.LAYERS,
+                info=words.LAYERS_INFO,
+                min_width=280,
+                elem_id="words-layers",
+            ),
+            "colors": gr.Radio(
+                [(words.OWN_RANGE, OWN_RANGE), (words.ONE_SCALE, ONE_SCALE)],
+                value=OWN_RANGE,
+                label=words.COLORS,
+                info=words.COLORS_INFO,
+                min_width=280,
+                elem_id="words-colors",
+            ),
+            "strength": gr.Slider(
+                0,
+                1,
+                0.7,
+                step=0.05,
+                label=words.STRENGTH,
+                info=words.STRENGTH_INFO,
+                buttons=[],
+                min_width=280,
+                elem_id="words-strength",
+            ),
+        }
+
+
+def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None:
+    actions = WordMapActions(services)
+    handle.select(actions.offer, [page.visit, part.run], [part.run, part.record], **QUICK)
+    shown = [getattr(part, name) for name in RECORDING]
+    run = part.record.click(actions.begin, None, shown, **QUICK).then(
+        actions.record,
+        [page.visit, part.run],
+        shown,
+        show_progress="minimal",
+        show_progress_on=part.status,
+        **HEAVY,
+    )
+    run.failure(actions.failed, part.status, shown, **QUICK)
+    stopped = part.stop.click(None, cancels=[run], **PRIVATE)
+    stopped = stopped.then(actions.stopped, None, shown, **QUICK)
+    stopped.then(None, js=MOMENT, **PRIVATE).then(actions.again, None, part.record, **QUICK)
+    _connect_view(part, actions)
+    # What a word does is measured there: with the plan that leaves out words, on the same result.
+    ablation, _ = page.parts["ablate"]
+    outputs = [page.tabs, ablation.source, ablation.plan]
+    part.ablate.click(actions.measure_words, part.run, outputs, **QUICK)
+
+
+def _connect_view(part: Parts, actions: WordMapActions) -> None:
+    """One picture follows its own word, both follow the rest."""
+    view = [part.steps, part.layers, part.colors, part.strength]
+    both = [part.texts[branch] for branch in BRANCHES]
+    part.recorded.change(actions.choices, part.recorded, [one["word"] for one in both], **QUICK)
+    for branch, one in part.texts.items():
+        point = {"high": actions.point_high, "low": actions.point_low}[branch]
+        one["text"].select(point, part.recorded, one["word"], **QUICK)
+        # A change of the word alone: the others are what a new recording sets as well.
+        gr.on(
+            [one["word"].change, part.recorded.change, *(control.change for control in view)],
+            partial(actions.show, branch),
+            [part.recorded, one["word"], *view],
+            [one[name] for name in FOR_TEXT],
+            trigger_mode="always_last",
+            **QUICK,
+        )
+
+
+TAB = Tab("words", words.TAB, lay_out, connect)
