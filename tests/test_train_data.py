@@ -24,6 +24,7 @@ from train.networks import clip_tokenizer
 from train.pairing import make_pair, pair_seed
 from train.photos import Photos
 from train.prepare import PrepareConfig, pair_id, prepare
+from train.wording import degree
 from xpsr.errors import XPSRError
 from xpsr.prompts.describer import Description
 
@@ -328,7 +329,8 @@ def test_crops_of_the_two_sides_show_the_same_place(pairs_folder, tokenizer):
 
 
 def test_a_picture_called_flawless_is_its_own_target(pairs_folder, tokenizer):
-    batch = Pairs(pairs_folder, tokenizer, DataConfig(crop=64, trust_ratio=1)).batch(range(4))
+    config = DataConfig(crop=64, trust_ratio=1, sharpen_targets=1)
+    batch = Pairs(pairs_folder, tokenizer, config).batch(range(4))
     assert torch.allclose(batch.clean / 2 + 0.5, batch.conditioning, atol=1e-6)
     texts = {tokenizer.decode(ids, skip_special_tokens=True) for ids in batch.lowlevel_input_ids}
     assert texts <= {text.lower().replace(".", " .").replace(",", " ,") for text in FLAWLESS}
@@ -345,6 +347,31 @@ def test_targets_are_sharpened_and_nothing_else(pairs_folder, tokenizer):
         energies = [picture.diff(dim=-1).square().mean() for picture in pictures]
         assert 1.2 * energies[0] < energies[1] < energies[2]
         assert (pictures[1].mean() - pictures[0].mean()).abs() < 0.02
+
+
+def test_a_text_of_more_or_less_detail_has_such_a_target(pairs_folder, tokenizer):
+    def samples(**options):
+        pairs = Pairs(pairs_folder, tokenizer, DataConfig(crop=64, **options))
+        return [pairs[number] for number in range(40)]
+
+    def energy(sample):
+        return np.square(np.diff(sample.clean.astype(float), axis=1)).mean()
+
+    plain, reworded = samples(), samples(detail_ratio=1)
+    rises = [degree(b.high) - degree(a.high) for a, b in zip(plain, reworded, strict=True)]
+    assert {np.sign(rise) for rise in rises} == {-1, 1}
+    for rise, a, b in zip(rises, plain, reworded, strict=True):
+        assert (energy(b) > energy(a)) == (rise > 0)
+        assert np.array_equal(a.conditioning, b.conditioning) and a.low == b.low
+
+
+def test_without_a_content_text_nothing_is_sharpened(pairs_folder, tokenizer):
+    def sample(**options):
+        return Pairs(pairs_folder, tokenizer, DataConfig(crop=64, **options))[3]
+
+    missing = {"caption_dropout": 1, "sharpen_targets": 1}
+    assert np.array_equal(sample(**missing, detail_ratio=0.5).clean, sample().clean)
+    assert not np.array_equal(sample(**missing).clean, sample().clean)
 
 
 def test_texts_follow_the_options(pairs_folder, tokenizer):

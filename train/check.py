@@ -19,7 +19,13 @@ from train.scores import NAMES, better, scores_of
 from train.validate import read_setting
 
 FOLDER = "validation"
-LEFT_OUT = ("caption_dropout", "original_image_ratio", "trust_ratio", "sharpen_targets")
+LEFT_OUT = (
+    "caption_dropout",
+    "original_image_ratio",
+    "trust_ratio",
+    "sharpen_targets",
+    "detail_ratio",
+)
 
 
 @dataclass(frozen=True)

@@ -76,6 +76,9 @@ class DataConfig(Strict):
         trust_ratio: chance that the text calls the picture flawless and the target is the picture.
         sharpen_targets: strength of a fine unsharp mask on the targets (1.5 pixels wide); 0 = none.
             What a model is not certain of it blurs; this is the counterweight, and costs PSNR.
+        detail_ratio: chance that the content text calls the picture smoother or more detailed than
+            it is, and the target is softened or sharpened to match (see `train/wording.py`). If
+            there is any, samples without a content text are not sharpened at all.
         flips: mirror half of the samples. Off because texts name places ("dark at the left"),
             which a mirrored picture turns into lies; harmless with describers that never do.
         data_workers: processes that read or degrade ahead of the training.
@@ -88,6 +91,7 @@ class DataConfig(Strict):
     original_image_ratio: float = Field(0.0, ge=0, le=1)
     trust_ratio: float = Field(0.0, ge=0, le=1)
     sharpen_targets: float = Field(0.0, ge=0)
+    detail_ratio: float = Field(0.0, ge=0, le=1)
     flips: bool = False
     data_workers: int = Field(0, ge=0)
 

@@ -15,12 +15,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from train.config import DataConfig
 from train.manifest import read_manifest
+from train.wording import reworded, sharpened
 from xpsr.errors import XPSRError
 from xpsr.image import resize
 from xpsr.prompts import OFFICIAL_LOWLEVEL_NEGATIVE
@@ -33,6 +33,8 @@ FLAWLESS = (
     "The image is clean and sharp.",
     "The image is in perfect quality.",
 )
+DETAIL_STEP = 1.0  # strength of the unsharp mask for a degree of detail more
+MAX_SHARPNESS = 2.5
 MEMORY = 2 * 2**30  # bytes of decoded pictures that one process keeps
 
 
@@ -130,11 +132,14 @@ class Samples(Dataset, ABC):
         )
         if random.random() < config.original_image_ratio:
             shown, low = clean, low and pair.hr_lowlevel_prompt
+        sharpness = config.sharpen_targets if high or not config.detail_ratio else 0.0
+        if config.detail_ratio and high and random.random() < config.detail_ratio:
+            high, degrees = reworded(high, random)
+            sharpness += DETAIL_STEP * degrees
         if random.random() < config.trust_ratio:
-            clean, low = shown, str(random.choice(FLAWLESS))
-        clean, shown = clean[window], shown[window]
-        if config.sharpen_targets:
-            clean = _sharpened(clean, config.sharpen_targets)
+            clean, low, sharpness = shown, str(random.choice(FLAWLESS)), 0.0
+        clean = sharpened(clean[window], min(max(sharpness, -1.0), MAX_SHARPNESS))
+        shown = shown[window]
         if config.flips and random.random() < 0.5:
             clean, shown = clean[:, ::-1], shown[:, ::-1]
         high = high if config.prompts in ("both", "high") else ""
@@ -268,13 +273,6 @@ TEXTS = ("prompt", "lowlevel_prompt", "hr_prompt", "hr_lowlevel_prompt")
 @lru_cache(maxsize=2)
 def _order(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch, count)).permutation(count)
-
-
-def _sharpened(picture: np.ndarray, strength: float) -> np.ndarray:
-    """The difference from a blur of 1.5 pixels, added `strength` times."""
-    exact = picture.astype(np.float32)
-    sharp = exact + strength * (exact - gaussian_filter(exact, (1.5, 1.5, 0)))
-    return sharp.clip(0, 255).round().astype(np.uint8)
 
 
 def _window(shape: tuple[int, ...], crop: int | None, random: np.random.Generator):
