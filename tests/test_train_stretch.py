@@ -20,6 +20,7 @@ from train.config import LossConfig, read_config
 from train.describe import describe
 from train.loss import decoded_error
 from train.prepare import PrepareConfig, prepare
+from train.validate import Table
 from xpsr.models import PatchAutoencoder
 
 
@@ -117,10 +118,29 @@ def test_a_stretch_is_judged_and_the_better_model_kept_in_small_files(tmp_path):
         stretch.app, [*map(str, options), "--limit", "1", "batch_size=1", "trackers=[]"]
     )
     assert found.exit_code == 0, found.output
-    gains = json.loads((out / "gains.json").read_text())
-    better = max(gains, key=gains.get)
-    assert f"{better} is better" in found.output
+    voices = json.loads((out / "votes.json").read_text())
+    assert set(voices) == set(stretch.JUDGED)
+    assert all(sum(pair) <= len(stretch.RECIPES) for pair in voices.values())
+    before, after = (sum(pair[side] for pair in voices.values()) for side in (0, 1))
+    better = "after" if after > before else "before"
+    assert f"{better} is better, by {max(before, after)} to {min(before, after)}" in found.output
     kept = xpsr.load(out / "better").unet.state_dict()
     model = {"before": tmp_path / "first", "after": out / "run"}[better]
     expected = xpsr.load(model).unet.state_dict()
     assert all(torch.equal(kept[name], expected[name]) for name in expected)
+
+
+def test_every_score_has_a_voice(tmp_path):
+    """Sharper by a hair on two photos, and worse by far in PSNR: the vote is by number."""
+    tables = [Table(tmp_path / name) for name in ("before.csv", "after.csv")]
+    figures = {"psnr": (30, 20), "ssim": (0.9, 0.9), "gmsd": (0.2, 0.1), "piqe": (50, 40)}
+    for side, table in enumerate(tables):
+        for picture in ("a", "b"):
+            row = {name: pair[side] for name, pair in figures.items()}
+            row |= {"backprojection": 1, "detail": (2, 1.1)[side], "seed": 0}
+            row |= {"recipe": "mild", "picture": picture, "method": "default"}
+            table.add(**row, degradation_seed=0)
+    found = stretch.votes(*tables)
+    assert found == {"psnr": (2, 0), "ssim": (0, 0)} | dict.fromkeys(
+        ("gmsd", "piqe", "detail"), (0, 2)
+    )

@@ -6,6 +6,9 @@ python -m train.stretch --config train/configs/mini_more.yaml --start mini --ima
 Training time often comes in pieces. A stretch goes on from `--start` for `minutes`, restores the
 same degraded photos with both models, and writes the better one to DIR/better in files of at most
 16 MiB. The next stretch starts from there.
+
+Which is better is put to the vote: every photo, recipe and score of `JUDGED` has one voice. No
+score alone would do: PSNR and SSIM ask for dullness, PIQE and detail for sharpness.
 """
 
 import json
@@ -14,17 +17,18 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 
 import xpsr
 from train.prepare import find_photos
+from train.scores import better
 from train.terminal import sentences
-from train.validate import BICUBIC, Examination, as_markdown, examine, summary
+from train.validate import Examination, Table, as_markdown, examine, summary
 from xpsr.errors import XPSRError
 
 RECIPES = ["mild", "paper", "heavy"]
+JUDGED = ("psnr", "ssim", "gmsd", "piqe", "detail")
 SHARD = "16MB"
 SETTING = {"default": {}}
 
@@ -37,15 +41,28 @@ def train(config: Path, start: str, out: Path, overrides: list[str]) -> None:
         raise XPSRError("The training did not end well; what it said stands above.")
 
 
-def gain(model: str, photos: list[Path], out: Path, console: Console) -> tuple[float, str]:
-    """Mean gain in PSNR over bicubic, every recipe counting alike, and the table of all scores."""
+def judged(model: str, photos: list[Path], out: Path, console: Console) -> Table:
+    """The photos degraded by every recipe, restored and scored."""
     work = Examination(xpsr.load(model), SETTING, out)
     examine(work, photos, RECIPES, console)
-    gains = []
-    for recipe in RECIPES:
-        before, after = (work.table.column(recipe, m, "psnr") for m in (BICUBIC, "default"))
-        gains.append(np.mean([after[name] - before[name] for name in after]))
-    return float(np.mean(gains)), as_markdown(list(summary(work.table, RECIPES, [*SETTING])))
+    return work.table
+
+
+def votes(before: Table, after: Table) -> dict[str, tuple[int, int]]:
+    """{score: (voices for `before`, voices for `after`)}; equal figures have none."""
+    found = {}
+    for name in JUDGED:
+        pairs = [pair for recipe in RECIPES for pair in _paired(before, after, recipe, name)]
+        found[name] = (
+            sum(better(name, a, b) for a, b in pairs),
+            sum(better(name, b, a) for a, b in pairs),
+        )
+    return found
+
+
+def _paired(before: Table, after: Table, recipe: str, name: str) -> list[tuple[float, float]]:
+    first, second = (table.column(recipe, "default", name) for table in (before, after))
+    return [(first[picture], second[picture]) for picture in sorted(first.keys() & second.keys())]
 
 
 def main(
@@ -62,14 +79,19 @@ def main(
         photos = find_photos(images)[:limit]
         train(config, start, out / "run", overrides or [])
         models = {"before": start, "after": str(out / "run")}
-        found = {name: gain(models[name], photos, out / name, console) for name in models}
-        for name, (decibel, table) in found.items():
-            typer.echo(f"{name} ({models[name]}): {decibel:+.3f} dB over bicubic\n{table}")
-        better = max(found, key=lambda name: found[name][0])
-        xpsr.load(models[better]).save_pretrained(out / "better", max_shard_size=SHARD)
-        gains = {name: decibel for name, (decibel, _) in found.items()}
-        (out / "gains.json").write_text(json.dumps(gains, indent=1), encoding="utf-8")
-        typer.echo(f"{better} is better and lies in {out / 'better'}.")
+        tables = {name: judged(models[name], photos, out / name, console) for name in models}
+        for name, table in tables.items():
+            rows = list(summary(table, RECIPES, [*SETTING]))
+            typer.echo(f"{name} ({models[name]}):\n{as_markdown(rows)}")
+        found = votes(tables["before"], tables["after"])
+        (out / "votes.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+        for_before, for_after = (sum(side) for side in zip(*found.values(), strict=True))
+        winner = "after" if for_after > for_before else "before"
+        xpsr.load(models[winner]).save_pretrained(out / "better", max_shard_size=SHARD)
+        typer.echo(
+            f"{winner} is better, by {max(for_before, for_after)} to {min(for_before, for_after)}"
+            f" votes, and lies in {out / 'better'}."
+        )
 
 
 app = typer.Typer(add_completion=False)
