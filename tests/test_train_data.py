@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+import typer
 from describing_server import HIGH, serving
 from PIL import Image
 from training_help import LAUNCH_TWO, ROOT, finish, make_photos, start
@@ -24,6 +25,7 @@ from train.networks import clip_tokenizer
 from train.pairing import make_pair, pair_seed
 from train.photos import Photos
 from train.prepare import PrepareConfig, pair_id, prepare
+from train.terminal import sentences
 from train.wording import degree
 from xpsr.errors import XPSRError
 from xpsr.prompts.describer import Description
@@ -454,3 +456,16 @@ def test_workers_end_with_a_killed_parent():
     os.kill(int(parent.stdout.readline()), 0)  # a worker, and it is there
     parent.kill()
     parent.communicate(timeout=120)  # not before the last process that holds the pipe has ended
+
+
+def test_errors_of_the_disk_are_told_in_a_sentence(tmp_path, capsys):
+    taken = tmp_path / "taken"
+    taken.write_text("")
+    for what, said in (
+        (lambda: (taken / "below").mkdir(), "a folder is needed there"),
+        (lambda: taken.mkdir(), f"{taken} is a file"),
+        (lambda: os.write(os.open("/dev/full", os.O_WRONLY), b"x"), "The disk is full."),
+    ):
+        with pytest.raises(typer.Exit) as ended, sentences():
+            what()
+        assert ended.value.exit_code == 2 and said in capsys.readouterr().err

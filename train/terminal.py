@@ -87,11 +87,17 @@ def sentences() -> Iterator[None]:
     try:
         yield
     except (XPSRError, OSError) as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        typer.echo(
-            "The disk is full. What is finished is kept: make room and run the same command again."
-            if full
-            else error,
-            err=True,
-        )
+        typer.echo(_in_words(error), err=True)
         raise typer.Exit(2) from None
+
+
+def _in_words(error: XPSRError | OSError) -> str:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return f"{error.filename} is a file; a folder is needed there."
+    if isinstance(error, PermissionError):
+        return f"{error.filename} must not be read or written by this user."
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return (
+            "The disk is full. What is finished is kept: make room and run the same command again."
+        )
+    return str(error)

@@ -27,6 +27,7 @@ import xpsr
 from train.degrade import RECIPES
 from train.prepare import SUFFIXES, PrepareConfig, make_pair, pair_seed
 from train.scores import NAMES, better, scores_of
+from train.terminal import sentences
 from xpsr.errors import XPSRError
 from xpsr.image import open_image, resize
 from xpsr.prompts import PROMPT_NAMES
@@ -206,7 +207,7 @@ def main(
 ) -> None:
     """Restore degraded photos and score them beside bicubic."""
     console = Console(stderr=True)
-    try:
+    with sentences():
         recipes = recipe or ["mild", "paper", "heavy"]
         if unknown := [name for name in recipes if name not in RECIPES]:
             raise XPSRError(f"There is no recipe {unknown[0]!r}: choose from {', '.join(RECIPES)}.")
@@ -222,9 +223,6 @@ def main(
         (out / "summary.md").write_text(as_markdown(rows), encoding="utf-8")
         typer.echo("Mean of bicubic → mean of restored (better on). Detail: the original's is 1.")
         typer.echo(as_markdown(rows))
-    except (XPSRError, OSError) as error:
-        typer.echo(error, err=True)
-        raise typer.Exit(2) from None
 
 
 def examine(work: Examination, photos: list[Path], recipes: list[str], console: Console) -> None:
