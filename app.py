@@ -12,6 +12,7 @@ import os
 import sys
 from importlib.util import find_spec
 
+from studio.api import tools
 from studio.build import Where, build, serving
 from studio.models import zerogpu
 from studio.models.choice import ALLOW, LastChoice, ModelChoice, Permission
@@ -69,7 +70,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help=f"let visitors choose the model, and name folders of this machine, also where others "
         f"can reach the page; so does {ALLOW}=1",
     )
-    add("--mcp", action="store_true", help="offer the four endpoints as MCP tools as well")
+    add(
+        "--mcp",
+        action="store_true",
+        default=os.environ.get("GRADIO_MCP_SERVER", "").lower() == "true",
+        help="offer the four endpoints as MCP tools as well",
+    )
     add("--device", help="cpu, cuda, cuda:1, mps; default: the best there is")
     add("--dtype", help="float32, float16 or bfloat16; default: what suits the device")
     return parser.parse_args(arguments)
@@ -110,8 +116,12 @@ def serve(options: argparse.Namespace) -> None:
     open_to_others = options.share or options.host not in ("127.0.0.1", "localhost", "::1")
     if open_to_others and not options.auth and "SPACE_ID" not in os.environ:
         print("Anybody who can reach this machine can use the page; --auth asks for a password.")
+    if options.mcp and options.auth:
+        sys.exit("--mcp and --auth do not go together: an MCP client cannot log in. Leave one out.")
     if options.mcp and find_spec("mcp") is None:
         sys.exit('--mcp needs a package that is not installed: pip install "gradio[mcp]".')
+    if options.mcp:
+        tools.offer()
     port = _port(options.port)
     try:
         if options.describer != "auto":
@@ -125,7 +135,7 @@ def serve(options: argparse.Namespace) -> None:
             server_port=port,
             share=options.share,
             auth=options.auth,
-            mcp_server=options.mcp or None,  # None: as GRADIO_MCP_SERVER says
+            mcp_server=options.mcp,
             **serving(),
         )
     except OSError as error:

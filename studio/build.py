@@ -12,6 +12,7 @@ from xpsr.settings import Settings
 
 from . import examples, markup, words
 from .api.endpoints import Endpoints, publish
+from .blocks import StudioBlocks
 from .models.choice import NOT_ALLOWED, LastChoice, Permission
 from .models.engine import Engine
 from .opening import Opening
@@ -32,7 +33,7 @@ def build(engine: Engine, where: Where, may_change_model: Permission = NOT_ALLOW
     services = Services(
         engine, where.outputs(shelf, found), may_change_model, LastChoice(where.folder)
     )
-    demo = gr.Blocks(
+    demo = StudioBlocks(
         title=words.TITLE,
         analytics_enabled=False,
         delete_cache=(3600, KEEP_SECONDS),

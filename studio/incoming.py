@@ -29,7 +29,8 @@ def picture_path(payload: Any) -> Path:
     Raises:
         XPSRError: there is no picture, or it is not an upload.
     """
-    if not payload or (isinstance(payload, dict) and not payload.get("path")):
+    named = isinstance(payload, dict) and (payload.get("path") or payload.get("url"))
+    if not payload or (isinstance(payload, dict) and not named):
         raise XPSRError(words.NO_PICTURE)
     path = payload.get("path") if isinstance(payload, dict) else None
     if not isinstance(path, str) or "\0" in path or not is_in_or_equal(path, get_upload_folder()):

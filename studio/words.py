@@ -273,6 +273,14 @@ UNEXPECTED = (
     "Nothing you have made is lost; try again, and report it if it happens twice."
 )
 UPLOADED_ONLY = "Send the picture as an uploaded file (in Python: image=handle_file(path))."
+NOT_TAKEN = (
+    "A value is missing, or of the wrong kind. Send pictures as uploaded files (in Python: "
+    "image=handle_file(path)); the link “Use via API” at the foot of the page names every value."
+)
+NOT_FETCHED = (
+    "The picture could not be fetched from its address: it must be one that anybody can open. "
+    "Or upload the picture, and send it as an uploaded file."
+)
 NO_EXAMPLE = "That example is no longer there; choose another one."
 
 

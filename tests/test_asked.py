@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import subprocess
 import sys
-from importlib.util import find_spec
 
 import pytest
 from studio_server import ROOT, app_environment
@@ -49,15 +48,29 @@ def test_what_is_right_or_left_out_passes():
     asked.check(asked.CountTokens, {"text": ""})
 
 
-@pytest.mark.skipif(find_spec("mcp") is not None, reason="the package mcp is installed")
-def test_mcp_without_its_package_says_what_to_install():
-    done = subprocess.run(
-        [sys.executable, "app.py", "--mcp"],
+def start_app(*arguments: str, without: str = "") -> subprocess.CompletedProcess[str]:
+    program = (
+        "import runpy, sys\n"
+        f"sys.modules[{without!r}] = None\n"
+        f"sys.argv = ['app.py', *{arguments!r}]\n"
+        "runpy.run_path('app.py', run_name='__main__')\n"
+    )
+    return subprocess.run(
+        [sys.executable, "-c", program],
         cwd=ROOT,
         env=app_environment(),
         capture_output=True,
         text=True,
         timeout=120,
     )
+
+
+def test_mcp_without_its_package_says_what_to_install():
+    done = start_app("--mcp", without="mcp")
     assert done.returncode == 1 and 'pip install "gradio[mcp]"' in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_mcp_does_not_go_with_a_password():
+    done = start_app("--mcp", "--auth", "me:secret")
+    assert done.returncode == 1 and "an MCP client cannot log in" in done.stderr

@@ -58,7 +58,7 @@ print("whole" if app.engine.pipeline() else "")
 LEND = """
 import inspect, json, spaces, app
 from PIL import Image
-from studio.engine import is_result, is_step
+from studio.models.engine import is_result, is_step
 from xpsr.errors import XPSRError
 from xpsr.prompts import Prompts
 from xpsr.settings import Settings

@@ -60,7 +60,8 @@ class Endpoints:
         """Describe a low-quality picture in two texts.
 
         Args:
-            image: the picture file; over MCP its http(s) address, or a data: address.
+            image: the picture file; over MCP its http(s) address, also one here after an upload, or
+                a data: address.
 
         Returns:
             {"high": what is in it, "low": how it looks, "source": who says so}.
@@ -101,7 +102,8 @@ class Endpoints:
         (None, {"status"}) while it waits; the last answer is the result.
 
         Args:
-            image: the picture file, from 16 x 16 pixels; over MCP an http(s) or data: address.
+            image: the picture file, from 16 x 16 pixels; over MCP its http(s) address, also one
+                here after an upload, or a data: address.
             prompt: what is in the picture.
             lowlevel_prompt: how it looks now.
             negative_prompt: what the content is steered away from.
@@ -166,7 +168,8 @@ class Endpoints:
         """Score a picture.
 
         Args:
-            image: the picture file; over MCP its http(s) address, or a data: address.
+            image: the picture file; over MCP its http(s) address, also one here after an upload, or
+                a data: address.
             reference: the true picture, of the same size, for scores that compare.
             input: the small picture that `image` was made from, for the back-projection.
             metrics: names with commas between them; left out, all that need no download.
