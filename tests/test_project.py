@@ -191,9 +191,9 @@ def test_requirements_are_floors_without_pins() -> None:
         str(one) for one in given if any(s.operator in ("==", "===", "~=") for s in one.specifier)
     ]
     assert not pins
-    # Each upper bound keeps somebody from installing; there is one, with its reason beside it.
+    # Each upper bound keeps somebody from installing; there are two, with their reasons beside.
     bounds = {one.name for one in given if any(s.operator.startswith("<") for s in one.specifier)}
-    assert bounds == {"setuptools"}
+    assert bounds == {"setuptools", "mcp"}
     (torch,) = [one for one in given if one.name == "torch"]
     assert not torch.specifier.contains("2.13.0")
     assert not torch.specifier.contains("2.13.0+cpu")
