@@ -160,7 +160,7 @@ class Recipe(BaseModel):
         runs = {name: tuple(Run(**run) for run in to_runs(found)) for name, found in texts.items()}
         return self.model_copy(update={"provenance": runs})
 
-    def sentences(self, name: str) -> tuple[Sentence, ...]:
+    def sentences(self, name: TextName) -> tuple[Sentence, ...]:
         """The sentences of a text and their origins; "recipe" where this one does not tell."""
         runs = (self.provenance or {}).get(name, ())
         return from_runs(getattr(self.prompts, name), [run.model_dump() for run in runs])

@@ -55,6 +55,7 @@ def train(
                 if best is None or loss < record["held_out_loss"]:
                     best = copy.deepcopy(network)
                     record |= {"chosen_step": step, "held_out_loss": loss}
+        assert best is not None  # the last step is always looked at
         calibrate(best, held)
         save_file(best.state_dict(), out / "estimator.safetensors")
         record["parameters"] = sum(p.numel() for p in best.parameters())

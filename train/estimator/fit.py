@@ -1,6 +1,7 @@
 """Statistics and levels → a trained, calibrated estimator."""
 
 from collections.abc import Iterator
+from typing import cast
 
 import torch
 from scipy import optimize
@@ -43,7 +44,7 @@ def fit(
         schedule.step()
         average.update_parameters(network)
         if step % EVERY == 0 or step == steps:
-            averaged = average.module.eval()
+            averaged = cast(Estimator, average.module.eval())
             with torch.no_grad():
                 yield step, float(loss_of(averaged(held.tokens), held.levels)), averaged
 

@@ -40,7 +40,10 @@ class Describer(Protocol):
     Those that ask a model are a `Writer` (writer.py): they stream, remember, and can be held.
     """
 
-    name: str
+    @property
+    def name(self) -> str:
+        """What it is called beside its texts."""
+        ...
 
     def describe(self, image: Image.Image) -> Description:
         """Describe a picture of at least 16 x 16 pixels; raises XPSRError where that fails."""

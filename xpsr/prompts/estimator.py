@@ -65,6 +65,9 @@ class Estimator(nn.Module):
 
     def __init__(self, groups: int, width: int = 64, depth: int = 2, heads: int = 4):
         super().__init__()
+        self.mean: Tensor
+        self.deviation: Tensor
+        self.temperature: Tensor
         self.register_buffer("mean", torch.zeros(groups, WIDTH))
         self.register_buffer("deviation", torch.ones(groups, WIDTH))
         self.register_buffer("temperature", torch.ones(len(RANGES), 1))

@@ -6,7 +6,7 @@ import asyncio
 import base64
 import json
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -86,7 +86,7 @@ async def list_models(client: AsyncOpenAI) -> list[str]:
     return [str(_field(entry, "id")) for entry in entries]
 
 
-async def answer(client: AsyncOpenAI, request: dict[str, Any]) -> AsyncIterator[str]:
+async def answer(client: AsyncOpenAI, request: dict[str, Any]) -> AsyncGenerator[str]:
     """Yield the answer to a question, piece by piece or, where the server does not stream, whole.
 
     Raises:

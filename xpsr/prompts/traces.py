@@ -85,7 +85,7 @@ def _halved(plane: np.ndarray) -> np.ndarray:
     return np.pad(half, missing, mode="symmetric")
 
 
-def _one_scale(gx: np.ndarray, gy: np.ndarray, blocks: np.ndarray) -> list[np.ndarray]:
+def _one_scale(gx: np.ndarray, gy: np.ndarray, blocks: np.ndarray) -> np.ndarray:
     """How strong the slopes are, how peaked their distribution, how far they reach."""
     both = np.concatenate([gx.ravel(), gy.ravel()])
     square = float((both**2).mean()) + 0.01
@@ -159,7 +159,7 @@ def _patch_powers(plane: np.ndarray) -> np.ndarray:
     patches = view[:: PATCH // 2, :: PATCH // 2].reshape(-1, PATCH, PATCH)
     line = np.hanning(PATCH + 1)[:-1].astype(np.float32)
     centred = patches - patches.mean(axis=(1, 2), keepdims=True)
-    spectrum = fft.rfft2(centred * line[:, None] * line)
+    spectrum = np.asarray(fft.rfft2(centred * line[:, None] * line))
     return np.abs(spectrum) ** 2 / (line**2).sum() ** 2
 
 
