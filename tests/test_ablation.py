@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy import stats
 
-from xpsr.ablation import Plan, Variant, consecutive_seeds, own_plans, plans
-from xpsr.ablation.statistics import paired_effect
+from xpsr.ablation import Cell, CellResult, Plan, Variant, consecutive_seeds, own_plans, plans
+from xpsr.ablation.statistics import effects, paired_effect
 from xpsr.ablation.units import split, without
 from xpsr.errors import XPSRError
+from xpsr.metrics import Score
 from xpsr.prompts import OFFICIAL_NEGATIVE, Prompts
 from xpsr.settings import Settings
+from xpsr.spreadsheet import to_csv
 
 PROMPTS = Prompts(
     prompt="A cat, on a roof. It looks at the cat.", lowlevel_prompt="Blurry. Noisy, and dark."
 )
 SEEDS = (0, 1, 2, 3)
+TWO = plans.sweep("guidance_scale", [1.0], PROMPTS, Settings(), SEEDS)
 
 
 @pytest.mark.parametrize(
@@ -148,13 +154,51 @@ def test_csv_of_own_prompts(tmp_path: Path) -> None:
         (b"guidance_scale\nhigh\n", "Row 2 .* no number"),
         (b"guidance_scale\n99\n", "Row 2 .* guidance_scale is 99"),
         (b"prompt\n\xff\xfe\x00", "UTF-8"),
+        ("prompt\nA cat.\n".encode("utf-16"), "UTF-8"),
         (b"prompt\n" + b"x" * (1 << 21), "1 MB"),
+        (b'prompt\n"A cat.\n', "from line 2 on .* quotation marks"),
+        (b"prompt\n" + b"x" * 140_000, "field limit"),
+        (b"name,prompt\na,A cat.\na,A dog.\n", 'Row 3 .* "a" is the name of two'),
+        (b"name,prompt\nfull prompt,A cat.\n", "the name of two"),
+        (b"seed,prompt\n1,A cat.\n", "the same seeds"),
+        (b"prompt\nA\x00cat.\n", "Row 2 .* unprintable"),
+        (b"prompt\n" + b"a\n" * 5000, "at most 5,000"),
     ],
 )
 def test_unusable_csv(tmp_path: Path, content: bytes, words: str) -> None:
     (tmp_path / "bad.csv").write_bytes(content)
     with pytest.raises(XPSRError, match=words):
         own_plans.from_csv(tmp_path / "bad.csv", PROMPTS, Settings(), SEEDS)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfname,prompt\r\n one  run ,A cat; a dog.\r\n",
+        b"name;prompt\none run;A cat; a dog.\n".replace(b"A cat; a dog.", b'"A cat; a dog."'),
+        b"prompt\tname\rA cat; a dog.\tone\x07run\r",
+    ],
+)
+def test_csv_as_programs_write_it(tmp_path: Path, content: bytes) -> None:
+    """With a mark at its start, semicolons, tabs, the line ends of every system."""
+    (tmp_path / "mine.csv").write_bytes(content)
+    _, one = own_plans.from_csv(tmp_path / "mine.csv", PROMPTS, Settings(), SEEDS).variants
+    assert (one.name, one.prompts.prompt) == ("one run", "A cat; a dog.")
+
+
+def test_long_names_are_cut(tmp_path: Path) -> None:
+    (tmp_path / "mine.csv").write_text("name,prompt\n" + "long " * 99 + ",A cat.\n")
+    _, one = own_plans.from_csv(tmp_path / "mine.csv", PROMPTS, Settings(), SEEDS).variants
+    assert len(one.name) == own_plans.MAX_NAME and one.name.endswith("…")
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\n=1", "＝1"])
+def test_a_table_runs_nothing_in_a_spreadsheet(text: str) -> None:
+    written = to_csv(["name", text], [[text, -1.5], [f"a{text}", None]])
+    heads, first, second = csv.reader(io.StringIO(written, newline=""))
+    assert heads == ["name", f"'{text}"] and first == [f"'{text}", "-1.5"]
+    assert second == [f"a{text}", ""]
+    assert to_csv(["a"], [["\r=1"], ["b\rc"]]) == 'a\n"\'\n=1"\n"b\nc"\n'
 
 
 def test_seeds_and_sizes_have_limits() -> None:
@@ -221,15 +265,49 @@ def test_a_planted_effect_is_found_and_has_the_right_sign() -> None:
     assert lower.verdict == "better"
 
 
-def test_interval_and_floor_agree_with_scipy() -> None:
-    from scipy import stats
-
-    full, other = [1.0, 2.0, 4.0, 3.0], [2.0, 2.5, 5.5, 3.0]
+@pytest.mark.parametrize("count", [2, 3, 4, 12])
+def test_interval_and_floor_agree_with_scipy(count: int) -> None:
+    """A paired t-test, and the spread of means of as many unrelated seeds."""
+    full, other = scores(np.random.default_rng(count), count, shift=0.5)
     found = paired_effect(full, other)
     theirs = stats.ttest_rel(other, full).confidence_interval(0.95)
+    assert found.mean == pytest.approx(np.mean(other) - np.mean(full))
     assert found.interval == pytest.approx((theirs.low, theirs.high))
     assert found.spread == pytest.approx(np.std(full, ddof=1))
-    assert found.floor == pytest.approx(stats.t.ppf(0.99, 3) * found.spread * math.sqrt(0.5))
+    spread = found.spread * math.sqrt(2 / count)
+    assert found.floor == pytest.approx(stats.t.ppf(0.99, count - 1) * spread)
+    # What an unpaired test of two such sets rejects lies outside, and nothing else.
+    assert found.inside_floor == (
+        abs(found.mean) <= stats.t.interval(0.98, count - 1, 0, spread)[1]
+    )
+
+
+def test_seeds_are_paired_and_not_just_averaged() -> None:
+    """A change of 1 in every seed is sure though the seeds lie 20 apart; mixed up it is not."""
+    full = [10.0, 30.0, 20.0, 40.0]
+    small = [9.0, 29.1, 18.9, 39.0]
+    assert paired_effect(full, small).interval[1] < 0
+    low, high = paired_effect(full, [29.1, 9.0, 39.0, 18.9]).interval
+    assert low < 0 < high
+    results = [cell(v, s, {"psnr": score}) for v, row in enumerate((full, small))
+               for s, score in enumerate(row)]  # fmt: skip
+    (first,), (again,) = effects(TWO, results), effects(TWO, results[::-1])
+    assert first == again and first.interval[1] < 0
+
+
+def test_figures_that_are_none_leave_out_their_seed() -> None:
+    values = ([1.0, 2.0, math.nan, 3.0], [2.0, None, 9.0, 3.5])
+    results = [cell(v, s, {"psnr": one}) for v, row in enumerate(values)
+               for s, one in enumerate(row)]  # fmt: skip
+    (found,) = effects(TWO, results)
+    assert (found.pairs, found.mean) == (2, 0.75)
+    assert found.spread == pytest.approx(1.0)  # of all of the full prompt's
+    assert effects(TWO, [cell(0, 0, {"psnr": math.nan}), cell(1, 0, {"psnr": 1.0})]) == []
+
+
+def cell(variant: int, seed: int, figures: dict[str, float | None]) -> CellResult:
+    known = {name: Score(one, None if one is not None else "none") for name, one in figures.items()}
+    return CellResult(Cell(variant, seed, PROMPTS, Settings()), None, known, 0.0, "computed")
 
 
 def test_one_seed_decides_nothing() -> None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import random
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from xpsr.ablation import CellResult, CellStep, Experiment, Plan, Variant, effects, plans
 from xpsr.ablation.cost import measure
-from xpsr.ablation.export import tables, write
+from xpsr.ablation.export import effects_csv, tables, write
 from xpsr.ablation.folder import CellFolder
 from xpsr.ablation.report import Subject, render
+from xpsr.ablation.statistics import change_by_seed, changes
 from xpsr.errors import XPSRError
 from xpsr.prompts import Prompts
 from xpsr.recipe import read_recipe
@@ -89,6 +92,26 @@ def test_identical_prompts_have_no_effect(experiment) -> None:
     found = effects(Plan("own", same, SEEDS), results)
     assert found
     assert all(one.mean == 0 and one.inside_floor and not one.clear for one in found)
+
+
+def test_change_is_measured_beside_what_another_seed_changes(experiment) -> None:
+    """Root mean square of levels, pair by pair in any order, with a floor of its own."""
+    plan = plans.levels(PROMPTS, SETTINGS, (5, 6, 7))
+    results = run(experiment(plan))
+    levels = {(r.cell.variant, r.cell.seed): np.asarray(r.picture(), float) for r in results}
+
+    def apart(one: tuple[int, int], other: tuple[int, int]) -> float:
+        return float(np.sqrt(np.mean((levels[one] - levels[other]) ** 2)))
+
+    means = {v: np.mean([apart((0, s), (v, s)) for s in plan.seeds]) for v in (1, 2, 3)}
+    by_seed = np.mean([apart((0, 5), (0, 6)), apart((0, 6), (0, 7))])
+    for order in (results, results[::-1]):
+        assert changes(order) == pytest.approx(means)
+        assert change_by_seed(order) == pytest.approx(by_seed)
+    assert change_by_seed([r for r in results if r.cell.seed == 5]) is None
+    rows = list(csv.DictReader(io.StringIO(effects_csv(plan, results))))
+    assert float(rows[0]["change_rms_of_255"]) == pytest.approx(means[1])
+    assert float(rows[0]["change_by_seed_rms_of_255"]) == pytest.approx(by_seed)
 
 
 def test_equal_cells_are_computed_once(experiment, monkeypatch) -> None:

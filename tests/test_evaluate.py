@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import os
 import subprocess
@@ -11,14 +13,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
+from scipy.signal import convolve2d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from xpsr import metric_models
 from xpsr.errors import XPSRError
 from xpsr.evaluation import pairs as finding
-from xpsr.evaluation import table
-from xpsr.evaluation.judging import PAPER, choose_metrics
+from xpsr.evaluation import plot, table
+from xpsr.evaluation.judging import PAPER, Judge, choose_metrics
+from xpsr.prompts import Prompts
+from xpsr.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ("--num-inference-steps", "1", "--upscale", "2", "--preset", "mini")
@@ -110,17 +115,33 @@ def test_columns_come_in_the_papers_order() -> None:
 
 
 def test_published_lines_are_marked_and_can_be_added(tmp_path: Path) -> None:
-    (ours,) = table.published("RealSR")
-    assert (ours.method, ours.scores["psnr"], ours.scores["musiq"]) == ("SeeSR", 25.31, 69.56)
+    xpsr, seesr = table.published("RealSR")
+    assert (seesr.method, seesr.scores["psnr"], seesr.scores["musiq"]) == ("SeeSR", 25.31, 69.56)
+    assert (xpsr.method, xpsr.scores, xpsr.source) == ("XPSR", {}, table.XPSR_MISSING)
     assert table.published(None) == []
     more = tmp_path / "more.csv"
     more.write_text("dataset,method,psnr,source\nRealSR,Other,30.5,a paper\nDIV2K-Val,No,1,x\n")
     lines = table.published("RealSR", more)
-    assert [line.method for line in lines] == ["SeeSR", "Other"]
-    assert len(table.published("DRealSR")) == 3
-    text = table.to_markdown(table.Table("x|y", ["psnr", "fid"], lines))
-    assert table.NOT_HERE in text
-    assert "| Other (as published) | 30.50 | – |" in text and "x\\|y" in text
+    assert [line.method for line in lines] == ["XPSR", "SeeSR", "Other"]
+    assert len(table.published("DRealSR")) == 4
+    whole = table.Table("x|y", ["psnr", "fid"], lines)
+    text = table.to_markdown(whole)
+    assert f"| XPSR ({table.XPSR_MISSING}) | – | – |" in text and table.NOT_HERE in text
+    assert "| Other (as published: a paper) | 30.50 | – |" in text and "x\\|y" in text
+    rows = list(csv.DictReader(io.StringIO(table.to_csv(whole))))
+    assert [row["source"] for row in rows] == [
+        table.XPSR_MISSING, "as published: Table 1 of the XPSR paper", "as published: a paper",
+    ]  # fmt: skip
+    plots = []
+    for name in ("one.svg", "two.svg"):
+        plot.draw(whole, tmp_path / name)
+        plots.append((tmp_path / name).read_text(encoding="utf-8"))
+    assert plots[0] == plots[1]
+    for said in ("XPSR (figures not here)", "SeeSR, as published: Table 1 of the XPSR paper"):
+        assert f"<!-- {said} -->" in plots[0]
+    # Who has the figures puts them in the place of the empty line.
+    more.write_text("method,psnr,source\nXPSR,26,Table 1\n")
+    assert [line.method for line in table.published("RealSR", more)] == ["SeeSR", "XPSR"]
     for wrong, words in [("method,psnr\na,1\n", "source"), ("method,source,psnr\na,b,c\n", "psnr")]:
         more.write_text(wrong)
         with pytest.raises(XPSRError, match=words):
@@ -128,10 +149,72 @@ def test_published_lines_are_marked_and_can_be_added(tmp_path: Path) -> None:
 
 
 def luma(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
-    image = Image.open(path).convert("RGB")
+    """The Y of BT.601, 16 to 235, of a picture as it is seen: upright, on white."""
+    with Image.open(path) as file:
+        seen = ImageOps.exif_transpose(file).convert("RGBA")
+    image = Image.new("RGBA", seen.size, "white")
+    image.alpha_composite(seen)
+    image = image.convert("RGB")
     if size:
         image = image.resize(size, Image.Resampling.BICUBIC)
-    return 16 / 255 + np.asarray(image, dtype=float) / 255 @ [65.481, 128.553, 24.966] / 255
+    return 16 + np.asarray(image, dtype=float) @ [65.481, 128.553, 24.966] / 255
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    """With what pyiqa adds to the error, so that equal pictures have 80 dB."""
+    return -10 * np.log10(np.mean((a - b) ** 2) / 255**2 + 1e-8)
+
+
+def ssim(a: np.ndarray, b: np.ndarray) -> float:
+    """By the book (Wang et al. 2004), of rounded values, and with pyiqa's bound at 0."""
+    a, b = np.round(a), np.round(b)
+    bell = np.exp(-((np.arange(11) - 5) ** 2) / (2 * 1.5**2))
+    window = np.outer(bell, bell) / bell.sum() ** 2
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return convolve2d(values, window, mode="valid")
+
+    c1, c2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
+    mean_a, mean_b = mean(a), mean(b)
+    spread = mean(a * a) - mean_a**2 + mean(b * b) - mean_b**2
+    structure = (2 * (mean(a * b) - mean_a * mean_b) + c2) / (spread + c2)
+    light = (2 * mean_a * mean_b + c1) / (mean_a**2 + mean_b**2 + c1)
+    return float((light * structure.clip(0)).mean())
+
+
+def original(kind: str, large: Image.Image, folder: Path) -> tuple[Path, Image.Image]:
+    """An original stored as `kind`, and what is seen of it."""
+    path = folder / f"{kind}.png"
+    if kind == "grey":
+        large = large.convert("L")
+    elif kind == "palette":
+        large = large.quantize(32)
+    elif kind == "transparent":
+        large.putalpha(Image.linear_gradient("L").resize(large.size))
+    elif kind == "turned":
+        note = Image.Exif()
+        note[0x0112] = 6
+        path = folder / "turned.jpg"
+        large.transpose(Image.Transpose.ROTATE_90).save(path, quality=95, exif=note)
+        return path, large
+    large.save(path)
+    return path, large.convert("RGB")
+
+
+@pytest.mark.parametrize("kind", ["odd", "grey", "palette", "transparent", "turned"])
+def test_scores_are_those_of_fifteen_lines(tiny_pipeline, picture, tmp_path: Path, kind) -> None:
+    """Sides that no 4 divides, and originals of every kind, to the fourth decimal."""
+    high, seen = original(kind, picture(46, 38), tmp_path)
+    low = tmp_path / "low.png"
+    seen.resize((23, 19), Image.Resampling.BICUBIC).save(low)
+    settings = Settings(num_inference_steps=1, upscale=2, process_size=0)
+    judge = Judge(lambda: tiny_pipeline, ["psnr", "ssim"], lambda _: Prompts(), settings, tmp_path)
+    row = judge.row(finding.Pair("result", low, high))
+    truth = luma(high)
+    for key, ours in (("scores", luma(tmp_path / "result.png")), ("bicubic", luma(low, (46, 38)))):
+        assert row[key]["psnr"] == pytest.approx(psnr(ours, truth), abs=1e-4)
+        assert row[key]["ssim"] == pytest.approx(ssim(ours, truth), abs=1e-6)
+    assert bool(row["notes"]) == (kind == "transparent")
 
 
 def test_the_table_agrees_with_another_library(
@@ -150,23 +233,28 @@ def test_the_table_agrees_with_another_library(
     ours = [luma(out / "pictures" / f"{name}.png") for name in names]
     plain = [luma(photos / "LR" / f"{name}.png", (48, 40)) for name in names]
     lines = {line["method"]: line["scores"] for line in last["lines"]}
-    assert list(lines) == ["tiny", "bicubic", "SeeSR"]
+    assert list(lines) == ["tiny", "bicubic", "XPSR", "SeeSR"]
     for method, pictures in (("tiny", ours), ("bicubic", plain)):
         both = list(zip(originals, pictures, strict=True))
-        psnr = np.mean([peak_signal_noise_ratio(a, b, data_range=1) for a, b in both])
-        ssim = np.mean(
+        library = np.mean([peak_signal_noise_ratio(a, b, data_range=255) for a, b in both])
+        assert lines[method]["psnr"] == pytest.approx(library, abs=1e-3)
+        assert lines[method]["ssim"] == pytest.approx(np.mean([ssim(a, b) for a, b in both]))
+        # The library neither rounds nor bounds.
+        library = np.mean(
             [
                 structural_similarity(
-                    a, b, data_range=1, gaussian_weights=True, sigma=1.5,
+                    a, b, data_range=255, gaussian_weights=True, sigma=1.5,
                     use_sample_covariance=False,
                 )
                 for a, b in both
             ]
         )  # fmt: skip
-        assert lines[method]["psnr"] == pytest.approx(psnr, abs=0.02)
-        assert lines[method]["ssim"] == pytest.approx(ssim, abs=0.01)
+        assert lines[method]["ssim"] == pytest.approx(library, abs=0.01)
     text = (out / "table.md").read_text(encoding="utf-8")
-    assert "| Method | PSNR ↑ | SSIM ↑ |" in text and "SeeSR (as published) | 25.31" in text
+    assert (
+        "| Method | PSNR ↑ | SSIM ↑ |" in text
+        and "| SeeSR (as published: Table 1 of the XPSR paper) | 25.31" in text
+    )
     assert (out / "plot.svg").read_text(encoding="utf-8").count("<svg") == 1
     assert len((out / "rows.csv").read_text(encoding="utf-8").splitlines()) == 4
 
@@ -243,11 +331,17 @@ def test_bad_usage(xpsr, photos: Path, tmp_path: Path, arguments, words: str) ->
 
 
 def test_processes_share_the_work_with_equal_results(
-    xpsr, photos: Path, tiny: Path, tmp_path: Path
+    xpsr, photos: Path, tiny: Path, tmp_path: Path, picture
 ) -> None:
-    """As `accelerate launch` starts them: RANK and WORLD_SIZE say who does what."""
-    command = [sys.executable, "-m", "xpsr", "evaluate", "--lr", str(photos), "--model", str(tiny)]
-    command += ["--metrics", "psnr", *QUICK]
+    """As `torchrun` starts them, with pictures of every kind that fails: told once, as by one."""
+    (photos / "LR" / "Canon_001_LR4.png").write_bytes(b"no picture")
+    (photos / "HR" / "Canon_002_HR.png").write_bytes(b"\x89PNG\r\n\x1a\nbroken")
+    for name in ("Canon_003", "Canon_004", "small", "alone"):
+        picture(24, 20).save(photos / "LR" / f"{name}.png")
+    for name, size in (("Canon_003", (48, 40)), ("Canon_004", (48, 40)), ("small", (40, 40))):
+        picture(*size).save(photos / "HR" / f"{name}.png")
+    arguments = ["--lr", str(photos), "--model", str(tiny), "--metrics", "psnr", *QUICK]
+    command = [sys.executable, "-m", "xpsr", "evaluate", *arguments]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
     started = [
         subprocess.Popen(
@@ -255,16 +349,24 @@ def test_processes_share_the_work_with_equal_results(
             env={**environment, "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"},
             cwd=ROOT,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
         )
         for rank in range(2)
-    ]
-    outputs = [process.communicate(timeout=280)[0] for process in started]
-    assert [process.returncode for process in started] == [0, 0]
-    done = [len([1 for line in out.splitlines() if "seconds" in json.loads(line)])
-            for out in outputs]  # fmt: skip
-    assert done == [2, 1]
-    alone = xpsr("evaluate", *command[4:], "--out", tmp_path / "alone")
-    assert alone.code == 0, alone.err
-    tables = [(tmp_path / name / "table.csv").read_text() for name in ("shared", "alone")]
-    assert tables[0] == tables[1]
+    ]  # fmt: skip
+    outputs = [process.communicate(timeout=280) for process in started]
+    assert [process.returncode for process in started] == [1, 1]
+    records = [json.loads(line) for out, _ in outputs for line in out.splitlines()]
+    assert len([one for one in records if "seconds" in one]) == 3
+    said = "".join(err for _, err in outputs)
+    for told in ("small.png gives", "alone.png has no original", "_001_LR4: ", "_002_LR4: "):
+        lines = [line for line in said.splitlines() if told in line and line[:2] != "- "]
+        assert len(lines) == 1, told
+    alone = xpsr("evaluate", *arguments, "--out", tmp_path / "alone")
+    assert alone.code == 1
+    for name in ("table.csv", "table.md", "plot.svg"):
+        both = [(tmp_path / folder / name).read_text("utf-8") for folder in ("shared", "alone")]
+        assert both[0] == both[1]
+    text = (tmp_path / "alone" / "table.md").read_text("utf-8")
+    assert "Not in the means: alone.png has no original" in text
+    assert "Not in the means: Canon_002_LR4: " in text and "Means over 3 pictures" in text

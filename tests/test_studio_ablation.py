@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,9 @@ import pytest
 from PIL import Image
 
 from studio.ablate import words
-from studio.ablate.actions import ASKED, RUNNING, SEEN, AblationActions
+from studio.ablate.asked import ASKED
+from studio.ablate.question import SEEN, QuestionActions
+from studio.ablate.running import RUNNING, RunningActions
 from studio.ablate.study import Study
 from studio.form import fill_form
 from studio.models.engine import Engine, EngineOptions
@@ -19,6 +22,7 @@ from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
 from studio.results.visit import Visit
 from studio.services import Services
+from xpsr.ablation.statistics import change_by_seed
 from xpsr.prompts import Prompts
 from xpsr.recipe import read_recipe
 from xpsr.settings import Settings
@@ -29,11 +33,16 @@ SETTINGS = Settings(num_inference_steps=1, upscale=2, process_size=0, scheduler=
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
+class Actions(RunningActions, QuestionActions):
+    """Both halves of the tab."""
+
+
 @pytest.fixture
-def actions(tiny_pipeline, tmp_path: Path) -> AblationActions:
+def actions(tiny_pipeline, tmp_path: Path) -> Actions:
     engine = Engine(EngineOptions())
     engine._pipeline = tiny_pipeline
-    return AblationActions(Services(engine, Outputs(tmp_path / "outputs", Shelf())))
+    services = Services(engine, Outputs(tmp_path / "outputs", Shelf()))
+    return Actions(services)
 
 
 @pytest.fixture
@@ -136,7 +145,10 @@ def test_stop_keeps_what_is_finished_and_start_goes_on(actions, ask) -> None:
     assert {read_recipe(run.after).settings.seed for run in runs} == {0, 1}
     assert "<b>garden" not in texts_of(again, "grid")[-1]
     assert "both levels" in texts_of(again, "grid")[-1]
-    assert "noise floor" in texts_of(again, "effects")[-1]
+    said = texts_of(again, "effects")[-1]
+    assert "noise floor" in said
+    by_seed = re.findall(r"another seed alone changes the picture by ([\d.]+)\.", said)
+    assert float(by_seed[0]) == pytest.approx(change_by_seed(study.results), rel=0.01)
 
 
 def test_another_visitor_gets_a_turn_between_two_cells_and_waiting_can_be_stopped(

@@ -48,20 +48,24 @@ class Study:
         self.paces: dict[tuple[int, int], Pace] = {}
         self._addresses: dict[tuple[int, int], str] = {}
         self._distances: dict[int, list[float]] = defaultdict(list)
+        self._by_seed: list[float] = []
 
     def begin(self, plan: Plan, subject: Subject, folder: Path) -> None:
         """Another ablation takes the place of this one, whose runs stay among the results."""
         self.plan, self.subject, self.folder = plan, subject, folder
         self.results, self.runs, self._addresses = [], {}, {}
-        self._distances = defaultdict(list)
+        self._distances, self._by_seed = defaultdict(list), []
 
     def add(self, result: CellResult, run: Run | None) -> None:
         """A cell is finished; `run` is None where it failed."""
         from xpsr.ablation.statistics import distance
 
+        before = [one for one in self.results if not one.cell.variant and not one.error]
         self.results.append(result)
         if run is None:
             return
+        if before and not result.cell.variant:
+            self._by_seed.append(distance(before[-1], result))
         cell = result.cell
         self.runs[cell.variant, cell.seed] = run.id
         self._addresses[cell.variant, cell.seed] = f"gradio_api/file={quote(str(run.thumb))}"
@@ -98,6 +102,10 @@ class Study:
         means = {v: sum(found) / len(found) for v, found in self._distances.items()}
         tables = effect_tables(self.plan, self.results, {v: m for v, m in means.items() if m == m})
         return effects_html(tables) if any(table["rows"] for table in tables) else ""
+
+    def by_seed(self) -> float | None:
+        """How far the pictures of the full prompt lie apart by their seeds alone."""
+        return sum(self._by_seed) / len(self._by_seed) if self._by_seed else None
 
     def clear(self) -> int:
         """How many variants move a score beyond what another seed does."""

@@ -1,4 +1,4 @@
-"""The tab for ablations: components and wiring. What happens is in ablation.py."""
+"""The tab for ablations: components and wiring. What happens is in question.py and running.py."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from .. import markup
 from ..tabs import Tab
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
 from . import words
-from .actions import ASKED, FORM, RUNNING, SEEN, AblationActions
+from .asked import ASKED, FORM
+from .question import SEEN, QuestionActions
+from .running import RUNNING, RunningActions
 from .study import Study
 
 if TYPE_CHECKING:
@@ -209,8 +211,8 @@ def _answer() -> dict[str, Any]:
 
 
 def connect(page: Page, part: AblateTab, handle: gr.Tab, services: Services) -> None:
-    actions = AblationActions(services)
-    _connect_question(page, part, handle, actions)
+    _connect_question(page, part, handle, QuestionActions(services))
+    actions = RunningActions(services)
     _connect_run(page, part, actions)
     opened = [page.tabs, page.chosen, part.status]
     for table in (part.grid, part.effects):
@@ -229,7 +231,7 @@ def _asked(page: Page, part: AblateTab) -> list[Any]:
     return [*(own.get(name) or getattr(part, name) for name in ASKED), *page.form]
 
 
-def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: AblationActions) -> None:
+def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: QuestionActions) -> None:
     asked = _asked(page, part)
     plain: dict[str, Any] = {**QUICK, "preprocess": False}
     looks = {"inputs": asked, "outputs": [getattr(part, name) for name in SEEN], **plain}
@@ -255,7 +257,7 @@ def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: Ablation
     )  # fmt: skip
 
 
-def _connect_run(page: Page, part: AblateTab, act: AblationActions) -> None:
+def _connect_run(page: Page, part: AblateTab, act: RunningActions) -> None:
     shown = [getattr(part, name) for name in RUNNING]
     run = part.start.click(act.begin, None, shown, **QUICK).then(
         act.run,

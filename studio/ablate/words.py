@@ -67,9 +67,10 @@ EFFECTS = "Effects"
 EFFECTS_INFO = (
     "Score with the change minus score of the full prompt, of the same seed, averaged; with the "
     "95 % interval. The grey band is the noise floor: what another choice of seeds does by itself. "
-    "An effect inside it is grey. Change is the distance of the two pictures in levels of 255. "
-    "Press a variant or a picture to open it in Compare, beside the full prompt."
+    "An effect inside it is grey. Change is the distance of the two pictures in levels of "
+    "255{seed}. Press a variant or a picture to open it in Compare, beside the full prompt."
 )
+BY_SEED = "; another seed alone changes the picture by {change:.3g}"
 NO_EFFECTS = "Effects are shown as soon as two seeds are complete."
 MODEL_CHANGED = (
     "The model was changed meanwhile, so the ablation ended. Start it again with this one."
@@ -80,6 +81,10 @@ CELL_GONE = "This ablation is no longer there; start it again."
 
 def subject(size: tuple[int, int], title: str) -> str:
     return f"{title + ', ' if title else ''}{size[0]} × {size[1]} pixels."
+
+
+def effects_info(by_seed: float | None) -> str:
+    return EFFECTS_INFO.format(seed="" if by_seed is None else BY_SEED.format(change=by_seed))
 
 
 def run_name(title: str, number: int, seed: int) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import io
 import json
 import platform
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,10 @@ from typing import Any
 from xpsr.ablation.plan import Plan
 from xpsr.ablation.report import Subject, render
 from xpsr.ablation.run import CellResult
-from xpsr.ablation.statistics import changes, effects
+from xpsr.ablation.statistics import change_by_seed, changes, effects
 from xpsr.prompts import PROMPT_NAMES
 from xpsr.recipe import save_png
+from xpsr.spreadsheet import to_csv
 
 _PACKAGES = ("xpsr-studio", "torch", "diffusers", "transformers", "numpy", "pillow", "pyiqa")
 
@@ -84,14 +84,15 @@ def scores_csv(plan: Plan, results: Sequence[CellResult]) -> str:
         ]
         for one in sorted(results, key=lambda one: (one.cell.variant, one.cell.seed))
     ]
-    return _csv(heads, rows)
+    return to_csv(heads, rows)
 
 
 def effects_csv(plan: Plan, results: Sequence[CellResult]) -> str:
     """A row a variant and score: paired difference, interval, noise floor, verdict, change."""
     heads = ["variant", "metric", "pairs", "effect", "interval_low", "interval_high"]
-    heads += ["noise_floor", "seed_spread", "verdict", "change_rms_of_255"]
-    distances = changes(results)
+    heads += ["noise_floor", "seed_spread", "verdict"]
+    heads += ["change_rms_of_255", "change_by_seed_rms_of_255"]
+    distances, by_seed = changes(results), change_by_seed(results)
     rows = [
         [
             plan.variants[one.variant].name,
@@ -103,10 +104,11 @@ def effects_csv(plan: Plan, results: Sequence[CellResult]) -> str:
             one.spread,
             one.verdict,
             distances.get(one.variant),
+            by_seed,
         ]
         for one in effects(plan, results)
     ]
-    return _csv(heads, rows)
+    return to_csv(heads, rows)
 
 
 def environment() -> dict[str, str]:
@@ -138,21 +140,6 @@ def _png(result: CellResult) -> bytes:
     data = io.BytesIO()
     save_png(result.picture(), result.recipe, data)  # type: ignore[arg-type]
     return data.getvalue()
-
-
-def _csv(heads: list[str], rows: Iterable[Iterable[Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(heads)
-    writer.writerows([_plain(value) for value in row] for row in rows)
-    return text.getvalue()
-
-
-def _plain(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula gets an apostrophe before it."""
-    if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r"):
-        return "'" + value
-    return value
 
 
 def _whole(path: Path, data: bytes) -> None:

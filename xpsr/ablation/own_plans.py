@@ -16,6 +16,7 @@ from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import CHOICES, DEFAULTS, SETTING_NAMES, Settings
 
 MAX_CSV_BYTES = 1 << 20
+MAX_NAME = 80  # characters
 
 
 @dataclass(frozen=True)
@@ -63,37 +64,27 @@ def grid(axes: Sequence[Axis], prompts: Prompts, settings: Settings, seeds: Seed
 
 
 def from_csv(path: Path, prompts: Prompts, settings: Settings, seeds: Seeds) -> Plan:
-    """A variant for every line of a CSV file whose heads are fields of `Prompts` or `Settings`.
+    """A variant for every row of a CSV file whose heads are fields of `Prompts` or `Settings`.
 
-    A column "name" gives names. An empty cell is the empty text in a column of texts, and "as in
-    the full run" in one of settings.
+    Commas, semicolons or tabs part the columns. A column "name" gives names. An empty cell is the
+    empty text in a column of texts, and "as in the full run" in one of settings.
 
     Raises:
-        XPSRError: the file cannot be used; the sentence names line and column.
+        XPSRError: the file cannot be used; the sentence names row and column.
     """
-    rows = list(csv.reader(io.StringIO(_read(path)), strict=True))
-    if not rows:
-        raise XPSRError(f"{path.name} is empty; its first line must name the columns.")
-    heads = [head.strip() for head in rows[0]]
-    known = ("name", *PROMPT_NAMES, *(one for one in SETTING_NAMES if one != "seed"))
-    for head in heads:
-        if head not in known:
-            raise XPSRError(
-                f'{path.name} has a column "{head[:40]}"; there are {", ".join(known)}.'
-            )
-    if len(set(heads)) < len(heads):
-        raise XPSRError(f"{path.name} names a column twice; give each once.")
+    (_, heads), *rows = _rows(path)
+    _check_heads(heads, path.name)
     variants = [Variant(FULL, prompts, settings)]
-    for number, row in enumerate(rows[1:], 2):
-        if not any(value.strip() for value in row):
-            continue
+    for number, row in rows:
         if len(row) != len(heads):
             raise XPSRError(
                 f"Row {number} of {path.name} has {len(row)} values for {len(heads)} columns; "
                 "put a text with a comma between quotation marks."
             )
         values = dict(zip(heads, row, strict=True))
-        name = values.pop("name", "").strip() or f"row {number}"
+        name = _shown(values.pop("name", "")) or f"row {number}"
+        if name in (one.name for one in variants):
+            raise XPSRError(f'Row {number} of {path.name}: "{name}" is the name of two runs.')
         try:
             variants.append(Variant(name, *_changed(values, prompts, settings)))
         except XPSRError as error:
@@ -103,7 +94,27 @@ def from_csv(path: Path, prompts: Prompts, settings: Settings, seeds: Seeds) -> 
     return Plan("csv", tuple(variants), seeds)
 
 
+def _rows(path: Path) -> list[tuple[int, list[str]]]:
+    """The rows that are not blank, with their numbers; the first one are the heads."""
+    text = _read(path)
+    first = text.partition("\n")[0]
+    delimiter = max(",;\t", key=first.count)  # no head has any of them in its name
+    rows = csv.reader(io.StringIO(text), delimiter=delimiter, strict=True)
+    try:
+        numbered = [(number, row) for number, row in enumerate(rows, 1) if any(map(str.strip, row))]
+    except csv.Error as error:
+        raise XPSRError(
+            f"{path.name} cannot be read as CSV from line {rows.line_num} on ({error}); "
+            "look at its quotation marks."
+        ) from None
+    if not numbered:
+        raise XPSRError(f"{path.name} is empty; its first line must name the columns.")
+    return [(number, [head.strip() for head in row] if at == 0 else row)
+            for at, (number, row) in enumerate(numbered)]  # fmt: skip
+
+
 def _read(path: Path) -> str:
+    """The text, each of its lines ended by one line feed."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_CSV_BYTES + 1)
@@ -113,10 +124,28 @@ def _read(path: Path) -> str:
         raise XPSRError(f"{path.name} is larger than 1 MB, which is no list of prompts.")
     try:
         text = data.decode("utf-8-sig")
-        list(csv.reader(io.StringIO(text), strict=True))
-    except (UnicodeDecodeError, csv.Error):
-        raise XPSRError(f"{path.name} cannot be read as CSV in UTF-8; save it as that.") from None
-    return text
+    except UnicodeDecodeError:
+        raise XPSRError(f'{path.name} is not in UTF-8; save it as "CSV UTF-8".') from None
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _check_heads(heads: Sequence[str], file: str) -> None:
+    known = ("name", *PROMPT_NAMES, *(one for one in SETTING_NAMES if one != "seed"))
+    if "seed" in heads:
+        raise XPSRError(
+            f'{file} has a column "seed"; every row runs with the same seeds, leave it out.'
+        )
+    for head in heads:
+        if head not in known:
+            raise XPSRError(f'{file} has a column "{head[:40]}"; there are {", ".join(known)}.')
+    if len(set(heads)) < len(heads):
+        raise XPSRError(f"{file} names a column twice; give each once.")
+
+
+def _shown(name: str) -> str:
+    """A name in one line, and not too long for a table."""
+    name = " ".join("".join(sign if sign.isprintable() else " " for sign in name).split())
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1].rstrip() + "…"
 
 
 def _changed(

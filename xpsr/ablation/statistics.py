@@ -132,7 +132,7 @@ def figures(results: Sequence[CellResult]) -> dict[tuple[int, str], dict[int, fl
     table: dict[tuple[int, str], dict[int, float]] = {}
     for result in results:
         for metric, score in result.scores.items():
-            if score.value is not None:
+            if score.value is not None and math.isfinite(score.value):
                 place = table.setdefault((result.cell.variant, metric), {})
                 place[result.cell.seed] = score.value
     return table
@@ -157,8 +157,12 @@ def changes(results: Sequence[CellResult]) -> Mapping[int, float]:
 
 
 def change_by_seed(results: Sequence[CellResult]) -> float | None:
-    """How far pictures of the full prompt lie apart by their seeds alone, as `changes` counts."""
+    """How far pictures of the full prompt lie apart by their seeds alone, as `changes` counts.
+
+    It is to changes what the noise floor is to effects. Each seed is set against the next one.
+    """
     full = [result for result in results if not result.error and result.cell.variant == 0]
+    full.sort(key=lambda result: result.cell.seed)  # whatever the order they were finished in
     found = [distance(one, other) for one, other in pairwise(full)]
     return float(np.mean(found)) if found else None
 

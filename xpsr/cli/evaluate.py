@@ -139,13 +139,15 @@ class _Run:
 
 def _pairs(lr: Path, hr: Path | None, upscale: int, limit: int | None) -> Pairs:
     from xpsr.evaluation.pairs import dataset_of, find_pairs, open_folders
+    from xpsr.prompts.batch import place_in_launch
 
     low, high = open_folders(lr, hr)
-    if high is not None and hr is None:
+    first = place_in_launch()[0] == 0  # all of them find the same, and one says it
+    if first and high is not None and hr is None:
         say(f"The originals are taken from {high}.")
     lows, highs = find_pictures([low]), find_pictures([high]) if high else None
     found = find_pairs(lows, highs, upscale, dataset_of(low))
-    for name, reason in found.problems.items():
+    for name, reason in found.problems.items() if first else ():
         say(f"{name} {reason}; it is left out.")
     if not found.pairs:
         raise XPSRError("No picture is left to evaluate; see the names and sizes above.")
@@ -221,7 +223,10 @@ def _work(
     pace = Pace(len(todo), say)
 
     def work(name: str) -> dict[str, Any]:
-        return {"input": name, **judge().row(mine[name])}
+        row = judge().row(mine[name])
+        for note in row["notes"]:
+            say(f"{name}: {note}")
+        return {"input": name, **row}
 
     def keep(line: str) -> None:
         record = json.loads(line)
@@ -255,6 +260,10 @@ def _finish(
     title = f"{found.dataset or set_name(found.pairs[0].low.parent)}, {len(rows)} pictures"
     summary = table.summarise(model_label(model), rows, columns, title, of_set)
     summary.lines.extend(published)
+    summary.left_out.extend(f"{name} {why}" for name, why in found.problems.items())
+    failures = _failures(ledger)
+    lost = [pair.name for pair in found.pairs if pair.name not in {row["name"] for row in rows}]
+    summary.left_out.extend(f"{name}: {failures[name]}" for name in lost if name in failures)
     texts = {
         "table.md": table.to_markdown(summary),
         "table.csv": table.to_csv(summary),
@@ -276,7 +285,7 @@ def _all_rows(ledger: Ledger, pairs: list[Pair]) -> list[dict[str, Any]]:
     known = Ledger(ledger.path, [])
     by_name = {row["input"]: row for row in known.records if "scores" in row}
     rows = [by_name[pair.name] for pair in pairs if pair.name in by_name]
-    failed = set(_failed(known)) - set(by_name)
+    failed = set(_failures(known)) - set(by_name)
     open_rows = len(pairs) - len(rows) - sum(pair.name in failed for pair in pairs)
     if place_in_launch()[1] > 1 and open_rows > 0:
         say(f"This process is done; the table comes with the last of the other {open_rows}.")
@@ -288,11 +297,13 @@ def _all_rows(ledger: Ledger, pairs: list[Pair]) -> list[dict[str, Any]]:
     return rows
 
 
-def _failed(ledger: Ledger) -> list[str]:
+def _failures(ledger: Ledger) -> dict[str, str]:
+    """{picture that could not be evaluated: why}."""
     if not ledger.failed.exists():
-        return []
+        return {}
     lines = ledger.failed.read_text(encoding="utf-8").splitlines()
-    return [json.loads(line)["input"] for line in lines if line.strip()]
+    records = [json.loads(line) for line in lines if line.strip()]
+    return {record["input"]: record["error"] for record in records}
 
 
 def _of_set(out: Path, pairs: list[Pair], rows: list[dict[str, Any]]) -> dict[str, Any]:

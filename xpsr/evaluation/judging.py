@@ -77,8 +77,8 @@ class Judge:
         Raises:
             XPSRError: a picture that cannot be used.
         """
-        low = open_image(pair.low).image
-        high = open_image(pair.high).image if pair.high else None
+        photos = [open_image(path) for path in (pair.low, pair.high) if path]
+        low, high = photos[0].image, photos[1].image if pair.high else None
         started = time.perf_counter()
         result, sha256 = self._restored(pair, low)
         seconds = time.perf_counter() - started
@@ -94,6 +94,7 @@ class Judge:
             "scores": to_json(found),
             "bicubic": to_json(plain),
             "reasons": {**reasons(plain), **reasons(found)},
+            "notes": list(dict.fromkeys(note for photo in photos for note in photo.notes)),
         }
 
     def _restored(self, pair: Pair, low: Image.Image) -> tuple[Image.Image, str]:

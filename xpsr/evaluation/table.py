@@ -12,14 +12,23 @@ from typing import Any
 
 import numpy as np
 
+from xpsr import spreadsheet
 from xpsr.errors import XPSRError
 from xpsr.metrics import METRICS, Score
 
-# Named beside the published lines, so that nobody takes their absence for a result.
+MEASURED = "measured"
+# An empty line of XPSR says so itself, so that nobody takes its absence for a result.
 NOT_HERE = (
     "The XPSR paper's lines for XPSR itself, StableSR, DiffBIR, PASD and others are not among the "
     "figures that come with this project; lines of your own are added with --published FILE.csv."
 )
+XPSR_MISSING = "published, but not among the figures that come with this project"
+CONVENTIONS = (
+    "PSNR and SSIM are those of the Y channel (BT.601, 16 to 235), no border left out, as pyiqa "
+    "gives them: SSIM is that of rounded Y in a Gaussian window of 11 pixels, where likeness below "
+    "0 counts as 0."
+)
+MAX_NAMED = 20  # pictures left out, in the table
 LABELS = {"psnr": "PSNR", "ssim": "SSIM", "clipiqa": "CLIPIQA", "fid": "FID"}
 _DECIMALS = {"psnr": 2, "fid": 2, "musiq": 2, "piqe": 2, "backprojection": 2}
 
@@ -50,12 +59,14 @@ class Table:
         metrics: columns, in their order.
         lines: measured ones first.
         missing: {metric: why its column has no measured figure, or not for all pictures}.
+        left_out: pictures that are not in the means, and why, a sentence each.
     """
 
     dataset: str
     metrics: list[str]
     lines: list[Line]
     missing: dict[str, str] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
 
 
 def summarise(
@@ -87,7 +98,7 @@ def summarise(
             reason = whole.reason if whole else _reason(rows, metric, len(values))
             if reason:
                 missing.setdefault(metric, reason)
-        lines.append(Line(name, means, "measured", len(rows)))
+        lines.append(Line(name, means, MEASURED, len(rows)))
     return Table(dataset, list(metrics), lines, missing)
 
 
@@ -113,31 +124,40 @@ def published(dataset: str | None, more: Path | None = None) -> list[Line]:
         lines += [
             _line(row, more.name) for row in rows if (row.get("dataset") or dataset) == dataset
         ]
+    if lines and not any(line.method.casefold().startswith("xpsr") for line in lines):
+        lines.insert(0, Line("XPSR", {}, XPSR_MISSING))
     return lines
 
 
 def to_csv(table: Table) -> str:
     """A row a line; published ones are named as such in the column "source"."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["dataset", "method", *table.metrics, "pictures", "source"])
-    for line in table.lines:
-        figures = [line.scores.get(metric, "") for metric in table.metrics]
-        count = "" if line.pictures is None else line.pictures
-        writer.writerow([table.dataset, line.method, *figures, count, line.source])
-    return text.getvalue()
+    heads = ["dataset", "method", *table.metrics, "pictures", "source"]
+    rows = [
+        [
+            table.dataset,
+            line.method,
+            *(line.scores.get(metric) for metric in table.metrics),
+            line.pictures,
+            _origin(line),
+        ]
+        for line in table.lines
+    ]
+    return spreadsheet.to_csv(heads, rows)
 
 
 def rows_to_csv(rows: Sequence[dict[str, Any]], metrics: Sequence[str]) -> str:
     """A row a picture: the model's scores, then those of bicubic enlargement."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    bicubic = [f"bicubic_{metric}" for metric in metrics]
-    writer.writerow(["name", *metrics, *bicubic, "seconds", "sha256"])
-    for row in rows:
-        pair = [[row[key].get(metric) for metric in metrics] for key in ("scores", "bicubic")]
-        writer.writerow([row["name"], *pair[0], *pair[1], row["seconds"], row["sha256"]])
-    return text.getvalue()
+    heads = ["name", *metrics, *(f"bicubic_{metric}" for metric in metrics), "seconds", "sha256"]
+    cells = [
+        [
+            row["name"],
+            *(row[key].get(metric) for key in ("scores", "bicubic") for metric in metrics),
+            row["seconds"],
+            row["sha256"],
+        ]
+        for row in rows
+    ]
+    return spreadsheet.to_csv(heads, cells)
 
 
 def to_markdown(table: Table) -> str:
@@ -151,23 +171,34 @@ def to_markdown(table: Table) -> str:
     ]
     for line in table.lines:
         figures = [shown(metric, line.scores.get(metric)) for metric in table.metrics]
-        mark = "" if line.source == "measured" else " (as published)"
-        lines.append(f"| {_safe(line.method)}{mark} | {' | '.join(figures)} |")
+        mark = "" if line.source == MEASURED else f" ({_origin(line)})"
+        lines.append(f"| {_safe(line.method + mark)} | {' | '.join(figures)} |")
+    return "\n".join([*lines, "", *(f"- {note}" for note in _notes(table)), ""])
+
+
+def _notes(table: Table) -> list[str]:
+    """What has to be known to read the table."""
     counts = {line.pictures for line in table.lines if line.pictures is not None}
     notes = [f"Means over {max(counts, default=0)} pictures. ↑ higher is better, ↓ lower."]
-    notes.append("PSNR and SSIM are those of the Y channel (BT.601); all as pyiqa gives them.")
-    sources = sorted({line.source for line in table.lines if line.source != "measured"})
-    if sources:
+    notes.append(CONVENTIONS)
+    if any(line.source != MEASURED for line in table.lines):
         notes.append(
-            f"Published figures are from {_safe('; '.join(sources))}, and were not measured here. "
-            "Values of MANIQA from different sources are not comparable: its weights differ."
+            "Figures as published stand in the source that their line names, and were not measured "
+            "here. Values of MANIQA from different sources are not comparable: its weights differ."
         )
+    else:
+        notes.append("No published figures belong to this set.")
+    if any(line.source == XPSR_MISSING for line in table.lines):
         notes.append(NOT_HERE)
     notes += [
         f"{head(metric)[:-2]} is missing or incomplete: {_safe(reason)}."
         for metric, reason in table.missing.items()
     ]
-    return "\n".join([*lines, "", *(f"- {note}" for note in notes), ""])
+    named = table.left_out[:MAX_NAMED]
+    notes += [f"Not in the means: {_safe(sentence.rstrip('.'))}." for sentence in named]
+    if more := len(table.left_out) - len(named):
+        notes.append(f"And {more} other pictures are not in the means.")
+    return notes
 
 
 def shown(metric: str, value: float | None) -> str:
@@ -184,6 +215,12 @@ def head(metric: str) -> str:
     """Name of a column, with its direction."""
     label = LABELS.get(metric) or METRICS[metric].label
     return f"{label} {'↓' if lower_better(metric) else '↑'}"
+
+
+def _origin(line: Line) -> str:
+    """Where a line's figures are from; those of papers say "as published"."""
+    known = line.source in (MEASURED, XPSR_MISSING)
+    return line.source if known else f"as published: {line.source}"
 
 
 def _reason(rows: Sequence[dict[str, Any]], metric: str, have: int) -> str | None:

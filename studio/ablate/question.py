@@ -1,0 +1,168 @@
+"""The upper half of the tab for ablations: what can be chosen, and what it would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from xpsr.ablation.choice import KINDS, SWEEPS
+from xpsr.ablation.plan import Plan
+from xpsr.prompts import Prompts
+from xpsr.settings import Settings
+
+from .. import markup
+from ..incoming import sentence
+from ..results.visit import Visit
+from ..services import Services
+from . import words
+from .asked import ASKED, FORM, Asked, Subject
+from .experiment import experiment_of
+from .study import runs_by_recipe
+
+if TYPE_CHECKING:
+    from xpsr.ablation.cost import Cost, Pace
+
+MAX_SOURCES = 20
+SEEN = ("source", "subject", "plan", "parts", "values", "axes", "csv", "cost", "start")
+
+
+def seen(**changes: Any) -> tuple[Any, ...]:
+    """Values for the components in `SEEN`; what is not named stays as it is."""
+    return tuple(changes.get(name, gr.skip()) for name in SEEN)
+
+
+class QuestionActions:
+    """Its handlers, for one studio."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.outputs = services.outputs
+
+    def look(self, *given: Any) -> tuple:
+        """Everything that depends on picture, texts and plan; all parts are ticked again."""
+        asked = Asked(given)
+        sources = self._sources(asked.visit)
+        if asked.source not in [value for _, value in sources]:
+            asked = asked.changed(source=FORM)
+        changes: dict[str, Any] = {
+            "source": gr.update(choices=sources, value=asked.source),
+            "axes": gr.update(visible=asked.plan == "grid"),
+            "csv": gr.update(visible=asked.plan == "csv"),
+        }
+        try:
+            subject = asked.subject(self.outputs)
+        except Exception as error:
+            hidden = {name: gr.update(visible=False) for name in ("parts", "values")}
+            return seen(**changes, **hidden, **_wrong(error), subject=markup.notice(""))
+        parts = _parts(asked.plan, subject.prompts)
+        asked = asked.changed(parts=[number for _, number in parts])
+        said = words.subject(subject.image.size, subject.title)
+        return seen(
+            **changes,
+            subject=markup.notice(said),
+            parts=gr.update(choices=parts, value=asked.parts, visible=bool(parts)),
+            values=_values(asked.plan, subject.settings),
+            **self._counted(asked),
+        )
+
+    def choose(self, plan: str, *given: Any) -> tuple:
+        """One of the three buttons."""
+        asked = list(given)
+        asked[ASKED.index("plan")] = plan
+        looks = list(self.look(*asked))
+        looks[SEEN.index("plan")] = plan
+        return tuple(looks)
+
+    def count(self, *given: Any) -> tuple:
+        """What it costs, after a change that leaves the list of parts as it is."""
+        return seen(**self._counted(Asked(given)))
+
+    def measure(self, *given: Any) -> Iterator[tuple]:
+        """Time a step on this picture, if that was not done before; cost and start button."""
+        from xpsr.ablation.cost import Stopwatch, trial
+
+        asked = Asked(given)
+        try:
+            subject = asked.subject(self.outputs)
+            plan = asked.plan_for(subject)
+            if self._pace(asked, subject) is not None:
+                yield gr.skip(), gr.skip()
+                return
+            yield markup.notice(words.MEASURING), gr.skip()
+            experiment = experiment_of(self.services, asked, subject, plan)
+            timed, short = trial(replace(experiment, folder=None), next(iter(plan.cells())))
+            watch = Stopwatch(short.settings)
+            for _ in watch.watch(timed.compute(short)):
+                yield gr.skip(), gr.skip()
+            asked.study.paces[subject.image.size] = watch.pace
+            counted = self._counted(asked)
+        except Exception as error:
+            counted = _wrong(error)
+        yield counted["cost"], counted["start"]
+
+    def _sources(self, visit: Visit) -> list[tuple[str, str]]:
+        made = [
+            (words.run_name(run.title, number, run.recipe.seed), run.id)
+            for number, run in enumerate(self.outputs.found(visit.runs), 1)
+        ][: -MAX_SOURCES - 1 : -1]
+        ready = [(words.example_name(run.title), run.id) for run in self.outputs.examples.values()]
+        return [(words.FORM, FORM), *made, *ready]
+
+    def _counted(self, asked: Asked) -> dict[str, Any]:
+        """Cost and start button, or what is wrong with the plan."""
+        try:
+            subject = asked.subject(self.outputs)
+            plan = asked.plan_for(subject)
+            cost = self._cost(asked, subject, plan)
+        except Exception as error:
+            return _wrong(error)
+        said = str(cost) if cost else words.UNTIMED.format(cells=len(list(plan.cells())))
+        lines = [said, *plan.warnings(), *plan.notes]
+        return {"cost": markup.notice(" ".join(lines)), "start": gr.update(interactive=True)}
+
+    def _cost(self, asked: Asked, subject: Subject, plan: Plan) -> Cost | None:
+        from xpsr.ablation.cost import estimate
+
+        pace = self._pace(asked, subject)
+        known = runs_by_recipe(self.outputs, asked.visit, subject.image)
+        cells = list(plan.cells())
+        to_do = list({cell.run: cell for cell in cells if cell.run not in known}.values())
+        return estimate(len(cells), to_do, pace) if pace else None
+
+    def _pace(self, asked: Asked, subject: Subject) -> Pace | None:
+        """How fast this picture is restored: as measured here, or as its last run tells."""
+        from xpsr.ablation.cost import Pace
+
+        if subject.image.size in asked.study.paces:
+            return asked.study.paces[subject.image.size]
+        for run in reversed(self.outputs.found(asked.visit.runs)):
+            if run.recipe.input_size == subject.image.size and run.seconds:
+                settings = run.recipe.settings
+                return Pace(run.seconds / settings.num_inference_steps, 0.0, settings)
+        return None
+
+
+def _wrong(error: Exception) -> dict[str, Any]:
+    notice = markup.notice(sentence(error), bad=True)
+    return {"cost": notice, "start": gr.update(interactive=False)}
+
+
+def _parts(plan: str, prompts: Prompts) -> list[tuple[str, int]]:
+    from xpsr.ablation import plans
+
+    if plan not in KINDS:
+        return []
+    found = plans.parts(KINDS[plan], prompts)
+    return [(part.label, number) for number, part in enumerate(found)]
+
+
+def _values(plan: str, settings: Settings) -> Any:
+    from xpsr.ablation.plans import default_values
+
+    if plan not in SWEEPS:
+        return gr.update(visible=False)
+    usual = ", ".join(f"{one:g}" for one in default_values(SWEEPS[plan], settings))
+    return gr.update(visible=True, info=words.VALUES_INFO.format(values=usual))

@@ -1,0 +1,164 @@
+"""The lower half of the tab for ablations: cell after cell, Stop, and a look at one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from xpsr.ablation.plan import Cell
+from xpsr.errors import XPSRError
+
+from .. import markup
+from ..incoming import sentence
+from ..results.visit import to_compare
+from ..services import Services
+from ..words import REFUSED
+from . import words
+from .asked import Asked
+from .experiment import experiment_of
+from .study import RunKeeper, Study
+
+if TYPE_CHECKING:
+    from xpsr.ablation import CellResult, Experiment
+
+RUNNING = ("status", "cost", "grid", "effects", "report", "archive", "start", "stop")
+
+
+def running(**changes: Any) -> tuple[Any, ...]:
+    """Values for the components in `RUNNING`; what is not named stays as it is."""
+    return tuple(changes.get(name, gr.skip()) for name in RUNNING)
+
+
+def at_rest(status: Any, **changes: Any) -> tuple[Any, ...]:
+    buttons = {"start": gr.update(interactive=True), "stop": gr.update(interactive=False)}
+    return running(status=status, **buttons, **changes)
+
+
+class RunningActions:
+    """Its handlers, for one studio."""
+
+    def __init__(self, services: Services) -> None:
+        self.services = services
+        self.engine, self.outputs = services.engine, services.outputs
+
+    def begin(self) -> tuple:
+        """At once after a click on Start, before it has its turn."""
+        return running(
+            status=markup.notice(words.WAITING),
+            start=gr.update(interactive=False),
+            stop=gr.update(interactive=True),
+        )
+
+    def run(self, *given: Any) -> Iterator[tuple]:
+        """Cell after cell, with something to show after every step."""
+        from xpsr.ablation.run import CellsLostError
+
+        try:
+            yield from self._running(Asked(given))
+        except CellsLostError as error:
+            yield at_rest(markup.notice(str(error), bad=True))
+        except Exception as error:
+            yield at_rest(markup.notice(sentence(error), bad=True))
+
+    def _running(self, asked: Asked) -> Iterator[tuple]:
+        from xpsr.ablation import CellStep
+        from xpsr.ablation.report import Subject as About
+
+        subject = asked.subject(self.outputs)
+        plan = asked.plan_for(subject)
+        study: Study = asked.study
+        about = About(subject.title or "picture", subject.image, self.engine.pipeline().label)
+        study.begin(plan, about, self.outputs.shelf.new_folder())
+        experiment = experiment_of(self.services, asked, subject, plan)
+        none = gr.update(value=None, interactive=False)
+        yield running(grid=study.grid(), effects="", report=none, archive=none)
+        spent: list[float] = []
+        for item in experiment.run():
+            if isinstance(item, CellStep):
+                step = words.step(item.index + 1, item.total)
+                yield running(status=self._line(study, item.cell, step, spent))
+                continue
+            yield from self._finished(study, experiment, item, spent)
+        yield running(status=markup.notice(words.WRITING))
+        failed = sum(bool(one.error) for one in study.results)
+        said = words.done(len(study.results), failed, study.clear(), len(plan.variants) - 1)
+        yield at_rest(markup.notice(said), **_files(study))
+
+    def _finished(
+        self, study: Study, experiment: Experiment, item: CellResult, spent: list[float]
+    ) -> Iterator[tuple]:
+        assert isinstance(experiment.folder, RunKeeper)
+        study.add(item, None if item.error else experiment.folder.runs[item.cell.run])
+        if item.origin == "computed":
+            spent.append(item.seconds)
+        yield running(grid=study.grid(), effects=_effects(study))
+
+    def _line(self, study: Study, cell: Cell, step: str, spent: Sequence[float]) -> str:
+        assert study.plan is not None
+        total = len(study.plan.variants) * len(study.plan.seeds)
+        number = len(study.results) + 1
+        left = sum(spent) / len(spent) * (total - number + 1) if spent else None
+        name = study.plan.variants[cell.variant].name
+        return markup.notice(words.cell(number, total, name, cell.seed, step, left))
+
+    def stopped(self, study: Study) -> tuple:
+        """Stop was pressed: what is finished is kept, and can be exported.
+
+        Start stays off for a moment: Gradio loses a run that begins while it still clears away
+        the one before.
+        """
+        total = len(study.plan.variants) * len(study.plan.seeds) if study.plan else 0
+        said = words.stopped(len(study.runs), total)
+        changes: dict[str, Any] = {"stop": gr.update(interactive=False)}
+        if study.plan is not None:  # the last cell may have been finished while nobody listened
+            changes |= {"grid": study.grid(), "effects": _effects(study)}
+        try:
+            return running(status=markup.notice(said), **changes, **_files(study))
+        except Exception as error:
+            return running(status=markup.notice(f"{said} {sentence(error)}", bad=True), **changes)
+
+    def again(self) -> Any:
+        """Start is possible again."""
+        return gr.update(interactive=True)
+
+    def failed(self, status: str) -> tuple:
+        """It ended without a word: it was stopped, or refused because too many wait."""
+        return at_rest(markup.notice(REFUSED, bad=True)) if words.WAITING in status else running()
+
+    def open(self, study: Study, event: gr.EventData) -> tuple[Any, Any, Any]:
+        """A row or a picture was pressed: tabs, the pair to compare, and a notice."""
+        try:
+            variant = int(event.variant)
+            seed = None if event.seed in (None, "") else int(event.seed)
+            if not study.runs:
+                raise XPSRError(words.CELL_GONE)
+            pair = study.pair(variant, seed)
+            if pair is None:
+                raise XPSRError(words.NOTHING_TO_COMPARE)
+        except Exception as error:
+            return gr.skip(), gr.skip(), markup.notice(sentence(error), bad=True)
+        return gr.Tabs(selected="compare"), to_compare(*pair), gr.skip()
+
+
+def _effects(study: Study) -> str:
+    from xpsr.ablation.statistics import MULTIPLE
+
+    tables = study.effects()
+    if not tables:
+        return markup.quiet(words.NO_EFFECTS)
+    told = words.effects_info(study.by_seed())
+    return f"<h2>{escape(words.EFFECTS)}</h2>{markup.quiet(told)}{tables}{markup.quiet(MULTIPLE)}"
+
+
+def _files(study: Study) -> dict[str, Any]:
+    """Values for the two buttons that download what was found."""
+    written = study.export()
+    if written is None:
+        return {}
+    return {
+        name: gr.update(value=str(path), interactive=True)
+        for name, path in zip(("report", "archive"), written, strict=True)
+    }
