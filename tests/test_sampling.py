@@ -193,6 +193,14 @@ def test_deterministic_solvers_draw_nothing(trained):
         assert len(list(denoise(start, solver, lambda x, t: x * 0.5, StoredNoise()))) == 4
 
 
+@pytest.mark.parametrize("name", CHOICES["scheduler"])
+def test_as_many_steps_as_there_are_noise_levels(trained, name):
+    """With the spacing and offset of Stable Diffusion's files it would go beyond the last one."""
+    assert (trained["timestep_spacing"], trained["steps_offset"]) == ("leading", 1)
+    solver = Solver(trained, name, trained["num_train_timesteps"])
+    assert solver.timesteps == list(range(trained["num_train_timesteps"]))[::-1]
+
+
 def test_too_many_steps_are_refused():
     with pytest.raises(XPSRError, match="fewer steps"):
         Solver(DDIMScheduler(num_train_timesteps=10).config, "ddim", 11)

@@ -79,8 +79,12 @@ class Solver:
         if name == "ddim":
             # The authors' SD file ends at the first noise level instead of at none at all.
             own = {**own, "set_alpha_to_one": trained.get("set_alpha_to_one", True)}
+        longest = kept.get("num_train_timesteps", 1000)
+        if steps == longest:
+            # There is one way through all levels. Counted from the other end, as in the files of
+            # Stable Diffusion, it would begin beyond the last level, or stay at the first.
+            kept["timestep_spacing"] = "trailing"
         self.scheduler = kind(**kept, **own)
-        longest = self.scheduler.config.num_train_timesteps
         if steps > longest:
             raise XPSRError(
                 f"num_inference_steps is {steps}, but this model knows only {longest} noise "
