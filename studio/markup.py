@@ -66,8 +66,8 @@ def table(rows: Sequence[Row], pinned: Sequence[Row] = ()) -> str:
     missing = [m.label for m in METRICS.values() if m.needs_download and m.name not in there]
     if missing:
         body += (
-            f'<tr><th scope="row">{escape(", ".join(missing))}</th>'
-            f'<td class="reason" colspan="3">{escape(words.NEEDS_DOWNLOAD)}</td></tr>'
+            f'<tr class="missing"><td colspan="4">'
+            f"{escape(words.NEEDS_DOWNLOAD.format(names=', '.join(missing)))}</td></tr>"
         )
     return (
         f'<table class="scores"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'

@@ -72,6 +72,7 @@ CSS = """
 .sentences small { margin: 0; }
 .exact, .changes { font-size: .9rem; line-height: 1.5; white-space: pre-wrap;
   overflow-wrap: anywhere; margin: .2rem 0 .3rem; }
+.changes del, .changes ins { margin: 0 .1em; }
 .exact { padding: .5rem .6rem; border: 1px solid var(--border-color-primary); border-radius: .4rem;
   max-height: 14rem; overflow: auto; }
 .cut, .changes del { text-decoration: line-through; opacity: .85; }
@@ -80,27 +81,35 @@ CSS = """
 .changes ins { text-decoration: underline;
   background: color-mix(in srgb, #16a34a 18%, transparent); }
 
+/* What is folded away says so from the left, on a phone as well. */
+button.label-wrap { text-align: left; gap: .8rem; }
+/* Fields in one line end on one line, however long what is said of them is. */
+#advanced .form > .block > label, #advanced .form > .block > .container
+  { display: flex; flex-direction: column; height: 100%; }
+#advanced .form > .block .info-text { flex: 1 0 auto; }
+
 /* Gradio caps the comparison at 500 px; a photograph deserves the height of the window. */
 #comparison img, #comparison .slider-wrap, #preview img { max-height: min(72vh, 760px) !important; }
 /* Four steps for the first visit: one line, as many columns as fit. */
 #greeting { align-items: center !important; gap: 1rem !important; padding: .2rem .9rem;
   border: 1px solid var(--border-color-primary); border-radius: .5rem;
   background: var(--background-fill-secondary); }
-.steps { display: flex; flex-wrap: wrap; gap: .2rem 1.6rem; margin: .4rem 0; padding: 0;
-  list-style: none; counter-reset: step; font-size: .9rem; }
-.steps li { counter-increment: step; margin: 0; }
-.steps li::before { content: counter(step); display: inline-block; width: 1.35rem; height: 1.35rem;
-  margin-right: .45rem; border-radius: 50%; text-align: center; line-height: 1.35rem;
+.steps { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; margin: .4rem 0; padding: 0;
+  list-style: none; counter-reset: step; font-size: .9rem; line-height: 1.35rem; }
+.steps li { counter-increment: step; margin: 0; padding-left: 1.8rem; position: relative; }
+.steps li::before { content: counter(step); position: absolute; left: 0; top: 0; width: 1.35rem;
+  height: 1.35rem; border-radius: 50%; text-align: center; line-height: 1.35rem;
   font-size: .75rem; font-weight: 600; color: white; background: var(--primary-700); }
-#against { border: 0; padding: 0; background: none; box-shadow: none; }
+#against { border: 0; padding: .5rem 0 0; background: none; box-shadow: none; }
 #strip:not(:has(.thumbnail-item)) { display: none; }
 .thumbs .grid-wrap { min-height: 0; padding: 1.7rem .5rem .5rem; }
 .thumbs .grid-container { padding: 0; margin: 0; }
 .thumbs .thumbnail-item { aspect-ratio: 1; height: auto; }
 .thumbs .grid-container { grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)); gap: .5rem;
   max-width: none; height: auto; }
-.thumbs .grid-container > * { max-width: 132px; }
-.thumbs .caption-label { font-size: .7rem; left: 0; right: 0; bottom: 0; max-width: none; }
+.thumbs .grid-container > * { max-width: 132px; height: auto; }
+.thumbs .caption-label { font-size: .75rem; left: 0; right: 0; bottom: 0; max-width: none;
+  padding: .1rem .3rem; text-align: center; }
 .pixels img { image-rendering: pixelated; }
 
 #picture { background: var(--background-fill-secondary); }
@@ -122,7 +131,9 @@ CSS = """
 #scores .about { border-bottom: 1px solid var(--border-color-primary) !important; }
 #scores .about td { padding: .1rem 0 .5rem; font-size: .82rem; }
 #scores .pinned { color: var(--body-text-color); font-weight: 500; }
-#scores thead th, #scores .about td, #scores td.reason { color: var(--body-text-color-subdued); }
+#scores .missing td { padding: .5rem 0 0; font-size: .82rem; }
+#scores thead th, #scores .about td, #scores .missing td, #scores td.reason
+  { color: var(--body-text-color-subdued); }
 
 table.plain { width: 100%; border-collapse: collapse; font-size: .9rem;
   font-variant-numeric: tabular-nums; }
@@ -132,6 +143,11 @@ table.plain th, table.plain td { border: 0; border-bottom: 1px solid var(--borde
   overflow-wrap: break-word; }
 table.plain thead th { font-size: .82rem; color: var(--body-text-color-subdued); }
 table.plain tbody th { font-weight: 600; }
+@media (max-width: 640px) {
+  #greeting { flex-wrap: wrap; padding: .4rem .8rem .7rem; gap: .2rem !important; }
+  #greeting .steps { flex-direction: column; }
+  #greeting > button { width: 100%; }
+}
 """
 CSS += compare.CSS + ablate.CSS + word_maps.CSS + batch.CSS + recipes.CSS + full.CSS
 

@@ -39,7 +39,7 @@ LOW_EMPTY = "Blurred, with strong noise and visible compression blocks."
 METER_INFO = "The model reads {room} tokens at most: short words, or pieces of longer ones."
 RESTORE = "Restore"
 STOP = "Stop"
-EXAMPLES = "No photograph at hand? Open a finished example"
+EXAMPLES = "Or open a finished example"
 
 # Right: the result -----------------------------------------------------------------------------
 STATUS_EMPTY = "Drop a picture on the left and press Restore; the comparison appears here."
@@ -70,7 +70,7 @@ SCORE_NOW = "Score this result"
 NOTHING_TO_SCORE = "There is no result to score yet: restore a picture first."
 SCORED = "Scored. The table above has the figures, or why there is none."
 SCORING_STOPPED = "Stopped. The table has the scores of before."
-NEEDS_DOWNLOAD = "need a download; choose them under “More scores”"
+NEEDS_DOWNLOAD = "These need a download; choose them under “More scores”: {names}."
 CLOSER = "Look closer: single pixels, and what has changed"
 OVERVIEW = "Click where to look"
 ACROSS = "From left to right"
@@ -151,6 +151,13 @@ EXACT_LABELS = {
     "negative_low": "Away from, in the looks",
 }
 EXACT_EMPTY = "(empty)"
+ORIGIN_LABELS = {
+    "prompt": EXACT_LABELS["high"],
+    "lowlevel_prompt": EXACT_LABELS["low"],
+    "added_prompt": ADDED,
+    "negative_prompt": NEGATIVE,
+    "lowlevel_negative_prompt": LOW_NEGATIVE,
+}
 
 HOW = "How it is done"
 PRESET = "Preset"

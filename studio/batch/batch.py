@@ -67,7 +67,7 @@ class Order:
     def with_description(self, said: Description) -> Order:
         """For one picture: its own two texts."""
         prompts = replace(self.prompts, prompt=said.high, lowlevel_prompt=said.low)
-        return replace(self, prompts=prompts, brought=texts.described(said))
+        return replace(self, prompts=prompts, brought=texts.described(said, self.brought))
 
 
 @dataclass

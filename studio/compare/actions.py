@@ -13,7 +13,7 @@ from ..restore import closer
 from ..results import changes_markup
 from ..results.difference import change_size, open_rgb
 from ..results.outputs import Run
-from ..results.run_list import offered
+from ..results.run_list import caption_of, offered
 from ..results.visit import Visit
 from ..services import Services
 from . import markup as compare_markup
@@ -53,7 +53,7 @@ class Compare:
 
     def _entered(self, visit: Visit, pair: Pair, gain: float) -> tuple:
         found = offered(self.outputs, visit)
-        strip = [(str(run.thumb), label) for label, run in found.items()]
+        strip = [(str(run.thumb), caption_of(run, visit)) for run in found.values()]
         changes = {"ids": tuple(run.id for run in found.values())}
         first = pair if any(pair) else self._first_pair(visit)
         return self._view(first, visit, gain, strip, changes)
@@ -63,9 +63,11 @@ class Compare:
         runs = self.outputs.found(visit.runs)
         if not runs:
             return NO_PAIR
-        newest = runs[-1]
-        others = [run for run in runs[:-1] if run.id == visit.pinned] or runs[-2:-1]
-        others += [run for run in self.outputs.examples.values() if comparable(run, newest)]
+        newest, before = runs[-1], [*reversed(runs[:-1])]
+        before.sort(key=lambda run: run.id != visit.pinned)
+        examples = list(self.outputs.examples.values())
+        # Two results of one picture say most; of two pictures at least both are this visitor's.
+        others = [run for run in (*before, *examples) if comparable(run, newest)] or before
         return (others[0].id, newest.id) if others else NO_PAIR
 
     def choose_a(self, pair: Pair, ids: tuple[str, ...], visit: Visit, gain: float,

@@ -26,6 +26,7 @@ CSS = """
 #compare-looking, #compare-voting { gap: 14px; }
 /* No headings over nothing, as long as no pair is chosen. */
 #compare-told:not(:has(#compare-texts .quiet)) { display: none; }
+#compare-looking:not(:has(#compare-texts .quiet)) #compare-swap { display: none; }
 /* One row of small pictures that scrolls sideways, with captions that can be read. */
 .strip .grid-wrap { height: auto !important; max-height: none; overflow: auto hidden;
   contain: inline-size; }

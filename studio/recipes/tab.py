@@ -26,6 +26,8 @@ CSS = """
   overflow-y: auto; flex-wrap: nowrap; }
 #recipes-list label { width: 100%; border-radius: .4rem; font-variant-numeric: tabular-nums; }
 #recipes-list label span { white-space: normal; overflow-wrap: anywhere; }
+/* No buttons over nothing. */
+#recipes-runs:not(:has(#recipes-list)) #recipes-tools { display: none; }
 #recipes-picture img { max-height: 260px; object-fit: contain !important; }
 #recipes-preview h4 { margin: .8rem 0 .2rem; font-size: .95rem; }
 #recipes-preview:not(:has(h4)) { display: none; }
@@ -55,7 +57,7 @@ class Parts:
 def lay_out(opening: Opening) -> Parts:
     parts: dict[str, Any] = {}
     with gr.Row(equal_height=False):
-        with gr.Column(scale=5, min_width=320):
+        with gr.Column(scale=5, min_width=320, elem_id="recipes-runs"):
             parts |= _runs()
         with gr.Column(scale=6, min_width=320):
             parts |= _opening_a_recipe()
@@ -83,6 +85,13 @@ def _runs() -> dict[str, Any]:
             elem_id="recipes-picture",
         ),
     }
+    with gr.Column(elem_id="recipes-tools"):
+        more = _tools(run)
+    return {"runs": runs, "run": run, **more}
+
+
+def _tools(run: dict[str, Any]) -> dict[str, Any]:
+    """What may be done with the chosen run, and with all of them."""
     with gr.Row():
         run["save_png"] = gr.DownloadButton(
             words.SAVE_PNG, size="md", interactive=False, min_width=150, elem_id="recipes-save-png"
@@ -112,8 +121,6 @@ def _runs() -> dict[str, Any]:
         elem_id="recipes-rerun",
     )
     return {
-        "runs": runs,
-        "run": run,
         "make_zip": gr.Button(
             words.MAKE_ZIP, size="md", interactive=False, elem_id="recipes-make-zip"
         ),
@@ -156,7 +163,11 @@ def _presets() -> dict[str, Any]:
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
             shelf["chosen"] = gr.Dropdown(
-                [], label=words.PRESET_CHOSEN, elem_id="recipes-preset", filterable=False
+                [],
+                label=words.PRESET_CHOSEN,
+                info=words.PRESET_CHOSEN_INFO,
+                elem_id="recipes-preset",
+                filterable=False,
             )
             with gr.Row():
                 for name, label in (
@@ -187,7 +198,7 @@ def _presets() -> dict[str, Any]:
 
 
 def _small(label: str, elem_id: str) -> gr.Button:
-    return gr.Button(label, size="md", min_width=90, elem_id=elem_id)
+    return gr.Button(label, size="md", min_width=80, elem_id=elem_id)
 
 
 def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None:

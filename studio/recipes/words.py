@@ -23,13 +23,11 @@ TEXTS_SAME = "All five texts are the same."
 NO_TITLE = "picture"
 
 
-def run_label(title: str, seed: int, number: int | None, pinned: bool) -> str:
+def run_label(title: str, seed: int | None, number: int | None, pinned: bool) -> str:
     first = f"{number}" if number else "Example"
-    return " · ".join(
-        part
-        for part in (first, title or NO_TITLE, f"seed {seed}", "pinned" if pinned else "")
-        if part
-    )
+    seeded = "" if seed is None else f"seed {seed}"
+    parts = (first, title or NO_TITLE, seeded, "pinned" if pinned else "")
+    return " · ".join(part for part in parts if part)
 
 
 def same_texts(names: Sequence[str]) -> str:
@@ -42,11 +40,11 @@ CHOOSE_RUN = "Choose one"
 RUNS_INFO = "The newest first. They stay in the results folder when the page is closed."
 NO_RUNS = "Nothing yet: restore a picture first."
 OWN_SETTINGS = "own settings"
-SAVE_PNG = "Picture with recipe (PNG)"
-SAVE_JSON = "Recipe alone (JSON)"
+SAVE_PNG = "Picture (PNG)"
+SAVE_JSON = "Recipe (JSON)"
 MAKE_ZIP = "Pack everything into a ZIP"
 SAVE_ZIP = "Download the ZIP"
-USE = "Use this recipe again"
+USE = "Use its recipe"
 COMPARE = "Open in Compare"
 RERUN = "To repeat it exactly, on the command line"
 RERUN_INFO = (
@@ -109,6 +107,7 @@ PRESETS_INFO = (
     "Presets stay in this browser, on this computer; take them along as a file."
 )
 PRESET_CHOSEN = "Your presets"
+PRESET_CHOSEN_INFO = "They stand in the list “Preset” on the tab Restore as well."
 PRESET_NAME = "Name"
 PRESET_NAME_INFO = "For a new preset, or the new name of the chosen one."
 PRESET_SAVE = "Save the form as new"

@@ -71,7 +71,8 @@ class Actions:
         visit.title = picture_title(payload)
         note = markup.notice(" ".join([words.picture(photo.image.size), *photo.notes]))
         kept = left(high, low, written, before)
-        return picture, note, *kept, NOTHING_BROUGHT, markup.notice(words.NEXT)
+        brought = (*NOTHING_BROUGHT, *texts.further(written))
+        return picture, note, *kept, brought, markup.notice(words.NEXT)
 
     def _displayable(self, payload: dict, image: Any) -> Any:
         """The picture as browsers show it: a HEIC or TIFF file becomes a PNG."""
@@ -199,7 +200,7 @@ class Actions:
             return (*(gr.skip() for _ in range(7)), *shown(status=note))
         visit.show(run.id)
         visit.title = run.title
-        settings, brought = run.recipe.settings, texts.restored(run.recipe)
+        settings, brought = run.recipe.settings, texts.restored(run.recipe)[: len(MAIN_TEXTS)]
         note = markup.notice(words.picture(run.recipe.input_size))
         both = replaced(*map(texts.joined, brought), brought, before)
         line = markup.notice(words.example_open(run.title, settings.seed))

@@ -80,14 +80,14 @@ class Describing:
             before = before._replace(high=high, low=low)
             yield describing(before=before)
         try:
-            yield from self._describing(payload)
+            yield from self._describing(payload, before.written)
         except Exception as error:
             note = markup.notice(sentence(error), bad=True)
             yield _undone(before, picture_note=note)
         # Gradio sends the last values twice. Here are none: the boxes may be typed into again.
         yield describing()
 
-    def _describing(self, payload: Any) -> Iterator[tuple]:
+    def _describing(self, payload: Any, written: Brought) -> Iterator[tuple]:
         image = open_picture(payload).image
         name = self.engine.describer()[0].name
         yield describing(picture_note=markup.notice(words.DESCRIBING.format(name=name)))
@@ -98,11 +98,12 @@ class Describing:
                 n: t for n, t, old in zip(MAIN_TEXTS, both, shown_texts, strict=True) if t != old
             }
             # Yielded even where nothing is new: a run can be stopped only when it yields.
-            yield describing(**new, **({"written": texts.described(said)} if new else {}))
+            yield describing(**new, **({"written": texts.described(said, written)} if new else {}))
             shown_texts = both
         assert said is not None, "a describer ends with the whole or with an error"
         note = markup.notice(words.described(said.source, said.remembered))
-        yield describing(idle=True, picture_note=note, written=texts.described(said), before=None)
+        brought = texts.described(said, written)
+        yield describing(idle=True, picture_note=note, written=brought, before=None)
 
     def stopped(self, before: Before | None, note: str) -> tuple:
         """Describing ended without a word: it was stopped, or refused as too many wait."""

@@ -93,14 +93,14 @@ class Face:
         runs = self.outputs.found(reversed(visit.runs))
         numbers = {run_id: number for number, run_id in enumerate(visit.runs, 1)}
         pictures = [
-            (str(run.thumb), caption(run, numbers[run.id], run.id == visit.pinned)) for run in runs
+            (str(run.thumb), caption(numbers[run.id], run.id == visit.pinned)) for run in runs
         ]
         return gr.update(value=pictures, selected_index=None)
 
 
-def caption(run: Run, number: int, pinned: bool) -> str:
-    told = [str(number), words.IS_PINNED if pinned else "", f"seed {run.recipe.seed}"]
-    return " · ".join(part for part in told if part)
+def caption(number: int, pinned: bool) -> str:
+    """As short as a thumbnail is narrow."""
+    return f"{number} · {words.IS_PINNED}" if pinned else str(number)
 
 
 def done_line(run: Run, notes: Sequence[str]) -> str:

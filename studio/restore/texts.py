@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from xpsr.prompts.describer import Description
     from xpsr.recipe import Recipe
 
-# The sentences of the two main texts as a describer, an example or a recipe brought them.
-Brought = tuple[tuple[Sentence, ...], tuple[Sentence, ...]]
+# The sentences of the texts as a describer, an example or a recipe brought them, in the order of
+# `PROMPT_NAMES`: the two main ones, and the further ones where a recipe brought these as well.
+Brought = tuple[tuple[Sentence, ...], ...]
 NOTHING_BROUGHT: Brought = ((), ())
 Origins = dict[str, tuple[Sentence, ...]]
 
@@ -32,19 +33,23 @@ def joined(sentences: Sequence[Sentence]) -> str:
     return "".join(sentence.text for sentence in sentences)
 
 
-def described(said: Description) -> Brought:
-    """What a describer brings."""
+def described(said: Description, before: Brought = NOTHING_BROUGHT) -> Brought:
+    """What a describer brings: the two main texts. The others are as they were before."""
     origin = Origin.of_source(said.source)
-    return written(said.high, origin), written(said.low, origin)
+    return written(said.high, origin), written(said.low, origin), *further(before)
+
+
+def further(brought: Brought) -> Brought:
+    """Those that belong to no picture: all but the two main ones."""
+    return brought[len(MAIN_TEXTS) :]
 
 
 def restored(recipe: Recipe) -> Brought:
-    """What a recipe brings."""
-    high, low = (
+    """What a recipe brings: all five."""
+    return tuple(
         tuple(Sentence(one.text, one.origin.restored()) for one in recipe.sentences(name))
-        for name in MAIN_TEXTS
+        for name in PROMPT_NAMES
     )
-    return high, low
 
 
 def origins(prompts: Prompts, preset: str, brought: Brought = NOTHING_BROUGHT) -> Origins:
@@ -55,7 +60,9 @@ def origins(prompts: Prompts, preset: str, brought: Brought = NOTHING_BROUGHT) -
     """
     known = [from_preset(name) for name in dict.fromkeys((preset, *PRESETS))]
     others = {name: [one for told in known for one in told[name]] for name in PROMPT_NAMES}
-    return trace_all(prompts, {**others, **dict(zip(MAIN_TEXTS, brought, strict=True))})
+    first = dict(zip(PROMPT_NAMES, brought, strict=False))
+    whole = {name: [*first.get(name, ()), *others[name]] for name in PROMPT_NAMES}
+    return trace_all(prompts, {**whole, **{name: first[name] for name in MAIN_TEXTS}})
 
 
 class TextActions:
@@ -79,7 +86,7 @@ class TextActions:
         meters = exact.high, exact.low, exact.negative_high, exact.negative_low
         now = prompts.prompt, prompts.lowlevel_prompt
         changed = [
-            bool(old) and joined(old) != text for old, text in zip(brought, now, strict=True)
+            bool(old) and joined(old) != text for old, text in zip(brought, now, strict=False)
         ]
         return (
             *map(markup.meter, meters),

@@ -6,16 +6,16 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
+from xpsr.prompts import PROMPT_NAMES
 from xpsr.prompts.changes import compare_words
 
 from .. import markup, words
+from ..form import MAIN_TEXTS
 
 if TYPE_CHECKING:
     from xpsr.prompts.budget import FittedText
     from xpsr.prompts.provenance import Origin, Sentence
     from xpsr.prompts.text import EncoderTexts
-
-MAIN = {"prompt": words.EXACT_LABELS["high"], "lowlevel_prompt": words.EXACT_LABELS["low"]}
 
 
 def chips(sentences: Iterable[Sentence]) -> str:
@@ -45,8 +45,11 @@ def details(
     brought: Sequence[Sequence[Sentence]],
 ) -> str:
     """Sentence by sentence who wrote it, what was changed, and the exact four texts."""
+    old = dict(zip(PROMPT_NAMES, brought, strict=False))
     origins = "".join(
-        _origins(MAIN[name], told[name], old) for name, old in zip(MAIN, brought, strict=True)
+        _origins(label, told[name], old.get(name, ()))
+        for name, label in words.ORIGIN_LABELS.items()
+        if name in MAIN_TEXTS or told[name]
     )
     texts = {
         "high": exact.high,

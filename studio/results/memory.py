@@ -9,7 +9,7 @@ import gradio as gr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xpsr.errors import XPSRError
-from xpsr.prompts import MAX_CHARACTERS
+from xpsr.prompts import MAX_CHARACTERS, PROMPT_NAMES
 from xpsr.prompts.provenance import MAX_RUNS, from_runs, to_runs
 from xpsr.recipe import Run as Sentences
 from xpsr.settings import PRESETS
@@ -53,7 +53,9 @@ class Memory(BaseModel):
     form: Annotated[
         list[str | int | float | None], Field(min_length=len(FORM), max_length=len(FORM))
     ]
-    brought: Annotated[list[Written], Field(min_length=len(MAIN_TEXTS), max_length=len(MAIN_TEXTS))]
+    brought: Annotated[
+        list[Written], Field(min_length=len(MAIN_TEXTS), max_length=len(PROMPT_NAMES))
+    ]
     runs: Annotated[list[Id], Field(max_length=MAX_RESULTS)]
     shown: Id | None = None
     pinned: Id | None = None

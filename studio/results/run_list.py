@@ -35,6 +35,12 @@ def label_of(run: Run, number: int | None = None, pinned: bool = False) -> str:
     return words_recipes.run_label(run.title, run.recipe.seed, number, pinned)
 
 
+def caption_of(run: Run, visit: Visit) -> str:
+    """The same under a small picture: without the seed, for which there is no room."""
+    number = visit.runs.index(run.id) + 1 if run.id in visit.runs else None
+    return words_recipes.run_label(run.title, None, number, run.id == visit.pinned)
+
+
 def preset_of(settings: Settings) -> str | None:
     """The preset that has these settings, whatever the seed and the size; None: it has none."""
     ours = {name: one for name, one in asdict(settings).items() if name not in _OWN}
