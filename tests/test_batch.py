@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -153,7 +154,8 @@ def test_a_wrong_setting_is_told_before_anything_starts(actions, files):
 
 def test_too_much_is_refused_in_a_sentence(actions, files, monkeypatch):
     batch = Batch()
-    said = named(actions.receive([files[0]] * (MAX_PICTURES + 1), batch))
+    many = [{**files[0], "path": f"{files[0]['path']}{n}"} for n in range(MAX_PICTURES + 1)]
+    said = named(actions.receive(many, batch))
     assert f"{MAX_PICTURES + 1} files" in said["status"] and not batch.items
     monkeypatch.setattr("studio.batch.batch.MAX_PIXELS", 500)
     said = named(actions.receive(files[:2], batch))
@@ -214,3 +216,53 @@ def test_hidden_files_of_a_folder_are_left_out(actions, files):
     hidden = [{**files[0], "orig_name": name} for name in (".DS_Store", "Thumbs.db")]
     actions.receive([*hidden, files[1]], batch)
     assert [item.name for item in batch.items] == ["garden.png"]
+
+
+def test_a_file_brought_twice_is_one_picture(actions, files):
+    batch = Batch()
+    paths = actions.add_folder(files[:2], [*files[:2], {**files[3], "orig_name": ".hidden"}])
+    assert len(paths) == 4  # what a system has left does not even stand in the list
+    actions.receive([*files[:2], *files[:2]], batch)
+    assert len(batch.items) == 2
+
+
+def test_a_batch_is_found_again(actions, files):
+    batch, visit = Batch(), Visit()
+    actions.receive(files, batch)
+    begin(actions, batch)
+    turns_of = turns(actions, batch, visit)
+    while not batch.count("done"):
+        next(turns_of)
+    turns_of.close()
+    kept = json.loads(json.dumps(actions.keep(batch)))  # as a browser keeps it
+    again = Batch()
+    said = named(actions.recall(kept, again))
+    assert "It stopped because the page was closed" in said["status"]
+    assert "1 finished picture kept. 2 still waiting" in said["status"]
+    assert [item.state for item in again.items] == ["done", "waiting", "waiting", "failed"]
+    assert "Continue with the other 2" in said["start"]["value"]
+    assert named(actions.recall(kept, again)) == {}  # what is there is not written over
+    begin(actions, again)
+    for _ in turns(actions, again, visit):
+        pass
+    assert again.count("done") == 2
+    path, _ = actions.pack(again)
+    with zipfile.ZipFile(path) as archive:
+        assert sum(name.endswith(".png") for name in archive.namelist()) == 2
+
+
+def test_a_batch_whose_files_are_gone_says_so(actions, files, tmp_path):
+    batch = Batch()
+    actions.receive(files[:2], batch)
+    kept = actions.keep(batch)
+    Path(files[0]["path"]).unlink()  # as after a restart of the server
+    kept["items"][1]["path"] = "/etc/passwd"  # and no browser may name a file of the machine
+    again = Batch()
+    assert named(actions.recall(kept, again)) == {}
+    kept["items"][0] = {"name": "<b>x</b>", "run": "20260101-000000-" + 22 * "a"}
+    kept["items"][1]["path"] = files[1]["path"]
+    said = named(actions.recall(kept, again))
+    assert "no longer there" in again.items[0].how and "1 still waiting" in said["status"]
+    assert "&lt;b&gt;x" in said["table"] and "<b>" not in said["table"]
+    for hostile in ({"items": [{}]}, {"items": [], "more": 1}, "x", [1], {"items": 9 * [kept]}):
+        assert named(actions.recall(hostile, Batch())) == {}

@@ -6,7 +6,7 @@ import re
 import zipfile
 from pathlib import Path
 
-from browsing import NEEDS_BROWSER, WAIT_MS, expect
+from browsing import NEEDS_BROWSER, WAIT_MS, expect, set_steps
 from gradio_client import Client, handle_file
 
 pytestmark = NEEDS_BROWSER
@@ -64,3 +64,53 @@ def test_a_batch_with_a_stop_and_another_visitor(open_page, studio, picture, tmp
 
     page.get_by_role("tab", name="Restore").click()
     expect(page.locator("#strip img")).to_have_count(4)
+
+
+def test_a_folder_a_reload_and_the_way_to_compare(open_page, picture, tmp_path) -> None:
+    inner = tmp_path / "holiday" / "sea"
+    inner.mkdir(parents=True)
+    for index in range(3):
+        picture(40 + index, 32).save((inner if index else inner.parent) / f"wave {index}.png")
+    (inner / ".hidden.png").write_bytes(b"left by a system")
+    (inner / "notes.txt").write_text("no picture")
+
+    page = open_page()
+    set_steps(page, 4)
+    page.get_by_role("tab", name="Batch").click()
+    status, table = page.locator("#batch-status"), page.locator("#batch-table")
+    page.locator("#tab-batch input[webkitdirectory]").set_input_files(inner.parent)
+    expect(status).to_contain_text("3 pictures", timeout=WAIT_MS)
+    expect(table.locator("tbody tr")).to_have_count(4)
+    expect(page.locator("#batch-zip")).to_be_hidden()
+    page.locator("#batch-start").click()
+    expect(status).to_contain_text(re.compile("[12] of 4 done"), timeout=WAIT_MS)
+    page.wait_for_timeout(300)  # the browser has been told
+
+    page.reload()
+    expect(page.locator("#prompt-meter")).to_contain_text("of 75", timeout=WAIT_MS)
+    page.get_by_role("tab", name="Batch").click()
+    expect(status).to_contain_text("found again. It stopped because the page was closed")
+    expect(table.locator("tbody tr")).to_have_count(4)
+    expect(table.locator(".failed")).to_contain_text("notes.txt")
+    expect(page.locator("#batch-retry")).to_be_hidden()  # it would never be a picture
+    expect(page.locator("#batch-start")).to_contain_text("Continue")
+    page.locator("#batch-start").click()
+    expect(status).to_contain_text("3 pictures restored, 1 failed", timeout=WAIT_MS)
+    saved = tmp_path / "saved.zip"
+    with page.expect_download() as download:
+        page.locator("#batch-zip").click()
+    download.value.save_as(saved)
+    with zipfile.ZipFile(saved) as archive:
+        assert sum(name.endswith(".png") for name in archive.namelist()) == 3
+
+    table.get_by_role("button", name="wave 1.png").click()
+    expect(page.locator("#batch-caption")).to_contain_text("wave 1")
+    divider = page.get_by_label("range slider for Move the divider of the batch")
+    divider.focus()
+    page.keyboard.press("Home")
+    after = page.locator("#batch-comparison img").nth(1)
+    expect(after).to_have_attribute(
+        "style", re.compile(r"clip-path: inset\(0px 0px 0px 0(\.0\d*)?%\)")
+    )
+    page.locator("#batch-compare").click()
+    expect(page.locator("#compare-note")).to_contain_text(re.compile(r"B: \d · wave 1"))

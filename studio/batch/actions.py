@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from .. import markup
+from ..compare.partner import partner_of
 from ..incoming import open_picture, picture_path, sentence
 from ..models.engine import is_result, is_step
 from ..models.waiting import SmallerTiles
@@ -20,11 +21,12 @@ from ..restore.showing import Face
 from ..restore.texts import Brought
 from ..results import scores
 from ..results.scores import with_origins
-from ..results.visit import Visit
+from ..results.visit import Visit, to_compare
 from ..services import Services
 from . import words
 from .archive import Entry, write_archive
-from .batch import Batch, Item, Order
+from .batch import Batch, Item, Order, by_a_system
+from .memory import recalled, to_keep
 from .table import render
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ SHOWN = (
     "archive",
     "comparison",
     "caption",
+    "compare",
     "turn",
     "strip",
 )
@@ -75,7 +78,8 @@ class BatchActions:
 
     def add_folder(self, payloads: Sequence[dict] | None, folder: Sequence[dict] | None) -> Any:
         """The list of files with those of a folder behind it, in the order of their names."""
-        more = sorted(folder or [], key=lambda one: str(one.get("orig_name")))
+        more = [one for one in folder or [] if not by_a_system(one)]
+        more.sort(key=lambda one: str(one.get("orig_name")))
         return [str(picture_path(one)) for one in [*(payloads or []), *more]]
 
     def begin(
@@ -200,6 +204,26 @@ class BatchActions:
         batch.picked = line
         return shown(table=render(batch), **self._result(batch))
 
+    def compare(self, batch: Batch, visit: Visit) -> tuple:
+        """The result beside the table in the tab Compare: that tab, and what it is asked for."""
+        run = batch.shown()
+        if run is None:
+            return gr.skip(), gr.skip()
+        other = partner_of(run, self.outputs, visit)
+        return gr.Tabs(selected="compare"), to_compare(other.id if other else "", run.id)
+
+    def keep(self, batch: Batch) -> dict[str, Any]:
+        """What the browser is to remember."""
+        return to_keep(batch)
+
+    def recall(self, stored: Any, batch: Batch) -> tuple:
+        """The tab is opened: what the browser remembers, where nothing has been brought yet."""
+        try:
+            said = recalled(stored, batch, self.outputs)
+        except Exception as error:
+            return shown(status=markup.notice(sentence(error), bad=True))
+        return shown() if said is None else self._idle(batch, said)
+
     def pack(self, batch: Batch) -> tuple[Any, Any]:
         """The ZIP of what is finished, and a notice."""
         try:
@@ -236,14 +260,14 @@ class BatchActions:
         start = words.RESTORE_ALL
         if batch.items and not batch.left:
             start = words.AGAIN
-        elif batch.order is not None and batch.count("done", "failed"):
+        elif batch.begun and batch.count("done", "failed"):
             start = words.go_on(batch.left)
         return shown(
             status=markup.notice(said, bad=bad),
             table=render(batch),
             start=gr.update(value=start, interactive=True),
             stop=gr.update(interactive=False),
-            retry=gr.update(visible=batch.count("failed") > 0),
+            retry=gr.update(visible=any(item.may_retry for item in batch.items)),
             archive=gr.update(interactive=batch.count("done") > 0),
             **self._result(batch),
             **changes,
@@ -253,10 +277,12 @@ class BatchActions:
         """The comparison beside the table."""
         run = batch.shown()
         if run is None:
-            return {"comparison": gr.update(visible=False), "caption": ""}
+            nothing = gr.update(visible=False)
+            return {"comparison": nothing, "caption": "", "compare": nothing}
         pair = (str(run.before), str(run.after))
         said = words.result(run.title, run.seconds, run.recipe.seed)
         return {
             "comparison": gr.update(value=pair, visible=True),
             "caption": markup.notice(said),
+            "compare": gr.update(visible=True),
         }

@@ -116,6 +116,11 @@ class Item:
             return words.done(self.run.seconds)
         return self.note or words.STATES[self.state]
 
+    @property
+    def may_retry(self) -> bool:
+        """It failed, and may do better next time: what is no picture does not."""
+        return self.state == "failed" and self.order is not None
+
     def wait(self) -> None:
         self.state, self.note, self.order = "waiting", "", None
 
@@ -141,12 +146,14 @@ class Batch:
     Attributes:
         order: what is done now, or was done last.
         running: false as soon as Stop is pressed; whoever is at work looks after every step.
+        begun: it has been at work since these files were brought, or before a reload.
         picked: the item whose result the visitor wants to see; None: the newest.
     """
 
     items: list[Item] = field(default_factory=list)
     order: Order | None = None
     running: bool = False
+    begun: bool = False
     picked: int | None = None
 
     def bring(self, payloads: Sequence[dict[str, Any]]) -> None:
@@ -155,12 +162,15 @@ class Batch:
         Raises:
             XPSRError: they are too many or too large together; then nothing waits.
         """
-        wanted = [one for one in payloads if not _by_a_system(one)]
+        # By their paths: the same file brought twice is one picture.
+        own = {str(one.get("path")): one for one in payloads if not by_a_system(one)}
+        wanted = list(own.values())
         known = {str(item.payload.get("path")): item for item in self.items}
         self.items, self.picked = [], None
+        self.begun = self.begun and bool(known.keys() & own.keys())
         if len(wanted) > MAX_PICTURES:
             raise XPSRError(words.too_many(len(wanted), MAX_PICTURES))
-        items = [known.get(str(one.get("path"))) or Item.of(one) for one in wanted]
+        items = [known.get(path) or Item.of(one) for path, one in own.items()]
         if (pixels := sum(item.pixels for item in items)) > MAX_PIXELS:
             raise XPSRError(words.too_large(pixels, MAX_PIXELS))
         self.items = items
@@ -175,7 +185,7 @@ class Batch:
 
     def begin(self, order: Order) -> None:
         """Go on with those that wait; where none does, with all of them anew."""
-        self.order, self.running, self.picked = order, True, None
+        self.order, self.running, self.begun, self.picked = order, True, True, None
         if not self.left:
             for item in self.items:
                 item.wait()
@@ -183,7 +193,7 @@ class Batch:
     def retry(self) -> None:
         """Let those that failed wait once more."""
         for item in self.items:
-            if item.state == "failed":
+            if item.may_retry:
                 item.wait()
 
     def stop(self) -> None:
@@ -212,6 +222,7 @@ class Batch:
         return next((item.run for item in reversed(self.items) if item.state == "done"), None)
 
 
-def _by_a_system(payload: dict[str, Any]) -> bool:
+def by_a_system(payload: dict[str, Any]) -> bool:
+    """Whether a file lies in folders where its owner does not see it."""
     name = Path(str(payload.get("orig_name") or payload.get("path"))).name
     return name.startswith(".") or name in LEFT_BY_SYSTEMS

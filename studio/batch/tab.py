@@ -10,12 +10,15 @@ import gradio as gr
 from .. import markup
 from ..opening import Opening
 from ..page import Page
+from ..restore.wiring_runs import MOVE_DIVIDER
 from ..services import Services
 from ..tabs import Tab
 from ..triggers import HEAVY, PRIVATE, QUICK
 from . import words
 from .actions import SHOWN, BatchActions
 from .batch import Batch
+from .dropping import DROP_FOLDERS
+from .memory import STORAGE_KEY
 from .table import CHOOSE
 from .table import CSS as TABLE_CSS
 
@@ -24,6 +27,13 @@ CSS = (
     + """
 #batch-files { min-height: 220px; }
 #batch-status .notice { min-height: 1.45em; font-variant-numeric: tabular-nums; font-weight: 500; }
+#batch-zip:disabled { display: none; }
+.form:has(#batch-position) { border: 0; background: none; box-shadow: none; }
+.column:not(:has(> #batch-comparison)) > .form:has(#batch-position) { display: none; }
+#batch-position { border: 0; padding: .1rem 0; background: none; box-shadow: none; }
+#batch-position .head { margin-bottom: 0; }
+#batch-position .tab-like-container, #batch-position .min_value, #batch-position .max_value
+  { display: none; }
 #batch-comparison img, #batch-comparison .slider-wrap { max-height: min(72vh, 760px) !important; }
 """
 )
@@ -46,16 +56,21 @@ class Part:
     archive: gr.Button
     zip_file: gr.DownloadButton
     comparison: gr.ImageSlider
+    position: gr.Slider
     caption: gr.HTML
+    compare: gr.Button
+    stored: gr.BrowserState
     batch: gr.State
     turn: gr.State
 
 
 def lay_out(opening: Opening) -> Part:
     """What goes in on the left, the table and the results on the right."""
-    gr.HTML(markup.quiet(words.INTRO), elem_classes="flat")
+    gr.HTML(markup.quiet(words.INTRO), js_on_load=DROP_FOLDERS, elem_classes="flat")
     parts: dict[str, Any] = {
         "batch": gr.State(Batch()),
+        # The key keeps nothing secret; fixed, so that it is found again after a restart.
+        "stored": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=STORAGE_KEY),
         # Its change calls for the next picture.
         "turn": gr.State(0),
     }
@@ -100,7 +115,12 @@ def _results() -> dict[str, Any]:
     archive = gr.Button(words.ZIP, interactive=False, elem_id="batch-zip")
     zip_file = gr.DownloadButton(visible="hidden", elem_id="batch-zip-file")
     with gr.Column(elem_classes="tight"):
-        caption = gr.HTML(elem_id="batch-caption", elem_classes="flat")
+        with gr.Row(elem_classes="under"):
+            caption = gr.HTML(elem_id="batch-caption", elem_classes="flat")
+            compare = gr.Button(
+                words.COMPARE, size="sm", visible=False, elem_id="batch-compare",
+                elem_classes="small",
+            )  # fmt: skip
         comparison = gr.ImageSlider(
             label=words.COMPARISON,
             type="filepath",
@@ -111,13 +131,25 @@ def _results() -> dict[str, Any]:
             visible=False,
             elem_id="batch-comparison",
         )
+        position = gr.Slider(
+            0,
+            100,
+            50,
+            step=1,
+            label=words.POSITION,
+            info=words.POSITION_INFO,
+            buttons=[],
+            elem_id="batch-position",
+        )
     return {
         "status": status,
         "table": table,
         "archive": archive,
         "zip_file": zip_file,
         "caption": caption,
+        "compare": compare,
         "comparison": comparison,
+        "position": position,
     }
 
 
@@ -125,7 +157,7 @@ def connect(page: Page, part: Part, handle: gr.Tab, services: Services) -> None:
     """Tie the tab to its handlers."""
     actions = BatchActions(services)
     filled = [*(getattr(part, name) for name in SHOWN if name != "strip"), page.strip]
-    _connect_files(part, actions, filled)
+    brought = _connect_files(part, actions, filled)
     form = [part.which, page.preset, page.learned, page.written, *page.form]
     order = [part.turn, part.batch, *form]
     # Queued, though quick: only then does Gradio tell of the changed turn.
@@ -154,19 +186,37 @@ def connect(page: Page, part: Part, handle: gr.Tab, services: Services) -> None:
     # At once, and once more behind the last word of whoever was at work: taking him from the queue
     # may have to wait for his present step.
     part.stop.click(actions.stop, part.batch, filled, **QUICK)
-    part.stop.click(None, cancels=[describing, restoring]).then(
+    stopped = part.stop.click(None, cancels=[describing, restoring]).then(
         actions.stopped, part.batch, filled, **QUICK
     )
     part.table.click(actions.pick, part.batch, filled, **QUICK)
+    part.position.input(None, part.position, part.comparison, js=MOVE_DIVIDER, **PRIVATE)
+    part.compare.click(actions.compare, [part.batch, page.visit], [page.tabs, page.chosen], **QUICK)
+    _connect_memory(part, handle, actions, filled, (brought, begun, again, restoring, stopped))
     part.archive.click(
         actions.pack, part.batch, [part.zip_file, part.status], show_progress="hidden", **PRIVATE
     ).success(None, js=FOLLOW, **PRIVATE)
 
 
-def _connect_files(part: Part, actions: BatchActions, filled: list[Any]) -> None:
-    part.files.change(actions.receive, [part.files, part.batch], filled, preprocess=False, **QUICK)
+def _connect_memory(
+    part: Part, handle: gr.Tab, actions: BatchActions, filled: list[Any], events: tuple[Any, ...]
+) -> None:
+    """What the browser keeps changes when something begins or ends; it comes back on opening."""
+    keep: dict[str, Any] = {
+        "fn": actions.keep, "inputs": part.batch, "outputs": part.stored, **QUICK
+    }  # fmt: skip
+    for event in events:
+        event.then(**keep)
+    handle.select(actions.recall, [part.stored, part.batch], filled, **QUICK)
+
+
+def _connect_files(part: Part, actions: BatchActions, filled: list[Any]) -> Any:
+    """Returns the event of files that come or go."""
     part.folder.upload(
         actions.add_folder, [part.files, part.folder], part.files, preprocess=False, **QUICK
+    )
+    return part.files.change(
+        actions.receive, [part.files, part.batch], filled, preprocess=False, **QUICK
     )
 
 

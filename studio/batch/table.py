@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from ..results.scores import Row, shown_metrics
+from ..words import change
 from . import words
 from .batch import Batch, Item
 
@@ -43,7 +44,7 @@ CSS = """
   #batch-table tr { display: grid; grid-template-columns: 1fr auto; padding: .35rem 0; }
   #batch-table tbody th, #batch-table td { padding: .1rem .5rem .1rem 0; }
   #batch-table .how, #batch-table .score { grid-column: 1 / -1; }
-  #batch-table .score:empty { display: none; }
+  #batch-table .score:empty, #batch-table .score br { display: none; }
   #batch-table .score::before { content: attr(data-head) ": "; }
 }
 """
@@ -79,7 +80,7 @@ def _line(index: int, item: Item, metrics: dict[str, str], is_shown: bool) -> st
     how = f'<span class="{kind}">{escape(item.how)}</span>'
     rows = {row.name: row for row in item.run.rows} if item.run and item.state == "done" else {}
     scores = "".join(
-        f'<td class="score" data-head="{escape(label)}">{escape(_score(rows.get(metric)))}</td>'
+        f'<td class="score" data-head="{escape(label)}">{_score(rows.get(metric))}</td>'
         for metric, label in metrics.items()
     )
     shown = ' class="shown"' if is_shown else ""
@@ -90,6 +91,11 @@ def _line(index: int, item: Item, metrics: dict[str, str], is_shown: bool) -> st
 
 
 def _score(row: Row | None) -> str:
+    """Both figures, and in words what the change means."""
+    from xpsr.metrics import METRICS
+
     if row is None or row.before.value is None or row.after.value is None:
         return ""
-    return f"{row.before.value:.2f} → {row.after.value:.2f}"
+    metric, (before, after) = METRICS[row.name], (row.before.value, row.after.value)
+    means = change(after - before, metric.lower_better, metric.needs_input, 2)
+    return f"{before:.2f} → {after:.2f}<br><small>{escape(means)}</small>"

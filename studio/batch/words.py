@@ -9,7 +9,7 @@ INTRO = (
     "Many pictures, one after another, with the settings and the texts of the Restore tab. Each "
     "takes its own turn, so that other visitors get theirs in between."
 )
-FILES = "1 · Your pictures"
+FILES = "1 · Your pictures, or a folder"
 FOLDER = "Add a folder"
 TEXTS = "2 · The two texts"
 TEXTS_INFO = "The negative texts and the added words are always those of the Restore tab."
@@ -23,11 +23,16 @@ STOP = "Stop"
 RETRY = "Try the failed ones again"
 COLUMNS = ("Picture", "Size", "How it goes")
 COMPARISON = "Before and after"
+POSITION = "Move the divider of the batch"
+POSITION_INFO = "Left of it you see the picture before, right of it after."
+COMPARE = "Compare"
+UPLOAD_GONE = "it was still waiting when the page was closed, and has to be brought again."
+RESULT_GONE = "its result is no longer there: it was removed to make room, or for its age."
 ZIP = "Download all as ZIP"
 ZIP_NAME = "restored.zip"
 
-EMPTY = "Drop pictures on the left, or add a folder; each gets a line here."
-NOTHING = "Bring some pictures first: drop them on the left, or add a folder."
+EMPTY = "Drop pictures or a folder on the left; each picture gets a line here."
+NOTHING = "Bring some pictures first: drop them or a folder on the left."
 NOTHING_DONE = "No picture is finished yet, so there is nothing to download."
 STATES = {
     "waiting": "waiting",
@@ -97,6 +102,21 @@ def finished(done: int, failed: int) -> str:
 
 def stopped(done: int, waiting: int) -> str:
     return f"Stopped. {_counted(done, 'finished picture')} kept, {waiting} still waiting."
+
+
+def found_again(done: int, waiting: int, lost: int, was_running: bool) -> str:
+    """After a reload or a restart: what is there, what stopped, and how it goes on."""
+    said = ["Your last batch, found again."]
+    if was_running:
+        said.append("It stopped because the page was closed or reloaded.")
+    if done:
+        said.append(f"{_counted(done, 'finished picture')} kept.")
+    if waiting:
+        said.append(f"{waiting} still waiting: press the button to continue.")
+    if lost:
+        said.append(f"{_counted(lost, 'picture')} cannot go on; the table says why.")
+    said.append("Other files begin another batch.")
+    return " ".join(said)
 
 
 def go_on(waiting: int) -> str:

@@ -18,6 +18,7 @@ from ..results.visit import Visit
 from ..services import Services
 from . import markup as compare_markup
 from . import words
+from .partner import partner_of
 from .vote import Pair, comparable, matching
 
 # What the handlers give values for, in this order.
@@ -59,16 +60,12 @@ class Compare:
         return self._view(first, visit, gain, strip, changes)
 
     def _first_pair(self, visit: Visit) -> Pair:
-        """The pinned run or the one before, against the newest; else what one run came from."""
+        """The newest run, and what it is best compared with."""
         runs = self.outputs.found(visit.runs)
         if not runs:
             return NO_PAIR
-        newest, before = runs[-1], [*reversed(runs[:-1])]
-        before.sort(key=lambda run: run.id != visit.pinned)
-        examples = list(self.outputs.examples.values())
-        # Two results of one picture say most; of two pictures at least both are this visitor's.
-        others = [run for run in (*before, *examples) if comparable(run, newest)] or before
-        return (others[0].id, newest.id) if others else NO_PAIR
+        other = partner_of(runs[-1], self.outputs, visit)
+        return (other.id, runs[-1].id) if other else NO_PAIR
 
     def choose_a(self, pair: Pair, ids: tuple[str, ...], visit: Visit, gain: float,
                  event: gr.SelectData) -> tuple:  # fmt: skip

@@ -16,6 +16,7 @@ from xpsr.recipe_changes import Difference, changed_settings, changed_surroundin
 from xpsr.settings import SETTING_NAMES, Settings
 
 from .. import markup
+from ..compare.partner import partner_of
 from ..form import fill_form, read_form
 from ..incoming import open_picture, picture_path, sentence
 from ..restore import texts
@@ -107,9 +108,10 @@ class Recipes:
         )
 
     def compare(self, run_id: str, visit: Visit) -> tuple:
-        """The tab Compare with the pinned run, or else the newest other one, and this one."""
-        others = [one for one in (visit.pinned, *reversed(visit.runs)) if one and one != run_id]
-        return gr.Tabs(selected="compare"), to_compare(next(iter(others), ""), run_id)
+        """The tab Compare with this run, and what it is best compared with."""
+        found = self.outputs.found([run_id])
+        other = partner_of(found[0], self.outputs, visit) if found else None
+        return gr.Tabs(selected="compare"), to_compare(other.id if other else "", run_id)
 
     def pack(self, visit: Visit) -> tuple:
         """A ZIP of all runs: the note about it, and the button that gives it."""
