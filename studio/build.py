@@ -13,16 +13,16 @@ from xpsr.settings import Settings
 from . import examples, markup, words
 from .api.endpoints import Endpoints, publish
 from .blocks import StudioBlocks
+from .layout import lay_out
 from .models.choice import NOT_ALLOWED, LastChoice, Permission
 from .models.engine import Engine
 from .opening import Opening
-from .page import lay_out
 from .restore.wiring import connect
 from .results import scores
 from .results.outputs import GIGABYTE, Outputs, Run
 from .results.shelf import KEEP_SECONDS, Shelf
 from .services import Services
-from .tabs import all_tabs
+from .tabs import TABS
 from .theme import CSS, HEAD, make_theme
 
 
@@ -43,7 +43,7 @@ def build(engine: Engine, where: Where, may_change_model: Permission = NOT_ALLOW
         publish(Endpoints(services))
         page = lay_out(_opening(services, found))
         connect(demo, page, services)
-        for tab in all_tabs():
+        for tab in TABS:
             part, handle = page.parts[tab.id]
             tab.connect(page, part, handle, services)
     # One picture at a time is worked on; whoever comes seventeenth is told to come back.

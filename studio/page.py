@@ -1,4 +1,4 @@
-"""The page: every component that something happens to, and how the tabs stand in it."""
+"""The page: every component that something happens to."""
 
 from __future__ import annotations
 
@@ -7,15 +7,8 @@ from typing import Any
 
 import gradio as gr
 
-from . import markup, words
 from .form import FORM
-from .opening import Opening
-from .restore.layout import lay_out_restoring
 from .restore.result_layout import Closer
-from .restore.texts import NOTHING_BROUGHT
-from .results.memory import SECRET, STORAGE_KEY
-from .results.visit import Visit
-from .tabs import all_tabs
 
 
 @dataclass(frozen=True)
@@ -76,24 +69,3 @@ class Page:
     def form(self) -> list[Any]:
         """The components of texts and settings, in the order of `FORM`."""
         return [(self.texts | self.settings)[name] for name in FORM]
-
-
-def lay_out(opening: Opening) -> Page:
-    """Build the page inside the present `gr.Blocks`."""
-    gr.HTML(markup.HEAD, elem_id="head", elem_classes="flat")
-    parts: dict[str, Any] = {
-        "written": gr.State(NOTHING_BROUGHT),  # who wrote what, see restore/texts.py
-        "before": gr.State(None),  # the texts as they were when describing began
-        "visit": gr.State(Visit(shown=opening.shown)),
-        "browser": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=SECRET),
-        "chosen": gr.State(None),  # the ids of two runs to be compared
-        "banner": gr.HTML(visible=False, elem_id="banner", elem_classes="flat"),
-    }
-    others: dict[str, tuple[Any, gr.Tab]] = {}
-    with gr.Tabs(elem_id="tabs") as tabs:
-        with gr.Tab(words.TAB_RESTORE, id="restore"):
-            parts |= lay_out_restoring(opening)
-        for tab in all_tabs():
-            with gr.Tab(tab.label, id=tab.id, elem_id=f"tab-{tab.id}") as handle:
-                others[tab.id] = (tab.lay_out(opening), handle)
-    return Page(**parts, tabs=tabs, parts=others)

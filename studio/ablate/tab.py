@@ -13,7 +13,7 @@ from xpsr.prompts import PROMPT_NAMES
 from xpsr.settings import SETTING_NAMES
 
 from .. import markup
-from ..tabs import Tab
+from ..tab import Tab
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
 from . import words
 from .asked import ASKED, FORM

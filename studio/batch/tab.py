@@ -12,7 +12,7 @@ from ..opening import Opening
 from ..page import Page
 from ..restore.wiring_runs import MOVE_DIVIDER
 from ..services import Services
-from ..tabs import Tab
+from ..tab import Tab
 from ..triggers import HEAVY, PRIVATE, QUICK
 from . import words
 from .actions import SHOWN, BatchActions

@@ -10,7 +10,7 @@ import gradio as gr
 
 from .. import markup
 from ..restore.wiring_runs import MOVE_DIVIDER
-from ..tabs import Tab
+from ..tab import Tab
 from ..triggers import PRIVATE, QUICK
 from . import words
 from .actions import NO_PAIR, VIEW, Compare

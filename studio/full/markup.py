@@ -5,6 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from ..models.machine import Machine
+from ..models.words import size
 from . import words
 
 
@@ -31,8 +32,8 @@ def requirements(machine: Machine) -> str:
 
 def _requirement(row: words.Requirement, machine: Machine) -> str:
     cells = (
-        words.size(row.disk) if row.disk else "–",
-        words.size(row.memory) if row.memory else "–",
+        size(row.disk) if row.disk else "–",
+        size(row.memory) if row.memory else "–",
         words.verdict(row, machine),
     )
     origin = f'<a href="{escape(row.link)}" target="_blank" rel="noopener">{escape(row.origin)}</a>'

@@ -12,7 +12,8 @@ from xpsr.settings import SETTING_NAMES
 
 from .. import markup
 from ..form import MAIN_TEXTS
-from ..tabs import Tab
+from ..models.words import NOT_ALLOWED
+from ..tab import Tab
 from ..triggers import HEAVY, PRIVATE, QUICK
 from . import words
 from .actions import FORMATS, FullActions
@@ -84,7 +85,7 @@ def lay_out(opening: Opening) -> Full:
     needs = gr.HTML(elem_id="full-needs", elem_classes="flat")
     gr.HTML(markup.quiet(words.NEEDS_INFO), elem_classes="flat")
     if not opening.may_change_model:
-        gr.HTML(markup.notice(words.NOT_ALLOWED), elem_id="full-refused", elem_classes="flat")
+        gr.HTML(markup.notice(NOT_ALLOWED), elem_id="full-refused", elem_classes="flat")
         return Full(now, needs, None)
     return Full(now, needs, Fields(**_getting(), **_using()))
 

@@ -1,9 +1,11 @@
-"""What is said about models: the tab "Full quality", and changing the model."""
+"""Every text of the tab "Full quality"."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from ..models.words import PLACES, no_room, size
 
 if TYPE_CHECKING:
     from xpsr.conversion import Progress
@@ -12,36 +14,6 @@ if TYPE_CHECKING:
     from ..models.machine import Machine
     from ..models.switching import Look, Stage
 
-# Changing the model ----------------------------------------------------------------------------
-NO_MODEL_NAMED = 'Name a model: "mini", a folder of this computer, or a hub id such as owner/name.'
-NAME_TOO_LONG = "That is too long for the name of a folder or a model."
-NOT_ALLOWED = (
-    "The model of this page is the same for all its visitors, and only whoever runs it can change "
-    "it: by starting it with --model."
-)
-LAST_UNREADABLE = "{path} cannot be read, so the page starts with the built-in model."
-LAST_UNWRITABLE = "The model is in use, but {path} cannot be written, so the next start forgets it."
-PLACES = {"cuda": "on the GPU", "mps": "on the GPU", "cpu": "in memory"}
-
-
-def size(count: int) -> str:
-    """A number of bytes for people."""
-    for unit, factor, digits in (("GB", 1e9, 1), ("MB", 1e6, 0)):
-        if count >= factor:
-            return f"{count / factor:.{digits}f} {unit}"
-    return f"{count / 1000:.0f} kB"
-
-
-def no_room(look: Look) -> str:
-    place = PLACES[look.place]
-    return (
-        f"{look.facts.name} needs {size(look.needed)} {place}, and {size(look.free + look.freed)} "
-        "would be free without the present model. Close other programs, or start the page with "
-        "--dtype float16 or another --device. The present model stays in use."
-    )
-
-
-# The tab -----------------------------------------------------------------------------------------
 LABEL = "Full quality"
 INTRO = """
 ### From the built-in model to the whole system
@@ -227,7 +199,7 @@ def looked(look: Look) -> str:
     if facts.fetched:
         said += f"; {size(facts.fetched)} have to be fetched first"
     if not look.fits:
-        return f"{said}. {no_room(look)}"
+        return f"{said}. {no_room(facts.name, look.needed, look.free + look.freed, look.place)}"
     said += f". It needs {size(look.needed)} {PLACES[look.place]}, and {size(look.free)} are free."
     if not look.fits_beside:
         said += " " + OLD_GOES

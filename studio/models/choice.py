@@ -10,7 +10,7 @@ from pathlib import Path
 
 from xpsr.errors import XPSRError
 
-from ..full import words
+from . import words
 
 log = logging.getLogger(__name__)
 ALLOW = "XPSR_ALLOW_MODEL_CHANGE"

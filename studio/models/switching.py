@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpsr.errors import XPSRError
 
-from ..full import words
+from . import words
 from .choice import ModelChoice
 from .engine import Engine, load
 from .room import give_back_memory, weight_bytes
@@ -89,7 +89,8 @@ def switch(engine: Engine, choice: ModelChoice) -> Iterator[Stage | Waiting]:
     found = look(engine, choice)
     yield Stage("looked", found)
     if not found.fits:
-        raise XPSRError(words.no_room(found))
+        free = found.free + found.freed
+        raise XPSRError(words.no_room(found.facts.name, found.needed, free, found.place))
     options = replace(engine.options, model=choice.model, base=choice.base)
     yield from turn(engine.loading)  # what is being loaded right now comes first
     engine.loading.release()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from .. import markup
-from ..tabs import Tab
+from ..tab import Tab
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
 from . import words
 from .actions import BRANCHES, FOR_TEXT, ONE_SCALE, OWN_RANGE, RECORDING, WordMapActions
