@@ -20,6 +20,9 @@ class Page:
 
     picture: gr.Image
     picture_note: gr.HTML
+    offer: gr.Row
+    carries: gr.HTML
+    see_recipe: gr.Button
     describe: gr.Button
     stop_describing: gr.Button
     describer: gr.HTML
@@ -50,6 +53,7 @@ class Page:
     reference: gr.Image
     closer: Closer
     preset: gr.Dropdown
+    own_preset: gr.Dropdown
     settings: dict[str, Any]
     new_seed: gr.Button
     learned: gr.CheckboxGroup

@@ -28,6 +28,7 @@ TAB_RESTORE = "Restore"
 # Left: the picture and its two texts -----------------------------------------------------------
 PICTURE = "1 · Your picture"
 PICTURE_DROP = "Drop a photograph here, paste it, or click to choose a file"
+SEE_RECIPE = "See its recipe"
 DESCRIBE = "Describe it for me"
 DESCRIBE_STOP = "Stop describing"
 HIGH = "2 · What is in the picture"
@@ -169,6 +170,8 @@ PRESETS = {
     "faithful": "faithful – for the built-in model: safest, adds least",
     "fast": "fast – half the steps of “official”",
 }
+OWN_PRESET = "Preset of your own"
+OWN_PRESET_INFO = "Kept in this browser; named and saved on the tab Recipes."
 STEPS = "Steps"
 STEPS_INFO = "More steps take longer; the time grows in proportion."
 GUIDANCE = "Weight of the texts (guidance scale)"
@@ -292,13 +295,25 @@ NO_EXAMPLE = "That example is no longer there; choose another one."
 
 
 RUN_GONE = "This result is no longer there: it was removed to make room, or because of its age."
-RUN_DAMAGED = "The files of this result are damaged or were changed by another program."
+RUN_DAMAGED = (
+    "The files of this result are damaged, or by another version of XPSR Studio or another program."
+)
+DISK_FULL = "The disk of temporary files is full, so this result cannot be shown: make room there."
 
 
 def cannot_keep(folder: str, why: str) -> str:
+    """A result that is shown all the same."""
     return (
-        f"The result could not be written to {folder} ({why.lower() or 'no reason given'}): make "
-        "room there, or start the page with another folder, --outputs FOLDER."
+        f"It could not be written to {folder} ({why.lower() or 'no reason given'}), so download it "
+        "now: it is gone when the page is stopped. Make room there, or start the page with "
+        "another folder, --outputs FOLDER."
+    )
+
+
+def no_disk(folder: str, why: str) -> str:
+    return (
+        f"The result could not be written, neither to {folder} nor among the temporary files "
+        f"({why.lower() or 'no reason given'}): make room, and press Restore once more."
     )
 
 
@@ -331,6 +346,12 @@ def example_open(title: str, seed: int) -> str:
 
 def picture(size: tuple[int, int]) -> str:
     return f"{size[0]} × {size[1]} pixels."
+
+
+def carries_recipe(model: str, seed: int, size: tuple[int, int]) -> str:
+    return (
+        f"This picture carries a recipe: model {model}, seed {seed}, {size[0]} × {size[1]} pixels."
+    )
 
 
 def described(source: str, remembered: bool) -> str:

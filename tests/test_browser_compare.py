@@ -88,6 +88,17 @@ def test_two_runs_are_compared_and_voted_on_blindly(open_page, photo, tmp_path):
     page.locator("#compare-back").click()
     expect(page.locator("#compare-slider img")).to_have_count(2)
 
+    page.wait_for_timeout(300)  # the browser has been told
+    page.reload()
+    expect(page.locator("#prompt-meter")).to_contain_text("of 75", timeout=WAIT_MS)
+    go_to(page, "Compare")
+    page.locator("#compare-vote > button").click()
+    expect(page.locator("#compare-kept")).to_contain_text("3 votes kept in this browser.")
+    page.locator("#compare-resume").click()
+    expect(page.locator("#compare-result")).to_contain_text("1 time no difference was seen")
+    assert len(json.loads(save(page, "#compare-save-json", tmp_path).read_text())["votes"]) == 3
+    page.locator("#compare-back").click()
+
     for _ in range(2):  # the same pair once more, after another one was looked at
         go_to(page, "Recipes")
         page.locator("#recipes-list label").nth(1).click()
@@ -133,6 +144,19 @@ def test_a_dropped_picture_first_shows_what_it_would_change(open_page, photo, tm
     expect(page.locator("#prompt-chips")).to_contain_text("from a recipe")
     expect(page.locator("#status")).to_contain_text("All of the recipe is in the form now.")
 
+    # The same picture dropped on the first tab is a picture, and offers its recipe.
+    expect(page.locator("#offer")).to_have_count(0)
+    text_box(page, "prompt").fill("A dog at night.")
+    bring(page, saved)
+    expect(page.locator("#offer-note")).to_contain_text("This picture carries a recipe: model")
+    page.locator("#offer-see").click()
+    expect(note).to_contain_text("It was made from another picture than the one on the page.")
+    expect(preview.locator("ins")).to_have_text(["garden ", "noon"])
+    page.locator("#recipes-apply-texts").click()
+    expect(text_box(page, "prompt")).to_have_value("A garden at noon.")
+    bring(page, photo)
+    expect(page.locator("#offer")).to_have_count(0)
+
 
 def test_presets_stay_in_the_browser(open_page, tmp_path):
     page = open_page()
@@ -158,8 +182,15 @@ def test_presets_stay_in_the_browser(open_page, tmp_path):
     go_to(page, "Restore")
     expect(page.get_by_label("number input for Steps")).to_have_value("9")
 
+    page.get_by_label("number input for Steps").fill("4")
+    page.locator("#own-preset input").click()  # the same on the first tab
+    page.get_by_role("option", name="Calm <i>one</i>").click()
+    expect(page.get_by_label("number input for Steps")).to_have_value("9")
+    expect(page.locator("#status")).to_contain_text("Calm <i>one</i>")
+
     go_to(page, "Recipes")
     page.locator("#recipes-preset-delete").click()
     expect(note).to_contain_text("Deleted")
+    expect(page.locator("#own-preset")).to_have_count(0)
     page.locator("#recipes-presets input[type=file]").set_input_files(saved)
     expect(note).to_contain_text("1 preset added.")

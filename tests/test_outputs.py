@@ -108,10 +108,28 @@ def test_what_a_crash_left_is_no_run_and_a_damaged_one_says_so(outputs, restored
         outputs.find(run.id)
 
 
-def test_a_folder_that_cannot_be_written_is_named(restored, picture, tmp_path):
+def test_where_the_folder_takes_nothing_the_result_is_there_all_the_same(
+    restored, picture, tmp_path
+):
     (tmp_path / "taken").write_text("a file")
-    with pytest.raises(XPSRError, match=r"taken.*--outputs FOLDER"):
-        Outputs(tmp_path / "taken", Shelf()).keep(picture(24, 16), restored)
+    outputs = Outputs(tmp_path / "taken", Shelf())
+    run = outputs.keep(picture(24, 16), restored, "garden")
+    assert not run.kept and "taken" in run.notes[-1] and "--outputs FOLDER" in run.notes[-1]
+    assert read_recipe(run.after) == restored.recipe and run.thumb.exists()
+    rows = compare(picture(24, 16), restored.image, ["backprojection"])
+    outputs.add_scores(run, rows)
+    again = outputs.find(run.id)  # on the strip, in Compare, in the ZIP
+    assert (again.title, again.kept) == ("garden", False) and again.rows
+    with pytest.raises(XPSRError, match="no longer there"):  # gone with the process
+        Outputs(tmp_path / "taken", Shelf()).find("20260101-000000-" + 22 * "a")
+
+
+def test_where_no_disk_takes_it_a_sentence_says_so(restored, picture, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    outputs = Outputs(tmp_path / "taken", Shelf())
+    outputs.shelf.folder = tmp_path / "taken"
+    with pytest.raises(XPSRError, match=r"neither to .*taken nor among the temporary files"):
+        outputs.keep(picture(24, 16), restored)
 
 
 def test_scores_without_a_figure_keep_their_reason(outputs, restored, picture):

@@ -194,7 +194,7 @@ def test_the_largest_recipe_of_ours_is_small_enough():
         ("3", "object"),
         ("{}", "model"),
         ("x" * (MAX_BYTES + 1), "larger than 64 kB"),
-        (changed_json(schema_version=4), "schema_version"),
+        (changed_json(schema_version=0), "schema_version"),
         (changed_json(extra="<script>"), "extra"),
         (changed_json(model="/etc/passwd"), "not allowed"),
         (changed_json(model="../../x"), "not allowed"),
@@ -226,6 +226,13 @@ def test_foreign_oversized_and_hostile_text_is_refused(text, words):
     with pytest.raises(XPSRError, match=words) as error:
         Recipe.from_json(text)
     assert "\n" not in str(error.value) and len(str(error.value)) < 250
+
+
+@pytest.mark.parametrize("more", [{"sparkle": 1}, {"prompts": {"sixth": "x"}}])
+def test_a_recipe_of_a_newer_version_says_that_it_is(more):
+    newer = {**json.loads(make_recipe().to_json()), "schema_version": 4, **more}
+    with pytest.raises(XPSRError, match="is of version 4; here they are read up to version 3"):
+        Recipe.from_json(json.dumps(newer))
 
 
 def test_files_without_a_recipe_are_refused_in_a_sentence(tmp_path, picture):

@@ -181,3 +181,48 @@ def test_votes_outlive_the_pictures_they_were_given_on():
     assert (saved["pairs"][0]["A"], saved["pairs"][0]["for_a"]) == (None, 1)
     assert to_csv(ballot).count("\n") == 2
     assert isinstance(ballot.votes[0], Vote)
+
+
+def test_votes_are_found_again(vote, outputs, picture):
+    a, b = keep_run(outputs, picture(24, 16)), keep_run(outputs, picture(24, 16), shade=9)
+    ballot, visit = Ballot(), Visit([a.id, b.id])
+    vote.start((a.id, b.id), False, visit, ballot)
+    for winner in "AAB":
+        decide(ballot, winner)
+    vote.reveal(ballot, visit)
+    decide(ballot, "none")
+    kept = json.loads(json.dumps(vote.keep(ballot)))  # as a browser keeps it
+
+    again = Ballot()
+    assert "4 votes kept" in told(vote.recall(kept, again))["kept"]
+    assert again.votes == ballot.votes and again.pairs == ballot.pairs and again.revealed
+    shown = told(vote.resume(again, visit))
+    assert "2 of 3 for A" in shown["result"] and not shown["answers"]["visible"]
+    saved = json.loads(Path(shown["save_json"]["value"]).read_text(encoding="utf-8"))
+    assert [one["after_reveal"] for one in saved["votes"]] == [False, False, False, True]
+    assert Recipe.from_json(json.dumps(saved["pairs"][0]["A"])) == a.recipe
+
+    other = {**kept, "votes": []}
+    vote.recall(other, again)
+    assert len(again.votes) == 4  # what is there is not written over
+    vote.discard(again)
+    assert vote.keep(again) is None
+
+
+def test_what_a_browser_made_up_is_no_vote(vote):
+    one = {"pair": 0, "left": "A", "answer": "left", "seconds": 1, "at": "", "after_reveal": False}
+    good = {"pairs": [PAIR], "asked": [0], "votes": [one]}
+    for hostile in (
+        {**good, "votes": [{**one, "pair": 1}]},
+        {**good, "votes": [{**one, "winner": "A"}]},
+        {**good, "votes": [one] * 1001},
+        {**good, "asked": [7]},
+        {**good, "pairs": [["x" * 100, "y"]]},
+        {**good, "version": 2},
+        "votes",
+        [good],
+    ):
+        vote.recall(hostile, ballot := Ballot())
+        assert not ballot.votes and not ballot.pairs
+    vote.recall(good, ballot := Ballot())
+    assert len(ballot.votes) == 1

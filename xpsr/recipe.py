@@ -30,6 +30,7 @@ from xpsr.prompts.provenance import MAX_BY, MAX_RUNS, Kind, Sentence, from_runs,
 from xpsr.settings import Settings
 
 MAX_BYTES = 64 * 1024
+NEWEST = 3  # schema_version
 PNG_KEY = "xpsr"
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _Kind = TypeVar("_Kind", Prompts, Settings)
@@ -185,7 +186,14 @@ class Recipe(BaseModel):
             )
         try:
             return cls.model_validate_json(data)
-        except ValidationError as error:
+        except (ValidationError, XPSRError) as error:
+            if (version := _version(data)) > NEWEST:
+                raise XPSRError(
+                    f"This recipe is of version {version}; here they are read up to version "
+                    f"{NEWEST}. Update XPSR Studio to use it."
+                ) from None
+            if isinstance(error, XPSRError):
+                raise
             raise XPSRError(_first_problem(error)) from None
 
 
@@ -233,6 +241,20 @@ def _png_text(path: Path) -> str:
             "programs and websites remove it."
         )
     return text
+
+
+class _Versioned(BaseModel):
+    """What recipes of all versions tell."""
+
+    schema_version: Annotated[int, Field(ge=1, le=1000)]
+
+
+def _version(data: bytes) -> int:
+    """The version of a recipe of which nothing else is known; 0: it tells none."""
+    try:
+        return _Versioned.model_validate_json(data).schema_version
+    except ValidationError:
+        return 0
 
 
 def _first_problem(error: ValidationError) -> str:

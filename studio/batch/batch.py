@@ -113,7 +113,8 @@ class Item:
     def how(self) -> str:
         """How it goes, in words."""
         if self.state == "done" and self.run is not None:
-            return words.done(self.run.seconds)
+            kept = "" if self.run.kept else f" {words.NOT_KEPT}"
+            return words.done(self.run.seconds) + kept
         return self.note or words.STATES[self.state]
 
     @property

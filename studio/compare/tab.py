@@ -14,6 +14,7 @@ from ..tab import Tab
 from ..triggers import PRIVATE, QUICK
 from . import words
 from .actions import NO_PAIR, VIEW, Compare
+from .memory import STORAGE_KEY
 from .vote import Ballot
 from .voting import PANEL, BlindVote
 
@@ -57,6 +58,7 @@ class Parts:
     gain: gr.Slider
     view: dict[str, Any]
     ballot: gr.State
+    votes: gr.BrowserState
     tie: gr.Button
     left_better: gr.Button
     right_better: gr.Button
@@ -70,14 +72,18 @@ def lay_out(opening: Opening) -> Parts:
         "ids": gr.State(()),
         "taken": gr.State(None),  # what another tab has asked for, once it is shown
     }
-    parts: dict[str, Any] = {"ballot": gr.State(Ballot())}
+    parts: dict[str, Any] = {
+        "ballot": gr.State(Ballot()),
+        # The key keeps nothing secret; fixed, so that votes are found again after a restart.
+        "votes": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=STORAGE_KEY),
+    }
     with gr.Column(elem_id="compare-looking") as looking:
         parts |= _strips(view)
         _pictures(view, parts)
         _changes(view)
-        _vote_entry(view)
+        kept = _vote_entry(view)
     with gr.Column(visible=False, elem_id="compare-voting") as voting:
-        panel = _voting(parts) | {"looking": looking, "voting": voting}
+        panel = _voting(parts) | kept | {"looking": looking, "voting": voting}
     return Parts(**parts, view=view, panel=panel)
 
 
@@ -151,6 +157,7 @@ def _pictures(view: dict[str, Any], parts: dict[str, Any]) -> None:
 def _picture(label: str, elem_id: str, kind: str) -> gr.Image:
     return gr.Image(
         label=label,
+        alt_text=label,
         type="filepath",
         format="png",
         interactive=False,
@@ -173,7 +180,8 @@ def _changes(view: dict[str, Any]) -> None:
             view["size"] = gr.HTML(elem_id="compare-size", elem_classes="flat")
 
 
-def _vote_entry(view: dict[str, Any]) -> None:
+def _vote_entry(view: dict[str, Any]) -> dict[str, Any]:
+    """Returns what tells of votes that are kept."""
     with gr.Accordion(words.VOTE, open=False, elem_id="compare-vote"):
         gr.HTML(markup.quiet(words.VOTE_INFO), elem_classes="flat")
         view["more_pairs"] = gr.Checkbox(
@@ -183,7 +191,13 @@ def _vote_entry(view: dict[str, Any]) -> None:
             visible=False,
             elem_id="compare-more-pairs",
         )
-        view["start"] = gr.Button(words.START, interactive=False, elem_id="compare-start-vote")
+        kept = gr.HTML(elem_id="compare-kept", elem_classes="flat")
+        with gr.Row():
+            view["start"] = gr.Button(
+                words.START, interactive=False, min_width=200, elem_id="compare-start-vote"
+            )
+            resume = gr.Button(words.RESUME, visible=False, min_width=160, elem_id="compare-resume")
+    return {"kept": kept, "resume": resume}
 
 
 def _voting(parts: dict[str, Any]) -> dict[str, Any]:
@@ -246,26 +260,31 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
         )
     part.position.input(None, part.position, part.view["slider"], js=MOVE_DIVIDER, **PRIVATE)
     part.gain.release(actions.strengthen, [pair, part.gain], part.view["map"], **QUICK)
-    _connect_vote(page, part, BlindVote(services))
+    _connect_vote(page, part, handle, BlindVote(services))
 
 
-def _connect_vote(page: Page, part: Parts, actions: BlindVote) -> None:
+def _connect_vote(page: Page, part: Parts, handle: gr.Tab, actions: BlindVote) -> None:
     panel = [part.panel[name] for name in PANEL]
-    part.view["start"].click(
-        actions.start,
-        [part.view["pair"], part.view["more_pairs"], page.visit, part.ballot],
-        panel,
-        **QUICK,
-    )
-    for button, answer in (
-        (part.left_better, "left"),
-        (part.tie, "same"),
-        (part.right_better, "right"),
-    ):
-        button.click(partial(actions.answer, answer), part.ballot, panel, **QUICK)
-    part.panel["reveal"].click(actions.reveal, [part.ballot, page.visit], panel, **QUICK)
-    part.back.click(actions.back, None, panel, **QUICK)
-    part.panel["discard"].click(actions.discard, part.ballot, panel, **QUICK)
+    pair, more, ballot = part.view["pair"], part.view["more_pairs"], part.ballot
+    handle.select(actions.recall, [part.votes, ballot], panel, **QUICK)
+    reveal, resume, discard = (part.panel[name] for name in ("reveal", "resume", "discard"))
+    events = [
+        part.view["start"].click(actions.start, [pair, more, page.visit, ballot], panel, **QUICK),
+        *(
+            button.click(partial(actions.answer, answer), ballot, panel, **QUICK)
+            for button, answer in (
+                (part.left_better, "left"),
+                (part.tie, "same"),
+                (part.right_better, "right"),
+            )
+        ),
+        reveal.click(actions.reveal, [ballot, page.visit], panel, **QUICK),
+        resume.click(actions.resume, [ballot, page.visit], panel, **QUICK),
+        discard.click(actions.discard, ballot, panel, **QUICK),
+    ]
+    for event in events:
+        event.then(actions.keep, ballot, part.votes, **QUICK)
+    part.back.click(actions.back, ballot, panel, **QUICK)
 
 
 TAB = Tab("compare", words.TAB, lay_out, connect)

@@ -17,13 +17,13 @@ from ..results.run_list import offered
 from ..results.visit import Visit
 from ..services import Services
 from . import markup as compare_markup
-from . import vote, words
+from . import memory, vote, words
 from .vote import Answer, Ballot, Pair, Trial
 
 # What the handlers give values for, in this order.
 PANEL = (
     "looking", "voting", "question", "left", "right", "answers", "reveal", "result",
-    "save_json", "save_csv", "discard",
+    "save_json", "save_csv", "discard", "kept", "resume",
 )  # fmt: skip
 
 
@@ -51,6 +51,21 @@ class BlindVote:
                              voting=gr.update(visible=True))  # fmt: skip
         except Exception as error:
             return panel(question=markup.notice(sentence(error), bad=True))
+
+    def recall(self, stored: Any, ballot: Ballot) -> tuple:
+        """The tab is opened: the votes that the browser remembers, where there are none yet."""
+        memory.recall(stored, ballot)
+        return panel(**_kept(ballot))
+
+    def keep(self, ballot: Ballot) -> Any:
+        """What the browser is to remember."""
+        return memory.to_keep(ballot)
+
+    def resume(self, ballot: Ballot, visit: Visit) -> tuple:
+        """The votes so far, without another question."""
+        shown = dict(zip(PANEL, self.reveal(ballot, visit), strict=True))
+        shown |= {"looking": gr.update(visible=False), "voting": gr.update(visible=True)}
+        return panel(**shown | {"question": "", "answers": gr.update(visible=False)})
 
     def answer(self, answer: Answer, ballot: Ballot) -> tuple:
         ballot.answer(answer)
@@ -116,10 +131,10 @@ class BlindVote:
         ids = {run_id for pair in ballot.voted_pairs() for run_id in pair}
         return {run.id: run for run in self.outputs.found(ids)}
 
-    def back(self) -> tuple:
+    def back(self, ballot: Ballot) -> tuple:
         """The votes stay; a further pair may be added to them."""
         return panel(looking=gr.update(visible=True), voting=gr.update(visible=False),
-                     left=None, right=None)  # fmt: skip
+                     left=None, right=None, **_kept(ballot))  # fmt: skip
 
     def discard(self, ballot: Ballot) -> tuple:
         ballot.clear()
@@ -133,4 +148,11 @@ class BlindVote:
             save_json=hidden,
             save_csv=hidden,
             discard=gr.update(visible=False),
+            **_kept(ballot),
         )
+
+
+def _kept(ballot: Ballot) -> dict[str, Any]:
+    count = len(ballot.votes)
+    said = markup.notice(words.kept(count)) if count else ""
+    return {"kept": said, "resume": gr.update(visible=count > 0)}

@@ -82,6 +82,7 @@ MATCHING_INFO = "So that one setting is judged over several pictures."
 START = "Start a blind vote with A and B"
 LEFT, RIGHT, TIE = "Left is better", "Right is better", "No difference"
 LEFT_PICTURE, RIGHT_PICTURE = "Left", "Right"
+RESUME = "Show the votes so far"
 REVEAL = "Reveal the result"
 BACK = "Back to comparing"
 DISCARD = "Discard all votes"
@@ -91,6 +92,13 @@ PAIR_COLUMNS = ("Pair", "for A", "for B", "no difference")
 CANNOT_VOTE = "A vote needs two different results of the same picture and of the same size."
 GONE = "no longer there"
 TOO_MANY_PAIRS = "A vote takes at most {count} pairs; the rest was left out."
+
+
+def kept(votes: int) -> str:
+    return (
+        f"{votes} vote{'s' * (votes != 1)} kept in this browser. What you vote on now is counted "
+        "with them; to begin anew, show them and discard them."
+    )
 
 
 def trial(number: int, votes: int, pairs: int) -> str:

@@ -16,6 +16,7 @@ from xpsr.recipe_changes import Difference, changed_settings, changed_surroundin
 from xpsr.settings import SETTING_NAMES, Settings
 
 from .. import markup
+from .. import words as page_words
 from ..compare.partner import partner_of
 from ..form import fill_form, read_form
 from ..incoming import open_picture, picture_path, sentence
@@ -132,6 +133,19 @@ class Recipes:
             return self._offer(recipe, name, picture, preset, values)
         except Exception as error:
             return None, markup.notice(sentence(error), bad=True), "", gr.update(visible=False)
+
+    def notice_recipe(self, payload: Any) -> tuple:
+        """Another picture on the first tab: the line that tells of a recipe in it, if any."""
+        try:
+            recipe = read_recipe(picture_path(payload))
+        except XPSRError:  # a photograph like any other
+            return gr.update(visible=False), ""
+        said = page_words.carries_recipe(recipe.model, recipe.seed, recipe.output_size)
+        return gr.update(visible=True), markup.notice(said)
+
+    def see_recipe(self, picture: Any, preset: str, *values: Any) -> tuple:
+        """What it would change, in this tab: `BROUGHT`, then the open tab."""
+        return *self.bring_file(picture, picture, preset, *values), gr.Tabs(selected="recipes")
 
     def bring_run(self, run_id: str, picture: Any, preset: str, *values: Any) -> tuple:
         """The same for a run of this visit."""

@@ -37,6 +37,11 @@ class PresetActions:
             return gr.skip(), gr.update(choices=[], value=None), note, gr.skip(), gr.skip()
         return gr.skip(), *self._listed(book, chosen, ""), gr.skip()
 
+    def offer(self, stored: Any) -> Any:
+        """The list of one's own presets on the first tab; hidden as long as there is none."""
+        names = _book(stored).names()
+        return gr.update(choices=names, value=None, visible=bool(names))
+
     def save(self, stored: Any, name: str, preset: str, *values: Any) -> tuple:
         try:
             new = NamedPreset.of_form(name, *read_form(preset, values))

@@ -76,6 +76,8 @@ def _runs() -> dict[str, Any]:
             markup.quiet(words.NO_RUNS), elem_id="recipes-details", elem_classes="flat"
         ),
         "picture": gr.Image(
+            label=words.RUN_PICTURE,
+            alt_text=words.RUN_PICTURE,
             show_label=False,
             type="filepath",
             format="png",
@@ -227,6 +229,12 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
         preprocess=False,
         **QUICK,
     )
+    page.picture.change(
+        actions.notice_recipe, page.picture, [page.offer, page.carries], preprocess=False, **QUICK
+    )
+    page.see_recipe.click(
+        actions.see_recipe, form, [*brought, page.tabs], preprocess=False, **QUICK
+    )
     applied = [*page.form, page.written, page.status, page.tabs, *brought]
     recipe = part.brought["recipe"]
     part.apply.click(partial(actions.apply, everything=True), recipe, applied, **QUICK)
@@ -249,6 +257,11 @@ def _connect_presets(page: Page, part: Parts, handle: gr.Tab, actions: PresetAct
     buttons["load"].click(
         actions.load, [stored, chosen, *form], [part.shelf["note"], *page.form], **plain
     )
+    page.own_preset.input(
+        actions.load, [stored, page.own_preset, *form], [page.status, *page.form], **plain
+    )
+    # When the page opens, and whenever a preset comes or goes.
+    gr.on(None, actions.offer, stored, page.own_preset, **plain)
 
 
 TAB = Tab("recipes", words.TAB, lay_out, connect)

@@ -79,6 +79,14 @@ def _how(opening: Opening) -> dict[str, Any]:
             info=words.PRESET_INFO,
             elem_id="preset",
         )
+        own = gr.Dropdown(
+            [],
+            label=words.OWN_PRESET,
+            info=words.OWN_PRESET_INFO,
+            filterable=False,
+            visible=False,  # until there is one
+            elem_id="own-preset",
+        )
         made["upscale"] = gr.Dropdown(
             [(f"× {factor}", factor) for factor in range(1, int(LIMITS["upscale"][1]) + 1)],
             value=now["upscale"],
@@ -117,7 +125,7 @@ def _how(opening: Opening) -> dict[str, Any]:
     with gr.Row():
         made["tile_size"] = _whole("tile_size", now, words.TILE, words.TILE_INFO)
         made["tile_overlap"] = _whole("tile_overlap", now, words.OVERLAP, words.OVERLAP_INFO)
-    return {"preset": preset, "settings": made, "new_seed": new_seed}
+    return {"preset": preset, "own_preset": own, "settings": made, "new_seed": new_seed}
 
 
 def _choice(

@@ -64,6 +64,9 @@ def _picture() -> dict[str, Any]:
             elem_id="picture",
         )
         note = gr.HTML(markup.notice(""), elem_id="picture-note", elem_classes="flat")
+        with gr.Row(visible=False, elem_id="offer", elem_classes="under") as offer:
+            carries = gr.HTML(elem_id="offer-note", elem_classes="flat")
+            see = _small(words.SEE_RECIPE, "offer-see")
     with gr.Column(elem_classes="tight"):
         describe = gr.Button(words.DESCRIBE, size="md", elem_id="describe")
         stop = gr.Button(words.DESCRIBE_STOP, size="md", visible=False, elem_id="stop-describing")
@@ -71,6 +74,9 @@ def _picture() -> dict[str, Any]:
     return {
         "picture": picture,
         "picture_note": note,
+        "offer": offer,
+        "carries": carries,
+        "see_recipe": see,
         "describe": describe,
         "stop_describing": stop,
         "describer": who,

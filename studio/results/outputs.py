@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
 import re
 import secrets
@@ -26,6 +28,8 @@ from .shelf import KEEP_SECONDS, Shelf
 if TYPE_CHECKING:
     from xpsr.pipeline import Restored
 
+log = logging.getLogger(__name__)
+
 GIGABYTE = 1024**3
 _ID = re.compile(r"\d{8}-\d{6}-[\w-]{22}")
 
@@ -43,6 +47,7 @@ class Run:
         thumb: the result at the size of a thumbnail (JPEG).
         recipe_file: the recipe by itself (JSON).
         rows: the scores before and after; empty until they are known.
+        kept: it lies in the folder of results; else it is gone with the process.
     """
 
     id: str
@@ -56,6 +61,7 @@ class Run:
     seconds: float
     notes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
+    kept: bool = True
 
 
 class _About(BaseModel):
@@ -97,34 +103,42 @@ class Outputs:
         self._tidying = threading.Lock()
 
     def keep(self, picture: Image.Image, restored: Restored, title: str = "") -> Run:
-        """Write a finished run.
+        """Write a finished run. Where the folder cannot be written, it is served all the same.
 
         Raises:
-            XPSRError: the disk is full or the folder cannot be written.
+            XPSRError: no disk takes it, not even that of temporary files.
         """
         run_id = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_urlsafe(16)}"
-        recipe, settings = restored.recipe, restored.recipe.settings
         about = _About(title=title[:200], seconds=restored.seconds, notes=list(restored.notes))
         # Written under another name first, so that what a crash leaves is never taken for a run.
         unfinished = self.folder / f".{run_id}"
         try:
-            unfinished.mkdir(parents=True)
-            picture.convert("RGB").save(unfinished / "picture.png", compress_level=1)
-            name = f"restored-x{settings.upscale}-seed{settings.seed}.png"
-            save_png(restored.image, recipe, unfinished / name)
-            (unfinished / "recipe.json").write_text(recipe.to_json(), encoding="utf-8")
-            (unfinished / "run.json").write_text(about.model_dump_json(), encoding="utf-8")
+            _write(unfinished, picture, restored, about)
             unfinished.rename(self.folder / run_id)
         except OSError as error:
             shutil.rmtree(unfinished, ignore_errors=True)
-            raise XPSRError(words.cannot_keep(str(self.folder), error.strerror or "")) from error
+            return self._lend_alone(run_id, picture, restored, about, error.strerror or "")
         self.tidy(spare={run_id})
+        return self.find(run_id)
+
+    def _lend_alone(
+        self, run_id: str, picture: Image.Image, restored: Restored, about: _About, why: str
+    ) -> Run:
+        """A run that is served, and gone with the process: its note says so."""
+        about.notes.append(words.cannot_keep(str(self.folder), why))
+        try:
+            _write(self.shelf.folder / run_id, picture, restored, about)
+        except OSError as error:
+            raise XPSRError(words.no_disk(str(self.folder), error.strerror or "")) from error
         return self.find(run_id)
 
     def add_scores(self, run: Run, rows: Sequence[Row]) -> Run:
         """The run with its scores, which are written beside it."""
-        if (folder := self.folder / run.id).is_dir():
-            write_rows(rows, folder / "scores.json")
+        try:
+            if (folder := self._place(run.id)).is_dir():
+                write_rows(rows, folder / "scores.json")
+        except OSError as error:  # the page has them all the same
+            log.warning("the scores of %s could not be written: %s", run.id, error.strerror)
         return replace(run, rows=tuple(rows))
 
     def find(self, run_id: str) -> Run:
@@ -135,7 +149,7 @@ class Outputs:
         """
         if run_id in self.examples:
             return self.examples[run_id]
-        folder = self.folder / run_id
+        folder = self._place(run_id)
         if not _ID.fullmatch(run_id) or not folder.is_dir():
             raise XPSRError(words.RUN_GONE)
         try:
@@ -154,9 +168,18 @@ class Outputs:
                 seconds=about.seconds,
                 notes=tuple(about.notes),
                 rows=rows,
+                kept=folder.parent == self.folder,
             )
         except (OSError, ValueError, ValidationError, XPSRError) as error:
-            raise XPSRError(words.RUN_DAMAGED) from error
+            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+            raise XPSRError(words.DISK_FULL if full else words.RUN_DAMAGED) from error
+
+    def _place(self, run_id: str) -> Path:
+        """The folder of a run: among the results, or on the shelf where these take none."""
+        alone = self.shelf.folder / run_id
+        return alone if _ID.fullmatch(run_id) and (alone / "run.json").exists() else (
+            self.folder / run_id
+        )  # fmt: skip
 
     def found(self, run_ids: Iterable[str]) -> list[Run]:
         """The runs that are still there."""
@@ -192,6 +215,17 @@ class Outputs:
             with Image.open(picture) as image:
                 write_enlarged(image.convert("RGB"), size, path)
         return path
+
+
+def _write(folder: Path, picture: Image.Image, restored: Restored, about: _About) -> None:
+    """All files of a run but its scores."""
+    recipe, settings = restored.recipe, restored.recipe.settings
+    folder.mkdir(parents=True)
+    picture.convert("RGB").save(folder / "picture.png", compress_level=1)
+    name = f"restored-x{settings.upscale}-seed{settings.seed}.png"
+    save_png(restored.image, recipe, folder / name)
+    (folder / "recipe.json").write_text(recipe.to_json(), encoding="utf-8")
+    (folder / "run.json").write_text(about.model_dump_json(), encoding="utf-8")
 
 
 def _size(folder: Path) -> int:

@@ -109,6 +109,9 @@ def _text(branch: str) -> dict[str, Any]:
                 [], label=words.WORD, info=words.WORD_INFO, elem_id=f"words-{branch}-word"
             ),
             "picture": gr.Image(
+                label=words.BRANCHES[branch],
+                alt_text=words.BRANCHES[branch],
+                show_label=False,
                 format="jpeg",
                 interactive=False,
                 buttons=["download", "fullscreen"],
