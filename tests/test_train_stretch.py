@@ -124,6 +124,9 @@ def test_a_stretch_is_judged_and_the_better_model_kept_in_small_files(tmp_path):
     before, after = (sum(pair[side] for pair in voices.values()) for side in (0, 1))
     better = "after" if after > before else "before"
     assert f"{better} is better, by {max(before, after)} to {min(before, after)}" in found.output
+    files = list((out / "better").rglob("*.safetensors"))
+    assert all(file.stat().st_size <= 16 * 2**20 for file in files)
+    assert all(weight.dtype == torch.float16 for f in files for weight in load_file(f).values())
     kept = xpsr.load(out / "better").unet.state_dict()
     model = {"before": tmp_path / "first", "after": out / "run"}[better]
     expected = xpsr.load(model).unet.state_dict()

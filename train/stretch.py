@@ -4,8 +4,8 @@ python -m train.stretch --config train/configs/mini_more.yaml --start mini --ima
     [data=PAIRS minutes=9 …]
 
 Training time often comes in pieces. A stretch goes on from `--start` for `minutes`, restores the
-same degraded photos with both models, and writes the better one to DIR/better in files of at most
-16 MiB. The next stretch starts from there.
+same degraded photos with both models, and writes the better one to DIR/better in fp16 files of at
+most 16 MiB. The next stretch starts from there.
 
 Which is better is put to the vote: every photo, recipe and score of `JUDGED` has one voice. No
 score alone would do: PSNR and SSIM ask for dullness, PIQE and detail for sharpness.
@@ -17,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from rich.console import Console
 
@@ -87,7 +88,9 @@ def main(
         (out / "votes.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
         for_before, for_after = (sum(side) for side in zip(*found.values(), strict=True))
         winner = "after" if for_after > for_before else "before"
-        xpsr.load(models[winner]).save_pretrained(out / "better", max_shard_size=SHARD)
+        xpsr.load(models[winner], dtype=torch.float16).save_pretrained(
+            out / "better", max_shard_size=SHARD
+        )
         typer.echo(
             f"{winner} is better, by {max(for_before, for_after)} to {min(for_before, for_after)}"
             f" votes, and lies in {out / 'better'}."
