@@ -20,6 +20,7 @@ from xpsr.ablation.export import effects_csv, tables, write
 from xpsr.ablation.folder import CellFolder
 from xpsr.ablation.report import Subject, render
 from xpsr.ablation.statistics import change_by_seed, changes
+from xpsr.ablation.views import figure
 from xpsr.errors import XPSRError
 from xpsr.prompts import Prompts
 from xpsr.recipe import read_recipe
@@ -226,6 +227,12 @@ def test_hostile_text_stays_text(experiment) -> None:
     assert page.count("<script>") == page.count("</script>") == 1  # our own
     assert "<img src=x" not in page and "49" not in page.split("<style>")[0]
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page and "{{ 7*7 }}" in page
+
+
+def test_figures_have_the_decimals_they_bear() -> None:
+    shown = [figure(one, sign=True) for one in (-0.00001, 0.0, 0.05, -1.23456, 31.956, None)]
+    assert shown == ["0.0000", "0.0000", "+0.0500", "\N{MINUS SIGN}1.235", "+31.96", "–"]
+    assert figure(0.5) == "0.500"
 
 
 def test_report_needs_no_network(experiment) -> None:

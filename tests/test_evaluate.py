@@ -305,7 +305,7 @@ def test_problems_are_named_and_the_others_done(
     assert done.code == 1
     assert "Canon_001_LR4.png has no original" in done.err
     good, bad, last = done.records
-    assert "scores" in good and "error" in bad and len(last["lines"]) == 3
+    assert "scores" in good and "error" in bad and len(last["lines"]) == 4
     assert "1 of 2 pictures have no row" in done.err
 
 

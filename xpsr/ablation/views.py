@@ -87,7 +87,9 @@ def figure(value: float | None, sign: bool = False) -> str:
     if value is None:
         return "–"
     digits = 4 if abs(value) < 0.1 else 3 if abs(value) < 10 else 2
-    text = f"{value:{'+' if sign else ''}.{digits}f}"
+    text = f"{value:.{digits}f}".removeprefix("-")
+    if float(text):  # a zero has no sign
+        text = f"{value:{'+' if sign else ''}.{digits}f}"
     return text.replace("-", "\N{MINUS SIGN}")
 
 
