@@ -38,6 +38,13 @@ def test_levels_with_a_stop_in_the_middle(open_page, photo: Path, tmp_path: Path
     expect(cells).to_have_count(finished)
     expect(start).to_be_enabled()
 
+    # The page is loaded anew: with the same picture it goes on from there all the same.
+    page.reload()
+    expect(text_box(page, "prompt")).to_have_value("A garden <b>with</b> roses.")
+    expect(page.locator("#strip .thumbnail-item")).to_have_count(finished)
+    bring(page, photo)
+    page.get_by_role("tab", name="Ablate").click()
+    expect(cost).to_contain_text(f"16 cells, {finished} of them equal to others or finished before")
     start.click()
     expect(status).to_contain_text("Done: all 16 cells", timeout=WAIT_MS)
     expect(cells).to_have_count(16)

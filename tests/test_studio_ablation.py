@@ -18,6 +18,7 @@ from studio.ablate.study import Study
 from studio.form import fill_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.texts import NOTHING_BROUGHT
+from studio.results import visit as visit_module
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
 from studio.results.visit import Visit
@@ -149,6 +150,22 @@ def test_stop_keeps_what_is_finished_and_start_goes_on(actions, ask) -> None:
     assert "noise floor" in said
     by_seed = re.findall(r"another seed alone changes the picture by ([\d.]+)\.", said)
     assert float(by_seed[0]) == pytest.approx(change_by_seed(study.results), rel=0.01)
+
+
+def test_more_cells_than_a_visit_has_results_are_all_found_again(actions, ask, monkeypatch) -> None:
+    """The strip holds the last hundred results; an ablation goes on from every cell of its own."""
+    monkeypatch.setattr(visit_module, "MAX_RUNS", 3)
+    given = ask()
+    visit = given[ASKED.index("visit")]
+    list(actions.run(*given))
+    assert (len(visit.runs), len(visit.cells)) == (3, 8)
+    # As a reloaded page has it: what the browser remembers, and nothing else.
+    again = Visit(visit.runs)
+    again.cells = list(visit.cells)
+    other = ask(study=Study(), visit=again)
+    assert "8 cells, all finished before" in named(SEEN, actions.count(*other))["cost"]
+    list(actions.run(*other))
+    assert {one.origin for one in other[ASKED.index("study")].results} == {"resumed"}
 
 
 def test_another_visitor_gets_a_turn_between_two_cells_and_waiting_can_be_stopped(

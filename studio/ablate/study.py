@@ -180,7 +180,7 @@ class RunKeeper:
             run = self.outputs.keep(self.image, with_origins(restored, told), self.title)
             run = self.outputs.add_scores(run, self._rows(result.scores, image.size))
             self.runs[cell.run] = run
-            self.visit.add(run.id)
+            self.visit.add_cell(run.id)
             return replace(result, recipe=run.recipe, path=self._lend(run, cell), _image=None)
         except (XPSRError, OSError) as error:
             raise CellsLostError(str(error)) from error
@@ -219,7 +219,7 @@ def runs_by_recipe(outputs: Outputs, visit: Visit, image: Image.Image) -> dict[A
     digest = pixel_sha256(image)
     return {
         (run.recipe.prompts, run.recipe.settings): run
-        for run in outputs.found(visit.runs)
+        for run in outputs.found(dict.fromkeys([*visit.runs, *visit.cells]))
         if run.recipe.input_sha256 == digest
     }
 

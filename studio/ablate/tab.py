@@ -13,6 +13,7 @@ from xpsr.prompts import PROMPT_NAMES
 from xpsr.settings import SETTING_NAMES
 
 from .. import markup
+from ..results.memory import MemoryActions
 from ..tab import Tab
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
 from . import words
@@ -214,6 +215,10 @@ def connect(page: Page, part: AblateTab, handle: gr.Tab, services: Services) -> 
     _connect_question(page, part, handle, QuestionActions(services))
     actions = RunningActions(services)
     _connect_run(page, part, actions)
+    # The browser is told of every finished cell, so that a reload can go on from it.
+    kept = [page.visit, page.written, page.greeted, page.preset, *page.form]
+    keep = MemoryActions(services).keep
+    part.grid.change(keep, kept, page.browser, trigger_mode="always_last", **QUICK)
     opened = [page.tabs, page.chosen, part.status]
     for table in (part.grid, part.effects):
         table.select(actions.open, part.study, opened, **QUICK)

@@ -20,8 +20,8 @@ from ..restore import texts
 from ..restore.showing import BICUBIC, RESULT, Face, shown
 from ..restore.texts import NOTHING_BROUGHT, Brought
 from ..services import Services
+from .visit import MAX_CELLS, Visit
 from .visit import MAX_RUNS as MAX_RESULTS
-from .visit import Visit
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +57,7 @@ class Memory(BaseModel):
         list[Written], Field(min_length=len(MAIN_TEXTS), max_length=len(PROMPT_NAMES))
     ]
     runs: Annotated[list[Id], Field(max_length=MAX_RESULTS)]
+    cells: Annotated[list[Id], Field(max_length=MAX_CELLS)] = Field(default_factory=list)
     shown: Id | None = None
     pinned: Id | None = None
     greeted: bool = False
@@ -81,6 +82,7 @@ class MemoryActions:
                 form=list(values),
                 brought=told,
                 runs=visit.runs,
+                cells=visit.cells,
                 shown=visit.shown,
                 pinned=visit.pinned,
                 greeted=greeted,
@@ -119,6 +121,7 @@ class MemoryActions:
     def _recalled(self, memory: Memory, visit: Visit, form: tuple, preset: Any) -> tuple:
         found = [run.id for run in self.outputs.found(memory.runs)]
         visit.runs[:] = [*found, *(one for one in visit.runs if one not in found)]
+        visit.cells[:] = list(dict.fromkeys([*memory.cells, *visit.cells]))[-MAX_CELLS:]
         if self.face.found(memory.pinned):
             visit.pinned = memory.pinned
         brought = tuple(

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Sequence
 
 MAX_RUNS = 100
+MAX_CELLS = 400
 
 
 class Visit:
@@ -16,6 +17,8 @@ class Visit:
 
     Attributes:
         runs: ids for `Outputs.find`.
+        cells: those of them that are cells of an ablation; more of them, as a large ablation would
+            otherwise push its own first cells out, and could not go on from them.
         shown: the one on the slider, if any.
         pinned: the baseline that others are compared with, if any.
         title: what the visitor calls the picture on the page: foreign text.
@@ -28,6 +31,7 @@ class Visit:
         self, runs: Sequence[str] = (), shown: str | None = None, pinned: str | None = None
     ) -> None:
         self.runs = list(runs)[-MAX_RUNS:]
+        self.cells: list[str] = []
         self.shown, self.pinned = shown, pinned
         self.title = ""
         self.running = self.recalled = self.looking = False
@@ -36,6 +40,12 @@ class Visit:
         """A run has been finished."""
         self.runs.append(run_id)
         del self.runs[:-MAX_RUNS]
+
+    def add_cell(self, run_id: str) -> None:
+        """A cell of an ablation has been finished, which is a run as well."""
+        self.add(run_id)
+        self.cells.append(run_id)
+        del self.cells[:-MAX_CELLS]
 
     def show(self, run_id: str) -> None:
         """A run stands on the slider now, an example as well."""
