@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -115,6 +116,30 @@ def test_stopped_in_the_middle(xpsr, photo: Path, tiny: Path, tmp_path: Path) ->
     assert all(Path(cell["output"]).is_file() for cell in finished[:-1])
     price = xpsr("ablate", photo, *arguments[2:], "--dry-run")
     assert f"{len(finished) - 1} of them" in price.err
+
+
+def test_another_picture_and_a_full_disk_are_told(
+    xpsr, photo: Path, tiny: Path, tmp_path: Path, picture, monkeypatch
+) -> None:
+    out = tmp_path / "out"
+    common = ("--model", tiny, "--plan", "swap", "--seeds", "1", "--out", out, *QUICK)
+    assert xpsr("ablate", photo, *common).code == 0
+    before = {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
+    picture(20, 24).save(tmp_path / "other.png")
+    other = xpsr("ablate", tmp_path / "other.png", *common)
+    given = ("--prompt", "A cat.", "--lowlevel-prompt", "Blurry.")
+    again = xpsr("ablate", tmp_path / "other.png", *common, *given)
+    for done in (other, again):
+        assert (done.code, done.out) == (2, "") and "of another picture" in done.err
+    assert before == {path: path.read_bytes() for path in out.rglob("*.*") if path.is_file()}
+
+    def full(*_) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("xpsr.ablation.folder.save_png", full)
+    lost = xpsr("ablate", photo, *common[: -len(QUICK) - 2], "--out", tmp_path / "full", *QUICK)
+    assert (lost.code, lost.out) == (2, "") and "No space left on device" in lost.err
+    assert "Traceback" not in lost.err
 
 
 def test_every_text_and_setting_is_an_option() -> None:

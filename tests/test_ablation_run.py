@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import random
 import zipfile
@@ -19,6 +20,7 @@ from xpsr.ablation.cost import measure
 from xpsr.ablation.export import effects_csv, tables, write
 from xpsr.ablation.folder import CellFolder
 from xpsr.ablation.report import Subject, render
+from xpsr.ablation.run import CellsLostError
 from xpsr.ablation.statistics import change_by_seed, changes
 from xpsr.ablation.views import figure
 from xpsr.errors import XPSRError
@@ -175,9 +177,59 @@ def test_what_would_not_come_out_the_same_is_computed_again(experiment, tmp_path
     again = run(experiment(plan, tmp_path))
     assert [r.origin for r in again] == ["computed", "computed", "resumed"]
     assert hashes(again) == hashes(first)
-    other = Experiment(again and experiment(plan).pipe, Image.new("RGB", (24, 20)), plan)
-    other.folder = CellFolder(tmp_path, [v.name for v in plan.variants])
-    assert {r.origin for r in run(other)} == {"computed"}  # another input picture
+
+
+def test_a_folder_is_of_one_picture_and_one_model(experiment, tmp_path: Path) -> None:
+    """Other cells would be written over those that are there."""
+    plan = plans.swap(PROMPTS, SETTINGS, (5,))
+    made = experiment(plan, tmp_path)
+    assert made.folder.check(made.pipe, made.image) == []
+    run(made)
+    assert made.folder.check(made.pipe, made.image) == []
+    with pytest.raises(XPSRError, match="of another picture; choose another --out"):
+        made.folder.check(made.pipe, Image.new("RGB", (24, 20)))
+
+    class Other:
+        label = "other"
+
+        def __init__(self, **own) -> None:
+            self.own = own
+
+        def surroundings(self) -> dict:
+            return {**made.pipe.surroundings(), **self.own}
+
+    for own in ({"model": "other"}, {"revision": "0" * 16}):
+        with pytest.raises(XPSRError, match="with another model"):
+            made.folder.check(Other(**own), made.image)
+    (said,) = made.folder.check(Other(threads=64), made.image)
+    assert "computed again: threads was 1 and is 64" in said
+    # What another machine made is not taken for this one's.
+    assert made.folder.find(next(plan.cells()), Other(threads=64), made.image) is None
+
+
+def test_a_full_disk_ends_the_run_and_keeps_what_is_finished(
+    experiment, tmp_path: Path, monkeypatch
+) -> None:
+    from xpsr.ablation import folder
+
+    real, written = folder.save_png, []
+
+    def save_png(image, recipe, path) -> None:
+        if len(written) == 2:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        written.append(path)
+        real(image, recipe, path)
+
+    monkeypatch.setattr(folder, "save_png", save_png)
+    plan = plans.swap(PROMPTS, SETTINGS, (5,))
+    seen = []
+    with pytest.raises(CellsLostError, match="No space left on device; choose another --out"):
+        seen.extend(item for item in experiment(plan, tmp_path).run())
+    assert len([one for one in seen if isinstance(one, CellResult)]) == 2
+    assert len(list((tmp_path / "cells").iterdir())) == 3  # two pictures, and their scores
+    monkeypatch.setattr(folder, "save_png", real)
+    assert [r.origin for r in run(experiment(plan, tmp_path))] == ["resumed"] * 2 + ["computed"]
 
 
 def test_a_cell_that_fails_leaves_the_others(experiment) -> None:

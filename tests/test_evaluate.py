@@ -309,6 +309,15 @@ def test_problems_are_named_and_the_others_done(
     assert "1 of 2 pictures have no row" in done.err
 
 
+def test_a_result_that_cannot_be_written_is_told(tiny_pipeline, picture, tmp_path: Path) -> None:
+    picture(24, 20).save(tmp_path / "low.png")
+    settings = Settings(num_inference_steps=1, upscale=2, process_size=0)
+    nowhere = tmp_path / "removed"
+    judge = Judge(lambda: tiny_pipeline, ["piqe"], lambda _: Prompts(), settings, nowhere)
+    with pytest.raises(XPSRError, match="one.png cannot be written: No such file"):
+        judge.row(finding.Pair("one", tmp_path / "low.png", None))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

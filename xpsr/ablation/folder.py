@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
 from xpsr.metrics import Score
 from xpsr.recipe import Recipe, read_recipe, save_png
-from xpsr.recipe_changes import surroundings
+from xpsr.recipe_changes import changed_surroundings, surroundings
 
 if TYPE_CHECKING:
     from xpsr.pipeline import XPSRPipeline
@@ -48,6 +49,40 @@ class CellFolder:
         except OSError as error:
             raise _unwritable(out, error) from None
 
+    def check(self, pipe: XPSRPipeline, image: Image.Image) -> list[str]:
+        """Whether the cells in the folder belong with those to come; sentences for the user.
+
+        Raises:
+            XPSRError: they are of another picture or model, and would be written over.
+        """
+        recipe = next(self._recipes(), None)
+        if recipe is None:
+            return []
+        if not recipe.is_input(image):
+            raise XPSRError(
+                f"{self.cells.parent} holds an ablation of another picture; choose another --out."
+            )
+        before, now = surroundings(recipe), pipe.surroundings()
+        for name in ("model", "revision", "base", "base_revision"):
+            if before[name] != now[name]:
+                raise XPSRError(
+                    f"{self.cells.parent} holds an ablation with another model ({name} "
+                    f"{before[name]}, now {now[name]}); choose another --out."
+                )
+        return [
+            f"The cells in {self.cells} are computed again: {one.place} was {one.before} and is "
+            f"{one.after}."
+            for one in changed_surroundings(before, now)
+        ]
+
+    def _recipes(self) -> Iterator[Recipe]:
+        """Of the finished cells."""
+        for path in sorted(self.cells.glob("seed*.png")):
+            try:
+                yield read_recipe(path)
+            except (XPSRError, OSError):
+                continue
+
     def path(self, cell: Cell) -> Path:
         """Where the picture of a cell lies, or will."""
         # An equal cell may have been written under the name of another variant.
@@ -58,10 +93,13 @@ class CellFolder:
     def keep_input(self, image: Image.Image) -> None:
         """Put the input beside the results; it is not written again if it is there."""
         path = self.cells / "input.png"
+        part = path.with_name(".input.png.part")
         try:
             if not path.exists() or pixel_sha256(_open(path)) != pixel_sha256(image):
-                image.save(path, format="PNG")
+                image.save(part, format="PNG")
+                part.replace(path)
         except OSError as error:
+            part.unlink(missing_ok=True)
             raise _unwritable(path, error) from None
 
     def keep(self, result: CellResult) -> CellResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,7 +12,7 @@ import typer
 
 from xpsr.ablation.choice import KINDS, NAMES, SWEEPS, Choice
 from xpsr.cli import options as o
-from xpsr.cli.files import make_folder
+from xpsr.cli.files import make_folder, whole_file
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import INTERRUPTED, SOME_FAILED, results_only, say, score_entries, to_line
 from xpsr.cli.run_options import settings_of, texts_of, with_run_options
@@ -116,14 +117,15 @@ def ablate(
         settings = Settings.from_preset(name, **settings_of(run))
         chosen = choice.build(prompts, settings, consecutive_seeds(settings.seed, seeds))
         folder = CellFolder(out, [variant.name for variant in chosen.variants])
+        notes = folder.check(pipe, photo)
         names = [one.strip() for one in metrics.split(",") if one.strip()] if metrics else None
         experiment = Experiment(pipe, photo, chosen, names, truth, folder)
-        for sentence in (*chosen.warnings(), *chosen.notes):
+        for sentence in (*chosen.warnings(), *chosen.notes, *notes):
             say(sentence)
-        say(str(measure(experiment)))
+        folder.keep_input(photo)
+        say(str(_plainly(measure, experiment)))
         if dry_run:
             return
-        folder.keep_input(photo)
         results = _run(experiment, Subject(image.name, photo, pipe.label, source), out, emit)
         if any(one.error for one in results):
             raise typer.Exit(SOME_FAILED)
@@ -158,14 +160,10 @@ def _check(choice: Choice) -> None:
 
 def _run(experiment: Experiment, subject: Subject, out: Path, emit: Any) -> list[CellResult]:
     """Compute, emit a line a cell, and report what is finished even if stopped."""
-    from xpsr.ablation.run import CellsLostError
-
     cells = list(experiment.plan.cells())
     results: list[CellResult] = []
     try:
-        _stream(experiment, len(cells), results, emit)
-    except CellsLostError as error:
-        raise XPSRError(str(error)) from None
+        _plainly(_stream, experiment, len(cells), results, emit)
     except KeyboardInterrupt:
         say(f"Stopped: {len(results)} of {len(cells)} cells are finished.")
         if results:
@@ -174,6 +172,16 @@ def _run(experiment: Experiment, subject: Subject, out: Path, emit: Any) -> list
         raise typer.Exit(INTERRUPTED) from None
     _report(experiment.plan, results, subject, out, emit)
     return results
+
+
+def _plainly(work: Callable[..., Any], *arguments: Any) -> Any:
+    """Do it; where results cannot be kept any more, as on a full disk, in a sentence."""
+    from xpsr.ablation.run import CellsLostError
+
+    try:
+        return work(*arguments)
+    except CellsLostError as error:
+        raise XPSRError(f"{error} What was finished before is kept.") from None
 
 
 def _stream(experiment: Experiment, total: int, results: list[CellResult], emit: Any) -> None:
@@ -246,10 +254,13 @@ def _texts(
     note = out / "description.json"
     key = {"input_sha256": pixel_sha256(photo), "describer": describer}
     kept = _kept_description(note)
+    if kept and kept["input_sha256"] != key["input_sha256"]:
+        raise XPSRError(f"{out} holds an ablation of another picture; choose another --out.")
     if any(kept.get(name) != value for name, value in key.items()):
         found = make_describer(describer).describe(photo)
         kept = {**key, "prompt": found.high, "lowlevel_prompt": found.low, "source": found.source}
-        note.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
+        with whole_file(note) as part:
+            part.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
     return {**given, **{name: kept[name] for name in missing}}, kept["source"]
 
 

@@ -185,9 +185,7 @@ def _check_same(path: Path, options: dict[str, Any]) -> None:
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        part.write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
-        part.replace(path)
+        _whole(path, partial(_write_text, json.dumps(options, indent=2) + "\n"))
         return
     except (OSError, ValueError):
         raise XPSRError(f"{path} cannot be read; remove it or choose another --out.") from None
@@ -339,4 +337,5 @@ def _whole(path: Path, write: Callable[[Path], None]) -> None:
         write(part)
         part.replace(path)
     except OSError as error:
+        part.unlink(missing_ok=True)
         raise XPSRError(f"{path} cannot be written: {error.strerror or error}.") from None

@@ -19,7 +19,7 @@ from xpsr.recipe import read_recipe, save_png
 from xpsr.settings import Settings
 
 if TYPE_CHECKING:
-    from xpsr.pipeline import XPSRPipeline
+    from xpsr.pipeline import Restored, XPSRPipeline
     from xpsr.sampling import Step
 
 # The columns of the paper's Table 1 in its order, then two that need no download.
@@ -108,9 +108,7 @@ class Judge:
             return kept
         for item in pipe.stream(low, prompts, self.settings):
             if isinstance(item, Restored):
-                part = path.with_name(f".{path.name}.part")
-                save_png(item.image, item.recipe, part)
-                part.replace(path)
+                _write(item, path)
                 return item.image, item.recipe.output_sha256
             self.on_step(item)
         raise AssertionError("the pipeline ended without a result")
@@ -134,3 +132,13 @@ class Judge:
     ) -> dict[str, Score]:
         single = [name for name in self.metrics if name not in OF_SETS]
         return score(image, reference=high, input=low, metrics=single)
+
+
+def _write(restored: Restored, path: Path) -> None:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        save_png(restored.image, restored.recipe, part)
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise XPSRError(f"{path} cannot be written: {error.strerror or error}.") from None
