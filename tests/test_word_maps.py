@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import warnings
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -26,6 +27,7 @@ from xpsr.prompts.text import encode_texts
 from xpsr.settings import Settings
 from xpsr.tiling import Tile, cover
 from xpsr.wordmaps import WordMaps, WordRecorder, overlay, sheet
+from xpsr.wordmaps.fonts import families_for
 from xpsr.wordmaps.grid import MAX_CELLS, Grid, sample
 from xpsr.wordmaps.pieces import pieces_of, row_groups
 from xpsr.wordmaps.recorder import _Look, over_tokens
@@ -358,6 +360,20 @@ def test_files(tiny_pipeline, picture, tmp_path: Path):
     sheet(items[-1].image, maps, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as image:
         assert np.asarray(image.convert("RGB")).std() > 20
+
+
+def test_words_of_any_script_are_on_the_sheet(tiny_pipeline, picture, tmp_path, caplog) -> None:
+    """By a font that has them, or by their number; never by empty boxes."""
+    prompts = replace(PROMPTS, prompt="Ein Gärtner, кот 一只猫 \U0001f408", lowlevel_prompt="")
+    maps, items = record(tiny_pipeline, picture(24, 20), prompts, num_inference_steps=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns of every sign that it cannot draw
+        sheet(items[-1].image, maps, tmp_path / "sheet.png")
+    words = "".join(piece.text for piece in maps.pieces("high"))
+    families, missing = families_for(words)
+    assert families[0] == "DejaVu Sans" and not set("Gärtnerкот") & missing
+    assert bool(missing) == ("have numbers on the sheet" in caplog.text)
+    assert families_for("\u0378") == (["DejaVu Sans"], {"\u0378"})  # no sign at all
 
 
 def test_command(xpsr, tiny: Path, tmp_path: Path, picture) -> None:

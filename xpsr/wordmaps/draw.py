@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
+from xpsr.wordmaps.fonts import families_for
+
 if TYPE_CHECKING:
     from xpsr.wordmaps.maps import WordMaps
+
+logger = logging.getLogger(__name__)
 
 # From dark blue to yellow, growing lighter all the way: made to be read by the colour-blind, and
 # it survives printing in grey.
 COLORS = "cividis"
 TITLES = {"high": "Content", "low": "Quality"}
 
+NO_FONT = (
+    "No font of this machine has the signs %s: words with them have numbers on the sheet, in the "
+    "order of the text."
+)
 _SHEET_COLUMNS = 6
 _SHEET_SIDE = 320  # pixels of one picture on the sheet
 
@@ -51,8 +60,19 @@ def sheet(image: Image.Image, maps: WordMaps, path: str | Path) -> None:
 
     Behind each word stands its share of its text's attention, and how far single places deviate
     from that: "2.1 % (x0.8 to x1.4)". Small pictures of large deviations look like those of small
-    ones, so read the figures.
+    ones, so read the figures. A word in a script that no font here has is called by its number.
     """
+    from matplotlib import rc_context
+
+    words = [piece.text for branch in maps.texts for piece in maps.pieces(branch)]
+    families, missing = families_for("".join(words))
+    if missing:
+        logger.warning(NO_FONT, "".join(sorted(missing))[:20])
+    with rc_context({"font.family": families}):
+        _draw(image, maps, path, missing)
+
+
+def _draw(image: Image.Image, maps: WordMaps, path: str | Path, missing: set[str]) -> None:
     from matplotlib.figure import Figure
 
     small = image.copy()
@@ -70,7 +90,8 @@ def sheet(image: Image.Image, maps: WordMaps, path: str | Path) -> None:
             axes = box.add_subplot(rows, _SHEET_COLUMNS, number)
             axes.imshow(overlay(small, one))
             mean, least, most = one.mean(), one.min() / one.mean(), one.max() / one.mean()
-            title = f"{piece.text}  {mean:.1%} (x{least:.1f} to x{most:.1f})"
+            name = f"word {number}" if missing & set(piece.text) else piece.text
+            title = f"{name}  {mean:.1%} (x{least:.1f} to x{most:.1f})"
             axes.set_title(title, fontsize=8, loc="left", pad=3, parse_math=False)
             axes.set_axis_off()
     figure.savefig(path, format="png", metadata={"Software": None})
