@@ -111,6 +111,10 @@ button.label-wrap { text-align: left; gap: .8rem; }
 .thumbs .caption-label { font-size: .75rem; left: 0; right: 0; bottom: 0; max-width: none;
   padding: .1rem .3rem; text-align: center; }
 .pixels img { image-rendering: pixelated; }
+/* Never scaled: a pixel of the file is one of the page. */
+.natural .image-frame { display: flex; justify-content: center; overflow: hidden; }
+.natural img { width: auto !important; height: auto !important; max-width: none !important;
+  max-height: none !important; flex: none; }
 
 #picture { background: var(--background-fill-secondary); }
 #comparison { min-height: min(50vw, 420px); }

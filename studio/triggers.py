@@ -11,5 +11,14 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 HEAVY: dict[str, Any] = {**PRIVATE, "concurrency_id": QUEUE, "concurrency_limit": 1}
 
+
+def bring_into_view(line: str) -> str:
+    """For a button: on a phone what it begins is told further down; `line` is a CSS selector."""
+    return (
+        f"() => {{ const line = document.querySelector('{line}');"
+        " if (line.getBoundingClientRect().top > innerHeight - 120) line.scrollIntoView(); }"
+    )
+
+
 # How long Gradio may take to clear away a run that was stopped.
 MOMENT = "() => new Promise((done) => setTimeout(done, 1500))"

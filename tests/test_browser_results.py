@@ -86,6 +86,9 @@ def test_a_closer_look(open_page):
     assert int(across.input_value()) < 25
     page.get_by_label("number input for From left to right").fill("90")
     page.keyboard.press("Tab")
+    # Not scaled: 1:1 is one pixel of the page for one of the file.
+    wide = "image => [image.getBoundingClientRect().width, image.naturalWidth]"
+    assert after.evaluate(wide) == [480, 480]
     page.get_by_label("4:1").click()
     page.get_by_label("number input for Strengthen").fill("16")
     page.keyboard.press("Tab")
@@ -106,3 +109,13 @@ def test_the_true_picture_switches_its_scores_on(open_page, photo, picture, tmp_
     expect(page.locator("#score-note")).to_contain_text("Scored.", timeout=WAIT_MS)
     row = page.locator("#scores tr", has_text=re.compile("^SSIM"))
     expect(row).to_contain_text(re.compile(r"better|worse"))
+
+
+def test_on_a_phone_what_restore_begins_comes_into_view(open_page, photo):
+    page = open_page(width=390, height=700)
+    bring(page, photo)
+    expect(page.locator("#status")).not_to_be_in_viewport()
+    page.locator("#restore").click()
+    expect(page.locator("#status")).to_be_in_viewport()
+    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
+    expect(page.locator("#comparison img").nth(1)).to_be_in_viewport()

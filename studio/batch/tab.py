@@ -13,7 +13,7 @@ from ..page import Page
 from ..restore.wiring_runs import MOVE_DIVIDER
 from ..services import Services
 from ..tab import Tab
-from ..triggers import HEAVY, PRIVATE, QUICK
+from ..triggers import HEAVY, PRIVATE, QUICK, bring_into_view
 from . import words
 from .actions import SHOWN, BatchActions
 from .batch import Batch
@@ -162,6 +162,7 @@ def connect(page: Page, part: Part, handle: gr.Tab, services: Services) -> None:
     order = [part.turn, part.batch, *form]
     # Queued, though quick: only then does Gradio tell of the changed turn.
     quick: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, **PRIVATE}
+    part.start.click(None, js=bring_into_view("#batch-status"), **PRIVATE)
     begun = part.start.click(actions.begin, order, filled, **quick)
     again = part.retry.click(actions.retry, order, filled, **quick)
     describing = part.turn.change(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..triggers import PRIVATE, QUICK
+from ..triggers import PRIVATE, QUICK, bring_into_view
 from .runs import RunActions
 from .showing import RESULT
 
@@ -19,6 +19,7 @@ def connect_runs(page: Page, runs: RunActions) -> None:
     """Tie the column of the result to its handlers."""
     result = [getattr(page, name) for name in RESULT]
     page.position.input(None, page.position, page.comparison, js=MOVE_DIVIDER, **PRIVATE)
+    page.restore.click(None, js=bring_into_view("#status"), **PRIVATE)
     page.strip.select(runs.open, [page.visit, page.against], result, **QUICK)
     page.pin.click(runs.pin, [page.visit, page.against], result, **QUICK)
     page.against.input(runs.compare_with, [page.visit, page.against], result, **QUICK)
