@@ -106,10 +106,10 @@ button.label-wrap { text-align: left; gap: .8rem; }
 .thumbs .grid-container { padding: 0; margin: 0; }
 .thumbs .thumbnail-item { aspect-ratio: 1; height: auto; }
 .thumbs .grid-container { grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)); gap: .5rem;
-  max-width: none; height: auto; }
+  grid-template-rows: none; grid-auto-rows: auto; max-width: none; height: auto; }
 .thumbs .grid-container > * { max-width: 132px; height: auto; }
-.thumbs .caption-label { font-size: .75rem; left: 0; right: 0; bottom: 0; max-width: none;
-  padding: .1rem .3rem; text-align: center; }
+.thumbs .caption-label { font-size: .7rem; left: 0; right: 0; bottom: 0; max-width: none;
+  padding: .1rem .15rem; text-align: center; }
 .pixels img { image-rendering: pixelated; }
 /* Never scaled: a pixel of the file is one of the page. */
 .natural .image-frame { display: flex; justify-content: center; overflow: hidden; }
@@ -150,7 +150,7 @@ table.plain tbody th { font-weight: 600; }
 @media (max-width: 640px) {
   #greeting { flex-wrap: wrap; padding: .4rem .8rem .7rem; gap: .2rem !important; }
   #greeting .steps { flex-direction: column; }
-  #greeting > button { width: 100%; }
+  #greeting > * { flex: 1 1 100% !important; }
 }
 """
 CSS += compare.CSS + ablate.CSS + word_maps.CSS + batch.CSS + recipes.CSS + full.CSS

@@ -27,6 +27,7 @@ VIEW = (
     "side_b", "difference_box", "map", "texts", "settings", "scores", "size", "more_pairs", "start",
 )  # fmt: skip
 NO_PAIR: Pair = ("", "")
+LOOK_BACK = 8  # so many results are looked through for two of one picture
 # What another tab asks for: the ids of A and B, and anything behind them to ask for them again.
 Asked = tuple[str, ...] | None
 HALF: dict[str, Any] = {
@@ -60,12 +61,16 @@ class Compare:
         return self._view(first, visit, gain, strip, changes)
 
     def _first_pair(self, visit: Visit) -> Pair:
-        """The newest run, and what it is best compared with."""
-        runs = self.outputs.found(visit.runs)
-        if not runs:
-            return NO_PAIR
-        other = partner_of(runs[-1], self.outputs, visit)
-        return (other.id, runs[-1].id) if other else NO_PAIR
+        """The newest run of a picture that was restored twice; else the newest one and another.
+
+        Behind a batch the newest ones are single results, which there is little to compare with.
+        """
+        runs = self.outputs.found(reversed(visit.runs))
+        pairs = [(partner_of(run, self.outputs, visit), run) for run in runs[:LOOK_BACK]]
+        both = [(a, b) for a, b in pairs if a is not None]
+        of_one = (pair for pair in both if comparable(*pair))
+        chosen = next(of_one, both[0] if both else None)
+        return (chosen[0].id, chosen[1].id) if chosen else NO_PAIR
 
     def choose_a(self, pair: Pair, ids: tuple[str, ...], visit: Visit, gain: float,
                  event: gr.SelectData) -> tuple:  # fmt: skip

@@ -44,7 +44,7 @@ CSS = """
 #compare-position .tab-like-container, #compare-position .min_value,
 #compare-position .max_value { display: none; }
 #compare-map img, .vote-side img, .beside img { width: 100%; object-fit: contain !important; }
-.part h4 { margin: .2rem 0 .4rem; }
+.part { gap: .3rem !important; } .part h4 { margin: .6rem 0 0; }
 .verdict { font-size: 1.15rem; font-weight: 600; margin: .3rem 0; }
 """
 
