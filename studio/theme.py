@@ -81,6 +81,9 @@ CSS = """
 .changes ins { text-decoration: underline;
   background: color-mix(in srgb, #16a34a 18%, transparent); }
 
+/* Texts run in the direction of their own writing. */
+textarea, .changes, .exact, .sentences li, .notice, th, td { unicode-bidi: plaintext; }
+.changes, .exact, .sentences li, .notice { text-align: start; }
 /* What is folded away says so from the left, on a phone as well. */
 button.label-wrap { text-align: left; gap: .8rem; }
 /* Fields in one line end on one line, however long what is said of them is. */
@@ -108,8 +111,8 @@ button.label-wrap { text-align: left; gap: .8rem; }
 .thumbs .grid-container { grid-template-columns: repeat(auto-fill, minmax(72px, 1fr)); gap: .5rem;
   grid-template-rows: none; grid-auto-rows: auto; max-width: none; height: auto; }
 .thumbs .grid-container > * { max-width: 132px; height: auto; }
-.thumbs .caption-label { font-size: .7rem; left: 0; right: 0; bottom: 0; max-width: none;
-  padding: .1rem .15rem; text-align: center; }
+.thumbs .caption-label { font-size: .68rem; left: 0; right: 0; bottom: 0; max-width: none;
+  padding: .1rem 0; text-align: center; }
 .pixels img { image-rendering: pixelated; }
 /* Never scaled: a pixel of the file is one of the page. */
 .natural .image-frame { display: flex; justify-content: center; overflow: hidden; }

@@ -88,6 +88,10 @@ def test_the_first_pair_and_pairs_from_elsewhere(compare, outputs, picture):
     assert view["strip_a"] is not view["strip_b"]  # Gradio takes them apart
     visit.pinned = runs[0].id
     assert seen(compare.enter(visit, NO_PAIR, None, None, 8))["pair"] == (runs[0].id, runs[3].id)
+    for number in range(3):  # single results, as of a batch: the pair of one picture says more
+        visit.add(keep_run(outputs, picture(30 + number, 16)).id)
+    assert seen(compare.enter(visit, NO_PAIR, None, None, 8))["pair"] == (runs[0].id, runs[3].id)
+    del visit.runs[4:]
     pair, asked = (runs[2].id, runs[3].id), (runs[1].id, runs[0].id, "anew")
     for event in ("the tab opens", "somebody asks"):  # in whichever order they come
         view = seen(compare.enter(visit, pair, asked, None, 8))

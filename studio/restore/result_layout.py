@@ -165,37 +165,35 @@ def lay_out_closer() -> Closer:
     """The closer look, as wide as the page: a detail takes 480 pixels, so that 1:1 is 1:1."""
     with gr.Accordion(words.CLOSER, open=False, elem_id="closer") as accordion:
         with gr.Row(equal_height=False):
-            with gr.Column(scale=2, min_width=280):
+            with gr.Column(min_width=300):
                 overview = _picture(words.OVERVIEW, "closer-overview")
-            with gr.Column(scale=3, min_width=300):
-                across = _place(words.ACROSS, words.ACROSS_INFO, "closer-across")
-                down = _place(words.DOWN, words.DOWN_INFO, "closer-down")
-                zoom = gr.Radio(
-                    [("1:1", 1), ("2:1", 2), ("4:1", 4)],
-                    value=2,
-                    label=words.ZOOM,
-                    info=words.ZOOM_INFO,
-                    elem_id="closer-zoom",
-                )
+            with gr.Column(min_width=300):
+                difference = _picture(words.DIFFERENCE, "closer-difference")
+        with gr.Row():
+            across = _place(words.ACROSS, words.ACROSS_INFO, "closer-across")
+            down = _place(words.DOWN, words.DOWN_INFO, "closer-down")
+            zoom = gr.Radio(
+                [("1:1", 1), ("2:1", 2), ("4:1", 4)],
+                value=2,
+                label=words.ZOOM,
+                info=words.ZOOM_INFO,
+                elem_id="closer-zoom",
+            )
+            gain = gr.Slider(
+                1,
+                32,
+                4,
+                step=1,
+                label=words.GAIN,
+                info=words.GAIN_INFO,
+                buttons=["reset"],
+                elem_id="closer-gain",
+            )
         with gr.Row(equal_height=False):
             with gr.Column(min_width=300):
                 before = _picture(words.DETAIL_BEFORE, "closer-before", "natural")
             with gr.Column(min_width=300):
                 after = _picture(words.DETAIL_AFTER, "closer-after", "natural")
-        with gr.Row(equal_height=False):
-            with gr.Column(scale=3, min_width=300):
-                difference = _picture(words.DIFFERENCE, "closer-difference")
-            with gr.Column(scale=2, min_width=280):
-                gain = gr.Slider(
-                    1,
-                    32,
-                    4,
-                    step=1,
-                    label=words.GAIN,
-                    info=words.GAIN_INFO,
-                    buttons=["reset"],
-                    elem_id="closer-gain",
-                )
     return Closer(accordion, overview, across, down, zoom, gain, before, after, difference)
 
 
