@@ -225,14 +225,16 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
 
 @contextmanager
 def no_progress_bars() -> Iterator[None]:
-    """transformers draws a bar on the terminal for each part it loads or saves, however small."""
-    shown = transformers.utils.logging.is_progress_bar_enabled()
-    transformers.utils.logging.disable_progress_bar()
+    """Both libraries draw a bar on the terminal for each part, however small."""
+    libraries = (transformers.utils.logging, diffusers.utils.logging)
+    shown = [library for library in libraries if library.is_progress_bar_enabled()]
+    for library in libraries:
+        library.disable_progress_bar()
     try:
         yield
     finally:
-        if shown:
-            transformers.utils.logging.enable_progress_bar()
+        for library in shown:
+            library.enable_progress_bar()
 
 
 def check_base(folder: Path, text_width: int) -> None:
