@@ -11,6 +11,18 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 HEAVY: dict[str, Any] = {**PRIVATE, "concurrency_id": QUEUE, "concurrency_limit": 1}
 
+# Ends when no picture is on its way any more, or when Stop is pressed meanwhile: a picture that
+# comes later would end a description that has begun, and be missed by a run.
+RECEIVED = """async () => {
+  const begun = performance.now();
+  const uploading = () => document.querySelector('#picture .uploading');
+  const coming = () => !(window.xpsrStop > begun) && (window.xpsrReceiving || uploading());
+  for (let quiet = 0; quiet < 2; quiet = coming() ? 0 : quiet + 1)
+    await new Promise((done) => setTimeout(done, 50));
+}"""
+# How long Gradio may take to clear away a run that was stopped.
+MOMENT = "() => new Promise((done) => setTimeout(done, 1500))"
+
 
 def bring_into_view(line: str) -> str:
     """For a button: on a phone what it begins is told further down; `line` is a CSS selector."""
@@ -18,7 +30,3 @@ def bring_into_view(line: str) -> str:
         f"() => {{ const line = document.querySelector('{line}');"
         " if (line.getBoundingClientRect().top > innerHeight - 120) line.scrollIntoView(); }"
     )
-
-
-# How long Gradio may take to clear away a run that was stopped.
-MOMENT = "() => new Promise((done) => setTimeout(done, 1500))"

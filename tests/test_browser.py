@@ -135,6 +135,33 @@ def test_stop_keeps_the_words_and_the_earlier_result(open_page, photo):
     expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
 
 
+def test_stop_in_the_moment_that_it_can_be_pressed(open_page, photo):
+    """Gradio does not know of the run by then, and two presses on Restore are one run."""
+    page = open_page()
+    bring(page, photo)
+    set_steps(page, 100)
+    page.evaluate(
+        """() => {
+          const at = (id) => document.querySelector(id);
+          at('#restore').click();
+          at('#restore').click();
+          const press = () => at('#stop').disabled ? setTimeout(press, 1) : at('#stop').click();
+          press();
+        }"""
+    )
+    expect(page.locator("#status")).to_contain_text("Stopped.")
+    expect(page.locator("#restore")).to_be_enabled()
+    set_steps_again(page, 1)
+    page.locator("#restore").click()
+    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
+    expect(page.locator("#strip .thumbnail-item")).to_have_count(1)
+
+
+def set_steps_again(page, steps: int) -> None:
+    page.get_by_label("number input for Steps").fill(str(steps))
+    page.keyboard.press("Tab")
+
+
 def test_a_closed_page_does_not_keep_others_waiting(open_page, photo, picture, tmp_path):
     larger = tmp_path / "larger.png"
     picture(160, 160).save(larger)

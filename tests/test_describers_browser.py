@@ -18,6 +18,10 @@ from studio.build import serving as how
 from studio.models.engine import Engine, EngineOptions
 
 pytestmark = NEEDS_BROWSER
+# Within the page: no patience of the driver lies between the drop and the press.
+PRESS_AFTER_DROP = """delay =>
+  document.querySelector('#picture input[type=file]').addEventListener('change', () =>
+    setTimeout(() => document.querySelector('#describe').click(), delay), { once: true })"""
 MINE = ("My own words.", "And these.")
 
 
@@ -52,10 +56,14 @@ def page(browser, address, tmp_path: Path) -> Iterator[Any]:
     context.close()
 
 
-def bring(page: Any, path: Path) -> None:
+def drop(page: Any, path: Path) -> None:
     pixels = np.random.default_rng().integers(0, 255, (30, 40, 3), dtype=np.uint8)
     Image.fromarray(pixels).save(path)
     page.locator("#picture input[type=file]").set_input_files(path)
+
+
+def bring(page: Any, path: Path) -> None:
+    drop(page, path)
     expect(note(page)).to_contain_text("40 × 30 pixels")
 
 
@@ -121,3 +129,20 @@ def test_servers_that_misbehave_cost_a_sentence_and_no_words(page, server):
     server.mood = "well"
     page.locator("#describe").click()
     expect_texts(page, HIGH, LOW)
+
+
+def test_describe_pressed_in_the_moment_of_the_drop_is_honoured(page, server, tmp_path):
+    server.mood, server.seconds = "well", 0.5
+    try:
+        for delay in (0, 5, 20, 80):  # milliseconds: while it is uploaded, and while it is checked
+            page.get_by_label("Remove Image").click()
+            for name in ("prompt", "lowlevel_prompt"):
+                box(page, name).fill("")
+            expect(page.locator("#picture .uploading, #picture img")).to_have_count(0)
+            page.evaluate(PRESS_AFTER_DROP, delay)
+            drop(page, tmp_path / "next.png")
+            expect_texts(page, HIGH, LOW)
+            expect(page.locator("#describe")).to_be_visible()
+            expect(note(page)).to_contain_text("correct what is wrong")
+    finally:
+        server.seconds = 0

@@ -14,6 +14,7 @@ from studio import words
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.describing import DESCRIPTION, Before, Describing, left
 from studio.restore.texts import NOTHING_BROUGHT, described, joined
+from studio.results.visit import Visit
 from xpsr.prompts.describer import Description
 
 BEFORE = ("My own words.", "And these.")
@@ -72,13 +73,13 @@ class Page:
         return describe["visible"]
 
     def run(self, actions: Describing, payload: dict[str, str] | None) -> None:
-        for values in actions.describe(payload, self.values["before"], *self.texts):
+        for values in actions.describe(payload, self.values["before"], *self.texts, Visit()):
             self.take(values)
 
 
 def begun(actions: Describing) -> Page:
     page = Page()
-    page.take(actions.begin(*BEFORE, page.values["written"]))
+    page.take(actions.begin(*BEFORE, page.values["written"], Visit()))
     assert not page.idle and page.texts == BEFORE
     return page
 
@@ -144,7 +145,7 @@ def test_the_last_message_which_gradio_sends_twice_holds_no_text(actions, payloa
 def test_stopping_ends_the_requests_and_brings_the_texts_back(actions, payload, server):
     server.mood = "dripping"
     page = begun(actions)
-    run = actions.describe(payload, Before(*BEFORE), *BEFORE)
+    run = actions.describe(payload, Before(*BEFORE), *BEFORE, Visit())
     while server.at_once < 2:
         page.take(next(run))
     run.close()  # what Gradio does when Stop is pressed
@@ -159,8 +160,8 @@ def test_who_writes_is_told_while_it_is_written_and_taken_back_when_it_is_stoppe
     server.mood = "word by word"
     page = Page()
     page.values["written"] = mine = described(Description(*BEFORE, "measured"))
-    page.take(actions.begin(*BEFORE, mine))
-    run = actions.describe(payload, page.values["before"], *BEFORE)
+    page.take(actions.begin(*BEFORE, mine, Visit()))
+    run = actions.describe(payload, page.values["before"], *BEFORE, Visit())
     while page.texts == BEFORE:
         page.take(next(run))
     for text, brought in zip(page.texts, page.values["written"], strict=True):
@@ -190,7 +191,7 @@ def test_what_was_typed_until_the_boxes_were_locked_comes_back(actions, payload,
 
 def test_another_picture_brings_back_what_was_typed_and_drops_what_was_described():
     said = described(Description(HIGH, LOW, "measured"))
-    assert left(HIGH, "Mine.", said, None) == ("", gr.skip(), None)
+    assert left(HIGH, "Mine.", said, None) == ("", gr.skip(), gr.skip())
     quiet = Before(*BEFORE, note=False)
     draft = described(Description("A stone br", "Blu", "measured"))
     assert left("A stone br", "Blu", draft, Before(*BEFORE)) == (*BEFORE, quiet)
@@ -216,7 +217,7 @@ def test_a_crowd_is_told_to_come_back(actions):
 def test_while_the_model_is_loaded_describing_can_be_stopped(actions, payload):
     with actions.engine.loading:
         page = begun(actions)
-        run = actions.describe(payload, Before(*BEFORE), *BEFORE)
+        run = actions.describe(payload, Before(*BEFORE), *BEFORE, Visit())
         for _ in range(3):
             page.take(next(run))
         run.close()
@@ -229,3 +230,13 @@ def test_auto_says_what_it_chose_and_how_to_change_it(monkeypatch):
     title = line[: line.index(">")]
     assert "no GPU" in title and "--describer llava" in title
     assert "Measured" in line and words.HELP in line
+
+
+def test_a_stop_that_comes_before_the_describing_counts(actions, payload):
+    page, visit = Page(), Visit()
+    page.take(actions.begin(*BEFORE, page.values["written"], visit))
+    actions.stop(visit)
+    for values in actions.describe(payload, page.values["before"], *BEFORE, visit):
+        page.take(values)
+    assert page.idle and page.texts == BEFORE
+    assert words.DESCRIBING_STOPPED in page.values["picture_note"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import threading
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -288,7 +289,34 @@ def test_a_run_that_was_stopped_before_its_first_step_is_not_called_refused(engi
     Image.new("RGB", (32, 32)).save(path)
     values = [*("" for _ in PROMPT_NAMES), *(None for _ in SETTING_NAMES)]
     begun = actions.restore({"path": str(path)}, Visit(), "", "mini", [], NOTHING_BROUGHT, *values)
-    waiting, first = actions.begin()[0], next(begun)[0]
+    waiting, first = actions.begin(Visit())[0], next(begun)[0]
     begun.close()
     assert words.REFUSED in actions.failed(waiting)[0]  # it never had its turn
     assert words.STOPPED in actions.failed(first)[0]
+
+
+def test_a_stop_that_comes_before_the_run_counts_for_this_run_alone(engine, tmp_path):
+    """Stop can be pressed before Gradio knows of the run that it would end."""
+    actions = Actions(Services(engine, Outputs(tmp_path / "outputs", Shelf())))
+    path, visit = tmp_path / "wall.png", Visit()
+    Image.new("RGB", (32, 32)).save(path)
+    settings = {**asdict(Settings.from_preset("mini")), "num_inference_steps": 3, "upscale": 1}
+    values = [*("" for _ in PROMPT_NAMES), *settings.values()]
+    asked = ({"path": str(path)}, visit, "", "mini", [], NOTHING_BROUGHT, *values)
+
+    actions.begin(visit)
+    actions.stop(visit)
+    (only,) = actions.restore(*asked)
+    assert words.STOPPED in only[0] and not visit.runs
+
+    actions.begin(visit)
+    begun = actions.restore(*asked)
+    while "Step" not in next(begun)[0]:
+        pass
+    actions.stop(visit)
+    *_, last = begun
+    assert words.STOPPED in last[0] and not visit.runs
+
+    actions.begin(visit)
+    *_, last = actions.restore(*asked)
+    assert words.STOPPED not in last[0] and len(visit.runs) == 1

@@ -85,8 +85,9 @@ class Actions:
         image.save(path, compress_level=1)
         return str(path)
 
-    def begin(self) -> tuple:
+    def begin(self, visit: Visit) -> tuple:
         """At once after a click on Restore, before the run has its turn."""
+        visit.restoring.begin()
         return shown(
             status=markup.notice(words.WAITING),
             restore=gr.update(interactive=False),
@@ -122,12 +123,19 @@ class Actions:
         brought: Brought,
         values: Sequence[Any],
     ) -> Iterator[tuple]:
+        is_stopped = visit.restoring.stops()
+        if is_stopped():
+            yield idle(markup.notice(words.STOPPED))
+            return
         photo = open_picture(payload)
         prompts, settings = read_form(preset, values)
         names = results.shown_metrics(learned)
         yield shown(status=markup.notice(words.BEGINNING))  # `failed` knows from it: not refused
         for item in self.engine.stream(photo.image, prompts, settings):
             if not is_result(item):
+                if is_stopped():
+                    yield idle(markup.notice(words.STOPPED))
+                    return
                 if not is_step(item):
                     yield shown(status=markup.notice(sign(item)))
                     continue
@@ -157,6 +165,10 @@ class Actions:
             preview=gr.update(value=preview, visible=True),
             comparison=gr.update(visible=False),
         )
+
+    def stop(self, visit: Visit) -> None:
+        """At once after a click on Stop; see `Presses`."""
+        visit.restoring.stop()
 
     def let_go(self, visit: Visit, status: str) -> tuple:
         """A moment after Stop. A run that had not begun is gone; one that works tells by itself.

@@ -16,6 +16,7 @@ from .. import markup, words
 from ..form import MAIN_TEXTS
 from ..incoming import open_picture, sentence
 from ..models.engine import Engine
+from ..results.visit import Visit
 from . import texts
 from .texts import NOTHING_BROUGHT, Brought
 
@@ -63,12 +64,19 @@ class Describing:
             return markup.notice(sentence(error), bad=True)
         return markup.quiet(words.describer(describer.name), words.describer_about(why))
 
-    def begin(self, high: str, low: str, written: Brought) -> tuple:
+    def begin(self, high: str, low: str, written: Brought, visit: Visit) -> tuple:
         """At once after a click on Describe: keep the texts, and offer to stop."""
+        visit.describing.begin()
         note = markup.notice(words.DESCRIBER_WAITING)
         return describing(idle=False, picture_note=note, before=Before(high, low, written))
 
-    def describe(self, payload: Any, before: Before, high: str, low: str) -> Iterator[tuple]:
+    def stop(self, visit: Visit) -> None:
+        """At once after a click on Stop; see `Presses`."""
+        visit.describing.stop()
+
+    def describe(
+        self, payload: Any, before: Before, high: str, low: str, visit: Visit
+    ) -> Iterator[tuple]:
         """Fill both texts while they are written; on failure they are as they were.
 
         Args:
@@ -76,11 +84,17 @@ class Describing:
             before: the texts when Describe was pressed.
             high, low: the texts now, where somebody may have typed until the boxes were locked.
         """
-        if (high, low) != before[:2]:
-            before = before._replace(high=high, low=low)
+        if (high, low) != before[:2] or not before.note:  # a picture has come in between
+            before = before._replace(high=high, low=low, note=True)
             yield describing(before=before)
         try:
-            yield from self._describing(payload, before.written)
+            is_stopped = visit.describing.stops()
+            for values in self._describing(payload, before.written):
+                if is_stopped():
+                    note = markup.notice(words.DESCRIBING_STOPPED)
+                    yield _undone(before, picture_note=note)
+                    break
+                yield values
         except Exception as error:
             note = markup.notice(sentence(error), bad=True)
             yield _undone(before, picture_note=note)
@@ -127,15 +141,14 @@ def _undone(before: Before, **changes: Any) -> tuple:
     )
 
 
-def replaced(
-    high: Any, low: Any, written: Brought, before: Before | None
-) -> tuple[Any, Any, Before | None]:
+def replaced(high: Any, low: Any, written: Brought, before: Before | None) -> tuple[Any, Any, Any]:
     """Both texts and `before` when other texts, by `written`, take their place.
 
     A describer at work is ended by the same event, but may still write a word meanwhile; so its
     end is what brings the texts for good.
     """
-    return high, low, None if before is None else Before(high, low, written, note=False)
+    # Left alone where there is none: Describe may have been pressed meanwhile, and keep it anew.
+    return high, low, gr.skip() if before is None else Before(high, low, written, note=False)
 
 
 def left(high: str, low: str, written: Brought, before: Before | None) -> tuple[Any, ...]:

@@ -16,7 +16,7 @@ from ..form import MAIN_TEXTS, TEXT_SETTINGS
 from ..page import Page
 from ..results.memory import MemoryActions
 from ..services import Services
-from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
+from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, RECEIVED
 from .actions import Actions
 from .describing import DESCRIPTION, Describing
 from .runs import RunActions
@@ -25,6 +25,13 @@ from .texts import TextActions
 from .wiring_runs import connect_runs
 
 STOPPING = markup.notice(words.STOPPING)
+OFF = {"__type__": "update", "interactive": False}
+
+
+def _pressing_stop(*shown: Any) -> str:
+    """Said by the browser itself, at once; see `RECEIVED` as well."""
+    values = shown[0] if len(shown) == 1 else list(shown)
+    return f"() => {{ window.xpsrStop = performance.now(); return {json.dumps(values)} }}"
 
 
 def connect(demo: gr.Blocks, page: Page, services: Services) -> None:
@@ -50,13 +57,14 @@ def _result(page: Page) -> list[Any]:
 def _connect_picture(page: Page, actions: Actions, describing: Any) -> None:
     texts = _main_texts(page)
     other_picture: dict[str, Any] = {**QUICK, "cancels": [describing]}
+    page.picture.upload(None, None, None, js="() => { window.xpsrReceiving = true }", **PRIVATE)
     page.picture.upload(
         actions.receive,
         [page.picture, page.visit, *texts, page.written, page.before],
         [page.picture, page.picture_note, *texts, page.before, page.written, page.status],
         preprocess=False,
         **other_picture,
-    )
+    ).then(None, None, None, js="() => { window.xpsrReceiving = false }", **PRIVATE)
     page.picture.clear(lambda: "", None, page.picture_note, **other_picture)
     if page.examples is not None:
         page.examples.select(
@@ -81,10 +89,11 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
     texts = _main_texts(page)
     known = {**page.texts, **vars(page)}
     shown = [known[name] for name in DESCRIPTION]
-    kept = [*texts, page.written]
-    run = page.describe.click(describing.begin, kept, shown, **QUICK).then(
+    kept = [*texts, page.written, page.visit]
+    begun = page.describe.click(describing.begin, kept, shown, **QUICK)
+    run = begun.then(None, None, None, js=RECEIVED, **PRIVATE).then(
         describing.describe,
-        [page.picture, page.before, *texts],
+        [page.picture, page.before, *texts, page.visit],
         shown,
         preprocess=False,
         show_progress="hidden",
@@ -94,14 +103,16 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
     # Comes after a Stop as well, once the describer has let go, and as the only one.
     run.failure(describing.stopped, [page.before, page.picture_note], shown, **QUICK)
     page.stop_describing.click(
-        None, None, page.picture_note, js=f"() => {json.dumps(STOPPING)}", cancels=[run], **PRIVATE
+        None, None, page.picture_note, js=_pressing_stop(STOPPING), cancels=[run], **PRIVATE
     )
+    page.stop_describing.click(describing.stop, page.visit, None, **QUICK)
     return run
 
 
 def _connect_run(page: Page, actions: Actions) -> None:
     result = _result(page)
-    run = page.restore.click(actions.begin, None, result, **QUICK).then(
+    begun = page.restore.click(actions.begin, page.visit, result, **QUICK)
+    run = begun.then(None, None, None, js=RECEIVED, **PRIVATE).then(
         actions.restore,
         [
             page.picture,
@@ -121,12 +132,12 @@ def _connect_run(page: Page, actions: Actions) -> None:
     run.failure(actions.failed, page.status, result, **QUICK)
     # Once more by itself: what a run sends to a gallery while it goes on does not always arrive.
     run.then(actions.face.strip, page.visit, page.strip, **QUICK)
-    off = {"__type__": "update", "interactive": False}
+    page.stop.click(actions.stop, page.visit, None, **QUICK)
     page.stop.click(
         None,
         None,
         [page.status, page.stop],
-        js=f"() => {json.dumps([STOPPING, off])}",
+        js=_pressing_stop(STOPPING, OFF),
         cancels=[run],
         **PRIVATE,
     ).then(None, None, None, js=MOMENT, **PRIVATE).then(

@@ -3,10 +3,34 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 MAX_RUNS = 100
 MAX_CELLS = 400
+
+
+@dataclass
+class Presses:
+    """How often a run was asked for, and which of them are to stop.
+
+    Gradio ends a run by itself, but only one that it knows already: not one whose button was
+    pressed a moment before Stop, or that still waits for its picture.
+    """
+
+    begun: int = 0
+    stopped: int = -1
+
+    def begin(self) -> None:
+        self.begun += 1
+
+    def stop(self) -> None:
+        self.stopped = self.begun
+
+    def stops(self) -> Callable[[], bool]:
+        """Tells the run that begins now whether it is to end."""
+        mine = self.begun
+        return lambda: self.stopped >= mine
 
 
 class Visit:
@@ -22,6 +46,8 @@ class Visit:
         shown: the one on the slider, if any.
         pinned: the baseline that others are compared with, if any.
         title: what the visitor calls the picture on the page: foreign text.
+        restoring: the presses on Restore and its Stop.
+        describing: those on Describe and its Stop.
         running: whether a picture of the first tab is being restored.
         recalled: whether the page has got back what the browser remembers.
         looking: whether the closer look is open.
@@ -34,6 +60,7 @@ class Visit:
         self.cells: list[str] = []
         self.shown, self.pinned = shown, pinned
         self.title = ""
+        self.restoring, self.describing = Presses(), Presses()
         self.running = self.recalled = self.looking = False
 
     def add(self, run_id: str) -> None:
