@@ -120,7 +120,7 @@ button.label-wrap { text-align: left; gap: .8rem; }
   max-height: none !important; flex: none; }
 
 #picture { background: var(--background-fill-secondary); }
-#comparison { min-height: min(50vw, 420px); }
+#comparison { min-height: min(33vw, 420px); }
 #preview img { width: 100%; height: auto; object-fit: contain !important; }
 .form:has(#position) { border: 0; background: none; box-shadow: none; }
 #position { border: 0; padding: .1rem 0; background: none; box-shadow: none; }

@@ -398,6 +398,14 @@ def against_pinned(value: float, change: str, digits: int) -> str:
     return f"Pinned: {value:.{digits}f}; this one: {change}."
 
 
+def reference_size(found: tuple[int, int], wanted: tuple[int, int]) -> str:
+    true, result = ("{} × {}".format(*size) for size in (found, wanted))
+    return (
+        f"The true picture has {true} pixels and this result {result}: bring it in the size of the "
+        "result, or take it away."
+    )
+
+
 def scoring(name: str, index: int, total: int) -> str:
     return f"Scoring, {index} of {total}: {name}…"
 

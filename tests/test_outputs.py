@@ -11,6 +11,7 @@ from PIL import Image
 
 from studio.form import FORM, fill_form
 from studio.models.engine import Engine, EngineOptions
+from studio.restore.runs import RunActions
 from studio.restore.texts import NOTHING_BROUGHT
 from studio.results.memory import Memory, MemoryActions
 from studio.results.outputs import Outputs
@@ -217,3 +218,13 @@ def test_what_cannot_be_used_leaves_the_page_as_it_is(memory, change):
     other = Visit()
     assert set(map(str, memory.recall({**kept, **change}, other))) == {str(gr.skip())}
     assert other.recalled and not other.runs
+
+
+def test_a_true_picture_of_another_size_is_refused_at_once(outputs, restored, picture, tmp_path):
+    run, true = outputs.keep(picture(24, 16), restored), tmp_path / "true.png"
+    picture(20, 16).save(true)
+    runs = RunActions(Services(Engine(EngineOptions()), outputs))
+    visit = Visit([run.id], shown=run.id)
+    ((table, note),) = runs.score_more(visit, [], {"path": str(true)})
+    assert "The true picture has 20 × 16 pixels and this result 48 × 32" in note
+    assert table == gr.skip() and not outputs.find(run.id).rows

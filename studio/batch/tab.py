@@ -85,7 +85,7 @@ def lay_out(opening: Opening) -> Part:
 def _incoming() -> dict[str, Any]:
     files = gr.File(label=words.FILES, file_count="multiple", height=220, elem_id="batch-files")
     folder = gr.UploadButton(
-        words.FOLDER, file_count="directory", size="md", elem_id="batch-folder"
+        words.FOLDER, file_count="directory", size="sm", elem_id="batch-folder"
     )
     which = gr.Radio(
         [(label, name) for name, label in words.TEXTS_CHOICES.items()],

@@ -209,16 +209,15 @@ def _voting(parts: dict[str, Any]) -> dict[str, Any]:
         panel["right"] = _picture(words.RIGHT_PICTURE, "compare-right", "vote-side")
     with gr.Row(equal_height=True) as panel["answers"]:
         parts["left_better"] = gr.Button(
-            words.LEFT, size="md", min_width=90, elem_id="compare-left-better"
+            words.LEFT, variant="primary", size="md", min_width=90, elem_id="compare-left-better"
         )
         parts["tie"] = gr.Button(words.TIE, size="md", min_width=90, elem_id="compare-tie")
         parts["right_better"] = gr.Button(
-            words.RIGHT, size="md", min_width=90, elem_id="compare-right-better"
+            words.RIGHT, variant="primary", size="md", min_width=90, elem_id="compare-right-better"
         )
     with gr.Row():
         panel["reveal"] = gr.Button(
             words.REVEAL,
-            variant="primary",
             size="md",
             min_width=130,
             elem_id="compare-reveal",
@@ -227,12 +226,14 @@ def _voting(parts: dict[str, Any]) -> dict[str, Any]:
     panel["result"] = gr.HTML(elem_id="compare-result", elem_classes="flat")
     with gr.Row():
         panel["save_json"] = gr.DownloadButton(
-            words.SAVE_JSON, visible=False, elem_id="compare-save-json"
+            words.SAVE_JSON, visible=False, size="md", elem_id="compare-save-json"
         )
         panel["save_csv"] = gr.DownloadButton(
-            words.SAVE_CSV, visible=False, elem_id="compare-save-csv"
+            words.SAVE_CSV, visible=False, size="md", elem_id="compare-save-csv"
         )
-        panel["discard"] = gr.Button(words.DISCARD, visible=False, elem_id="compare-discard")
+        panel["discard"] = gr.Button(
+            words.DISCARD, visible=False, size="md", elem_id="compare-discard"
+        )
     return panel
 
 

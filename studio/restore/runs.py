@@ -75,6 +75,9 @@ class RunActions:
         rows: list[Row] = []
         try:
             true = open_picture(reference).image if reference else None
+            size = run.recipe.output_size
+            if true is not None and true.size != size:
+                raise XPSRError(words.reference_size(true.size, size))
             names = results.shown_metrics(learned, with_reference=true is not None)
             with Image.open(run.picture) as picture, Image.open(run.after) as after:
                 before, result = picture.convert("RGB"), after.convert("RGB")
