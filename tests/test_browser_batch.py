@@ -66,6 +66,16 @@ def test_a_batch_with_a_stop_and_another_visitor(open_page, studio, picture, tmp
     expect(page.locator("#strip img")).to_have_count(4)
 
 
+def drop(page, where: str, path: Path) -> None:
+    """As with the mouse, from a file manager."""
+    box = page.locator(where).bounding_box()
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    brought = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    mouse = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        mouse.send("Input.dispatchDragEvent", {"type": kind, **place, "data": brought})
+
+
 def test_a_folder_a_reload_and_the_way_to_compare(open_page, picture, tmp_path) -> None:
     inner = tmp_path / "holiday" / "sea"
     inner.mkdir(parents=True)
@@ -78,7 +88,7 @@ def test_a_folder_a_reload_and_the_way_to_compare(open_page, picture, tmp_path) 
     set_steps(page, 4)
     page.get_by_role("tab", name="Batch").click()
     status, table = page.locator("#batch-status"), page.locator("#batch-table")
-    page.locator("#tab-batch input[webkitdirectory]").set_input_files(inner.parent)
+    drop(page, "#batch-files", inner.parent)
     expect(status).to_contain_text("3 pictures", timeout=WAIT_MS)
     expect(table.locator("tbody tr")).to_have_count(4)
     expect(page.locator("#batch-zip")).to_be_hidden()

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from html.parser import HTMLParser
 
 import gradio as gr
 import pytest
+from made_runs import make_recipe
 
 from studio import words
 from studio.form import TEXT_SETTINGS, read_form
 from studio.models.engine import Engine, EngineOptions
-from studio.restore.texts import NOTHING_BROUGHT, Brought, TextActions
-from xpsr.prompts import NEGATIVES
+from studio.restore.texts import (
+    NOTHING_BROUGHT,
+    Brought,
+    TextActions,
+    described,
+    further,
+    joined,
+    origins,
+    restored,
+)
+from xpsr.prompts import NEGATIVES, Prompts
+from xpsr.prompts.describer import Description
 from xpsr.prompts.provenance import Origin, written
 from xpsr.settings import CHOICES, SETTING_NAMES
 
@@ -131,3 +143,22 @@ def test_named_negatives_fill_both_boxes(texts, name):
 def test_a_too_long_text_is_said_and_nothing_else_changes(texts):
     note, *others = texts.read("mini", NOTHING_BROUGHT, "x" * 3000, "", "", "", "", *[None] * 4)
     assert 'role="alert"' in note and others == [gr.skip()] * 8
+
+
+def test_a_recipe_tells_who_wrote_all_five_texts(picture):
+    said = Prompts("A cat.", "Blurred.", "Smooth.", "Sharp.", "Own words.")
+    image = picture(24, 16)
+    recipe = make_recipe(image, image, prompts=said)
+    brought = restored(recipe)
+    assert [joined(one) for one in brought] == list(asdict(said).values())
+    told = origins(said, "official", brought)
+    assert {one.origin.kind for part in told.values() for one in part} == {"recipe"}
+
+    # Described again, the further three are still those of the recipe; edited, they are edited.
+    again = described(Description("A dog.", "Noisy.", "measured"), brought)
+    now = replace(said, prompt="A dog.", lowlevel_prompt="Noisy.", added_prompt="Own words!")
+    told = origins(now, "official", again)
+    kinds = {name: told[name][0].origin.kind for name in told}
+    assert kinds["negative_prompt"] == kinds["lowlevel_negative_prompt"] == "recipe"
+    assert kinds["prompt"] == "measured" and kinds["added_prompt"] != "measured"
+    assert further(again) == brought[2:] and further(described(Description("", "", "tags"))) == ()
