@@ -187,6 +187,23 @@ def test_another_visitor_gets_a_turn_between_two_cells_and_waiting_can_be_stoppe
     assert any(hasattr(item, "recipe") for item in other)
 
 
+def test_two_visitors_at_once_take_turns_and_see_nothing_of_each_other(actions, ask) -> None:
+    both = [ask(), ask(study=Study(), visit=Visit(), picture=None)]
+    both[1][ASKED.index("picture")] = both[0][ASKED.index("picture")]  # and of the same picture
+    studies, visits = ([given[ASKED.index(name)] for given in both] for name in ("study", "visit"))
+    going = [actions.run(*given) for given in both]
+    while going:
+        for one in list(going):
+            if next(one, None) is None:
+                going.remove(one)
+        assert abs(len(studies[0].results) - len(studies[1].results)) <= 2  # nobody has to wait
+    assert [len(study.results) for study in studies] == [8, 8]
+    assert {one.origin for study in studies for one in study.results} == {"computed"}
+    pixels = [[one.recipe.output_sha256 for one in study.results] for study in studies]
+    assert pixels[0] == pixels[1]
+    assert not set(visits[0].runs) & set(visits[1].runs)
+
+
 def test_both_levels_have_the_pixels_of_a_normal_run(actions, ask, picture) -> None:
     given = ask(seeds=1)
     list(actions.run(*given))
