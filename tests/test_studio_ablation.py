@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -185,6 +186,25 @@ def test_another_visitor_gets_a_turn_between_two_cells_and_waiting_can_be_stoppe
     assert len(study.results) == 1
     going.close()
     assert any(hasattr(item, "recipe") for item in other)
+
+
+def test_another_model_ends_it_and_starts_anew(actions, ask, monkeypatch) -> None:
+    """Results of two models never meet in one table; what is finished stays."""
+    given = ask()
+    study, visit = given[ASKED.index("study")], given[ASKED.index("visit")]
+    going = actions.run(*given)
+    while len(study.results) < 2:
+        next(going)
+    other = copy.copy(actions.engine.pipeline())
+    own = {**other.surroundings(), "model": "other"}
+    monkeypatch.setattr(other, "surroundings", lambda: own)
+    actions.engine._pipeline = other
+    *_, last = going
+    last = named(RUNNING, last)
+    assert words.MODEL_CHANGED in last["status"] and last["start"]["interactive"] is True
+    assert len(visit.runs) == 2
+    list(actions.run(*given))
+    assert {one.origin for one in study.results} == {"computed"} and len(study.results) == 8
 
 
 def test_two_visitors_at_once_take_turns_and_see_nothing_of_each_other(actions, ask) -> None:

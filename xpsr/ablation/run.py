@@ -79,6 +79,7 @@ class Keeper(Protocol):
         Raises:
             CellsLostError: nothing can be kept any more.
         """
+        ...
 
     def note(self, result: CellResult) -> None:
         """A kept result has further scores."""

@@ -32,7 +32,8 @@ def _fonts() -> Iterator[tuple[str, str]]:
 
     files = {
         font.name: font.fname
-        for font in sorted(fontManager.ttflist, key=lambda one: (one.name, -one.weight))
+        # The last one of a family stays: the usual weight.
+        for font in sorted(fontManager.ttflist, key=lambda one: one.weight == 400)
         if font.style == "normal" and not font.name.startswith(PLACEHOLDERS)
     }
     yield from sorted(files.items(), key=lambda one: (one[0] != DEFAULT, one[0]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -79,7 +80,7 @@ class WordRecorder:
             raise XPSRError(
                 "This model has no attention that reads the two texts, so there are no word maps."
             )
-        sent = {"high": texts.high.sent, "low": texts.low.sent}
+        sent: dict[BranchName, str] = {"high": texts.high.sent, "low": texts.low.sent}
         geometry = Geometry.of(frame, tiles, controlnet.downscale)
         self._run = _Recording(transformers, tokenizer, sent, geometry, tiles, _parts(steps))
         return self._run.watching
@@ -128,7 +129,7 @@ class _Recording:
         with ExitStack() as hooks:
             # Hooks for this one call only: a run that is stopped leaves none behind.
             for branch, transformer in self.transformers if part is not None else ():
-                look = _Look(lambda found, b=branch: self._add(found, b, part, tile))
+                look = _Look(partial(self._add, branch=branch, part=part, tile=tile))
                 handles = [transformer.register_forward_pre_hook(look.at_transformer)]
                 handles += [
                     block.attn2.register_forward_pre_hook(look.at_attention, with_kwargs=True)
