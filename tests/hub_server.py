@@ -49,7 +49,10 @@ def hub(repositories: dict[str, Path]) -> Iterator[tuple[str, set[str]]]:
                 if path.startswith(f"api/models/{name}"):
                     body = _tree(folder) if "/tree/" in path else {"id": name, "sha": COMMIT}
                     if isinstance(body, dict):
-                        body["siblings"] = [{"rfilename": file["path"]} for file in _tree(folder)]
+                        body["siblings"] = [
+                            {"rfilename": file["path"], "size": file["size"]}
+                            for file in _tree(folder)
+                        ]
                     return self._send(json.dumps(body).encode(), {}, with_body)
                 if path.startswith(f"{name}/resolve/"):
                     file = folder / path.removeprefix(f"{name}/resolve/").partition("/")[2]

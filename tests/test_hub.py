@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +25,12 @@ print(sum(p.double().sum().item() for n in (pipe.unet, pipe.controlnet) for p in
 
 
 def load(address: str, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return run(LOAD, address, home, *arguments)
+
+
+def run(
+    program: str, address: str, home: Path, *arguments: str
+) -> subprocess.CompletedProcess[str]:
     # Its own process: the client reads the hub's address when it is imported.
     environment = os.environ | {
         "HF_ENDPOINT": address,
@@ -31,7 +39,7 @@ def load(address: str, home: Path, *arguments: str) -> subprocess.CompletedProce
         "HF_HUB_OFFLINE": "0",
     }
     return subprocess.run(
-        [sys.executable, "-c", LOAD, *arguments],
+        [sys.executable, "-c", program, *arguments],
         capture_output=True,
         text=True,
         timeout=240,
@@ -79,3 +87,58 @@ def test_an_official_checkpoint_of_pickled_weights_and_its_base(golden, tiny_pip
     assert missing.returncode == 1
     assert '"nobody/nothing" is no folder here and cannot be fetched' in missing.stderr
     assert "Traceback" not in missing.stderr
+
+
+CHANGE = """
+import html, json, re, sys
+from studio.full.actions import FullActions
+from studio.models.choice import Permission
+from studio.models.engine import Engine, EngineOptions
+from studio.results.outputs import Outputs
+from studio.results.shelf import Shelf
+from studio.services import Services
+engine = Engine(EngineOptions(model=sys.argv[1], device="cpu"))
+engine.pipeline()
+page = FullActions(Services(engine, Outputs(sys.argv[2], Shelf()), Permission(True)))
+told = {}
+for name in sys.argv[3:]:
+    looked = page.look(name, "")
+    *_, last = page.use(name, "")
+    said = [html.unescape(re.sub("<[^>]*>", "", text)) for text in (looked, last[0])]
+    told[name] = [*said, engine.options.model, engine.loaded.label]
+print(json.dumps(told))
+"""
+
+
+def test_another_model_by_hub_id_on_the_page(tiny_pipeline, tiny, tmp_path):
+    """What cannot be used is said before or after it was fetched; the old model stays in use."""
+    whole, bare, cut, other = (tmp_path / name for name in ("whole", "bare", "cut", "other"))
+    tiny_pipeline.save_pretrained(whole)
+    shutil.copytree(whole, bare)
+    shutil.copytree(whole, cut)
+    (bare / "vae" / "diffusion_pytorch_model.safetensors").unlink()
+    weights = cut / "unet" / "diffusion_pytorch_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:5000])
+    other.mkdir()
+    (other / "README.md").write_text("Something else.")
+    served = {f"me/{folder.name}": folder for folder in (whole, bare, cut, other)}
+    names = ["me/nowhere", "me/bare", "me/other", "me/cut", "me/whole"]
+    with hub(served) as (address, _):
+        done = run(CHANGE, address, tmp_path, str(tiny), str(tmp_path / "outputs"), *names)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    cannot = "cannot be fetched from the Hugging Face hub; check the name and the network."
+    assert told["me/nowhere"][1].endswith(cannot)
+    assert '"me/bare" on the hub is incomplete: its "vae" has no weights.' in told["me/bare"][0]
+    assert '"me/other" on the hub is no such model' in told["me/other"][1]
+    assert "have to be fetched first" in told["me/cut"][0]
+    assert "damaged or cut short" in told["me/cut"][1]
+    for name in names[:-1]:
+        assert told[name][2:] == [str(tiny), tiny.name], name
+    assert told["me/whole"][2] == "me/whole" and "is in use" in told["me/whole"][1]
+
+    # With the network gone: what was fetched before works, anything else is a sentence.
+    done = run(CHANGE, address, tmp_path, str(tiny), str(tmp_path / "outputs"), *names[::-1][::4])
+    told = json.loads(done.stdout)
+    assert "is in use" in told["me/whole"][1]
+    assert told["me/nowhere"][1].endswith(cannot) and told["me/nowhere"][2] == "me/whole"

@@ -123,6 +123,9 @@ def _on_hub(name: str, parts: tuple[str, ...]) -> ModelFacts:
     for part in parts:
         if not any(file.startswith(f"{part}/") for file in wanted):
             raise XPSRError(f'"{name}" on the hub is no such model: it has no "{part}".')
+        weights = (f"{part}/*.safetensors", f"{part}/*.bin")
+        if part in NETWORKS and not any(fnmatch(k, w) for k in wanted for w in weights):
+            raise XPSRError(f'"{name}" on the hub is incomplete: its "{part}" has no weights.')
     return ModelFacts(name, "hub", 0, sum(wanted.values()))
 
 

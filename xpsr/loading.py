@@ -23,6 +23,7 @@ from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.checkpoint import base_of, locate
 from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.own_layers import has_own_layers, load_own_layers
+from xpsr.models.weights_file import read_shapes
 from xpsr.pipeline import XPSRPipeline
 from xpsr.placement import choose_device, choose_dtype
 from xpsr.revision import ModelSource, revision_of
@@ -205,6 +206,7 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
     if not folder.is_dir():
         raise XPSRError(f'The model in {folder.parent} is incomplete: it has no "{folder.name}".')
     options: dict[str, Any] = {}
+    files = sorted(folder.glob("*.safetensors"))
     is_network = issubclass(kind, torch.nn.Module)
     if is_network:
         options["dtype" if kind.__module__.startswith("transformers") else "torch_dtype"] = dtype
@@ -213,6 +215,8 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
         with no_progress_bars():
             part = kind.from_pretrained(folder, local_files_only=True, **options)
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+        for path in files:
+            read_shapes(path)  # says so where a file is damaged or cut short
         reason = str(error).strip().split("\n")[0][:200]
         raise XPSRError(
             f'The "{folder.name}" in {folder.parent} cannot be loaded: {reason}'
