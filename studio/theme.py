@@ -151,6 +151,7 @@ table.plain th, table.plain td { border: 0; border-bottom: 1px solid var(--borde
 table.plain thead th { font-size: .82rem; color: var(--body-text-color-subdued); }
 table.plain tbody th { font-weight: 600; }
 @media (max-width: 640px) {
+  #head p { font-size: .9rem; line-height: 1.4; }
   #greeting { flex-wrap: wrap; padding: .4rem .8rem .7rem; gap: .2rem !important; }
   #greeting .steps { flex-direction: column; }
   #greeting > * { flex: 1 1 100% !important; }

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import gradio as gr
 
 QUEUE = "gpu"  # one run at a time, whoever asks for it
 
@@ -30,3 +33,20 @@ def bring_into_view(line: str) -> str:
         f"() => {{ const line = document.querySelector('{line}');"
         " if (line.getBoundingClientRect().top > innerHeight - 120) line.scrollIntoView(); }"
     )
+
+
+def stop_from(start: gr.Button, stop: gr.Button) -> None:
+    """`stop` can be pressed from now on. To be said before the run itself is tied to `start`:
+    Gradio comes to the next event of a button only when the one before has ended.
+    """
+    start.click(None, None, stop, js=_pressable(True), **PRIVATE)
+
+
+def stop_until(run: Any, stop: gr.Button) -> None:
+    """… and no longer when `run` has ended, or was stopped."""
+    for end in (run.then, stop.click):
+        end(None, None, stop, js=_pressable(False), **PRIVATE)
+
+
+def _pressable(value: bool) -> str:
+    return f"() => ({{__type__: 'update', interactive: {str(value).lower()}}})"

@@ -105,8 +105,16 @@ def test_the_true_picture_switches_its_scores_on(open_page, photo, picture, tmp_
     picture(256, 192).save(true)
     page.locator("#reference input[type=file]").set_input_files(true)
     expect(page.locator("#reference img")).to_be_visible()
+    stop = page.locator("#stop-scoring")
+    stop.evaluate(
+        "stop => { window.offered = []; new MutationObserver(() => window.offered.push("
+        "!stop.disabled)).observe(stop, {attributes: true}); }"
+    )
+    expect(stop).to_be_disabled()
     page.locator("#score-now").click()
     expect(page.locator("#score-note")).to_contain_text("Scored.", timeout=WAIT_MS)
+    expect(stop).to_be_disabled()
+    assert page.evaluate("window.offered.includes(true)")  # while there was something to stop
     row = page.locator("#scores tr", has_text=re.compile("^SSIM"))
     expect(row).to_contain_text(re.compile(r"better|worse"))
 

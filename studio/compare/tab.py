@@ -48,6 +48,16 @@ CSS = """
 .verdict { font-size: 1.15rem; font-weight: 600; margin: .3rem 0; }
 """
 
+# A strip that is wider than the page is moved to where its chosen picture stands.
+SHOW_CHOSEN = """() => {
+  for (const chosen of document.querySelectorAll('.strip .thumbnail-item.selected')) {
+    const strip = chosen.closest('.grid-wrap');
+    const [inside, around] = [chosen, strip].map((one) => one.getBoundingClientRect());
+    if (inside.left < around.left || inside.right > around.right)
+      strip.scrollLeft += inside.left - around.left - 8;
+  }
+}"""
+
 
 @dataclass(frozen=True)
 class Parts:
@@ -259,6 +269,7 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
             concurrency_limit=2,
             **PRIVATE,
         )
+        event.then(None, js=SHOW_CHOSEN, **PRIVATE)
     part.position.input(None, part.position, part.view["slider"], js=MOVE_DIVIDER, **PRIVATE)
     part.gain.release(actions.strengthen, [pair, part.gain], part.view["map"], **QUICK)
     _connect_vote(page, part, handle, BlindVote(services))

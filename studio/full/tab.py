@@ -14,7 +14,7 @@ from .. import markup
 from ..form import MAIN_TEXTS
 from ..models.words import NOT_ALLOWED
 from ..tab import Tab
-from ..triggers import HEAVY, PRIVATE, QUICK
+from ..triggers import HEAVY, PRIVATE, QUICK, stop_from, stop_until
 from . import words
 from .actions import FORMATS, FullActions
 
@@ -103,7 +103,9 @@ def _getting() -> dict[str, Any]:
         convert = gr.Button(
             words.CONVERT, variant="primary", elem_id="full-convert", min_width=150, scale=0
         )
-        stop = gr.Button(words.STOP, elem_id="full-stop-converting", min_width=90, scale=0)
+        stop = gr.Button(
+            words.STOP, interactive=False, elem_id="full-stop-converting", min_width=90, scale=0
+        )
     said = gr.HTML(markup.notice(""), elem_id="full-converted", elem_classes="flat")
     return {
         "checkpoint": checkpoint,
@@ -126,7 +128,9 @@ def _using() -> dict[str, Any]:
         look = gr.Button(words.LOOK, elem_id="full-look", min_width=150, scale=0)
         use = gr.Button(words.USE, variant="primary", elem_id="full-use", min_width=190, scale=0)
         mini = gr.Button(words.USE_MINI, elem_id="full-use-mini", min_width=150, scale=0)
-        stop = gr.Button(words.STOP, elem_id="full-stop-using", min_width=90, scale=0)
+        stop = gr.Button(
+            words.STOP, interactive=False, elem_id="full-stop-using", min_width=90, scale=0
+        )
     said = gr.HTML(markup.notice(""), elem_id="full-used", elem_classes="flat")
     return {
         "model": model,
@@ -155,6 +159,7 @@ def connect(page: Page, part: Full, handle: gr.Tab, services: Services) -> None:
 
 def _connect_getting(fields: Fields, actions: FullActions) -> None:
     fields.check.click(actions.check, fields.checkpoint, fields.converted, **QUICK)
+    stop_from(fields.convert, fields.stop_converting)
     run = fields.convert.click(
         actions.convert,
         [fields.checkpoint, fields.base, fields.out, fields.format],
@@ -163,6 +168,7 @@ def _connect_getting(fields: Fields, actions: FullActions) -> None:
         concurrency_limit=1,
         **PRIVATE,
     )
+    stop_until(run, fields.stop_converting)
     fields.stop_converting.click(None, cancels=[run]).then(
         actions.convert_stopped, None, fields.converted, **QUICK
     )
@@ -180,10 +186,14 @@ def _connect_using(page: Page, part: Full, fields: Fields, actions: FullActions)
         *(page.settings[name] for name in SETTING_NAMES),
     ]
     how = {"show_progress": "minimal", "show_progress_on": fields.used, **HEAVY}
+    for button in (fields.use, fields.use_mini):
+        stop_from(button, fields.stop_using)
     runs = [
         fields.use.click(actions.use, named, changed, **how),
         fields.use_mini.click(actions.use_mini, None, changed, **how),
     ]
+    for run in runs:
+        stop_until(run, fields.stop_using)
     fields.stop_using.click(None, cancels=runs).then(
         actions.use_stopped, None, fields.used, **QUICK
     )

@@ -150,7 +150,9 @@ def _more_scores(opening: Opening) -> dict[str, Any]:
                 )
         with gr.Row():
             score = gr.Button(words.SCORE_NOW, elem_id="score-now", scale=3)
-            stop = gr.Button(words.STOP, elem_id="stop-scoring", scale=1, min_width=80)
+            stop = gr.Button(
+                words.STOP, interactive=False, elem_id="stop-scoring", scale=1, min_width=80
+            )
         note = gr.HTML(markup.notice(""), elem_id="score-note", elem_classes="flat")
     return {
         "learned": learned,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..triggers import PRIVATE, QUICK, bring_into_view
+from ..triggers import PRIVATE, QUICK, bring_into_view, stop_from, stop_until
 from .runs import RunActions
 from .showing import RESULT
 
@@ -23,6 +23,7 @@ def connect_runs(page: Page, runs: RunActions) -> None:
     page.strip.select(runs.open, [page.visit, page.against], result, **QUICK)
     page.pin.click(runs.pin, [page.visit, page.against], result, **QUICK)
     page.against.input(runs.compare_with, [page.visit, page.against], result, **QUICK)
+    stop_from(page.score, page.stop_scoring)
     scoring = page.score.click(
         runs.score_more,
         [page.visit, page.learned, page.reference],
@@ -32,6 +33,7 @@ def connect_runs(page: Page, runs: RunActions) -> None:
         show_progress="hidden",
         **PRIVATE,
     )
+    stop_until(scoring, page.stop_scoring)
     page.stop_scoring.click(None, cancels=[scoring]).then(
         runs.scoring_stopped, None, page.score_note, **QUICK
     )
