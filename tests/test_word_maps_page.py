@@ -185,10 +185,10 @@ def test_a_visit(open_page, photo) -> None:
     expect(page.locator("#words-high-word input")).to_have_value(
         re.compile(r"^wall · \d"), timeout=WAIT_MS
     )
-    label = page.locator("#words-high-picture")
-    expect(label).to_contain_text("“wall”")
-    expect(page.locator("#words-low-picture")).to_contain_text("“Blurry”")
     picture = page.locator("#words-high-picture img")
+    expect(picture).to_have_attribute("alt", re.compile("“wall”"))
+    expect(page.locator("#words-high-about")).to_contain_text("“wall” gets")
+    expect(page.locator("#words-low-about")).to_contain_text("“Blurry” gets")
     before = picture.get_attribute("src")
     page.get_by_label(said.ONE_SCALE).click()
     expect(picture).not_to_have_attribute("src", before)
