@@ -35,7 +35,9 @@ class PresetActions:
         except XPSRError:
             note = markup.notice(words.PRESETS_UNREADABLE, bad=True)
             return gr.skip(), gr.update(choices=[], value=None), note, gr.skip(), gr.skip()
-        return gr.skip(), *self._listed(book, chosen, ""), gr.skip()
+        # The note stays: it may be that of a button which was pressed in the same moment.
+        listed, _, export = self._listed(book, chosen, "")
+        return gr.skip(), listed, gr.skip(), export, gr.skip()
 
     def offer(self, stored: Any) -> Any:
         """The list of one's own presets on the first tab; hidden as long as there is none."""
