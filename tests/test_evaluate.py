@@ -23,6 +23,7 @@ from xpsr.evaluation import pairs as finding
 from xpsr.evaluation import plot, table
 from xpsr.evaluation.judging import PAPER, Judge, choose_metrics
 from xpsr.prompts import Prompts
+from xpsr.recipe import read_recipe, save_png
 from xpsr.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -307,6 +308,21 @@ def test_problems_are_named_and_the_others_done(
     good, bad, last = done.records
     assert "scores" in good and "error" in bad and len(last["lines"]) == 4
     assert "1 of 2 pictures have no row" in done.err
+
+
+def test_results_of_other_weights_are_not_mixed_in(
+    xpsr, photos: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """A model of the same name may have been trained on since."""
+    out = tmp_path / "out"
+    options = ("--lr", photos, "--model", tiny, "--metrics", "psnr", "--out", out, *QUICK)
+    assert xpsr("evaluate", *options, "--limit", "1").code == 0
+    (path,) = (out / "pictures").iterdir()
+    older = read_recipe(path).model_copy(update={"revision": "0" * 40})
+    save_png(Image.open(path).convert("RGB"), older, path)
+    done = xpsr("evaluate", *options)
+    assert (done.code, done.out) == (2, "")
+    assert "other weights (revision 0000000000000000" in done.err
 
 
 def test_a_result_that_cannot_be_written_is_told(tiny_pipeline, picture, tmp_path: Path) -> None:

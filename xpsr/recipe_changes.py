@@ -16,6 +16,9 @@ SURROUNDINGS = (
 )  # fmt: skip
 
 
+WEIGHTS = ("model", "revision", "base", "base_revision")
+
+
 class Difference(NamedTuple):
     """One thing that is not the same; `place` is "seed", "model", "version of torch", …"""
 
@@ -41,6 +44,12 @@ def changed_surroundings(before: Mapping[str, Any], after: Mapping[str, Any]) ->
         for one in _changed(_flat(before), _flat(after))
         if one.before is not None and one.after is not None
     ]
+
+
+def other_weights(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference | None:
+    """The first thing by which two `surroundings` are of different weights; None: they are not."""
+    found = changed_surroundings(before, after)
+    return next((one for one in found if one.place in WEIGHTS), None)
 
 
 def same_input(before: Recipe, after: Recipe) -> bool | None:

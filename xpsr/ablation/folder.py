@@ -18,7 +18,7 @@ from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
 from xpsr.metrics import Score
 from xpsr.recipe import Recipe, read_recipe, save_png
-from xpsr.recipe_changes import changed_surroundings, surroundings
+from xpsr.recipe_changes import changed_surroundings, other_weights, surroundings
 
 if TYPE_CHECKING:
     from xpsr.pipeline import XPSRPipeline
@@ -63,12 +63,11 @@ class CellFolder:
                 f"{self.cells.parent} holds an ablation of another picture; choose another --out."
             )
         before, now = surroundings(recipe), pipe.surroundings()
-        for name in ("model", "revision", "base", "base_revision"):
-            if before[name] != now[name]:
-                raise XPSRError(
-                    f"{self.cells.parent} holds an ablation with another model ({name} "
-                    f"{before[name]}, now {now[name]}); choose another --out."
-                )
+        if other := other_weights(before, now):
+            raise XPSRError(
+                f"{self.cells.parent} holds an ablation with another model ({other.place} "
+                f"{other.before}, now {other.after}); choose another --out."
+            )
         return [
             f"The cells in {self.cells} are computed again: {one.place} was {one.before} and is "
             f"{one.after}."

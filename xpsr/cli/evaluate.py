@@ -122,6 +122,7 @@ class _Run:
         """A judge with these options; loads the model."""
         from xpsr.evaluation.judging import Judge
 
+        _check_weights(self.pipeline(), folder)
         settings = Settings.from_preset(self._preset(), **self.settings)
         return Judge(self.pipeline, columns, self.texts, settings, folder)
 
@@ -195,6 +196,23 @@ def _check_same(path: Path, options: dict[str, Any]) -> None:
             raise XPSRError(
                 f"This folder holds an evaluation with {option} {before.get(name)}, and now it is "
                 f"{value}; choose another --out."
+            )
+
+
+def _check_weights(pipe: XPSRPipeline, folder: Path) -> None:
+    """The name of a model stays when its weights change; results of both must not meet either."""
+    from xpsr.recipe import read_recipe
+    from xpsr.recipe_changes import other_weights, surroundings
+
+    for path in sorted(folder.glob("*.png")):
+        try:
+            before = surroundings(read_recipe(path))
+        except XPSRError:
+            continue
+        if other := other_weights(before, pipe.surroundings()):
+            raise CannotBeginError(
+                f"This folder holds results of other weights ({other.place} {other.before}, now "
+                f"{other.after}); choose another --out."
             )
 
 
