@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,16 +16,14 @@ from training_help import LAUNCH_TWO, ROOT, finish, make_photos, start
 
 from train import describe as describing
 from train.config import DataConfig
-from train.data import FLAWLESS, Numbers, Pairs
+from train.data import Pairs
 from train.degrade import PAPER, RECIPES, degrade, sharpen
 from train.describe import describe
 from train.manifest import collect_failures, read_manifest
 from train.networks import clip_tokenizer
 from train.pairing import make_pair, pair_seed
-from train.photos import Photos
 from train.prepare import PrepareConfig, pair_id, prepare
 from train.terminal import sentences
-from train.wording import degree
 from xpsr.errors import XPSRError
 from xpsr.prompts.describer import Description
 
@@ -286,140 +283,6 @@ def test_sharpening_steepens_edges_and_leaves_faint_texture_alone():
     assert sharp[0, 32, 32] > 0.75 and sharp[0, 32, 31] < 0.25
     faint = 0.5 + 0.01 * torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(sharpen(faint), faint, atol=1e-6)
-
-
-@pytest.fixture(scope="module")
-def tokenizer():
-    return clip_tokenizer()
-
-
-def test_a_sample_depends_on_seed_and_number_alone(pairs_folder, tokenizer):
-    config = DataConfig(crop=64, caption_dropout=0.5)
-    a, b = (Pairs(pairs_folder, tokenizer, config, seed=7) for _ in range(2))
-    b.batch([99])
-    first, second = a.batch(range(4, 8)), b.batch(range(4, 8))
-    assert first.ids == second.ids and first.seeds == second.seeds
-    assert torch.equal(first.clean, second.clean)
-    assert torch.equal(first.input_ids, second.input_ids)
-    assert not torch.equal(first.clean, a.batch(range(8, 12)).clean)
-    assert first.clean.shape == (4, 3, 64, 64) and first.clean.min() < 0
-    assert first.conditioning.min() >= 0 and first.conditioning.max() <= 1
-    assert sorted(a.batch(range(8)).ids) == sorted(line["id"] for line in a.lines)
-
-
-@pytest.mark.parametrize("workers", [0, 2])
-def test_processes_parts_and_batches_see_the_same_samples(pairs_folder, tokenizer, workers):
-    config = DataConfig(crop=64, data_workers=workers)
-    pairs = Pairs(pairs_folder, tokenizer, config)
-    plain = Numbers(batch_size=2, parts=1, world=1, rank=0, step=1, steps=3)
-    assert list(plain) == [[2, 3], [4, 5]]
-    parts = [n for batch in replace(plain, batch_size=1, parts=2) for n in batch]
-    ranks = [list(replace(plain, batch_size=1, world=2, rank=r)) for r in (0, 1)]
-    assert parts == [2, 3, 4, 5] and ranks == [[[2], [4]], [[3], [5]]]
-    batches = list(pairs.loader(plain))
-    assert [b.ids for b in batches] == [pairs.batch([2, 3]).ids, pairs.batch([4, 5]).ids]
-    assert torch.equal(batches[1].clean, pairs.batch([4, 5]).clean)
-
-
-def test_crops_of_the_two_sides_show_the_same_place(pairs_folder, tokenizer):
-    config = DataConfig(crop=64, original_image_ratio=1)
-    pairs = Pairs(pairs_folder, tokenizer, config)
-    batch = pairs.batch(range(4))
-    assert torch.allclose(batch.clean / 2 + 0.5, batch.conditioning, atol=1e-6)
-    wanted = [next(x["hr_lowlevel_prompt"] for x in pairs.lines if x["id"] == i) for i in batch.ids]
-    assert torch.equal(batch.lowlevel_input_ids, pairs._tokens(wanted))
-
-
-def test_a_picture_called_flawless_is_its_own_target(pairs_folder, tokenizer):
-    config = DataConfig(crop=64, trust_ratio=1, sharpen_targets=1)
-    batch = Pairs(pairs_folder, tokenizer, config).batch(range(4))
-    assert torch.allclose(batch.clean / 2 + 0.5, batch.conditioning, atol=1e-6)
-    texts = {tokenizer.decode(ids, skip_special_tokens=True) for ids in batch.lowlevel_input_ids}
-    assert texts <= {text.lower().replace(".", " .").replace(",", " ,") for text in FLAWLESS}
-
-
-def test_targets_are_sharpened_and_nothing_else(pairs_folder, tokenizer):
-    def batch(**options):
-        return Pairs(pairs_folder, tokenizer, DataConfig(crop=64, **options)).batch(range(4))
-
-    plain, sharp, sharper = batch(), batch(sharpen_targets=1), batch(sharpen_targets=2)
-    assert sharp.ids == plain.ids and sharp.seeds == plain.seeds
-    assert torch.equal(sharp.conditioning, plain.conditioning)
-    for pictures in zip(plain.clean, sharp.clean, sharper.clean, strict=True):
-        energies = [picture.diff(dim=-1).square().mean() for picture in pictures]
-        assert 1.2 * energies[0] < energies[1] < energies[2]
-        assert (pictures[1].mean() - pictures[0].mean()).abs() < 0.02
-
-
-def test_a_text_of_more_or_less_detail_has_such_a_target(pairs_folder, tokenizer):
-    def samples(**options):
-        pairs = Pairs(pairs_folder, tokenizer, DataConfig(crop=64, **options))
-        return [pairs[number] for number in range(40)]
-
-    def energy(sample):
-        return np.square(np.diff(sample.clean.astype(float), axis=1)).mean()
-
-    plain, reworded = samples(), samples(detail_ratio=1)
-    rises = [degree(b.high) - degree(a.high) for a, b in zip(plain, reworded, strict=True)]
-    assert {np.sign(rise) for rise in rises} == {-1, 1}
-    for rise, a, b in zip(rises, plain, reworded, strict=True):
-        assert (energy(b) > energy(a)) == (rise > 0)
-        assert np.array_equal(a.conditioning, b.conditioning) and a.low == b.low
-
-
-def test_without_a_content_text_nothing_is_sharpened(pairs_folder, tokenizer):
-    def sample(**options):
-        return Pairs(pairs_folder, tokenizer, DataConfig(crop=64, **options))[3]
-
-    missing = {"caption_dropout": 1, "sharpen_targets": 1}
-    assert np.array_equal(sample(**missing, detail_ratio=0.5).clean, sample().clean)
-    assert not np.array_equal(sample(**missing).clean, sample().clean)
-
-
-def test_texts_follow_the_options(pairs_folder, tokenizer):
-    def texts(**options):
-        pairs = Pairs(pairs_folder, tokenizer, DataConfig(**options))
-        batch = pairs.batch([0])
-        (line,) = [x for x in pairs.lines if x["id"] == batch.ids[0]]
-        return batch, lambda *keys: [line[k] if k else "" for k in keys], pairs._tokens
-
-    for options, high, low in (
-        ({}, "prompt", "lowlevel_prompt"),
-        ({"caption_source": "hr"}, "hr_prompt", "lowlevel_prompt"),
-        ({"prompts": "high"}, "prompt", ""),
-        ({"prompts": "low"}, "", "lowlevel_prompt"),
-        ({"prompts": "none"}, "", ""),
-        ({"caption_dropout": 1}, "", ""),
-    ):
-        batch, of, tokens = texts(**options)
-        found = torch.cat([batch.input_ids, batch.lowlevel_input_ids])
-        assert torch.equal(found, tokens(of(high, low))), options
-
-
-def test_flips_mirror_both_sides(pairs_folder, tokenizer):
-    flipped = Pairs(pairs_folder, tokenizer, DataConfig(flips=True)).batch(range(8))
-    plain = Pairs(pairs_folder, tokenizer).batch(range(8))
-    mirrored = 0
-    for name in ("clean", "conditioning"):
-        a, b = getattr(flipped, name), getattr(plain, name)
-        same = [torch.equal(x, y) for x, y in zip(a, b, strict=True)]
-        turned = [torch.equal(x, y.flip(2)) for x, y in zip(a, b, strict=True)]
-        assert all(x != y for x, y in zip(same, turned, strict=True))
-        mirrored = sum(turned)
-    assert 0 < mirrored < 8
-
-
-def test_photos_are_degraded_as_they_are_drawn(photos, tokenizer, caplog):
-    config = DataConfig(crop=64, original_image_ratio=0.5)
-    data = Photos(photos, tokenizer, config, 3, PAIRS)
-    batch = data.batch(range(12))
-    again = Photos(photos, tokenizer, config, 3, PAIRS).batch(range(12))
-    assert torch.equal(batch.clean, again.clean) and batch.ids == again.ids
-    assert torch.equal(batch.lowlevel_input_ids, again.lowlevel_input_ids)
-    assert len(set(batch.ids)) == 12 and batch.clean.shape == (12, 3, 64, 64)
-    assert "broken.jpg is left out" in caplog.text and "narrow.png" in caplog.text
-    with pytest.raises(XPSRError, match="No photo"):
-        Photos(photos, tokenizer, config, 3, PrepareConfig(size=1024)).batch([0])
 
 
 def test_the_command_says_what_is_wrong(photos, tmp_path):
