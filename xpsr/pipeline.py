@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -190,7 +190,7 @@ class XPSRPipeline(DiffusionPipeline):
         settings: Settings | None = None,
         shared: Shared | None = None,
         recorder: WordRecorder | None = None,
-    ) -> Iterator[Step | Restored]:
+    ) -> Generator[Step | Restored, None, None]:
         """Restore one picture step by step; closing the iterator stops the work.
 
         Args:

@@ -13,8 +13,8 @@ from xpsr.errors import XPSRError
 from xpsr.prompts import PROMPT_NAMES
 from xpsr.settings import CHOICES, SETTING_NAMES
 
-Text = (str | None, None)
-Number = (int | float | None, None)
+Text: Any = (str | None, None)
+Number: Any = (int | float | None, None)
 
 
 class Asked(BaseModel):
@@ -23,12 +23,11 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
 
-Restore = create_model(
-    "Restore",
-    __base__=Asked,
+_FIELDS: dict[str, Any] = {
     **dict.fromkeys((*PROMPT_NAMES, "preset"), Text),
     **{name: Text if name in CHOICES else Number for name in SETTING_NAMES},
-)
+}
+Restore = create_model("Restore", __base__=Asked, **_FIELDS)
 Score = create_model("Score", __base__=Asked, metrics=Text)
 CountTokens = create_model(
     "CountTokens",

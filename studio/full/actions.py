@@ -38,7 +38,7 @@ class FullActions:
         self.services, self.engine = services, services.engine
         self.choose_preset = Actions(services).choose_preset
 
-    def read(self) -> tuple[str, str]:
+    def read(self) -> tuple[str, Any]:
         """What runs now, and the table of what the full system needs against what is here."""
         try:
             machine = Machine.here()

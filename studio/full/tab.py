@@ -188,7 +188,7 @@ def _connect_using(page: Page, part: Full, fields: Fields, actions: FullActions)
     how = {"show_progress": "minimal", "show_progress_on": fields.used, **HEAVY}
     for button in (fields.use, fields.use_mini):
         stop_from(button, fields.stop_using)
-    runs = [
+    runs: list[Any] = [
         fields.use.click(actions.use, named, changed, **how),
         fields.use_mini.click(actions.use_mini, None, changed, **how),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -135,7 +135,7 @@ class Engine:
                 self._describer = make_describer(spec)
             return self._describer, self._why
 
-    def describing(self, image: Image.Image) -> Iterator[Description]:
+    def describing(self, image: Image.Image) -> Generator[Description, None, None]:
         """Two texts about a picture while they are written; the last item is the whole.
 
         Closing the iterator stops the describer.
@@ -153,7 +153,7 @@ class Engine:
         with closing(work(image)) as said:
             yield from said
 
-    def _words(self, image: Image.Image) -> Iterator[Description]:
+    def _words(self, image: Image.Image) -> Generator[Description, None, None]:
         from xpsr.prompts.describer import stream
 
         yield from stream(self.describer()[0], image)
@@ -170,7 +170,7 @@ class Engine:
         settings: Settings,
         recorder: WordRecorder | None = None,
         shared: Shared | None = None,
-    ) -> Iterator[Step | Waiting | SmallerTiles | Restored]:
+    ) -> Generator[Step | Waiting | SmallerTiles | Restored, None, None]:
         """Restore a picture step by step; closing the iterator stops after the present step.
 
         Where the memory does not suffice the run begins anew, once, in smaller tiles. What a
@@ -198,7 +198,7 @@ class Engine:
         settings: Settings,
         recorder: WordRecorder | None,
         shared: Shared | None,
-    ) -> Iterator[Step | SmallerTiles | Restored]:
+    ) -> Generator[Step | SmallerTiles | Restored, None, None]:
         pipeline = self.pipeline()
         if self._free(pipeline) < weight_bytes(pipeline):
             self.release_describer()
@@ -227,7 +227,7 @@ class Engine:
         settings: Settings,
         recorder: WordRecorder | None,
         shared: Shared | None,
-    ) -> Iterator[Step | Restored]:
+    ) -> Generator[Step | Restored, None, None]:
         return self.pipeline().stream(image, prompts, settings, shared, recorder)
 
     def _free(self, pipeline: XPSRPipeline) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -41,8 +41,8 @@ def is_here() -> bool:
 
 
 def on_gpu(
-    work: Callable[..., Iterator[Any]], duration: Callable[..., int]
-) -> Callable[..., Iterator[Any]]:
+    work: Callable[..., Generator[Any, None, None]], duration: Callable[..., int]
+) -> Callable[..., Generator[Any, None, None]]:
     """`work` as it is, or on ZeroGPU lent a GPU for as long as it is likely to take.
 
     Args:
@@ -54,12 +54,12 @@ def on_gpu(
     # A Space brings it along; nobody else needs it.
     spaces = import_module("spaces")
 
-    def lent(*args: Any) -> Iterator[Any]:
+    def lent(*args: Any) -> Generator[Any, None, None]:
         yield from _portable(work(*args))
 
     borrowed = spaces.GPU(lent, duration=duration)
 
-    def here(*args: Any) -> Iterator[Any]:
+    def here(*args: Any) -> Generator[Any, None, None]:
         try:
             for item in borrowed(*args):
                 if isinstance(item, XPSRError):

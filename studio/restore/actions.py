@@ -214,7 +214,8 @@ class Actions:
         visit.title = run.title
         settings, brought = run.recipe.settings, texts.restored(run.recipe)[: len(MAIN_TEXTS)]
         note = markup.notice(words.picture(run.recipe.input_size))
-        both = replaced(*map(texts.joined, brought), brought, before)
+        high, low = map(texts.joined, brought)
+        both = replaced(high, low, brought, before)
         line = markup.notice(words.example_open(run.title, settings.seed))
         result = shown(status=line, **self.face.of(run, visit, against))
         return (str(run.picture), note, *both, settings.seed, brought, *result)

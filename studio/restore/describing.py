@@ -108,11 +108,12 @@ class Describing:
         shown_texts, said = ("", ""), None
         for said in self.engine.describing(image):
             both = (said.high, said.low)
-            new = {
-                n: t for n, t, old in zip(MAIN_TEXTS, both, shown_texts, strict=True) if t != old
-            }
+            pairs = zip(MAIN_TEXTS, both, shown_texts, strict=True)
+            new: dict[str, Any] = {name: text for name, text, old in pairs if text != old}
+            if new:
+                new["written"] = texts.described(said, written)
             # Yielded even where nothing is new: a run can be stopped only when it yields.
-            yield describing(**new, **({"written": texts.described(said, written)} if new else {}))
+            yield describing(**new)
             shown_texts = both
         assert said is not None, "a describer ends with the whole or with an error"
         note = markup.notice(words.described(said.source, said.remembered))
@@ -162,8 +163,8 @@ def left(high: str, low: str, written: Brought, before: Before | None) -> tuple[
     if before is not None:
         now = kept = before[:2]
         written = before.written
-    both = (
+    high, low = (
         "" if text and text == texts.joined(old) else same
         for text, same, old in zip(now, kept, written, strict=True)
     )
-    return replaced(*both, NOTHING_BROUGHT, before)
+    return replaced(high, low, NOTHING_BROUGHT, before)
