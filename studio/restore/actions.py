@@ -72,7 +72,8 @@ class Actions:
         note = markup.notice(" ".join([words.picture(photo.image.size), *photo.notes]))
         kept = left(high, low, written, before)
         brought = (*NOTHING_BROUGHT, *texts.further(written))
-        return picture, note, *kept, brought, markup.notice(words.NEXT)
+        status = f"{words.NEXT} {words.STILL_SHOWN}" if visit.shown else words.NEXT
+        return picture, note, *kept, brought, markup.notice(status)
 
     def _displayable(self, payload: dict, image: Any) -> Any:
         """The picture as browsers show it: a HEIC or TIFF file becomes a PNG."""
