@@ -43,3 +43,38 @@ def test_a_killed_server_loses_nothing(browser, tiny_pipeline, photo, tmp_path):
     expect(page.locator("#strip .thumbnail-item")).to_have_count(2)
     page.context.close()
     process.kill()
+
+
+def test_an_ablation_goes_on_after_its_server_was_killed(browser, tiny_pipeline, photo, tmp_path):
+    model, port, log = save_tiny(tiny_pipeline), free_port(), tmp_path / "log"
+    kept = {"XPSR_OUTPUTS": str(tmp_path / "outputs")}
+    studio, process = start(model, port, log, **kept)
+    page = browser.new_context().new_page()
+    page.set_default_timeout(WAIT_MS)
+    page.goto(studio.url)
+    expect(page.locator("#prompt-meter")).to_contain_text("of 75", timeout=WAIT_MS)
+    bring(page, photo)
+    text_box(page, "prompt").fill("A garden behind a wall.")
+    text_box(page, "lowlevel_prompt").fill("Blurred, with noise.")
+    page.get_by_role("tab", name="Ablate").click()
+    page.locator("#ablate-levels").click()
+    expect(page.locator("#ablate-cost")).to_contain_text("16 cells", timeout=WAIT_MS)
+    page.locator("#ablate-start").click()
+    cells = page.locator("#ablate-grid img")
+    expect(cells.nth(2)).to_be_visible(timeout=WAIT_MS)
+    process.kill()
+    process.wait()
+    studio, process = start(model, port, log, **kept)
+
+    expect(text_box(page, "lowlevel_prompt")).to_have_value("Blurred, with noise.", timeout=WAIT_MS)
+    expect(page.locator("#strip .thumbnail-item").nth(2)).to_be_attached(timeout=WAIT_MS)
+    page.get_by_role("tab", name="Restore").click()
+    bring(page, photo)
+    page.get_by_role("tab", name="Ablate").click()
+    finished = re.compile(r"16 cells, ([3-9]|1\d) of them equal to others or finished before")
+    expect(page.locator("#ablate-cost")).to_contain_text(finished, timeout=WAIT_MS)
+    page.locator("#ablate-start").click()
+    status = page.locator("#ablate-status")
+    expect(status).to_contain_text("Done: all 16 cells", timeout=2 * WAIT_MS)
+    page.context.close()
+    process.kill()

@@ -114,7 +114,7 @@ def test_folders_that_hold_no_model(tiny_pipeline, base_folder, tmp_path):
     shutil.copytree(base_folder / "vae", tmp_path / "vae")
     weights = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
-    with pytest.raises(XPSRError, match=r'The "vae" in .* cannot be loaded'):
+    with pytest.raises(XPSRError, match="is damaged or cut short"):
         xpsr.load(tmp_path, device="cpu")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import io
 from ast import literal_eval
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from loops import in_a_loop
 from PIL import Image
 from studio_server import Studio, free_port, save_tiny, start
 
@@ -68,7 +68,7 @@ def ask(studio: Studio, *calls: tuple[str, dict], told: list | None = None) -> l
                 for name, given in calls
             ]
 
-    return asyncio.run(talk())
+    return in_a_loop(talk())
 
 
 def facts(answer) -> dict:

@@ -16,6 +16,7 @@ from typing import Any
 
 import httpx
 import pytest
+from loops import in_a_loop
 from PIL import Image
 from studio_server import Studio
 
@@ -112,7 +113,7 @@ def visit(studio: Studio, picture) -> Callable[..., Any]:
                 lambda number, steps: Visitor(web, restore, number, picture(32 + number, 40), steps)
             )
 
-    return lambda scenario: asyncio.run(run(scenario))
+    return lambda scenario: in_a_loop(run(scenario))
 
 
 def test_of_twelve_visitors_half_press_stop(visit):
