@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from . import words
-from .recipes import words as words_recipes
+from .results.words import PLACES
 
 SETTINGS = {
     "num_inference_steps": words.STEPS,
@@ -45,7 +45,7 @@ TEXTS = {
 
 def place(name: str) -> str:
     """What the page calls an entry of a recipe: a setting, the model, a version."""
-    return SETTINGS.get(name) or words_recipes.PLACES.get(name, name.capitalize())
+    return SETTINGS.get(name) or PLACES.get(name, name.capitalize())
 
 
 def value(name: str, found: Any) -> str:

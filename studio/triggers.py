@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 QUEUE = "gpu"  # one run at a time, whoever asks for it
 
-# Only the named endpoints of api.py are public; the page's own events are not.
+# Only the named endpoints (api/endpoints.py) are public; the page's own events are not.
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 HEAVY: dict[str, Any] = {**PRIVATE, "concurrency_id": QUEUE, "concurrency_limit": 1}

@@ -21,8 +21,7 @@ def test_a_batch_with_a_stop_and_another_visitor(open_page, studio, picture, tmp
     files[-1].write_text("no picture")
 
     page = open_page()
-    page.locator("#advanced > button").click()
-    page.get_by_label("number input for Steps").fill("6")
+    set_steps(page, 6)
     page.get_by_role("tab", name="Batch").click()
     page.locator("#batch-files input[type=file]").set_input_files(files)
     status, start = page.locator("#batch-status"), page.locator("#batch-start")

@@ -173,8 +173,7 @@ def test_presets_stay_in_the_browser(open_page, tmp_path):
 
     page.reload()
     expect(page.locator("#prompt-meter")).to_contain_text("of 75", timeout=WAIT_MS)
-    page.locator("#advanced > button").click()
-    page.get_by_label("number input for Steps").fill("3")
+    set_steps(page, 3)
     go_to(page, "Recipes")
     expect(page.get_by_label("Your presets")).to_have_value("Calm <i>one</i>")
     page.locator("#recipes-preset-load").click()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import pytest
 from browsing import DONE, NEEDS_BROWSER, WAIT_MS, bring, expect, set_steps, text_box
@@ -11,16 +12,28 @@ from studio_server import free_port, save_tiny, start
 pytestmark = [*NEEDS_BROWSER, pytest.mark.slow]
 
 
-def test_a_killed_server_loses_nothing(browser, tiny_pipeline, photo, tmp_path):
-    model, port, log = save_tiny(tiny_pipeline), free_port(), tmp_path / "log"
-    kept = {"XPSR_OUTPUTS": str(tmp_path / "outputs")}
-    studio, process = start(model, port, log, **kept)
+def _begin(model, port, folder):
+    """A studio at the same port and with the same results each time."""
+    kept = {"XPSR_OUTPUTS": str(folder / "outputs")}
+    studio, process = start(model, port, folder / "log", **kept)
+    return process, studio.url
+
+
+def _prepared(browser, url, photo):
+    """A page with a picture and a content text."""
     page = browser.new_context().new_page()
     page.set_default_timeout(WAIT_MS)
-    page.goto(studio.url)
+    page.goto(url)
     expect(page.locator("#prompt-meter")).to_contain_text("of 75", timeout=WAIT_MS)
     bring(page, photo)
     text_box(page, "prompt").fill("A garden behind a wall.")
+    return page
+
+
+def test_a_killed_server_loses_nothing(browser, tiny_pipeline, photo, tmp_path):
+    begin = partial(_begin, save_tiny(tiny_pipeline), free_port(), tmp_path)
+    process, url = begin()
+    page = _prepared(browser, url, photo)
     set_steps(page, 1)
     page.locator("#restore").click()
     expect(page.locator("#restore")).to_be_disabled()
@@ -31,7 +44,7 @@ def test_a_killed_server_loses_nothing(browser, tiny_pipeline, photo, tmp_path):
     expect(page.locator("#status")).to_contain_text(re.compile("Step [1-9]"), timeout=WAIT_MS)
     process.kill()
     process.wait()
-    studio, process = start(model, port, log, **kept)
+    process, _ = begin()
 
     # The page notices by itself, and comes back as it was.
     expect(page.locator("#status")).to_contain_text("as you left them", timeout=WAIT_MS)
@@ -46,15 +59,9 @@ def test_a_killed_server_loses_nothing(browser, tiny_pipeline, photo, tmp_path):
 
 
 def test_an_ablation_goes_on_after_its_server_was_killed(browser, tiny_pipeline, photo, tmp_path):
-    model, port, log = save_tiny(tiny_pipeline), free_port(), tmp_path / "log"
-    kept = {"XPSR_OUTPUTS": str(tmp_path / "outputs")}
-    studio, process = start(model, port, log, **kept)
-    page = browser.new_context().new_page()
-    page.set_default_timeout(WAIT_MS)
-    page.goto(studio.url)
-    expect(page.locator("#prompt-meter")).to_contain_text("of 75", timeout=WAIT_MS)
-    bring(page, photo)
-    text_box(page, "prompt").fill("A garden behind a wall.")
+    begin = partial(_begin, save_tiny(tiny_pipeline), free_port(), tmp_path)
+    process, url = begin()
+    page = _prepared(browser, url, photo)
     text_box(page, "lowlevel_prompt").fill("Blurred, with noise.")
     page.get_by_role("tab", name="Ablate").click()
     page.locator("#ablate-levels").click()
@@ -64,7 +71,7 @@ def test_an_ablation_goes_on_after_its_server_was_killed(browser, tiny_pipeline,
     expect(cells.nth(2)).to_be_visible(timeout=WAIT_MS)
     process.kill()
     process.wait()
-    studio, process = start(model, port, log, **kept)
+    process, _ = begin()
 
     expect(text_box(page, "lowlevel_prompt")).to_have_value("Blurred, with noise.", timeout=WAIT_MS)
     expect(page.locator("#strip .thumbnail-item").nth(2)).to_be_attached(timeout=WAIT_MS)

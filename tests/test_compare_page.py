@@ -11,8 +11,7 @@ from PIL import Image
 from studio.compare import words as words_compare
 from studio.compare.actions import NO_PAIR, VIEW, Compare
 from studio.models.engine import Engine, EngineOptions
-from studio.recipes import words as words_recipes
-from studio.results import changes_markup
+from studio.results import changes_markup, words
 from studio.results.difference import change_size, open_rgb
 from studio.results.outputs import Outputs
 from studio.results.run_list import offered, preset_of
@@ -120,7 +119,7 @@ def test_texts_of_recipes_stay_text(name):
     told = changes_markup.texts(Prompts(**{name: "calm"}), Prompts(**{name: hostile}), "m")
     assert "<img" not in told and "&lt;img" in told
     same = Prompts(**{name: hostile})
-    assert changes_markup.texts(same, same, "m").count(words_recipes.TEXTS_SAME) == 1
+    assert changes_markup.texts(same, same, "m").count(words.TEXTS_SAME) == 1
 
 
 def test_presets_are_recognised_whatever_the_seed():

@@ -8,9 +8,9 @@ from typing import Any
 import gradio as gr
 
 from .. import markup
+from ..divider import connect_divider, lay_out_divider
 from ..opening import Opening
 from ..page import Page
-from ..restore.wiring_runs import MOVE_DIVIDER
 from ..services import Services
 from ..tab import Tab
 from ..triggers import HEAVY, PRIVATE, QUICK, bring_into_view
@@ -121,25 +121,11 @@ def _results() -> dict[str, Any]:
                 words.COMPARE, size="sm", visible=False, elem_id="batch-compare",
                 elem_classes="small",
             )  # fmt: skip
-        comparison = gr.ImageSlider(
-            label=words.COMPARISON,
-            type="filepath",
-            format="png",
-            interactive=False,
-            buttons=["fullscreen"],
-            max_height=760,
+        comparison, position = lay_out_divider(
+            words.COMPARISON,
+            (words.POSITION, words.POSITION_INFO),
+            ("batch-comparison", "batch-position"),
             visible=False,
-            elem_id="batch-comparison",
-        )
-        position = gr.Slider(
-            0,
-            100,
-            50,
-            step=1,
-            label=words.POSITION,
-            info=words.POSITION_INFO,
-            buttons=[],
-            elem_id="batch-position",
         )
     return {
         "status": status,
@@ -191,7 +177,7 @@ def connect(page: Page, part: Part, handle: gr.Tab, services: Services) -> None:
         actions.stopped, part.batch, filled, **QUICK
     )
     part.table.click(actions.pick, part.batch, filled, **QUICK)
-    part.position.input(None, part.position, part.comparison, js=MOVE_DIVIDER, **PRIVATE)
+    connect_divider(part.position, part.comparison)
     part.compare.click(actions.compare, [part.batch, page.visit], [page.tabs, page.chosen], **QUICK)
     _connect_memory(part, handle, actions, filled, (brought, begun, again, restoring, stopped))
     part.archive.click(

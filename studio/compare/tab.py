@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from .. import markup
-from ..restore.wiring_runs import MOVE_DIVIDER
+from ..divider import connect_divider, lay_out_divider
 from ..tab import Tab
 from ..triggers import PRIVATE, QUICK
 from . import words
@@ -123,24 +123,10 @@ def _strips(view: dict[str, Any]) -> dict[str, Any]:
 
 def _pictures(view: dict[str, Any], parts: dict[str, Any]) -> None:
     with gr.Column(elem_classes="tight", visible=False) as view["over"]:
-        view["slider"] = gr.ImageSlider(
-            label=words.SLIDER,
-            type="filepath",
-            format="png",  # the default, webp, is lossy
-            interactive=False,
-            buttons=["fullscreen"],
-            max_height=760,
-            elem_id="compare-slider",
-        )
-        parts["position"] = gr.Slider(
-            0,
-            100,
-            50,
-            step=1,
-            label=words.POSITION,
-            info=words.POSITION_INFO,
-            buttons=[],
-            elem_id="compare-position",
+        view["slider"], parts["position"] = lay_out_divider(
+            words.SLIDER,
+            (words.POSITION, words.POSITION_INFO),
+            ("compare-slider", "compare-position"),
         )
     with gr.Row(visible=False) as view["beside"]:
         for side in ("A", "B"):
@@ -270,7 +256,7 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
             **PRIVATE,
         )
         event.then(None, js=SHOW_CHOSEN, **PRIVATE)
-    part.position.input(None, part.position, part.view["slider"], js=MOVE_DIVIDER, **PRIVATE)
+    connect_divider(part.position, part.view["slider"])
     part.gain.release(actions.strengthen, [pair, part.gain], part.view["map"], **QUICK)
     _connect_vote(page, part, handle, BlindVote(services))
 

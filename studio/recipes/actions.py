@@ -25,6 +25,7 @@ from ..results import changes_markup
 from ..results.outputs import Run
 from ..results.run_list import preset_of, runs_of
 from ..results.visit import Visit, to_compare
+from ..results.words import NO_TITLE
 from ..services import Services
 from . import archive as recipe_archive
 from . import words
@@ -151,7 +152,7 @@ class Recipes:
         """The same for a run of this visit."""
         try:
             run = self.outputs.find(run_id)
-            title = run.title or words.NO_TITLE
+            title = run.title or NO_TITLE
             return self._offer(run.recipe, title, picture, preset, values)
         except Exception as error:
             return None, markup.notice(sentence(error), bad=True), "", gr.update(visible=False)

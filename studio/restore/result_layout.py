@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from .. import markup, words
+from ..divider import lay_out_divider
 from ..opening import Opening
 from .showing import BICUBIC, PINNED
 
@@ -57,44 +58,34 @@ def lay_out_result(opening: Opening) -> dict[str, Any]:
 
 
 def _pictures(opening: Opening) -> dict[str, Any]:
+    preview = gr.Image(
+        label=words.PREVIEW,
+        alt_text=words.PREVIEW,
+        format="jpeg",
+        interactive=False,
+        buttons=[],
+        visible=False,
+        elem_id="preview",
+    )
+    comparison, position = lay_out_divider(
+        words.COMPARED,
+        (words.POSITION, words.POSITION_INFO),
+        ("comparison", "position"),
+        opening.pair,
+    )
+    against = gr.Radio(
+        [(words.AGAINST_BICUBIC, BICUBIC), (words.AGAINST_PINNED, PINNED)],
+        value=BICUBIC,
+        label=words.AGAINST,
+        info=words.AGAINST_INFO,
+        visible=False,
+        elem_id="against",
+    )
     return {
-        "preview": gr.Image(
-            label=words.PREVIEW,
-            alt_text=words.PREVIEW,
-            format="jpeg",
-            interactive=False,
-            buttons=[],
-            visible=False,
-            elem_id="preview",
-        ),
-        "comparison": gr.ImageSlider(
-            opening.pair,
-            label=words.COMPARED,
-            type="filepath",
-            format="png",  # the default, webp, is lossy
-            interactive=False,
-            buttons=["fullscreen"],
-            max_height=760,
-            elem_id="comparison",
-        ),
-        "position": gr.Slider(
-            0,
-            100,
-            50,
-            step=1,
-            label=words.POSITION,
-            info=words.POSITION_INFO,
-            buttons=[],
-            elem_id="position",
-        ),
-        "against": gr.Radio(
-            [(words.AGAINST_BICUBIC, BICUBIC), (words.AGAINST_PINNED, PINNED)],
-            value=BICUBIC,
-            label=words.AGAINST,
-            info=words.AGAINST_INFO,
-            visible=False,
-            elem_id="against",
-        ),
+        "preview": preview,
+        "comparison": comparison,
+        "position": position,
+        "against": against,
     }
 
 

@@ -12,7 +12,7 @@ from xpsr.errors import XPSRError
 
 from .. import markup, words
 from ..incoming import open_picture, sentence
-from ..results import scores as results
+from ..results import scores
 from ..results.outputs import Run
 from ..results.scores import Row
 from ..results.visit import Visit
@@ -78,12 +78,12 @@ class RunActions:
             size = run.recipe.output_size
             if true is not None and true.size != size:
                 raise XPSRError(words.reference_size(true.size, size))
-            names = results.shown_metrics(learned, with_reference=true is not None)
+            names = scores.shown_metrics(learned, with_reference=true is not None)
             with Image.open(run.picture) as picture, Image.open(run.after) as after:
                 before, result = picture.convert("RGB"), after.convert("RGB")
             for index, name in enumerate(names, 1):
                 yield gr.skip(), markup.notice(words.scoring(name, index, len(names)))
-                rows += results.compare(before, result, [name], true)
+                rows += scores.compare(before, result, [name], true)
         except Exception as error:
             yield gr.skip(), markup.notice(sentence(error), bad=True)
             return

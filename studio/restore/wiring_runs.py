@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..divider import connect_divider
 from ..triggers import PRIVATE, QUICK, bring_into_view, stop_from, stop_until
 from .runs import RunActions
 from .showing import RESULT
@@ -11,14 +12,11 @@ from .showing import RESULT
 if TYPE_CHECKING:
     from ..page import Page
 
-# Moving the divider needs no round trip to the server.
-MOVE_DIVIDER = "(position) => ({__type__: 'update', slider_position: position})"
-
 
 def connect_runs(page: Page, runs: RunActions) -> None:
     """Tie the column of the result to its handlers."""
     result = [getattr(page, name) for name in RESULT]
-    page.position.input(None, page.position, page.comparison, js=MOVE_DIVIDER, **PRIVATE)
+    connect_divider(page.position, page.comparison)
     page.restore.click(None, js=bring_into_view("#status"), **PRIVATE)
     page.strip.select(runs.open, [page.visit, page.against], result, **QUICK)
     page.pin.click(runs.pin, [page.visit, page.against], result, **QUICK)

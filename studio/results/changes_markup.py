@@ -8,8 +8,8 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from .. import labels, markup
-from ..recipes import words as words_recipes
 from ..restore import wording
+from . import words
 
 if TYPE_CHECKING:
     from xpsr.prompts import Prompts
@@ -21,14 +21,14 @@ def texts(before: Prompts, after: Prompts, explain: str) -> str:
     old, new = asdict(before), asdict(after)
     changed = [name for name in labels.TEXTS if old[name] != new[name]]
     if not changed:
-        return markup.quiet(words_recipes.TEXTS_SAME)
+        return markup.quiet(words.TEXTS_SAME)
     parts = "".join(
         f"<section><h5>{escape(labels.TEXTS[name])}</h5>{wording.marked(old[name], new[name])}"
         "</section>"
         for name in changed
     )
     same = [labels.TEXTS[name] for name in labels.TEXTS if name not in changed]
-    rest = markup.quiet(words_recipes.same_texts(same)) if same else ""
+    rest = markup.quiet(words.same_texts(same)) if same else ""
     return f'{markup.quiet(explain)}<div class="columns">{parts}</div>{rest}'
 
 
@@ -40,7 +40,7 @@ def differences(found: Sequence[Difference], columns: tuple[str, str], same: str
         (labels.place(one.place), *(labels.value(one.place, each) for each in one[1:]))
         for one in found
     ]
-    return plain_table((words_recipes.CHANGED, *columns), rows)
+    return plain_table((words.CHANGED, *columns), rows)
 
 
 def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

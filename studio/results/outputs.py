@@ -177,9 +177,8 @@ class Outputs:
     def _place(self, run_id: str) -> Path:
         """The folder of a run: among the results, or on the shelf where these take none."""
         alone = self.shelf.folder / run_id
-        return alone if _ID.fullmatch(run_id) and (alone / "run.json").exists() else (
-            self.folder / run_id
-        )  # fmt: skip
+        lent = _ID.fullmatch(run_id) and (alone / "run.json").exists()
+        return alone if lent else self.folder / run_id
 
     def found(self, run_ids: Iterable[str]) -> list[Run]:
         """The runs that are still there."""

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from xpsr.settings import PRESETS, Settings
 
-from ..recipes import words as words_recipes
+from . import words
 from .outputs import Outputs, Run
 from .visit import Visit
 
@@ -32,13 +32,13 @@ def offered(outputs: Outputs, visit: Visit) -> dict[str, Run]:
 
 def label_of(run: Run, number: int | None = None, pinned: bool = False) -> str:
     """ "3 · garden · seed 7": the title is foreign text."""
-    return words_recipes.run_label(run.title, run.recipe.seed, number, pinned)
+    return words.run_label(run.title, run.recipe.seed, number, pinned)
 
 
 def caption_of(run: Run, visit: Visit) -> str:
     """The same under a small picture: without the seed, for which there is no room."""
     number = visit.runs.index(run.id) + 1 if run.id in visit.runs else None
-    return words_recipes.run_label(run.title, None, number, run.id == visit.pinned)
+    return words.run_label(run.title, None, number, run.id == visit.pinned)
 
 
 def preset_of(settings: Settings) -> str | None:
