@@ -44,12 +44,17 @@ class ModelConfig(Strict):
     that are not exact: `train_decoder` along with the denoiser, by `loss.decoded_weight`;
     `decoder_steps` after the loop, for so many steps, on what the trained denoiser hands over.
 
+    A ControlNet with `controlnet.degradation_free_channels` predicts the clean picture by itself,
+    and the rest diffuses what it leaves out. That predictor learns alone (`degradation_free_only`,
+    by `loss.decoded_log_floor`) and is held still while the rest learns.
+
     `alpha_bar_range` = (first, last) cuts the noise schedule short: even its first timestep keeps
     only the share `first` of the signal. Below it lies the finest detail, which a small model
     cannot place and would replace by noise; the last step jumps from there to the picture.
     """
 
     start: str | None = None
+    degradation_free_only: bool = False
     train_text_encoder: bool = False
     residual_latents: bool = False
     controlnet: dict[str, Any] = Field({})

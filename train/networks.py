@@ -36,9 +36,17 @@ class Networks:
     whole_unet: bool = False
     train_text_encoder: bool = False
     train_decoder: bool = False
+    degradation_free_only: bool = False
 
     def choose_trained(self) -> None:
-        """Freeze everything but what XPSR trains: the ControlNet and the UNet's own layers."""
+        """Freeze everything but what XPSR trains: the ControlNet and the UNet's own layers. The
+        ControlNet's predictor of the clean picture learns alone, or not at all."""
+        predictor = self.controlnet.degradation_free_predictor
+        if self.degradation_free_only:
+            for network in (self.vae, self.text_encoder, self.unet, self.controlnet):
+                network.requires_grad_(False)
+            predictor.requires_grad_(True)
+            return
         self.vae.requires_grad_(False)
         if self.train_decoder:
             self.vae.correction.requires_grad_(True)
@@ -46,6 +54,8 @@ class Networks:
         self.controlnet.requires_grad_(True)
         for name, parameter in self.unet.named_parameters():
             parameter.requires_grad_(self.whole_unet or OWN_UNET_LAYERS in name)
+        if predictor is not None:
+            predictor.requires_grad_(False)
 
 
 def make_networks(
@@ -73,7 +83,13 @@ def make_networks(
         raise XPSRError(f"No network can be built from the tables of model: {reason}") from error
     if config.train_decoder and not isinstance(networks.vae, PatchAutoencoder):
         raise XPSRError("model.train_decoder is for small models, whose decoder is our own.")
+    if config.degradation_free_only and networks.controlnet.degradation_free_predictor is None:
+        raise XPSRError(
+            "model.degradation_free_only trains a predictor that this ControlNet does not have;"
+            " give model.controlnet.degradation_free_channels."
+        )
     networks.train_decoder = config.train_decoder
+    networks.degradation_free_only = config.degradation_free_only
     networks.choose_trained()
     return networks
 

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from train.config import TrainConfig
 from train.data import Batch
 from train.latents import LatentCache
-from train.loss import Losses, decoded_error, diffusion_target, training_loss
+from train.loss import Losses, decoded_error, diffusion_error, diffusion_target, training_loss
 from train.networks import Networks
 from xpsr.errors import XPSRError
 
@@ -36,6 +36,8 @@ class TrainingStep(nn.Module):
 
     def forward(self, batch: Batch) -> Losses:
         """Paper, sec. 3.4. Every draw comes from the pairs' own seeds, on the CPU."""
+        if self.config.model.degradation_free_only:
+            return self._degradation_free(batch)
         draws = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
         clean, base = self._clean_latent(batch, draws)
         noise = _normal(clean, draws)
@@ -74,6 +76,13 @@ class TrainingStep(nn.Module):
         error = decoded_error(decoded, batch.clean, self.config.loss)
         return losses._replace(total=losses.total + error)
 
+    def _degradation_free(self, batch: Batch) -> Losses:
+        """The ControlNet's first guess against the clean picture; nothing is diffused."""
+        guess = self.controlnet.degradation_free(batch.conditioning).float() * 2 - 1
+        error = diffusion_error(guess, batch.clean, self.config.loss.decoded_log_floor)
+        none = error.new_zeros(0)
+        return Losses(error, none, none, error)
+
     @torch.no_grad()
     def _clean_latent(
         self, batch: Batch, draws: list[torch.Generator]
@@ -85,7 +94,8 @@ class TrainingStep(nn.Module):
         latent = posterior.mean + posterior.std * _normal(posterior.mean, draws)
         base: Tensor | float = 0.0
         if self.residual_latents:
-            base = encode(batch.conditioning * 2 - 1).latent_dist.mode()
+            guess = self.controlnet.degradation_free(batch.conditioning)
+            base = encode(guess.float() * 2 - 1).latent_dist.mode()
         return (latent - base) * self.vae.config.scaling_factor, base
 
     def _timesteps(self, draws: list[torch.Generator]) -> Tensor:

@@ -28,7 +28,7 @@ from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.text import EncoderTexts, assemble, cut_notes, encode_texts
 from xpsr.recipe import Recipe, Versions, model_label
 from xpsr.revision import ModelSource
-from xpsr.sampling import Conditions, Denoiser, Step, denoise, embed_tiles, unwatched
+from xpsr.sampling import Conditions, Denoiser, Step, base_latent, denoise, embed_tiles, unwatched
 from xpsr.schedule import Noise, NoiseSource, Solver, start_latents
 from xpsr.settings import SETTING_NAMES, Settings
 from xpsr.shared import Shared
@@ -78,8 +78,8 @@ class XPSRPipeline(DiffusionPipeline):
         text_encoder, tokenizer: CLIP.
         unet, controlnet: the networks.
         scheduler: carries the noise schedule of the training; which solver walks it is a setting.
-        residual_latents: the networks diffuse (clean latent - low-quality latent); the latter is
-            added again before decoding.
+        residual_latents: the networks diffuse (clean latent - latent of what the ControlNet calls
+            `degradation_free`); the latter is added again before decoding.
         default_preset: settings and texts of a call that names none.
     """
 
@@ -216,8 +216,8 @@ class XPSRPipeline(DiffusionPipeline):
         try:
             shared = shared or Shared()
             conditions = self._conditions(frame, texts, settings, shared)
-            base, latents = self._start(conditions.image, solver, settings, noise, shared)
-            blend = self._tiles(latents, settings)
+            blend = self._tiles(conditions.image, settings)
+            base, latents = self._start(conditions.image, solver, settings, noise, shared, blend)
             width, height = frame.working
             hints = shared.get(
                 ("hints", width, height, *blend.tiles),
@@ -282,32 +282,32 @@ class XPSRPipeline(DiffusionPipeline):
         settings: Settings,
         noise: NoiseSource,
         shared: Shared,
+        blend: Blend,
     ) -> tuple[Tensor | None, Tensor]:
         """The latent to add before decoding (or None), and the one that denoising starts from.
 
         Draws: the autoencoder's sample, then the start's own noise.
         """
 
-        def latent(noise: NoiseSource | None = None) -> Tensor:
-            key = ("latents", *image.shape)
-            return draw(self.vae, shared.get(key, lambda: distribution(self.vae, image)), noise)
-
         if self.config["residual_latents"]:
-            base = latent()
+            key = ("base", *image.shape, *blend.tiles)
+            base = shared.get(key, lambda: base_latent(self.controlnet, self.vae, image, blend))
             return base, start_latents(solver, settings, torch.zeros_like(base), noise)
         if settings.start == "noise":
             factor = self.controlnet.downscale
             height, width = image.shape[-2] // factor, image.shape[-1] // factor
             low = image.new_zeros(1, self.unet.config.in_channels, height, width)
         else:
-            low = latent(noise)
+            key = ("latents", *image.shape)
+            found = shared.get(key, lambda: distribution(self.vae, image))
+            low = draw(self.vae, found, noise)
         return None, start_latents(solver, settings, low, noise)
 
-    def _tiles(self, latents: Tensor, settings: Settings) -> Blend:
+    def _tiles(self, image: Tensor, settings: Settings) -> Blend:
         factor = self.controlnet.downscale
         size = max(settings.tile_size // factor, 1) if settings.tile_size else 0
         overlap = min(settings.tile_overlap // factor, max(size - 1, 0))
-        height, width = latents.shape[-2:]
+        height, width = (side // factor for side in image.shape[-2:])
         return Blend(cover(height, width, size, overlap))
 
     def _recipe(

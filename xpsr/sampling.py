@@ -6,10 +6,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from xpsr.autoencoder import encode
 from xpsr.guidance import combine
 from xpsr.placement import moved_in
 from xpsr.schedule import NoiseSource, Solver
@@ -77,6 +78,19 @@ def embed_tiles(controlnet: XPSRControlNetModel, image: Tensor, blend: Blend) ->
     embed = moved_in(controlnet).hint
     # A tile sees the picture cut at its own border, as the authors' tiles do.
     return [embed(tile.cut(image, factor)) for tile in blend.tiles]
+
+
+def base_latent(controlnet: XPSRControlNetModel, vae: Any, image: Tensor, blend: Blend) -> Tensor:
+    """What residual latents are added to: the ControlNet's degradation-free picture, encoded.
+
+    Scaled, (1, C, h, w), of the picture (1, 3, H, W) in [0, 1].
+    """
+    if controlnet.degradation_free_predictor is None:
+        return encode(vae, image)
+    image = image.to(controlnet.dtype)
+    guess = moved_in(controlnet).degradation_free
+    factor = controlnet.downscale
+    return blend(lambda _number, tile: encode(vae, guess(tile.cut(image, factor)).float()))
 
 
 class Denoiser:

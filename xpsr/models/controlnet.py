@@ -18,6 +18,7 @@ from xpsr.models.attention import (
 )
 from xpsr.models.config import extends_config_of
 from xpsr.models.convert import load_official_controlnet, to_ours
+from xpsr.models.degradation_free import DegradationFreePredictor
 from xpsr.models.encoder import LowResolutionEncoder
 
 
@@ -51,6 +52,8 @@ class XPSRControlNetModel(ControlNetModel):
         use_latent_pred: build the latent heads.
         return_rgbs: build the pixel heads.
         use_rrdb: residual dense blocks before the pyramid.
+        degradation_free_channels: widths of a `DegradationFreePredictor`; `None` = none, as in the
+            paper.
     """
 
     # ControlNetModel names none; compile_repeated_blocks() needs them.
@@ -67,6 +70,7 @@ class XPSRControlNetModel(ControlNetModel):
         use_latent_pred: bool = True,
         return_rgbs: bool = True,
         use_rrdb: bool = False,
+        degradation_free_channels: tuple[int, ...] | None = None,
         **config,
     ):
         if fusion not in FUSION_KINDS:
@@ -79,6 +83,11 @@ class XPSRControlNetModel(ControlNetModel):
             tuple(self.config.conditioning_embedding_out_channels),
             use_rrdb,
             return_rgbs,
+        )
+        self.degradation_free_predictor = (
+            DegradationFreePredictor(tuple(degradation_free_channels))
+            if degradation_free_channels
+            else None
         )
         for block in (*self.down_blocks, self.mid_block):
             fuse_block(
@@ -100,6 +109,13 @@ class XPSRControlNetModel(ControlNetModel):
     def hint(self, controlnet_cond: Tensor) -> Tensor:
         """Embed the picture once; it does not depend on the timestep. (B, 3, H, W) in [0, 1]."""
         return self.controlnet_cond_embedding(controlnet_cond)[0]
+
+    def degradation_free(self, controlnet_cond: Tensor) -> Tensor:
+        """The picture without its damage, as far as one pass can tell; without a predictor for
+        that, the picture itself. (B, 3, H, W), [0, 1] in, about that range out."""
+        if self.degradation_free_predictor is None:
+            return controlnet_cond
+        return self.degradation_free_predictor(controlnet_cond)
 
     def forward(
         self,

@@ -1,0 +1,142 @@
+"""The ControlNet's own prediction of the clean picture: alone, in the pipeline, in training."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from training_help import CONFIGS, make_photos, weights
+
+import xpsr
+from train.__main__ import run
+from train.config import read_config
+from train.describe import describe
+from train.prepare import PrepareConfig, prepare
+from xpsr.autoencoder import encode
+from xpsr.errors import XPSRError
+from xpsr.models import XPSRControlNetModel
+from xpsr.models.degradation_free import DegradationFreePredictor
+from xpsr.pipeline import XPSRPipeline
+from xpsr.settings import Settings
+
+PREDICTOR = "controlnet.degradation_free_predictor."
+
+
+@pytest.fixture
+def predictor() -> DegradationFreePredictor:
+    torch.manual_seed(0)
+    return DegradationFreePredictor((8, 12, 16), blocks=1).eval()
+
+
+@pytest.mark.parametrize("size", [(16, 16), (32, 48), (8, 24), (17, 33), (1, 5)])
+def test_every_size_comes_back_as_it_was(predictor, size):
+    picture = torch.rand(2, 3, *size)
+    with torch.no_grad():
+        found = predictor(picture)
+    assert found.shape == picture.shape
+    assert 0 < (found - picture).abs().mean() < 0.1  # it starts near the picture itself
+
+
+def test_padding_leaves_the_rest_of_the_picture_alone(predictor):
+    picture = torch.rand(1, 3, 256, 64)
+    with torch.no_grad():
+        whole, part = predictor(picture), predictor(picture[..., :248, :])
+    assert torch.allclose(whole[..., :64, :], part[..., :64, :], atol=1e-6)
+
+
+def test_it_learns_to_undo_damage(predictor):
+    torch.manual_seed(0)
+    optimizer = torch.optim.AdamW(predictor.parameters(), 3e-3)
+    errors = []
+    for _ in range(100):
+        clean = torch.rand(4, 3, 2, 2).repeat_interleave(16, 2).repeat_interleave(16, 3)
+        damaged = 0.6 * clean + 0.1  # grey and dull
+        optimizer.zero_grad()
+        error = (predictor(damaged) - clean).square().mean()
+        error.backward()
+        optimizer.step()
+        errors.append(error.item() / (damaged - clean).square().mean().item())
+    assert sum(errors[-10:]) < 0.5 * sum(errors[:10])
+
+
+def test_without_one_the_picture_stands_for_itself(tiny_pipeline):
+    picture = torch.rand(1, 3, 16, 16)
+    assert tiny_pipeline.controlnet.degradation_free(picture) is picture
+    assert not any("degradation_free" in name for name in tiny_pipeline.controlnet.state_dict())
+
+
+@pytest.fixture
+def pipeline(tiny_pipeline) -> XPSRPipeline:
+    """The tiny networks with a predictor, diffusing what it leaves out."""
+    torch.manual_seed(0)
+    old = tiny_pipeline.controlnet
+    config = {k: v for k, v in old.config.items() if not k.startswith("_")}
+    controlnet = XPSRControlNetModel(**{**config, "degradation_free_channels": [8, 16]})
+    controlnet.load_state_dict(old.state_dict(), strict=False)
+    parts = {**tiny_pipeline.components, "controlnet": controlnet.eval()}
+    return XPSRPipeline(**parts, residual_latents=True)
+
+
+QUICK = Settings(num_inference_steps=1, upscale=2, process_size=0, color_fix="none")
+
+
+def test_the_pipeline_adds_to_its_prediction(pipeline, picture):
+    preview = next(pipeline.stream(picture(24, 20), settings=QUICK)).preview
+    with torch.no_grad():
+        guess = pipeline.controlnet.degradation_free(preview.image)
+        assert torch.equal(preview.base, encode(pipeline.vae, guess))
+        assert not torch.allclose(preview.base, encode(pipeline.vae, preview.image), atol=1e-3)
+
+
+def test_tiles_see_their_own_part(pipeline, picture):
+    shown: list[tuple[int, ...]] = []
+    module = pipeline.controlnet.degradation_free_predictor
+    handle = module.register_forward_pre_hook(lambda _, args: shown.append(tuple(args[0].shape)))
+    try:
+        settings = replace(QUICK, tile_size=64, tile_overlap=16)
+        first = next(pipeline.stream(picture(64, 40), settings=settings))
+    finally:
+        handle.remove()
+    assert len(shown) > 1 and all(max(shape[2:]) <= 64 + 16 for shape in shown)
+    assert first.preview.base.shape == first.latents.shape
+
+
+def test_a_saved_model_keeps_it(pipeline, tmp_path, picture):
+    pipeline.save_pretrained(tmp_path)
+    again = xpsr.load(tmp_path, device="cpu")
+    image = torch.rand(1, 3, 24, 16)
+    with torch.no_grad():
+        assert torch.equal(
+            again.controlnet.degradation_free(image), pipeline.controlnet.degradation_free(image)
+        )
+
+
+def test_it_learns_alone_and_then_stands_still(tmp_path):
+    photos, pairs = make_photos(tmp_path / "photos"), tmp_path / "pairs"
+    list(prepare(photos, pairs, PrepareConfig(size=128)))
+    list(describe(pairs, "measured"))
+
+    def trained(name, *overrides):
+        always = ["steps=2", "batch_size=1", "model.decoder_steps=0", "trackers=[]"]
+        options = [f"data={pairs}", f"out={tmp_path / name}", *always, *overrides]
+        AcceleratorState._reset_state(reset_partial_state=True)
+        run(read_config(CONFIGS / "smoke.yaml", options))
+        return weights(tmp_path / name)
+
+    own = ("model.controlnet.degradation_free_channels=[8, 8]", "steps=1")
+    start = f"model.start={tmp_path / 'both'}"
+    before = trained("both", *own)
+    alone = trained(
+        "alone", start, "model.degradation_free_only=true", "loss.decoded_log_floor=1e-3"
+    )
+    moved = {name for name in before if not torch.equal(before[name], alone[name])}
+    assert moved and all(name.startswith(PREDICTOR) for name in moved)
+
+    rest = trained("rest", start)
+    moved = {name for name in before if not torch.equal(before[name], rest[name])}
+    assert moved and not any(name.startswith(PREDICTOR) for name in moved)
+
+    with pytest.raises(XPSRError, match="degradation_free_channels"):
+        trained("none", "model.degradation_free_only=true")
