@@ -30,6 +30,8 @@ class TrainingStep(nn.Module):
         self.scheduler = networks.scheduler
         self.residual_latents = networks.residual_latents
         self.config, self.cache = config, cache
+        if config.model.degradation_free_only:
+            _refuse_reworded_targets(config)
         for name in ("decoded_weight", "gradient_weight"):
             if getattr(config.loss, name) and self.scheduler.config.prediction_type != "sample":
                 raise XPSRError(f"loss.{name} needs a model with prediction_type: sample.")
@@ -102,6 +104,16 @@ class TrainingStep(nn.Module):
         total = self.scheduler.config.num_train_timesteps
         uniform = torch.cat([torch.rand(1, generator=draw) for draw in draws])
         return (uniform ** (1 / self.config.timestep_power) * total).long().clamp(max=total - 1)
+
+
+def _refuse_reworded_targets(config: TrainConfig) -> None:
+    """The predictor of the clean picture reads no text and could not know what is asked for."""
+    for name in ("trust_ratio", "detail_ratio"):
+        if getattr(config, name):
+            raise XPSRError(
+                f"{name} changes the target by what a text says, and the prediction that"
+                " model.degradation_free_only trains reads no text; leave it out."
+            )
 
 
 def _normal(like: Tensor, draws: list[torch.Generator]) -> Tensor:
