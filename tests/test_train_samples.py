@@ -95,6 +95,18 @@ def test_targets_are_sharpened_and_nothing_else(pairs_folder, tokenizer):
         assert (pictures[1].mean() - pictures[0].mean()).abs() < 0.02
 
 
+def test_bare_samples_keep_their_target_and_say_so(pairs_folder, tokenizer):
+    def batch(**options):
+        return Pairs(pairs_folder, tokenizer, DataConfig(crop=64, **options)).batch(range(4))
+
+    plain, sharp = batch(), batch(sharpen_targets=1)
+    bare = batch(sharpen_targets=1, bare_ratio=1)
+    assert torch.equal(bare.clean, plain.clean) and not torch.equal(sharp.clean, plain.clean)
+    assert all(bare.bare) and not any(sharp.bare)
+    half = Pairs(pairs_folder, tokenizer, DataConfig(bare_ratio=0.5))
+    assert 8 < sum(half[number].bare for number in range(40)) < 32
+
+
 def test_a_text_of_more_or_less_detail_has_such_a_target(pairs_folder, tokenizer):
     def samples(**options):
         pairs = Pairs(pairs_folder, tokenizer, DataConfig(crop=64, **options))
@@ -151,6 +163,18 @@ def test_flips_mirror_both_sides(pairs_folder, tokenizer):
         assert all(x != y for x, y in zip(same, turned, strict=True))
         mirrored = sum(turned)
     assert 0 < mirrored < 8
+
+
+def test_turns_turn_both_sides_by_quarters(pairs_folder, tokenizer):
+    turned = Pairs(pairs_folder, tokenizer, DataConfig(turns=True, crop=32)).batch(range(16))
+    plain = Pairs(pairs_folder, tokenizer, DataConfig(crop=32)).batch(range(16))
+    found = []
+    for name in ("clean", "conditioning"):
+        pairs = zip(getattr(turned, name), getattr(plain, name), strict=True)
+        found.append(
+            [[torch.equal(x, y.rot90(k, (1, 2))) for k in range(4)].index(True) for x, y in pairs]
+        )
+    assert found[0] == found[1] and set(found[0]) == {0, 1, 2, 3}
 
 
 def test_photos_are_degraded_as_they_are_drawn(photos, tokenizer, caplog):

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,10 @@ from train.networks import make_networks
 from train.photos import training_data
 from train.prepare import PrepareConfig, prepare
 from train.step import TrainingStep
+from xpsr.autoencoder import encode
 from xpsr.errors import XPSRError
+from xpsr.schedule import Noise, Solver, start_latents
+from xpsr.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -195,10 +199,33 @@ def test_cached_latents_are_those_of_the_autoencoder(pairs_folder, base, tmp_pat
             cache = LatentCache(small, networks.vae)
             found = TrainingStep(networks, small, cache)(batch_of)
             assert torch.allclose(found.total, wanted.total, atol=1e-6)
-    for wrong in ("crop=64", "flips=true"):
+    for wrong in ("crop=64", "flips=true", "turns=true"):
         options = ("crop=null", "cache_latents=true", wrong)
         with pytest.raises(XPSRError, match="cache_latents"):
             LatentCache(sd15(pairs_folder, tmp_path, base, *options), networks.vae)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+def test_bare_samples_start_as_the_setting_does(pairs_folder, tmp_path, residual):
+    config = smoke(pairs_folder, tmp_path, f"model.residual_latents={str(residual).lower()}")
+    networks = networks_of(config)
+    step, shown = TrainingStep(networks, config), []
+    networks.unet.register_forward_pre_hook(lambda _, args: shown.append(args))
+    batch = Pairs(pairs_folder, networks.tokenizer, config).batch(range(3))
+    with torch.no_grad():
+        for bare in ((False,) * 3, (False, True, False)):
+            step(replace(batch, bare=bare))
+        low = 0 if residual else encode(networks.vae, batch.conditioning[1:2])
+    (noisy, times), (mixed, mixed_times) = shown
+    solver = Solver(networks.scheduler.config, "ddim", 1)
+    low = low + torch.zeros_like(noisy[1])[None]
+    start = start_latents(solver, Settings(start="lr_bare"), low, Noise(0))
+    assert torch.allclose(mixed[1], start[0], atol=1e-6) and mixed_times[1] == solver.timesteps[0]
+    assert torch.equal(mixed[::2], noisy[::2]) and torch.equal(mixed_times[::2], times[::2])
+    epsilon = ("bare_ratio=0.5", "model.scheduler.prediction_type=epsilon")
+    config = smoke(pairs_folder, tmp_path, *epsilon)
+    with pytest.raises(XPSRError, match="bare_ratio"):
+        TrainingStep(networks_of(config), config)
 
 
 def test_gradient_checkpointing_gives_the_same_gradients(pairs_folder, base, tmp_path):

@@ -84,8 +84,13 @@ class DataConfig(Strict):
         detail_ratio: chance that the content text calls the picture smoother or more detailed than
             it is, and the target is softened or sharpened to match (see `train/wording.py`). If
             there is any, samples without a content text are not sharpened at all.
+        bare_ratio: chance that a sample starts as the setting `start="lr_bare"` does: from the
+            low-resolution side's latent without noise, at the last timestep. Its target is not
+            sharpened, for such a start asks for the likeliest picture.
         flips: mirror half of the samples. Off because texts name places ("dark at the left"),
             which a mirrored picture turns into lies; harmless with describers that never do.
+        turns: turn each sample by a random number of quarter turns. As with `flips`; photos that
+            are no squares need a `crop`.
         data_workers: processes that read or degrade ahead of the training.
     """
 
@@ -97,7 +102,9 @@ class DataConfig(Strict):
     trust_ratio: float = Field(0.0, ge=0, le=1)
     sharpen_targets: float = Field(0.0, ge=0)
     detail_ratio: float = Field(0.0, ge=0, le=1)
+    bare_ratio: float = Field(0.0, ge=0, le=1)
     flips: bool = False
+    turns: bool = False
     data_workers: int = Field(0, ge=0)
 
 

@@ -48,6 +48,7 @@ class Batch:
         conditioning: the low-resolution side enlarged to H × W, in [0, 1].
         input_ids, lowlevel_input_ids: (B, L) tokens of the two texts, some left empty.
         seeds: of each pair's noise and timestep.
+        bare: which start from the low-resolution side alone, without noise.
     """
 
     ids: tuple[str, ...]
@@ -56,6 +57,7 @@ class Batch:
     input_ids: Tensor
     lowlevel_input_ids: Tensor
     seeds: tuple[int, ...]
+    bare: tuple[bool, ...]
 
     def to(self, device: torch.device) -> "Batch":
         return replace(
@@ -98,6 +100,7 @@ class Sample:
     high: str
     low: str
     seed: int
+    bare: bool
 
 
 class Samples(Dataset, ABC):
@@ -132,7 +135,9 @@ class Samples(Dataset, ABC):
         )
         if random.random() < config.original_image_ratio:
             shown, low = clean, low and pair.hr_lowlevel_prompt
-        sharpness = config.sharpen_targets if high or not config.detail_ratio else 0.0
+        bare = bool(config.bare_ratio and random.random() < config.bare_ratio)
+        sharpen = not bare and (high or not config.detail_ratio)
+        sharpness = config.sharpen_targets if sharpen else 0.0
         if config.detail_ratio and high and random.random() < config.detail_ratio:
             high, degrees = reworded(high, random)
             sharpness += DETAIL_STEP * degrees
@@ -142,9 +147,12 @@ class Samples(Dataset, ABC):
         shown = shown[window]
         if config.flips and random.random() < 0.5:
             clean, shown = clean[:, ::-1], shown[:, ::-1]
+        if config.turns:
+            turns = int(random.integers(4))
+            clean, shown = np.rot90(clean, turns), np.rot90(shown, turns)
         high = high if config.prompts in ("both", "high") else ""
         low = low if config.prompts in ("both", "low") else ""
-        return Sample(pair.id, clean, shown, high, low, int(random.integers(2**63)))
+        return Sample(pair.id, clean, shown, high, low, int(random.integers(2**63)), bare)
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The samples of these numbers as one batch."""
@@ -160,6 +168,7 @@ class Samples(Dataset, ABC):
             self._tokens([sample.high for sample in samples]),
             self._tokens([sample.low for sample in samples]),
             tuple(sample.seed for sample in samples),
+            tuple(sample.bare for sample in samples),
         )
 
     def loader(self, numbers: "Numbers") -> Iterator[Batch]:

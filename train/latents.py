@@ -29,7 +29,7 @@ class LatentCache:
     def __init__(self, config: TrainConfig, vae: nn.Module):
         if not has_pairs(Path(config.data)):
             raise XPSRError("cache_latents needs ready pairs: make them with train.prepare.")
-        for name in ("crop", "flips", "trust_ratio", "sharpen_targets", "detail_ratio"):
+        for name in ("crop", "flips", "turns", "trust_ratio", "sharpen_targets", "detail_ratio"):
             if getattr(config, name):
                 raise XPSRError(
                     f"cache_latents keeps whole pictures as they are; leave out {name}."

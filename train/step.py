@@ -8,6 +8,7 @@ from train.data import Batch
 from train.latents import LatentCache
 from train.loss import Losses, decoded_error, diffusion_error, diffusion_target, training_loss
 from train.networks import Networks
+from xpsr.autoencoder import encode
 from xpsr.errors import XPSRError
 
 
@@ -32,9 +33,13 @@ class TrainingStep(nn.Module):
         self.config, self.cache = config, cache
         if config.model.degradation_free_only:
             _refuse_reworded_targets(config)
-        for name in ("decoded_weight", "gradient_weight"):
-            if getattr(config.loss, name) and self.scheduler.config.prediction_type != "sample":
-                raise XPSRError(f"loss.{name} needs a model with prediction_type: sample.")
+        wanted = {
+            f"loss.{n}": getattr(config.loss, n) for n in ("decoded_weight", "gradient_weight")
+        }
+        wanted["bare_ratio"] = config.bare_ratio
+        for name, value in wanted.items():
+            if value and self.scheduler.config.prediction_type != "sample":
+                raise XPSRError(f"{name} needs a model with prediction_type: sample.")
 
     def forward(self, batch: Batch) -> Losses:
         """Paper, sec. 3.4. Every draw comes from the pairs' own seeds, on the CPU."""
@@ -45,6 +50,8 @@ class TrainingStep(nn.Module):
         noise = _normal(clean, draws)
         timesteps = self._timesteps(draws).to(clean.device)
         noisy = self.scheduler.add_noise(clean, noise, timesteps)
+        if any(batch.bare):
+            noisy, timesteps = self._without_noise(batch, noisy, timesteps)
         high = self.text_encoder(batch.input_ids)[0]
         low = self.text_encoder(batch.lowlevel_input_ids)[0]
         control = self.controlnet(
@@ -99,6 +106,22 @@ class TrainingStep(nn.Module):
             guess = self.controlnet.degradation_free(batch.conditioning)
             base = encode(guess.float() * 2 - 1).latent_dist.mode()
         return (latent - base) * self.vae.config.scaling_factor, base
+
+    @torch.no_grad()
+    def _without_noise(
+        self, batch: Batch, noisy: Tensor, timesteps: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Bare samples as `start_latents` makes them for "lr_bare", the others as they are."""
+        last = self.scheduler.config.num_train_timesteps - 1
+        low = torch.zeros_like(noisy)
+        if not self.residual_latents:
+            low = encode(self.vae, batch.conditioning)
+        bare = torch.tensor(batch.bare, device=noisy.device)
+        start = self.scheduler.alphas_cumprod[last].to(low) ** 0.5 * low
+        return (
+            torch.where(bare[:, None, None, None], start, noisy),
+            torch.where(bare, last, timesteps),
+        )
 
     def _timesteps(self, draws: list[torch.Generator]) -> Tensor:
         total = self.scheduler.config.num_train_timesteps
