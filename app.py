@@ -11,6 +11,7 @@ import logging
 import os
 import sys
 from importlib.util import find_spec
+from pathlib import Path
 
 from studio.api import tools
 from studio.build import Where, build, serving
@@ -102,11 +103,27 @@ def choose_model(options: argparse.Namespace, allowed: Permission) -> ModelChoic
     last = LastChoice(options.outputs).read()
     if last is None:
         return ModelChoice("mini", options.base)
+    told, chosen = f"With the model last chosen on the page: {last.model}.", last
+    if gone := _gone(last):
+        told, chosen = f"The model last chosen on the page is gone. {gone}", ModelChoice("mini")
     if __name__ == "__main__":
-        print(
-            f"With the model last chosen on the page: {last.model}. --model mini has the own one."
-        )
-    return last
+        print(told, "--model mini has the own one." if chosen is last else "With mini instead.")
+    return chosen
+
+
+def _gone(choice: ModelChoice) -> str | None:
+    """Why a folder that was chosen once cannot be used any more; hubs are not asked."""
+    from xpsr.inspection import inspect_model
+    from xpsr.loading import is_hub_id
+
+    names = [name for name in (choice.model, choice.base) if name]
+    if any(is_hub_id(name) and not Path(name).is_dir() for name in names):
+        return None
+    try:
+        inspect_model(choice.model, choice.base)
+    except XPSRError as error:
+        return str(error)
+    return None
 
 
 def serve(options: argparse.Namespace) -> None:

@@ -49,9 +49,12 @@ assert app.demo.fns
 assert not app.engine.ready  # nothing is loaded until somebody comes
 # What was chosen on a page is for local pages: not here, and not where a model is named.
 last = app.choose_model(app.parse([]), app.Permission(granted=True))
-assert last == app.ModelChoice("/models/xpsr", "/models/base")
+assert last == app.ModelChoice("someone/xpsr", "someone/base")
 assert app.choose_model(app.parse(["--model", "mini"]), app.Permission(granted=True)).base is None
 assert app.engine.options.model == "mini"
+# A folder that is gone since: the page opens with the built-in model and not with none.
+(app.Path(app.options.outputs) / "model.json").write_text('{"model": "/models/gone"}')
+assert app.choose_model(app.parse([]), app.Permission(granted=True)) == app.ModelChoice("mini")
 print("whole" if app.engine.pipeline() else "")
 """
 
@@ -108,7 +111,7 @@ def python(code, tmp_path, **environment):
 
 def test_the_page_is_imported_and_has_its_model_without_a_network(tmp_path):
     (tmp_path / "outputs").mkdir()
-    choice = {"model": "/models/xpsr", "base": "/models/base"}
+    choice = {"model": "someone/xpsr", "base": "someone/base"}
     (tmp_path / "outputs" / "model.json").write_text(json.dumps(choice))
     done = python(OFFLINE + IMPORT, tmp_path, SPACE_ID="someone/studio", SYSTEM="spaces")
     assert done.returncode == 0, done.stderr
