@@ -140,5 +140,6 @@ def test_it_learns_alone_and_then_stands_still(tmp_path):
 
     with pytest.raises(XPSRError, match="degradation_free_channels"):
         trained("none", "model.degradation_free_only=true")
-    with pytest.raises(XPSRError, match="trust_ratio"):
-        trained("told", start, "model.degradation_free_only=true", "trust_ratio=0.1")
+    for other in ("trust_ratio", "loss.adversarial_weight"):
+        with pytest.raises(XPSRError, match=other):
+            trained("told", start, "model.degradation_free_only=true", f"{other}=0.1")

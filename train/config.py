@@ -20,6 +20,11 @@ class LossConfig(Strict):
     `decoded_weight`: of the squared error of the decoded picture, [-1, 1], for models that predict
     the clean latent. `decoded_log_floor` is to it what `log_floor` is to the denoiser's error.
 
+    `adversarial_weight`: of what a judge that learns along can tell from a photo (see
+    `discriminator.py`), for such models as well. What a model is not certain of it blurs; this is
+    the counterweight, and costs PSNR. Bare samples and those whose text asks for no sharper picture
+    (`trust_ratio`, `detail_ratio`) are not judged.
+
     `gradient_weight`: of how unlike the edges of the decoded picture are to the clean one's (see
     `gradient_error`), for such models as well.
     """
@@ -30,6 +35,7 @@ class LossConfig(Strict):
     decoded_weight: float = Field(0.0, ge=0)
     decoded_log_floor: float | None = Field(None, gt=0)
     gradient_weight: float = Field(0.0, ge=0)
+    adversarial_weight: float = Field(0.0, ge=0)
 
 
 class ModelConfig(Strict):

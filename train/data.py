@@ -49,6 +49,7 @@ class Batch:
         input_ids, lowlevel_input_ids: (B, L) tokens of the two texts, some left empty.
         seeds: of each pair's noise and timestep.
         bare: which start from the low-resolution side alone, without noise.
+        vivid: which are to look like photos: not those that are bare, or whose texts ask for less.
     """
 
     ids: tuple[str, ...]
@@ -58,6 +59,7 @@ class Batch:
     lowlevel_input_ids: Tensor
     seeds: tuple[int, ...]
     bare: tuple[bool, ...]
+    vivid: tuple[bool, ...]
 
     def to(self, device: torch.device) -> "Batch":
         return replace(
@@ -101,6 +103,7 @@ class Sample:
     low: str
     seed: int
     bare: bool
+    vivid: bool
 
 
 class Samples(Dataset, ABC):
@@ -136,13 +139,15 @@ class Samples(Dataset, ABC):
         if random.random() < config.original_image_ratio:
             shown, low = clean, low and pair.hr_lowlevel_prompt
         bare = bool(config.bare_ratio and random.random() < config.bare_ratio)
-        sharpen = not bare and (high or not config.detail_ratio)
-        sharpness = config.sharpen_targets if sharpen else 0.0
+        vivid = not bare and bool(high or not config.detail_ratio)
+        sharpness = config.sharpen_targets if vivid else 0.0
         if config.detail_ratio and high and random.random() < config.detail_ratio:
             high, degrees = reworded(high, random)
             sharpness += DETAIL_STEP * degrees
+            vivid = vivid and degrees >= 0
         if random.random() < config.trust_ratio:
             clean, low, sharpness = shown, str(random.choice(FLAWLESS)), 0.0
+            vivid = False
         clean = sharpened(clean[window], min(max(sharpness, -1.0), MAX_SHARPNESS))
         shown = shown[window]
         if config.flips and random.random() < 0.5:
@@ -152,7 +157,7 @@ class Samples(Dataset, ABC):
             clean, shown = np.rot90(clean, turns), np.rot90(shown, turns)
         high = high if config.prompts in ("both", "high") else ""
         low = low if config.prompts in ("both", "low") else ""
-        return Sample(pair.id, clean, shown, high, low, int(random.integers(2**63)), bare)
+        return Sample(pair.id, clean, shown, high, low, int(random.integers(2**63)), bare, vivid)
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The samples of these numbers as one batch."""
@@ -169,6 +174,7 @@ class Samples(Dataset, ABC):
             self._tokens([sample.low for sample in samples]),
             tuple(sample.seed for sample in samples),
             tuple(sample.bare for sample in samples),
+            tuple(sample.vivid for sample in samples),
         )
 
     def loader(self, numbers: "Numbers") -> Iterator[Batch]:

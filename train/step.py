@@ -5,6 +5,7 @@ from torch import Tensor, nn
 
 from train.config import TrainConfig
 from train.data import Batch
+from train.discriminator import Discriminator, adversarial_errors
 from train.latents import LatentCache
 from train.loss import Losses, decoded_error, diffusion_error, diffusion_target, training_loss
 from train.networks import Networks
@@ -31,15 +32,12 @@ class TrainingStep(nn.Module):
         self.scheduler = networks.scheduler
         self.residual_latents = networks.residual_latents
         self.config, self.cache = config, cache
+        weights = config.loss
+        self.judge = Discriminator(seed=config.seed) if weights.adversarial_weight else None
         if config.model.degradation_free_only:
-            _refuse_reworded_targets(config)
-        wanted = {
-            f"loss.{n}": getattr(config.loss, n) for n in ("decoded_weight", "gradient_weight")
-        }
-        wanted["bare_ratio"] = config.bare_ratio
-        for name, value in wanted.items():
-            if value and self.scheduler.config.prediction_type != "sample":
-                raise XPSRError(f"{name} needs a model with prediction_type: sample.")
+            _refuse_other_targets(config)
+        elif self.scheduler.config.prediction_type != "sample":
+            _refuse_clean_latents(config)
 
     def forward(self, batch: Batch) -> Losses:
         """Paper, sec. 3.4. Every draw comes from the pairs' own seeds, on the CPU."""
@@ -79,11 +77,22 @@ class TrainingStep(nn.Module):
             self.config.loss.latent_weight,
             self.config.loss.log_floor,
         )
-        if not (self.config.loss.decoded_weight or self.config.loss.gradient_weight):
-            return losses
+        return losses._replace(total=losses.total + self._decoded(prediction, base, batch))
+
+    def _decoded(self, prediction: Tensor, base: Tensor | float, batch: Batch) -> Tensor | float:
+        """What is wrong with the pictures that the predicted latents stand for."""
+        weights = self.config.loss
+        if not (weights.decoded_weight or weights.gradient_weight or self.judge):
+            return 0.0
         decoded = self.vae.decode(prediction / self.vae.config.scaling_factor + base).sample
-        error = decoded_error(decoded, batch.clean, self.config.loss)
-        return losses._replace(total=losses.total + error)
+        error = decoded_error(decoded, batch.clean, weights)
+        if self.judge is None:
+            return error
+        vivid = torch.tensor(batch.vivid, device=decoded.device)
+        fooled, caught = adversarial_errors(
+            self.judge, decoded, batch.clean, batch.conditioning, vivid
+        )
+        return error + weights.adversarial_weight * fooled + caught
 
     def _degradation_free(self, batch: Batch) -> Losses:
         """The ControlNet's first guess against the clean picture; nothing is diffused."""
@@ -129,7 +138,7 @@ class TrainingStep(nn.Module):
         return (uniform ** (1 / self.config.timestep_power) * total).long().clamp(max=total - 1)
 
 
-def _refuse_reworded_targets(config: TrainConfig) -> None:
+def _refuse_other_targets(config: TrainConfig) -> None:
     """The predictor of the clean picture reads no text and could not know what is asked for."""
     for name in ("trust_ratio", "detail_ratio"):
         if getattr(config, name):
@@ -137,6 +146,21 @@ def _refuse_reworded_targets(config: TrainConfig) -> None:
                 f"{name} changes the target by what a text says, and the prediction that"
                 " model.degradation_free_only trains reads no text; leave it out."
             )
+    if config.loss.adversarial_weight:
+        raise XPSRError(
+            "model.degradation_free_only trains the likeliest picture, which need not look like a"
+            " photo; leave out loss.adversarial_weight."
+        )
+
+
+def _refuse_clean_latents(config: TrainConfig) -> None:
+    """What looks at the clean latent or its picture needs a network that predicts it."""
+    wanted = {"bare_ratio": config.bare_ratio}
+    for name in ("decoded_weight", "gradient_weight", "adversarial_weight"):
+        wanted[f"loss.{name}"] = getattr(config.loss, name)
+    for name, value in wanted.items():
+        if value:
+            raise XPSRError(f"{name} needs a model with prediction_type: sample.")
 
 
 def _normal(like: Tensor, draws: list[torch.Generator]) -> Tensor:

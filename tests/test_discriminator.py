@@ -1,0 +1,143 @@
+"""The judge of a small model's pictures: what it learns, what it teaches, and whom."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from torch.nn import functional as F
+from training_help import CONFIGS, make_photos, weights
+
+from train.__main__ import run
+from train.config import DataConfig, read_config
+from train.data import Pairs
+from train.describe import describe
+from train.discriminator import Discriminator, adversarial_errors
+from train.networks import clip_tokenizer, make_networks
+from train.photos import training_data
+from train.prepare import PrepareConfig, prepare
+from train.step import TrainingStep
+from xpsr.errors import XPSRError
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    out = tmp_path_factory.mktemp("pairs")
+    list(prepare(make_photos(tmp_path_factory.mktemp("photos")), out, PrepareConfig(size=128)))
+    list(describe(out, "measured"))
+    return out
+
+
+def pictures(count=4, side=32):
+    """Fine-grained pictures and the same without their grain, both in [-1, 1]."""
+    sharp = torch.rand(count, 3, side, side) * 2 - 1
+    return sharp, F.avg_pool2d(F.pad(sharp, (2, 2, 2, 2), mode="reflect"), 5, 1)
+
+
+ALL = torch.ones(4, dtype=torch.bool)
+
+
+def test_there_is_a_verdict_for_every_eight_pixels():
+    judge = Discriminator((4, 6, 8))
+    sharp, blurred = pictures(side=40)
+    assert judge(sharp, blurred / 2 + 0.5).shape == (4, 1, 5, 5)
+    torch.manual_seed(99)
+    same, other = Discriminator((4, 6, 8)), Discriminator((4, 6, 8), seed=1)
+    first = next(judge.parameters())
+    assert torch.equal(next(same.parameters()), first)
+    assert not torch.equal(next(other.parameters()), first)
+
+
+def test_judge_and_judged_learn_apart():
+    judge = Discriminator((4, 6, 8))
+    sharp, blurred = pictures()
+    decoded = blurred.clone().requires_grad_()
+    fooled, caught = adversarial_errors(judge, decoded, sharp, blurred / 2 + 0.5, ALL)
+    caught.backward(retain_graph=True)
+    assert decoded.grad is None and all(p.grad is not None for p in judge.parameters())
+    judge.zero_grad()
+    fooled.backward()
+    assert decoded.grad is not None and all(p.grad is None for p in judge.parameters())
+
+
+def test_the_judge_learns_and_what_follows_it_gets_its_grain_back():
+    torch.manual_seed(0)
+    judge = Discriminator((8, 12, 16))
+    optimizer = torch.optim.AdamW(judge.parameters(), 3e-3)
+    first = last = None
+    for _ in range(150):
+        sharp, blurred = pictures()
+        fooled, caught = adversarial_errors(judge, blurred, sharp, blurred / 2 + 0.5, ALL)
+        optimizer.zero_grad()
+        caught.backward()
+        optimizer.step()
+        first, last = first or (fooled.item(), caught.item()), (fooled.item(), caught.item())
+    assert first[0] < 0.1  # a judge that knows nothing yet has nothing to say
+    assert last[1] < 0.3 * first[1]
+    sharp, blurred = pictures()
+    decoded = blurred.clone().requires_grad_()
+    adversarial_errors(judge, decoded, sharp, blurred / 2 + 0.5, ALL)[0].backward()
+    # Downhill leads away from the blur: along the grain that was taken away, or at least its kind.
+    followed = blurred - 0.3 * decoded.grad / decoded.grad.abs().max()
+    verdicts = [judge(picture, blurred / 2 + 0.5).mean() for picture in (followed, blurred)]
+    assert verdicts[0] > verdicts[1]
+    assert followed.diff(dim=-1).square().mean() > blurred.diff(dim=-1).square().mean()
+
+
+def test_pictures_that_are_not_asked_do_not_count():
+    judge = Discriminator((4, 6, 8)).eval()
+    sharp, blurred = pictures()
+    low = blurred / 2 + 0.5
+    some = torch.tensor([True, False, True, False])
+    decoded = blurred.clone().requires_grad_()
+    found = adversarial_errors(judge, decoded, sharp, low, some)
+    wanted = adversarial_errors(judge, blurred[::2], sharp[::2], low[::2], ALL[::2])
+    assert torch.allclose(torch.stack(found), torch.stack(wanted), atol=1e-6)
+    found[0].backward()
+    assert decoded.grad[1::2].abs().max() == 0
+    assert adversarial_errors(judge, decoded, sharp, low, ~ALL) == (0, 0)
+
+
+def test_what_is_not_to_look_like_a_photo_is_not_judged(pairs):
+    tokenizer = clip_tokenizer()
+
+    def vivid(**options):
+        return Pairs(pairs, tokenizer, DataConfig(**options)).batch(range(4)).vivid
+
+    assert all(vivid()) and not any(vivid(bare_ratio=1)) and not any(vivid(trust_ratio=1))
+    assert all(vivid(caption_dropout=1)) and not any(vivid(caption_dropout=1, detail_ratio=1))
+    samples = Pairs(pairs, tokenizer, DataConfig(detail_ratio=1))
+    plain = Pairs(pairs, tokenizer, DataConfig())
+    found = [(samples[n], plain[n]) for n in range(40)]
+    energies = [[s.clean.astype(float).std() for s in both] for both in found]
+    softer = [a < b for a, b in energies]
+    assert 0 < sum(softer) < 40 and softer == [not sample.vivid for sample, _ in found]
+
+
+def trained(pairs, out, *overrides):
+    always = ["batch_size=2", "model.decoder_steps=0", "trackers=[]", "save_every=1"]
+    options = [f"data={pairs}", f"out={out}", "model.train_decoder=true", *always, *overrides]
+    AcceleratorState._reset_state(reset_partial_state=True)
+    run(read_config(CONFIGS / "smoke.yaml", options))
+    return weights(out)
+
+
+def test_a_run_with_a_judge_goes_on_where_it_was(pairs, tmp_path):
+    judged = "loss.adversarial_weight=0.5"
+    plain = trained(pairs, tmp_path / "plain", "steps=3", "loss.decoded_weight=1e-9")
+    whole = trained(pairs, tmp_path / "whole", "steps=3", judged)
+    trained(pairs, tmp_path / "parts", "steps=1", judged)
+    parts = trained(pairs, tmp_path / "parts", "steps=3", judged)
+    assert all(torch.equal(whole[name], parts[name]) for name in whole)
+    assert any(not torch.equal(whole[name], plain[name]) for name in whole)
+    assert set(whole) == set(plain)  # the judge stays behind
+
+
+def test_a_model_that_predicts_noise_has_no_picture_to_judge(pairs, tmp_path):
+    options = [f"data={pairs}", f"out={tmp_path}", "loss.adversarial_weight=1"]
+    config = read_config(
+        CONFIGS / "smoke.yaml", [*options, "model.scheduler.prediction_type=epsilon"]
+    )
+    networks = make_networks(config.model, lambda t: training_data(config, t), config.seed)
+    with pytest.raises(XPSRError, match="adversarial_weight"):
+        TrainingStep(networks, config)
