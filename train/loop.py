@@ -23,6 +23,8 @@ from train.step import TrainingStep
 from xpsr.errors import XPSRError
 
 NOT_FINITE = "not_finite"
+# A judge that is behind what it judges teaches nothing (two time scales, Heusel et al. 2017).
+JUDGE_PACE = 3.0
 
 
 @dataclass(frozen=True)
@@ -108,11 +110,11 @@ def _out_of_time(config: TrainConfig, accelerator: Accelerator, began: float) ->
 def make_state(config: TrainConfig, networks: Networks, accelerator: Accelerator) -> State:
     """Model, optimiser, schedule and averaged weights, ready for any number of processes."""
     cache = LatentCache(config, networks.vae) if config.cache_latents else None
-    model: nn.Module = TrainingStep(networks, config, cache)
+    model = TrainingStep(networks, config, cache)
     if config.gradient_checkpointing:
         networks.unet.enable_gradient_checkpointing()
         networks.controlnet.enable_gradient_checkpointing()
-    optimizer = _optimizer(config, [p for p in model.parameters() if p.requires_grad])
+    optimizer = _optimizer(config, model)
     try:
         schedule = get_scheduler(
             config.lr_schedule,
@@ -131,8 +133,15 @@ def make_state(config: TrainConfig, networks: Networks, accelerator: Accelerator
     return State(model, trained, optimizer, schedule, ema)
 
 
-def _optimizer(config: TrainConfig, trained: list[nn.Parameter]) -> torch.optim.Optimizer:
+def _optimizer(config: TrainConfig, model: TrainingStep) -> torch.optim.Optimizer:
     options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    judge = [] if model.judge is None else [*model.judge.parameters()]
+    own = {*judge}
+    trained = [
+        {"params": [p for p in model.parameters() if p.requires_grad and p not in own]},
+        {"params": judge, "lr": config.learning_rate * JUDGE_PACE},
+    ]
+    trained = [group for group in trained if group["params"]]
     if config.optimizer == "adamw":
         return torch.optim.AdamW(trained, **options, fused=True)
     try:
