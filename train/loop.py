@@ -135,13 +135,11 @@ def make_state(config: TrainConfig, networks: Networks, accelerator: Accelerator
 
 def _optimizer(config: TrainConfig, model: TrainingStep) -> torch.optim.Optimizer:
     options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    judge = [] if model.judge is None else [*model.judge.parameters()]
-    own = {*judge}
-    trained = [
-        {"params": [p for p in model.parameters() if p.requires_grad and p not in own]},
-        {"params": judge, "lr": config.learning_rate * JUDGE_PACE},
-    ]
-    trained = [group for group in trained if group["params"]]
+    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    trained = [{"params": [p for name, p in learning.items() if not name.startswith("judge.")]}]
+    if model.judge is not None:
+        pace = config.learning_rate * JUDGE_PACE
+        trained.append({"params": [*model.judge.parameters()], "lr": pace})
     if config.optimizer == "adamw":
         return torch.optim.AdamW(trained, **options, fused=True)
     try:
