@@ -92,3 +92,27 @@ def test_processes_accumulation_and_batches_learn_the_same(pairs_folder, tmp_pat
     }
     assert figures["one process"] == figures["accumulated"] == figures["two processes"]
     assert "2 processes" in logs["two processes"] and "Nothing is sharded" in logs["two processes"]
+
+
+@pytest.mark.timeout(600)
+def test_the_embedded_model_is_made_by_its_two_configurations(pairs_folder, tmp_path):
+    """From nothing, at its real size: a step of each, and the result is of mini's making."""
+    few = ("steps=1", "batch_size=2", "lr_warmup_steps=0", "trackers=[]")
+    first, second = tmp_path / "mini_clean", tmp_path / "mini"
+    finish(train(pairs_folder, first, *few, config="mini_clean.yaml"))
+    finish(train(pairs_folder, second, *few, f"model.start={first}", config="mini.yaml"))
+    before, after = weights(first), weights(second)
+    predictor = "controlnet.degradation_free_predictor."
+    still = {name for name in before if torch.equal(before[name], after[name])}
+    assert {name for name in before if name.startswith(predictor)} <= still
+    assert len(still) < 0.2 * len(before)
+    made, shipped = xpsr.load(str(second)), xpsr.load("mini")
+    for part in ("unet", "controlnet", "vae", "text_encoder"):
+        sizes = [
+            {name: tuple(w.shape) for name, w in getattr(pipe, part).state_dict().items()}
+            for pipe in (made, shipped)
+        ]
+        assert sizes[0] == sizes[1], part
+    assert made.scheduler.config.trained_betas == shipped.scheduler.config.trained_betas
+    out = made(Image.new("RGB", (32, 32), "teal"), prompt="A wall.", preset="mini")
+    assert out.images[0].size == (128, 128)

@@ -52,10 +52,17 @@ def finish(process) -> str:
     return log
 
 
-def train(data: Path, out: Path, *overrides: str, launcher=LAUNCH, **environment: str):
-    """The smoke configuration with other values."""
-    config = ["train", "--config", str(CONFIGS / "smoke.yaml")]
-    return start([*config, f"data={data}", f"out={out}", *overrides], launcher, **environment)
+def train(
+    data: Path,
+    out: Path,
+    *overrides: str,
+    config: str = "smoke.yaml",
+    launcher=LAUNCH,
+    **environment: str,
+):
+    """A configuration of ours with other values."""
+    command = ["train", "--config", str(CONFIGS / config), f"data={data}", f"out={out}"]
+    return start([*command, *overrides], launcher, **environment)
 
 
 def weights(out: Path) -> dict:
