@@ -23,8 +23,10 @@ from train.step import TrainingStep
 from xpsr.errors import XPSRError
 
 NOT_FINITE = "not_finite"
-# A judge that is behind what it judges teaches nothing (two time scales, Heusel et al. 2017).
-JUDGE_PACE = 3.0
+# Of the judge of `loss.adversarial_weight`: slower than what it judges, and with a short memory,
+# since that changes all the time. Three times the pace made it worse at telling, not better.
+JUDGE_PACE = 0.5
+JUDGE_BETAS = (0.5, 0.99)
 
 
 @dataclass(frozen=True)
@@ -138,8 +140,8 @@ def _optimizer(config: TrainConfig, model: TrainingStep) -> torch.optim.Optimize
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     trained = [{"params": [p for name, p in learning.items() if not name.startswith("judge.")]}]
     if model.judge is not None:
-        pace = config.learning_rate * JUDGE_PACE
-        trained.append({"params": [*model.judge.parameters()], "lr": pace})
+        judge = {"lr": config.learning_rate * JUDGE_PACE, "betas": JUDGE_BETAS}
+        trained.append({"params": [*model.judge.parameters()], **judge})
     if config.optimizer == "adamw":
         return torch.optim.AdamW(trained, **options, fused=True)
     try:
