@@ -175,11 +175,11 @@ def optimise(
     return torch.stack(terms).mean(dim=0)
 
 
-TERMS = ("loss", "diffusion", "pixel", "latent")
+TERMS = ("loss", "diffusion", "pixel", "latent", "judge")
 
 
 def _terms(losses: Losses) -> Tensor:
-    sums = (losses.total, losses.diffusion, losses.pixel.sum(), losses.latent.sum())
+    sums = (losses.total, losses.diffusion, losses.pixel.sum(), losses.latent.sum(), losses.judge)
     return torch.stack([term.detach().float() for term in sums])
 
 
@@ -192,11 +192,13 @@ def _report(
     steps_per_second: float,
 ) -> Report:
     pairs = config.batch_size * config.gradient_accumulation_steps * accelerator.num_processes
-    means = accelerator.reduce(terms, "mean").tolist()
+    means = dict(zip(TERMS, accelerator.reduce(terms, "mean").tolist(), strict=True))
+    if not config.loss.adversarial_weight:
+        del means["judge"]
     return Report(
         step,
         config.steps,
-        dict(zip(TERMS, means, strict=True)),
+        means,
         state.schedule.get_last_lr()[0],
         steps_per_second * pairs,
         (config.steps - step) / steps_per_second,

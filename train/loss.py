@@ -18,13 +18,16 @@ class Losses(NamedTuple):
         diffusion: squared error of the denoiser: its mean, or the mean of its logarithm.
         pixel: one mean absolute error for each RGB head.
         latent: one for each latent head, the middle one last.
-        total: diffusion + weights · sums.
+        total: what is minimised: diffusion + weights · sums, and what decoded pictures add.
+        judge: the mean error of the judge of `loss.adversarial_weight`; 0.69 is a judge that cannot
+            tell restored pictures from photos, 0 is none at all.
     """
 
     diffusion: Tensor
     pixel: Tensor
     latent: Tensor
     total: Tensor
+    judge: Tensor
 
 
 def diffusion_target(
@@ -125,4 +128,4 @@ def training_loss(
     pixel = mean_absolute_errors([p.float() for p in pixel_predictions], clean_image.float())
     latent = mean_absolute_errors([p.float() for p in latent_predictions], clean_latent.float())
     total = diffusion + pixel_weight * pixel.sum() + latent_weight * latent.sum()
-    return Losses(diffusion, pixel, latent, total)
+    return Losses(diffusion, pixel, latent, total, judge=diffusion.new_zeros(()))

@@ -77,43 +77,47 @@ class TrainingStep(nn.Module):
             self.config.loss.latent_weight,
             self.config.loss.log_floor,
         )
-        return losses._replace(total=losses.total + self._decoded(prediction, base, batch))
+        return self._with_picture(losses, prediction, base, batch)
 
-    def _decoded(self, prediction: Tensor, base: Tensor | float, batch: Batch) -> Tensor | float:
-        """What is wrong with the pictures that the predicted latents stand for."""
+    def _with_picture(
+        self, losses: Losses, prediction: Tensor, base: Tensor | float, batch: Batch
+    ) -> Losses:
+        """And what is wrong with the pictures that the predicted latents stand for."""
         weights = self.config.loss
-        if not (weights.decoded_weight or weights.gradient_weight or self.judge):
-            return 0.0
+        if not (weights.decoded_weight or weights.gradient_weight or weights.adversarial_weight):
+            return losses
         decoded = self.vae.decode(prediction / self.vae.config.scaling_factor + base).sample
-        error = decoded_error(decoded, batch.clean, weights)
+        total = losses.total + decoded_error(decoded, batch.clean, weights)
         if self.judge is None:
-            return error
+            return losses._replace(total=total)
         vivid = torch.tensor(batch.vivid, device=decoded.device)
         fooled, caught = adversarial_errors(
             self.judge, decoded, batch.clean, batch.conditioning, vivid
         )
-        return error + weights.adversarial_weight * fooled + caught
+        total = total + weights.adversarial_weight * fooled + caught
+        return losses._replace(total=total, judge=caught)
 
     def _degradation_free(self, batch: Batch) -> Losses:
         """The ControlNet's first guess against the clean picture; nothing is diffused."""
         guess = self.controlnet.degradation_free(batch.conditioning).float() * 2 - 1
         error = diffusion_error(guess, batch.clean, self.config.loss.decoded_log_floor)
         none = error.new_zeros(0)
-        return Losses(error, none, none, error)
+        return Losses(error, none, none, error, judge=error.new_zeros(()))
 
     @torch.no_grad()
     def _clean_latent(
         self, batch: Batch, draws: list[torch.Generator]
     ) -> tuple[Tensor, Tensor | float]:
         """What is diffused, scaled; and what the decoder adds to it, not scaled."""
-        encode = self.vae.encode
-        latents = encode(batch.clean) if self.cache is None else self.cache.encode(self.vae, batch)
-        posterior = latents.latent_dist
+        if self.cache is None:
+            posterior = self.vae.encode(batch.clean).latent_dist
+        else:
+            posterior = self.cache.encode(self.vae, batch).latent_dist
         latent = posterior.mean + posterior.std * _normal(posterior.mean, draws)
         base: Tensor | float = 0.0
         if self.residual_latents:
             guess = self.controlnet.degradation_free(batch.conditioning)
-            base = encode(guess.float() * 2 - 1).latent_dist.mode()
+            base = self.vae.encode(guess.float() * 2 - 1).latent_dist.mode()
         return (latent - base) * self.vae.config.scaling_factor, base
 
     @torch.no_grad()
