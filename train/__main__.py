@@ -59,11 +59,8 @@ def run(config: TrainConfig) -> None:
     check_export(networks, config)
     samples = training_data(config, networks.tokenizer)
     check = Check.of(config, networks) if config.validate_every else None
-    if check is not None and accelerator.distributed_type in SHARDED:
-        raise XPSRError(
-            "validate_every needs the whole weights on one process; with FSDP or DeepSpeed set it"
-            " to 0 and use python -m train.validate on the export."
-        )
+    if accelerator.distributed_type in SHARDED:
+        _refuse_with_sharding(config)
     if accelerator.is_main_process:
         text = yaml.safe_dump(config.model_dump(exclude_unset=True), sort_keys=False)
         (out / "config.yaml").write_text(text, encoding="utf-8")
@@ -82,6 +79,20 @@ def run(config: TrainConfig) -> None:
         export(networks, config, step)
         _say(f"exported to {out}")
     accelerator.end_training()
+
+
+def _refuse_with_sharding(config: TrainConfig) -> None:
+    """What needs whole weights on one process."""
+    if config.validate_every:
+        raise XPSRError(
+            "validate_every needs the whole weights on one process; with FSDP or DeepSpeed set it"
+            " to 0 and use python -m train.validate on the export."
+        )
+    if config.loss.adversarial_weight:
+        raise XPSRError(
+            "loss.adversarial_weight is for small models, which fit on one device: train without"
+            " FSDP and DeepSpeed."
+        )
 
 
 def _accelerator(config: TrainConfig) -> tuple[Accelerator, str]:
