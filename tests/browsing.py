@@ -98,7 +98,14 @@ def set_steps(page, steps: int) -> None:
     number, slider = (
         page.get_by_label(f"{kind} for Steps") for kind in ("number input", "range slider")
     )
-    expect(slider).to_be_visible()  # what is typed while it unfolds is lost
-    number.fill(str(steps))
-    number.press("Tab")
-    expect(slider).to_have_value(str(steps))
+    expect(slider).to_be_visible()
+    # What is typed while it unfolds is lost, and nothing tells when that is over.
+    for patience in (2_000, 2_000, 2_000, 30_000):
+        number.fill(str(steps))
+        number.press("Tab")
+        try:
+            expect(slider).to_have_value(str(steps), timeout=patience)
+            break
+        except AssertionError:
+            if patience == 30_000:
+                raise

@@ -170,6 +170,8 @@ class WordMapActions:
         pieces = recorded.maps.texts[branch].pieces if branch in recorded.maps.texts else ()
         if not pieces:
             return None, gr.update(value=None, visible=False), markup.notice(said.EMPTY)
+        if word is None:  # `choices` is choosing one
+            return tuple(gr.skip() for _ in FOR_TEXT)
         number = word if isinstance(word, int) and 0 <= word < len(pieces) else 0
         part, level, colors, strength = view
         chosen = View(

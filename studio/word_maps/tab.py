@@ -183,19 +183,20 @@ def _connect_view(part: Parts, actions: WordMapActions) -> None:
     """One picture follows its own word, both follow the rest."""
     view = [part.steps, part.layers, part.colors, part.strength]
     both = [part.texts[branch] for branch in BRANCHES]
-    part.recorded.change(actions.choices, part.recorded, [one["word"] for one in both], **QUICK)
+    words_of_both = [one["word"] for one in both]
+    chosen = part.recorded.change(actions.choices, part.recorded, words_of_both, **QUICK)
     for branch, one in part.texts.items():
         point = {"high": actions.point_high, "low": actions.point_low}[branch]
         one["text"].select(point, part.recorded, one["word"], **QUICK)
-        # A change of the word alone: the others are what a new recording sets as well.
-        gr.on(
-            [one["word"].change, part.recorded.change, *(control.change for control in view)],
-            partial(actions.show, branch),
-            [part.recorded, one["word"], *view],
-            [one[name] for name in FOR_TEXT],
-            trigger_mode="always_last",
-            **QUICK,
-        )
+        show = {
+            "fn": partial(actions.show, branch),
+            "inputs": [part.recorded, one["word"], *view],
+            "outputs": [one[name] for name in FOR_TEXT],
+        }
+        changed = [one["word"].change, *(control.change for control in view)]
+        gr.on(changed, **show, trigger_mode="always_last", **QUICK)
+        # A new recording may choose the word that was chosen before, which is no change.
+        chosen.then(**show, **QUICK)
 
 
 TAB = Tab("words", words.TAB, lay_out, connect)
