@@ -15,8 +15,8 @@ def restore(page) -> None:
     expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
 
 
-def picture_on_the(page, side: str) -> str:
-    return page.locator("#comparison img").nth(("left", "right").index(side)).get_attribute("src")
+def picture_on_the(page, side: str):
+    return page.locator("#comparison img").nth(("left", "right").index(side))
 
 
 def test_runs_are_kept_compared_and_found_again_after_a_reload(open_page, photo):
@@ -25,7 +25,8 @@ def test_runs_are_kept_compared_and_found_again_after_a_reload(open_page, photo)
     text_box(page, "prompt").fill("A garden.")
     set_steps(page, 1)
     restore(page)
-    first = picture_on_the(page, "right")
+    expect(picture_on_the(page, "right")).to_have_attribute("src", re.compile("/results/"))
+    first = picture_on_the(page, "right").get_attribute("src")
     page.locator("#pin").click()
     expect(page.locator("#status")).to_contain_text("Pinned.")
     expect(page.locator("#pin")).to_have_text("Unpin")
@@ -36,14 +37,13 @@ def test_runs_are_kept_compared_and_found_again_after_a_reload(open_page, photo)
     expect(thumbs).to_have_count(2)
     expect(page.locator("#strip")).to_contain_text("pinned")
     expect(page.locator("#scores")).to_contain_text("Pinned:")
-    second = picture_on_the(page, "right")
-    assert first != second
+    expect(picture_on_the(page, "right")).not_to_have_attribute("src", first)
     page.get_by_label("the pinned result").click()
-    expect(page.locator("#comparison img").nth(0)).to_have_attribute("src", first)
+    expect(picture_on_the(page, "left")).to_have_attribute("src", first)
 
     thumbs.nth(1).click()  # the older one
     expect(page.locator("#status")).to_contain_text("Result 1 of garden")
-    assert picture_on_the(page, "right") == first
+    expect(picture_on_the(page, "right")).to_have_attribute("src", first)
     thumbs.nth(0).click()
     expect(page.locator("#status")).to_contain_text("Result 2 of garden")
 
