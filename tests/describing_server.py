@@ -25,7 +25,7 @@ class Server(ThreadingHTTPServer):
         self.asked: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.failures = 0  # so many requests get error 503 first
-        self.at_once = self.most_at_once = 0
+        self.at_once = self.thinking = self.most_at_once = 0
         self.lock = threading.Lock()
 
     @property
@@ -74,10 +74,13 @@ class Handler(BaseHTTPRequestHandler):
             self.server.asked.append(request)
             self.server.headers.append({k.lower(): v for k, v in self.headers.items()})
             self.server.at_once += 1
-            self.server.most_at_once = max(self.server.most_at_once, self.server.at_once)
+            self.server.thinking += 1
+            self.server.most_at_once = max(self.server.most_at_once, self.server.thinking)
             failing, self.server.failures = self.server.failures > 0, self.server.failures - 1
         try:
             time.sleep(self.server.seconds)
+            with self.server.lock:  # before the answer: after it the client may ask again at once
+                self.server.thinking -= 1
             if failing:
                 self.send({"error": {"message": "warming up"}}, 503)
             elif self.server.mood == "well":
