@@ -24,7 +24,7 @@ class Discriminator(nn.Module):
         first, second, third = widths
 
         def layer(before: int, after: int, stride: int = 1) -> nn.Module:
-            size = 3 if stride == 1 else 4  # a multiple of the stride: no grid
+            size = 3 if stride == 1 else 4  # a multiple of the stride: all pixels count alike
             return spectral_norm(nn.Conv2d(before, after, size, stride, padding=1))
 
         with torch.random.fork_rng(devices=[]):

@@ -23,8 +23,8 @@ from train.step import TrainingStep
 from xpsr.errors import XPSRError
 
 NOT_FINITE = "not_finite"
-# Of the judge of `loss.adversarial_weight`: slower than what it judges, and with a short memory,
-# since that changes all the time. Three times the pace made it worse at telling, not better.
+# Of the judge of `loss.adversarial_weight`: a short memory, since what it judges changes all the
+# time. At three times the networks' rate, with AdamW's own betas, it told less and not more.
 JUDGE_PACE = 0.5
 JUDGE_BETAS = (0.5, 0.99)
 
