@@ -18,6 +18,7 @@ from xpsr.autoencoder import encode
 from xpsr.errors import XPSRError
 from xpsr.models import XPSRControlNetModel
 from xpsr.models.degradation_free import DegradationFreePredictor
+from xpsr.models.residual_block import ResidualBlock
 from xpsr.pipeline import XPSRPipeline
 from xpsr.settings import Settings
 
@@ -44,6 +45,21 @@ def test_padding_leaves_the_rest_of_the_picture_alone(predictor):
     with torch.no_grad():
         whole, part = predictor(picture), predictor(picture[..., :248, :])
     assert torch.allclose(whole[..., :64, :], part[..., :64, :], atol=1e-6)
+
+
+def test_a_block_passes_on_nothing_beyond_its_limit():
+    """What answers a rare pattern with a stronger one would end in a burst of colours."""
+    torch.manual_seed(0)
+    free, limited = ResidualBlock(16), ResidualBlock(16, limit=3.0)
+    limited.load_state_dict(free.state_dict())
+    x = torch.randn(1, 16, 12, 12)
+    with torch.no_grad():
+        assert torch.equal(limited(x), free(x))  # what is usual passes as it is
+        long, short = free(100 * x), limited(100 * x)
+    # The residual is as large as it was, and the block adds no more for it.
+    assert torch.allclose(long - 100 * x, free(x).detach() - x, atol=1e-3)
+    assert torch.allclose(short.square().mean(1).sqrt(), torch.tensor(3.0), atol=1e-3)
+    assert torch.nn.functional.cosine_similarity(long, short).min() > 0.9999
 
 
 def test_it_learns_to_undo_damage(predictor):

@@ -122,14 +122,15 @@ def trained(pairs, out, *overrides):
     return weights(out)
 
 
-def test_a_run_with_a_judge_goes_on_where_it_was(pairs, tmp_path, capfd):
-    judged = "loss.adversarial_weight=0.5"
-    plain = trained(pairs, tmp_path / "plain", "steps=3", "loss.decoded_weight=1e-9")
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_run_with_a_judge_goes_on_where_it_was(optimizer, pairs, tmp_path, capfd):
+    by, judged = f"optimizer={optimizer}", "loss.adversarial_weight=0.5"
+    plain = trained(pairs, tmp_path / "plain", "steps=3", by, "loss.decoded_weight=1e-9")
     assert "  judge " not in capfd.readouterr().err
-    whole = trained(pairs, tmp_path / "whole", "steps=3", judged)
+    whole = trained(pairs, tmp_path / "whole", "steps=3", by, judged)
     assert "  judge 0." in capfd.readouterr().err
-    trained(pairs, tmp_path / "parts", "steps=1", judged)
-    parts = trained(pairs, tmp_path / "parts", "steps=3", judged)
+    trained(pairs, tmp_path / "parts", "steps=1", by, judged)
+    parts = trained(pairs, tmp_path / "parts", "steps=3", by, judged)
     assert all(torch.equal(whole[name], parts[name]) for name in whole)
     assert any(not torch.equal(whole[name], plain[name]) for name in whole)
     assert set(whole) == set(plain)  # the judge stays behind

@@ -62,6 +62,20 @@ def test_the_default_preset_beats_bicubic(pipe, pairs):
     assert np.mean(gains) > 0, gains
 
 
+@pytest.mark.parametrize("period", [2, 3, 4, 6, 8])
+@pytest.mark.parametrize("color", [(1, 1, 1), (0, 1, 0)], ids=["grey", "green"])
+def test_no_striped_cloth_ends_in_a_burst_of_colours(pipe, period, color):
+    """What is rare in photos must not set itself up from layer to layer."""
+    y, x = np.mgrid[0:64, 0:64] * (2 * np.pi / period)
+    for wave in (np.sin(x), np.sign(np.sin(y + 0.1)), np.sin((x + y) / 2**0.5)):
+        cloth = (wave[..., None] * color + 1) / 2
+        low = Image.fromarray((255 * cloth).round().astype("uint8"))
+        restored = pipe(low, preset="faithful", prompt="", lowlevel_prompt="").images[0]
+        change = np.asarray(restored, float) - np.asarray(resize(low, restored.size), float)
+        blocks = np.abs(change).mean(-1).reshape(16, 16, 16, 16).mean((1, 3))
+        assert blocks.max() < 255 / 3, blocks.max()
+
+
 def test_both_texts_change_the_result(pipe, pairs):
     _, low = pairs[0]
     text = MeasuredDescriber().describe(low)

@@ -88,6 +88,7 @@ def networks_of(config):
         ["prompts=low"],
         ["prompts=none"],
         ["optimizer=adamw8bit"],
+        ["optimizer=muon", "model.train_text_encoder=true"],
         ["mixed_precision=bf16", "gradient_checkpointing=true"],
     ],
     ids=" ".join,

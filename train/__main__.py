@@ -93,6 +93,8 @@ def _refuse_with_sharding(config: TrainConfig) -> None:
             "loss.adversarial_weight is for small models, which fit on one device: train without"
             " FSDP and DeepSpeed."
         )
+    if config.optimizer == "muon":
+        raise XPSRError("optimizer=muon looks at whole matrices, which FSDP and DeepSpeed cut up.")
 
 
 def _accelerator(config: TrainConfig) -> tuple[Accelerator, str]:

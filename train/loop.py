@@ -19,14 +19,11 @@ from train.data import Batch, Numbers, Samples
 from train.latents import LatentCache
 from train.loss import Losses
 from train.networks import Networks
+from train.optimizer import make_optimizer
 from train.step import TrainingStep
 from xpsr.errors import XPSRError
 
 NOT_FINITE = "not_finite"
-# Of the judge of `loss.adversarial_weight`: a short memory, since what it judges changes all the
-# time. At three times the networks' rate, with AdamW's own betas, it told less and not more.
-JUDGE_PACE = 0.5
-JUDGE_BETAS = (0.5, 0.99)
 
 
 @dataclass(frozen=True)
@@ -116,7 +113,7 @@ def make_state(config: TrainConfig, networks: Networks, accelerator: Accelerator
     if config.gradient_checkpointing:
         networks.unet.enable_gradient_checkpointing()
         networks.controlnet.enable_gradient_checkpointing()
-    optimizer = _optimizer(config, model)
+    optimizer = make_optimizer(config, model)
     try:
         schedule = get_scheduler(
             config.lr_schedule,
@@ -133,24 +130,6 @@ def make_state(config: TrainConfig, networks: Networks, accelerator: Accelerator
     ema = EMAModel(trained, decay=config.ema_decay) if config.ema_decay else None
     accelerator.register_for_checkpointing(checkpoints.Extras(schedule=schedule, ema=ema))
     return State(model, trained, optimizer, schedule, ema)
-
-
-def _optimizer(config: TrainConfig, model: TrainingStep) -> torch.optim.Optimizer:
-    options = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    trained = [{"params": [p for name, p in learning.items() if not name.startswith("judge.")]}]
-    if model.judge is not None:
-        judge = {"lr": config.learning_rate * JUDGE_PACE, "betas": JUDGE_BETAS}
-        trained.append({"params": [*model.judge.parameters()], **judge})
-    if config.optimizer == "adamw":
-        return torch.optim.AdamW(trained, **options, fused=True)
-    try:
-        from bitsandbytes.optim import AdamW8bit
-    except ImportError as error:
-        raise XPSRError(
-            f"optimizer=adamw8bit needs bitsandbytes: pip install bitsandbytes ({error})"
-        ) from None
-    return AdamW8bit(trained, **options)
 
 
 def optimise(

@@ -9,17 +9,7 @@ from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-
-class LatentBlock(nn.Module):
-    """Two 3×3 convolutions in a residual."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.conv1 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x + self.conv2(F.silu(self.conv1(F.silu(x))))
+from xpsr.models.residual_block import ResidualBlock
 
 
 class PatchAutoencoder(ModelMixin, ConfigMixin):
@@ -53,7 +43,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         self.unbasis = nn.Conv2d(latent_channels, pixels, 1)
         self.correction = nn.Sequential(
             nn.Conv2d(latent_channels, decoder_width, 3, padding=1),
-            *(LatentBlock(decoder_width) for _ in range(decoder_blocks)),
+            *(ResidualBlock(decoder_width) for _ in range(decoder_blocks)),
             nn.SiLU(),
             nn.Conv2d(decoder_width, pixels, 3, padding=1),
         )
