@@ -16,7 +16,7 @@ RATE = 1e-2
 
 
 class Model(nn.Module):
-    """One of each kind, and a judge, which has weights of the same shapes."""
+    """One of each kind of weights, and a judge, which has convolutions as well."""
 
     def __init__(self):
         super().__init__()
@@ -29,7 +29,7 @@ class Model(nn.Module):
 
 
 def moved(optimizer: str) -> dict[str, torch.Tensor]:
-    """How far each weight goes in one step, by gradients of very different sizes."""
+    """How far each weight goes in one step."""
     loss = LossConfig(adversarial_weight=1)
     config = TrainConfig(
         data="", out="", optimizer=optimizer, learning_rate=RATE, weight_decay=0, loss=loss

@@ -52,7 +52,7 @@ def _muon(groups: list[dict], options: dict, model: nn.Module) -> optim.Optimize
     networks, *judge = groups
     rows = [p for p in networks["params"] if id(p) in tables]
     dense = [p for p in networks["params"] if id(p) not in tables]
-    slow = [*([{"params": rows}] if rows else []), *judge]
+    slow = [{"params": rows}, *judge]
     by_adamw = [{"betas": (0.9, 0.999), **group, "use_fallback": True} for group in slow]
     own = {"nesterov": True, "fallback_lr_scale": ADAMW_PACE}
     return Muon([{"params": dense}, *by_adamw], **options, **own)
