@@ -45,6 +45,20 @@ def pairs_folder(photos, tmp_path_factory):
     return out
 
 
+def test_photos_are_made_smaller_where_a_crop_still_fits(photos):
+    photo = Image.open(photos / "photo0.png")  # 200 x 160
+    config = PrepareConfig(size=64, scales=(1.0, 0.5, 0.25))
+    assert config.possible_scales(photo) == [1.0, 0.5]
+    made = [make_pair(photo, config, seed) for seed in range(20)]
+    assert {drawn["scale"] for *_, drawn in made} == {1.0, 0.5}
+    half = np.array(photo.resize((100, 80), Image.Resampling.BICUBIC))
+    for hr, _, drawn in made:
+        left, top = drawn["left"], drawn["top"]
+        whole = half if drawn["scale"] == 0.5 else np.array(photo)
+        assert np.array_equal(np.array(hr), whole[top : top + 64, left : left + 64])
+    assert not PrepareConfig(size=256, scales=(1.0, 0.5)).possible_scales(photo)
+
+
 def test_a_pair_can_be_made_again_from_its_line(photos, pairs_folder):
     lines = read_manifest(pairs_folder)
     assert len(lines) == 8 and len({line["seed"] for line in lines}) == 8

@@ -65,6 +65,17 @@ def test_processes_parts_and_batches_see_the_same_samples(pairs_folder, tokenize
     assert torch.equal(batches[1].clean, pairs.batch([4, 5]).clean)
 
 
+def test_a_part_of_the_enlarged_side_is_the_same_as_in_the_whole(pairs_folder, tokenizer):
+    pairs = Pairs(pairs_folder, tokenizer)
+    for index in range(len(pairs)):
+        pair = pairs.pair(index, np.random.default_rng(0))
+        whole = pair.enlarged()
+        assert whole.shape == pair.clean.shape
+        for top, left in ((0, 0), (8, 40), (64, 64)):
+            window = np.s_[top : top + 64, left : left + 64]
+            assert np.array_equal(pair.enlarged(window), whole[window])
+
+
 def test_crops_of_the_two_sides_show_the_same_place(pairs_folder, tokenizer):
     config = DataConfig(crop=64, original_image_ratio=1)
     pairs = Pairs(pairs_folder, tokenizer, config)

@@ -25,6 +25,7 @@ from train.handover import decoder_examples
 from train.loop import Report, State, train
 from train.networks import Networks, make_networks
 from train.photos import training_data
+from train.precision import advice
 from train.terminal import duration, sentences
 from xpsr.errors import XPSRError
 
@@ -65,6 +66,8 @@ def run(config: TrainConfig) -> None:
         text = yaml.safe_dump(config.model_dump(exclude_unset=True), sort_keys=False)
         (out / "config.yaml").write_text(text, encoding="utf-8")
         _say(f"{len(samples)} in {config.data}, {accelerator.num_processes} processes. {tracked}")
+        if slow := advice(config.mixed_precision, accelerator.device):
+            _say(slow)
     state, step = None, config.steps
     for step, report, state in train(config, networks, samples, accelerator):
         if report is not None:

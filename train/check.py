@@ -55,7 +55,7 @@ class Check:
             pipe = as_pipeline(networks, self.config)
             for index in range(min(self.config.validate_pictures, len(self.samples))):
                 pair = self.samples.pair(index, np.random.default_rng(index))
-                clean, shown, low = map(Image.fromarray, (pair.clean, pair.conditioning, pair.low))
+                clean, shown, low = map(Image.fromarray, (pair.clean, pair.enlarged(), pair.low))
                 texts = {"prompt": pair.prompt, "lowlevel_prompt": pair.lowlevel_prompt}
                 options = texts | read_setting(self.config.validate_setting)
                 restored = pipe(low, **options, upscale=clean.width // low.width).images[0]

@@ -22,10 +22,11 @@ from train.config import DataConfig
 from train.manifest import read_manifest
 from train.wording import reworded, sharpened
 from xpsr.errors import XPSRError
-from xpsr.image import resize
 from xpsr.prompts import OFFICIAL_LOWLEVEL_NEGATIVE
 
 logger = logging.getLogger(__name__)
+
+Window = tuple[slice, slice]  # rows and columns
 
 # Ways to say that nothing is wrong, none of them a sentence of the measured describer.
 FLAWLESS = (
@@ -77,19 +78,30 @@ class Pair:
 
     Attributes:
         id: its name.
-        clean, conditioning: (H, W, 3) 8-bit, the latter already enlarged.
-        low: the low-resolution side at its own size.
+        clean: (H, W, 3) 8-bit.
+        low: the low-resolution side at its own size, (h, w, 3) 8-bit.
         prompt, lowlevel_prompt: the texts of the side that is shown.
         hr_lowlevel_prompt: the quality text of the clean side.
     """
 
     id: str
     clean: np.ndarray
-    conditioning: np.ndarray
     low: np.ndarray
     prompt: str
     lowlevel_prompt: str
     hr_lowlevel_prompt: str
+
+    def enlarged(self, window: Window | None = None) -> np.ndarray:
+        """The low-resolution side at the clean one's size, (H, W, 3); or this part of it.
+
+        A part is the same to the bit as when it is cut out of the whole, and takes less time.
+        """
+        height, width = self.clean.shape[:2]
+        rows, columns = window or (slice(0, height), slice(0, width))
+        down, across = self.low.shape[0] / height, self.low.shape[1] / width
+        box = (columns.start * across, rows.start * down, columns.stop * across, rows.stop * down)
+        size = (columns.stop - columns.start, rows.stop - rows.start)
+        return np.array(Image.fromarray(self.low).resize(size, Image.Resampling.BICUBIC, box))
 
 
 @dataclass(frozen=True)
@@ -123,7 +135,7 @@ class Samples(Dataset, ABC):
     def pictures(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Clean and enlarged low-resolution picture, (H, W, 3) 8-bit each."""
         pair = self.pair(index, np.random.default_rng((self.seed, index)))
-        return pair.clean, pair.conditioning
+        return pair.clean, pair.enlarged()
 
     def __getitem__(self, number: int) -> Sample:
         """Sample `number` of the endless sequence: every pair once, then in another order again."""
@@ -131,13 +143,15 @@ class Samples(Dataset, ABC):
         random = np.random.default_rng((self.seed, number))
         pair = self.pair(int(_order(self.seed, epoch, len(self))[place]), random)
         config = self.config
-        clean, shown, low = pair.clean, pair.conditioning, pair.lowlevel_prompt
-        window = _window(clean.shape, config.crop, random)
+        window = _window(pair.clean.shape, config.crop, random)
+        clean, low = pair.clean[window], pair.lowlevel_prompt
         high, low = (
             "" if random.random() < config.caption_dropout else text for text in (pair.prompt, low)
         )
         if random.random() < config.original_image_ratio:
             shown, low = clean, low and pair.hr_lowlevel_prompt
+        else:
+            shown = pair.enlarged(window)
         bare = bool(config.bare_ratio and random.random() < config.bare_ratio)
         vivid = not bare and bool(high or not config.detail_ratio)
         sharpness = config.sharpen_targets if vivid else 0.0
@@ -148,8 +162,7 @@ class Samples(Dataset, ABC):
         if random.random() < config.trust_ratio:
             clean, low, sharpness = shown, str(random.choice(FLAWLESS)), 0.0
             vivid = False
-        clean = sharpened(clean[window], min(max(sharpness, -1.0), MAX_SHARPNESS))
-        shown = shown[window]
+        clean = sharpened(clean, min(max(sharpness, -1.0), MAX_SHARPNESS))
         if config.flips and random.random() < 0.5:
             clean, shown = clean[:, ::-1], shown[:, ::-1]
         if config.turns:
@@ -254,7 +267,7 @@ class Pairs(Samples):
                 f"caption_source=hr and original_image_ratio need texts of the clean side, which"
                 f" some pairs in {folder} do not have: {advice}"
             )
-        self._decoded: dict[int, tuple[np.ndarray, np.ndarray, np.ndarray]] = {}
+        self._decoded: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
@@ -266,7 +279,7 @@ class Pairs(Samples):
         texts = (line[source], line["lowlevel_prompt"], line["hr_lowlevel_prompt"])
         return Pair(line["id"], *self._read(index), *texts)
 
-    def _read(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if index in self._decoded:
             return self._decoded[index]
         name = f"{self.lines[index]['id']}.png"
@@ -275,7 +288,7 @@ class Pairs(Samples):
             low = Image.open(self.folder / "LR" / name).convert("RGB")
         except OSError as error:
             raise XPSRError(f"The pair {name} in {self.folder} cannot be read: {error}") from error
-        found = np.array(clean), np.array(resize(low, clean.size)), np.array(low)
+        found = np.array(clean), np.array(low)
         self._bytes += sum(picture.nbytes for picture in found)
         if self._bytes < MEMORY:
             self._decoded[index] = found
@@ -290,11 +303,11 @@ def _order(seed: int, epoch: int, count: int) -> np.ndarray:
     return np.random.default_rng((seed, epoch, count)).permutation(count)
 
 
-def _window(shape: tuple[int, ...], crop: int | None, random: np.random.Generator):
+def _window(shape: tuple[int, ...], crop: int | None, random: np.random.Generator) -> Window:
     """Crops start on the grid of whole low-resolution pixels (upscaling 4), and of patches."""
     height, width = shape[:2]
     if crop is None:
-        return np.s_[:height, :width]
+        return np.s_[0:height, 0:width]
     if crop > min(height, width):
         raise XPSRError(f"crop is {crop}, but there are pairs of {width} x {height} pixels.")
     top, left = (int(random.integers(0, (s - crop) // 8 + 1)) * 8 for s in (height, width))

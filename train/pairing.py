@@ -1,7 +1,7 @@
 """One photo → one pair: a crop, and what is left of it after a degradation, both from one seed."""
 
 import hashlib
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from pydantic import Field, field_validator, model_validator
 
 from train.degrade import RECIPES, degrade, sharpen
 from train.options import Strict
+from xpsr.image import resize
 
 RecipeName = Literal["paper", "mild", "heavy"]
 
@@ -21,6 +22,9 @@ class PairConfig(Strict):
         size: side of the high-resolution crop in pixels.
         upscale: how much smaller the low-resolution side is.
         recipe: ranges of the degradation: paper, mild or heavy; or the share of each in the pairs.
+        scales: the photo is made smaller by one of these factors first, as for Real-ESRGAN: a
+            smaller photo shows more of the scene in a crop, and shows it sharper. Those that would
+            leave a side shorter than `size` are not drawn.
         sharpen: unsharp masking of the clean side before all else, as the authors'.
         device: where blur, resize and noise are computed. JPEG and every random draw stay on the
             CPU, so a pair is the same on any device up to float rounding.
@@ -29,6 +33,7 @@ class PairConfig(Strict):
     size: int = Field(512, ge=64)
     upscale: int = Field(4, ge=1)
     recipe: RecipeName | dict[RecipeName, float] = "paper"
+    scales: tuple[Annotated[float, Field(gt=0, le=1)], ...] = Field((1.0,), min_length=1)
     sharpen: bool = False
     device: str = "cpu"
 
@@ -47,6 +52,15 @@ class PairConfig(Strict):
             raise ValueError(f"size {self.size} is no multiple of upscale {self.upscale}")
         return self
 
+    def possible_scales(self, photo: Image.Image) -> list[float]:
+        """Those of `scales` that leave room for a crop; none = the photo is too small."""
+        return [scale for scale in self.scales if min(_scaled(photo.size, scale)) >= self.size]
+
+    def draw_scale(self, photo: Image.Image, random: np.random.Generator) -> float:
+        """The scale of one pair; a single one costs no draw."""
+        possible = self.possible_scales(photo)
+        return possible[0] if len(possible) == 1 else float(random.choice(possible))
+
     def draw_recipe(self, random: np.random.Generator) -> str:
         """The recipe of one pair; a single recipe costs no draw."""
         if isinstance(self.recipe, str):
@@ -61,7 +75,7 @@ def make_pair(
     """One crop and its degraded side: (HR picture, LR picture, every parameter drawn).
 
     Args:
-        photo: RGB, no side shorter than `config.size`.
+        photo: RGB, with `config.possible_scales`.
         seed: every decision is drawn from it,
         batch_seed: but the kinds of resize and noise and the order from this one, if given. The
             authors draw those once for ten pictures.
@@ -69,6 +83,9 @@ def make_pair(
     random = np.random.default_rng(seed)
     shared = None if batch_seed is None else np.random.default_rng(batch_seed)
     size = config.size
+    scale = config.draw_scale(photo, random)
+    if scale < 1:
+        photo = resize(photo, _scaled(photo.size, scale))
     left = int(random.integers(0, photo.width - size + 1))
     top = int(random.integers(0, photo.height - size + 1))
     hr = photo.crop((left, top, left + size, top + size))
@@ -79,7 +96,12 @@ def make_pair(
     recipe = config.draw_recipe(random)
     pixels = pixels.to(config.device)
     lr, drawn = degrade(pixels, RECIPES[recipe], random, config.upscale, shared)
-    return hr, _picture(lr), {"recipe": recipe, "left": left, "top": top, **drawn}
+    where = {"scale": scale, "left": left, "top": top}
+    return hr, _picture(lr), {"recipe": recipe, **where, **drawn}
+
+
+def _scaled(size: tuple[int, int], scale: float) -> tuple[int, int]:
+    return round(size[0] * scale), round(size[1] * scale)
 
 
 def _picture(pixels: torch.Tensor) -> Image.Image:

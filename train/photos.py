@@ -12,7 +12,7 @@ from train.manifest import has_pairs
 from train.pairing import PairConfig, make_pair
 from train.prepare import find_photos
 from xpsr.errors import XPSRError
-from xpsr.image import open_image, resize
+from xpsr.image import open_image
 from xpsr.prompts.describer import make_describer
 
 logger = logging.getLogger(__name__)
@@ -56,8 +56,7 @@ class Photos(Samples):
         high = self.describer.describe(hr) if of_clean else low
         caption = high.high if config.caption_source == "hr" else low.high
         name = f"{path.relative_to(self.folder).as_posix()} seed {seed}"
-        shown = np.array(resize(lr, hr.size))
-        return Pair(name, np.array(hr), shown, np.array(lr), caption, low.low, high.low)
+        return Pair(name, np.array(hr), np.array(lr), caption, low.low, high.low)
 
     def _photo(self, index: int) -> tuple[Path, Image.Image]:
         """The photo, or the first usable one after it: the same one whenever it is asked for."""
@@ -68,7 +67,7 @@ class Photos(Samples):
             except XPSRError as error:
                 reason = str(error)
             else:
-                if min(photo.size) >= size:
+                if self.degradation.possible_scales(photo):
                     return path, photo
                 reason = f"a side is shorter than degradation.size={size}"
             if path not in self._left_out:

@@ -125,7 +125,7 @@ def pairs_of_photo(
         photo = open_image(work.path).image
     except XPSRError as error:
         return [], str(error)
-    if min(photo.size) < config.size:
+    if not config.possible_scales(photo):
         return [], f"skipped, a side is shorter than {config.size} pixels"
     lines = []
     for variant, batch_seed in work.missing:
