@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import gradio as gr
 
 from .triggers import PRIVATE
@@ -15,7 +13,7 @@ def lay_out_divider(
     label: str,
     moved: tuple[str, str],
     elem_ids: tuple[str, str],
-    pair: tuple[str | Path, str | Path] | None = None,
+    pair: tuple[str, str] | None = None,
     visible: bool = True,
 ) -> tuple[gr.ImageSlider, gr.Slider]:
     """Build both inside the present container.

@@ -42,7 +42,7 @@ class Networks:
         """Freeze everything but what XPSR trains: the ControlNet and the UNet's own layers. The
         ControlNet's predictor of the clean picture learns alone, or not at all."""
         predictor = self.controlnet.degradation_free_predictor
-        if self.degradation_free_only:
+        if self.degradation_free_only and predictor is not None:
             for network in (self.vae, self.text_encoder, self.unet, self.controlnet):
                 network.requires_grad_(False)
             predictor.requires_grad_(True)

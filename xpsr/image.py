@@ -78,6 +78,7 @@ def read_size(source: str | Path | bytes | BinaryIO) -> tuple[int, int]:
         XPSRError: as with `open_image`, as far as the header shows it.
     """
     name, file = _locate(source)
+    assert not isinstance(file, Image.Image)
     with _in_sentences(name), _careful_pillow(), file, _identify(file, name) as image:
         _check(image, name)
         return image.size

@@ -25,7 +25,7 @@ from pydantic import (
 from xpsr import __version__
 from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
-from xpsr.prompts import MAX_CHARACTERS, Prompts
+from xpsr.prompts import MAX_CHARACTERS, Prompts, TextName
 from xpsr.prompts.provenance import MAX_BY, MAX_RUNS, Kind, Sentence, from_runs, to_runs
 from xpsr.settings import Settings
 
@@ -38,9 +38,6 @@ _Kind = TypeVar("_Kind", Prompts, Settings)
 Short = Annotated[str, Field(max_length=100)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Revision = Annotated[str, Field(pattern=r"^(weights-)?[0-9a-f]{40}$")]
-TextName = Literal[
-    "prompt", "lowlevel_prompt", "negative_prompt", "lowlevel_negative_prompt", "added_prompt"
-]
 Side = Annotated[int, Field(ge=1, le=1_000_000)]
 
 

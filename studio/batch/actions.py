@@ -4,7 +4,7 @@ and the end of it calls for the next: so nobody waits for a whole batch.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -160,7 +160,7 @@ class BatchActions:
         said = words.finished(batch.count("done"), batch.count("failed"))
         yield self._idle(batch, said, strip=strip)
 
-    def _restoring(self, item: Item, visit: Visit) -> Iterator[str]:
+    def _restoring(self, item: Item, visit: Visit) -> Generator[str, None, None]:
         """One picture, with a word after every step."""
         order, photo = item.order, open_picture(item.payload)
         assert order is not None, "an item is ready when its order is known"

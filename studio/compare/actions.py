@@ -102,7 +102,7 @@ class Compare:
         places = {run.id: index for index, run in enumerate(found.values())}
         shown = {"pair": pair, **(changes or {})}
         for name, run_id in zip(("strip_a", "strip_b"), pair, strict=True):
-            new = {} if strip is None else {"value": strip}
+            new: dict[str, Any] = {} if strip is None else {"value": strip}
             shown[name] = gr.update(selected_index=places.get(run_id), **new)
         labels = {run.id: label for label, run in found.items()}
         try:

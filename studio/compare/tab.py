@@ -15,7 +15,7 @@ from ..triggers import PRIVATE, QUICK
 from . import words
 from .actions import NO_PAIR, VIEW, Compare
 from .memory import STORAGE_KEY
-from .vote import Ballot
+from .vote import Answer, Ballot
 from .voting import PANEL, BlindVote
 
 if TYPE_CHECKING:
@@ -266,15 +266,16 @@ def _connect_vote(page: Page, part: Parts, handle: gr.Tab, actions: BlindVote) -
     pair, more, ballot = part.view["pair"], part.view["more_pairs"], part.ballot
     handle.select(actions.recall, [part.votes, ballot], panel, **QUICK)
     reveal, resume, discard = (part.panel[name] for name in ("reveal", "resume", "discard"))
+    answers: list[tuple[gr.Button, Answer]] = [
+        (part.left_better, "left"),
+        (part.tie, "same"),
+        (part.right_better, "right"),
+    ]
     events = [
         part.view["start"].click(actions.start, [pair, more, page.visit, ballot], panel, **QUICK),
         *(
             button.click(partial(actions.answer, answer), ballot, panel, **QUICK)
-            for button, answer in (
-                (part.left_better, "left"),
-                (part.tie, "same"),
-                (part.right_better, "right"),
-            )
+            for button, answer in answers
         ),
         reveal.click(actions.reveal, [ballot, page.visit], panel, **QUICK),
         resume.click(actions.resume, [ballot, page.visit], panel, **QUICK),

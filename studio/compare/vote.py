@@ -191,7 +191,7 @@ def to_json(ballot: Ballot, runs: Mapping[str, Run]) -> str:
 def to_csv(ballot: Ballot) -> str:
     """A line for each vote; numbers and fixed words alone, so no program takes it for a formula."""
     text = io.StringIO()
-    names = ("vote", "pair", "left", "answer", "winner", "seconds", "at", "after_reveal")
+    names = ["vote", "pair", "left", "answer", "winner", "seconds", "at", "after_reveal"]
     writer = csv.DictWriter(text, names, lineterminator="\n")
     writer.writeheader()
     writer.writerows(_rows(ballot))

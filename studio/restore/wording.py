@@ -45,7 +45,7 @@ def details(
     brought: Sequence[Sequence[Sentence]],
 ) -> str:
     """Sentence by sentence who wrote it, what was changed, and the exact four texts."""
-    old = dict(zip(PROMPT_NAMES, brought, strict=False))
+    old: dict[str, Sequence[Sentence]] = dict(zip(PROMPT_NAMES, brought, strict=False))
     origins = "".join(
         _origins(label, told[name], old.get(name, ()))
         for name, label in words.ORIGIN_LABELS.items()

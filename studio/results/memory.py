@@ -75,7 +75,10 @@ class MemoryActions:
         if not visit.recalled:  # the page has not yet got back what would be overwritten here
             return gr.skip()
         try:
-            told = [Written(text=texts.joined(one), runs=to_runs(one)) for one in brought]
+            told = [
+                Written(text=texts.joined(one), runs=[Sentences(**run) for run in to_runs(one)])
+                for one in brought
+            ]
             memory = Memory(
                 model=self.engine.options.model,
                 preset=preset,

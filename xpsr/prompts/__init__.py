@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
+from typing import Literal, get_args
 
 from xpsr.errors import XPSRError
 
+TextName = Literal[
+    "prompt", "lowlevel_prompt", "negative_prompt", "lowlevel_negative_prompt", "added_prompt"
+]
+PROMPT_NAMES: tuple[TextName, ...] = get_args(TextName)
 MAX_CHARACTERS = 2000  # five texts of this length still fit into a recipe of 64 kB
 
 OFFICIAL_NEGATIVE = "blurry, dotted, noise, raster lines, unclear, lowres, over-smoothed."
@@ -64,9 +69,6 @@ class Prompts:
             )
         given = {name: text for name, text in texts.items() if text is not None}
         return replace(PRESET_PROMPTS[preset], **given)
-
-
-PROMPT_NAMES = tuple(field.name for field in fields(Prompts))
 
 
 def _check_text(name: str, text: object) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -144,7 +145,7 @@ class WordMaps:
             * np.float32(layer.weight / total)
             for layer in layers
         )
-        return sum(found, start=np.float32(0))
+        return reduce(np.add, found)
 
     def words(
         self,
@@ -172,7 +173,7 @@ class WordMaps:
             "parts": self.parts,
             "levels": self.levels,
         }
-        arrays = {branch: self.tokens(branch) for branch in self.texts}
+        arrays: dict[str, Any] = {branch: self.tokens(branch) for branch in self.texts}
         with Path(path).open("wb") as file:  # given a name, NumPy would add an ending to it
             np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import pairwise
@@ -18,6 +18,7 @@ from xpsr.wordmaps.maps import Geometry, Layer, TextMaps, WordMaps
 from xpsr.wordmaps.pieces import Piece, pieces_of, row_groups
 
 if TYPE_CHECKING:
+    from diffusers import Transformer2DModel
     from diffusers.models.attention_processor import Attention
     from transformers import CLIPTokenizer
 
@@ -102,7 +103,7 @@ class _Recording:
 
     def __init__(
         self,
-        transformers: list[tuple[BranchName, nn.Module]],
+        transformers: Sequence[tuple[BranchName, Transformer2DModel]],
         tokenizer: CLIPTokenizer,
         sent: dict[BranchName, str],
         geometry: Geometry,
@@ -126,9 +127,12 @@ class _Recording:
         if number == 0:
             self.step += 1
         part = next((n for n, steps in enumerate(self.parts) if self.step in steps), None)
+        if part is None:
+            yield
+            return
         with ExitStack() as hooks:
             # Hooks for this one call only: a run that is stopped leaves none behind.
-            for branch, transformer in self.transformers if part is not None else ():
+            for branch, transformer in self.transformers:
                 look = _Look(partial(self._add, branch=branch, part=part, tile=tile))
                 handles = [transformer.register_forward_pre_hook(look.at_transformer)]
                 handles += [
@@ -211,6 +215,7 @@ def over_tokens(
         text: (1, L, D), the embedding it reads.
         mask: added to the scores before the softmax (1, 1, L), as diffusers passes it on.
     """
+    assert attention.to_k is not None  # only attention to added texts alone has none
     query = attention.head_to_batch_dim(attention.to_q(hidden_states)).float()
     key = attention.head_to_batch_dim(attention.to_k(text)).float()
     if mask is not None:
@@ -220,14 +225,15 @@ def over_tokens(
     )
 
 
-def _readers(controlnet: XPSRControlNetModel) -> list[tuple[BranchName, nn.Module]]:
+def _readers(controlnet: XPSRControlNetModel) -> list[tuple[BranchName, Transformer2DModel]]:
     """Every transformer that reads a text, with the branch it belongs to."""
-    return [
-        (branch, transformer)
-        for unit in fusion_units(controlnet)
-        for branch, transformer in (("high", unit.high), ("low", unit.low))
-        if transformer is not None
-    ]
+    found: list[tuple[BranchName, Transformer2DModel]] = []
+    for unit in fusion_units(controlnet):
+        if unit.high is not None:
+            found.append(("high", unit.high))
+        if unit.low is not None:
+            found.append(("low", unit.low))
+    return found
 
 
 def _parts(steps: list[int]) -> tuple[tuple[int, ...], ...]:
