@@ -251,6 +251,28 @@ def test_a_batch_is_found_again(actions, files):
         assert sum(name.endswith(".png") for name in archive.namelist()) == 2
 
 
+def test_what_failed_can_be_tried_again_after_a_reload(actions, files, picture):
+    batch, visit = Batch(), Visit()
+    actions.receive(files, batch)
+    begin(actions, batch)
+    for _ in turns(actions, batch, visit):
+        pass
+    assert [item.state for item in batch.items] == ["done", "done", "failed", "failed"]
+    assert [item.may_retry for item in batch.items] == [False, False, True, False]
+    kept = json.loads(json.dumps(actions.keep(batch)))
+    again = Batch()
+    assert named(actions.recall(kept, again))["retry"]["visible"]
+    picture(24, 20).save(files[2]["path"])
+    form = ("mini", [], NOTHING_BROUGHT)
+    assert named(actions.retry(0, again, "form", *form, *FORM))["turn"] == 1
+    for _ in turns(actions, again, visit):
+        pass
+    assert [item.state for item in again.items] == ["done", "done", "done", "failed"]
+    kept["items"][2]["path"] = "/etc/passwd"
+    elsewhere = Batch()
+    assert not named(actions.recall(kept, elsewhere))["retry"]["visible"]
+
+
 def test_a_batch_whose_files_are_gone_says_so(actions, files, tmp_path):
     batch = Batch()
     actions.receive(files[:2], batch)

@@ -119,8 +119,8 @@ class Item:
 
     @property
     def may_retry(self) -> bool:
-        """It failed, and may do better next time: what is no picture does not."""
-        return self.state == "failed" and self.order is not None
+        """It failed, and may do better next time: a picture, and its file is known."""
+        return self.state == "failed" and bool(self.size and self.payload.get("path"))
 
     def wait(self) -> None:
         self.state, self.note, self.order = "waiting", "", None

@@ -20,7 +20,7 @@ Name = Annotated[str, Field(max_length=200)]
 
 
 class KeptItem(BaseModel):
-    """One line of the table. `run`: its result; `path`: the upload, where it has none."""
+    """One line of the table. `run`: its result; `path`: the upload, where one may be made yet."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -52,7 +52,7 @@ def _kept(item: Item) -> KeptItem:
     return KeptItem(
         name=item.name,
         run=item.run.id if item.run else None,
-        path=path if item.run is None and item.state != "failed" else None,
+        path=path if item.run is None and (item.state != "failed" or item.may_retry) else None,
         size=item.size,
         failed=item.note[:1000] if item.state == "failed" else "",
     )
@@ -76,6 +76,9 @@ def recalled(stored: Any, batch: Batch, outputs: Outputs) -> str | None:
 
 def _item(kept: KeptItem, outputs: Outputs) -> Item:
     item = Item({"path": kept.path, "orig_name": kept.name}, kept.name, kept.size)
+    there = _is_there(item)
+    if not there:
+        item.payload["path"] = None
     if kept.run is not None:
         found = outputs.found([kept.run])
         if found:
@@ -84,20 +87,19 @@ def _item(kept: KeptItem, outputs: Outputs) -> Item:
             item.fail(words.RESULT_GONE)
     elif kept.failed:
         item.state, item.note = "failed", kept.failed
+    elif there:
+        item.wait()
     else:
-        _wait_again(item)
+        item.fail(words.UPLOAD_GONE)
     return item
 
 
-def _wait_again(item: Item) -> None:
-    """It goes on where its upload is still there, which a restart of the server ends."""
+def _is_there(item: Item) -> bool:
+    """Whether its upload can still be read, which a restart of the server ends."""
     try:
-        if picture_path(item.payload).is_file():
-            item.wait()
-            return
+        return picture_path(item.payload).is_file()
     except XPSRError:
-        pass
-    item.fail(words.UPLOAD_GONE)
+        return False
 
 
 def _done(items: Sequence[Item]) -> int:
