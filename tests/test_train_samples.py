@@ -5,13 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from training_help import make_photos
 
 from train.config import DataConfig
 from train.data import FLAWLESS, Numbers, Pairs
 from train.describe import describe
 from train.networks import clip_tokenizer
-from train.photos import Photos
+from train.pairing import PairConfig
+from train.photos import Photos, open_data
 from train.prepare import PrepareConfig, prepare
 from train.wording import degree
 from xpsr.errors import XPSRError
@@ -199,3 +201,26 @@ def test_photos_are_degraded_as_they_are_drawn(photos, tokenizer, caplog):
     assert "broken.jpg is left out" in caplog.text and "narrow.png" in caplog.text
     with pytest.raises(XPSRError, match="No photo"):
         Photos(photos, tokenizer, config, 3, PrepareConfig(size=1024)).batch([0])
+
+
+@pytest.mark.parametrize("prompts", ["none", "high", "low", "both"])
+def test_no_target_follows_a_text_that_is_not_given(prompts, pairs_folder, tokenizer):
+    """The paper's Table 2 compares texts, not targets."""
+    taught = DataConfig(crop=64, prompts=prompts, trust_ratio=0.4, detail_ratio=0.4)
+    plain = DataConfig(crop=64, prompts=prompts)
+    pairs = [Pairs(pairs_folder, tokenizer, config) for config in (taught, plain)]
+    changed = 0
+    for number in range(24):
+        a, b = (each[number] for each in pairs)
+        changed += not np.array_equal(a.clean, b.clean)
+        if prompts == "none":
+            assert a.high == a.low == ""
+    assert (changed > 0) is (prompts != "none")
+
+
+def test_pairs_without_a_manifest_are_not_taken_for_photos(tmp_path, tokenizer):
+    for side in ("HR", "LR"):
+        (tmp_path / side).mkdir()
+        Image.new("RGB", (64, 64)).save(tmp_path / side / "a.png")
+    with pytest.raises(XPSRError, match="no manifest"):
+        open_data(tmp_path, tokenizer, DataConfig(), 0, PairConfig(size=64))

@@ -276,8 +276,83 @@ def test_a_loss_that_is_no_number_stops_with_the_pairs_named(pairs_folder, tmp_p
         ("model.start=nowhere", "nowhere"),
         ("validate_setting=steps=3", "default"),
         ("crop=1024", "crop is 1024"),
+        ("lr_schedule=piecewise_constant", "piecewise_constant"),
+        ("model.text_encoder.hiden_size=5", "hiden_size"),
+        ("model.scheduler.prediction_type=sampel", "sampel"),
+        ("model.autoencoder.patch_size=7", "tables of model"),
+        ("model.unet={}", "model.unet is missing"),
+        ("model.train_text_encoder=false", "needs a start"),
+        ("model.start=mini", r"cannot be \[16, 16\] with model.start=mini"),
     ],
 )
 def test_what_only_shows_at_the_start_is_a_sentence(override, says, pairs_folder, tmp_path):
     with pytest.raises(XPSRError, match=says):
         trained(smoke(pairs_folder, tmp_path, override, "validate_every=1"))
+
+
+def test_what_a_start_has_already_cannot_be_asked_for_otherwise(pairs_folder, base, tmp_path):
+    """An ablation that would silently train the same as before is refused."""
+    plain = ["steps=1", "batch_size=1", "trackers=[]", "mixed_precision=no"]
+    more = [f"data={pairs_folder}", f"out={tmp_path / 'run'}", *plain]
+
+    def refusal(name, *overrides):
+        with pytest.raises(XPSRError) as refused:
+            trained(read_config(CONFIGS / name, [*more, *overrides]))
+        return str(refused.value)
+
+    said = refusal("mini_more.yaml", "model.controlnet.fusion=serial")
+    assert "model.controlnet.fusion cannot be 'serial' with model.start=mini" in said
+    assert "has 'parallel'" in said
+    assert "residual_latents" not in said
+    on_base = (f"model.start={base}", "crop=64", "gradient_accumulation_steps=1")
+    for override in ("train_text_encoder=true", "decoder_steps=2", "residual_latents=true"):
+        name = override.partition("=")[0]
+        assert f"model.{name}" in refusal("xpsr_sd15.yaml", *on_base, f"model.{override}")
+    # What agrees with the start may stand there.
+    networks_of(
+        read_config(CONFIGS / "mini_more.yaml", [*more, "model.controlnet.fusion=parallel"])
+    )
+
+
+def test_a_folder_of_something_else_is_left_alone(pairs_folder, tmp_path):
+    (tmp_path / "README.md").write_text("mine")
+    with pytest.raises(XPSRError, match="not of a run"):
+        trained(smoke(pairs_folder, tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
+
+
+def test_weights_that_the_last_step_has_broken_are_not_kept(pairs_folder, tmp_path):
+    with pytest.raises(XPSRError, match="weights are not numbers"):
+        trained(smoke(pairs_folder, tmp_path, "learning_rate=1e38"))
+    assert not list((tmp_path / "checkpoints").glob("step-*"))
+    assert not (tmp_path / "model_index.json").exists()
+
+
+def test_a_run_goes_on_with_the_options_of_now_and_says_so(pairs_folder, tmp_path, capsys):
+    trained(smoke(pairs_folder, tmp_path, "steps=2", "ema_decay=0"))
+    before = weights(tmp_path)
+    capsys.readouterr()
+    now = ("steps=3", "ema_decay=0.999", "learning_rate=1e-5")
+    after = trained(smoke(pairs_folder, tmp_path, *now))
+    said = capsys.readouterr().err
+    assert "learning_rate: 0.001, now 1e-05" in said and "ema_decay: 0.0, now 0.999" in said
+    assert "step 3 of 3" in said and "lr 1.00e-05" in said
+    # The average begins with the weights of the checkpoint, and not with fresh ones.
+    assert max((after[k].float() - before[k].float()).abs().max() for k in after) < 1e-3
+    # A finished run is exported as it is, and told as it was.
+    exported = trained(smoke(pairs_folder, tmp_path, "steps=1", *now[1:]))
+    assert all(torch.equal(exported[k], after[k]) for k in after)
+    assert "for 3 steps" in (tmp_path / "README.md").read_text().replace("\n", " ")
+    assert "steps: 3" in (tmp_path / "config.yaml").read_text()
+
+
+def test_accumulating_otherwise_from_a_checkpoint_on_changes_nothing(pairs_folder, tmp_path):
+    """Checkpoints lie between steps, whatever the steps before were made of."""
+    one, other = tmp_path / "one", tmp_path / "other"
+    plain = ("batch_size=2", "ema_decay=0")
+    trained(smoke(pairs_folder, one, *plain, "steps=5"))
+    trained(smoke(pairs_folder, other, *plain, "steps=3"))
+    halves = ("batch_size=1", "gradient_accumulation_steps=2", "ema_decay=0")
+    trained(smoke(pairs_folder, other, *halves, "steps=5"))
+    a, b = weights(one), weights(other)
+    assert max((a[k].float() - b[k].float()).abs().max() for k in a) < 1e-3

@@ -34,7 +34,7 @@ LAUNCH_TWO = ("torch.distributed.run", "--standalone", "--nproc-per-node=2")
 
 def start(command: list[str], launcher: tuple[str, ...] = LAUNCH, **environment: str):
     """A command of ours as users launch it, on CPUs, in a process group of its own."""
-    fixed = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "ACCELERATE_USE_CPU": "true"}
+    fixed = {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", "CUDA_VISIBLE_DEVICES": ""}
     return subprocess.Popen(
         [sys.executable, "-m", *launcher, "-m", *command],
         cwd=ROOT,

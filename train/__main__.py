@@ -11,11 +11,11 @@ from typing import Annotated
 import torch
 import transformers
 import typer
-import yaml
 from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType, ProjectConfiguration
 
+from train import checkpoints, record
 from train.autoencoder import train_decoder
 from train.check import Check
 from train.config import TrainConfig, read_config
@@ -52,6 +52,8 @@ def main(
 def run(config: TrainConfig) -> None:
     """Networks → loop → exported pipeline."""
     out = Path(config.out)
+    if int(os.environ.get("RANK", "0")) == 0:  # the others may come when it has begun to write
+        record.check_folder(out)
     out.mkdir(parents=True, exist_ok=True)
     accelerator, tracked = _accelerator(config)
     if not accelerator.is_main_process:  # every process does the same; one log is enough
@@ -63,11 +65,13 @@ def run(config: TrainConfig) -> None:
     if accelerator.distributed_type in SHARDED:
         _refuse_with_sharding(config)
     if accelerator.is_main_process:
-        text = yaml.safe_dump(config.model_dump(exclude_unset=True), sort_keys=False)
-        (out / "config.yaml").write_text(text, encoding="utf-8")
         _say(f"{len(samples)} in {config.data}, {accelerator.num_processes} processes. {tracked}")
         if slow := advice(config.mixed_precision, accelerator.device):
             _say(slow)
+        if changed := record.changes(out, config):
+            _say(f"Other options than when {out} was begun: {'; '.join(changed)}.")
+        if checkpoints.newest_step(out) <= config.steps:  # else it is only exported
+            record.write(out, config)
     state, step = None, config.steps
     for step, report, state in train(config, networks, samples, accelerator):
         if report is not None:
@@ -111,7 +115,10 @@ def _accelerator(config: TrainConfig) -> tuple[Accelerator, str]:
         raise XPSRError(
             f"trackers: {', '.join(missing)} is not installed; there are: {', '.join(there)}."
         )
+    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
     accelerator = Accelerator(
+        # Without being told, accelerate takes processes on CPUs for so many runs of one.
+        cpu=several and not torch.accelerator.is_available(),
         gradient_accumulation_steps=config.gradient_accumulation_steps,
         mixed_precision=config.mixed_precision,
         log_with=wanted or None,  # type: ignore[arg-type]

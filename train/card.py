@@ -1,5 +1,6 @@
 """The model card of a run: what it is, how it came about, how to use it."""
 
+import json
 import shlex
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import yaml
 
 from train.config import TrainConfig
 from train.manifest import has_pairs, read_manifest
+from train.prepare import OPTIONS
 from xpsr.recipe import Versions
 
 TEMPLATE = """\
@@ -18,8 +20,8 @@ tags: [super-resolution, image-restoration, xpsr]
 
 # {name}
 
-A text-guided ×4 super-resolution model of the XPSR kind (ECCV 2024), trained with XPSR Studio for
-{steps} steps of {pairs} pairs.
+A text-guided ×{upscale} super-resolution model of the XPSR kind (ECCV 2024), trained with XPSR
+Studio for {steps} steps of {pairs} pairs.
 
 ```python
 import xpsr
@@ -58,6 +60,7 @@ def model_card(config: TrainConfig, steps: int) -> str:
     return TEMPLATE.format(
         base=f"base_model: {start}\n" if is_hub_id else "",
         name=name,
+        upscale=_upscale(config),
         steps=f"{steps:,}",
         pairs=config.batch_size * config.gradient_accumulation_steps,
         load=f'"{name}", base="{start}"' if own else f'"{name}"',
@@ -67,6 +70,14 @@ def model_card(config: TrainConfig, steps: int) -> str:
         versions=", ".join(f"{k} {v}" for k, v in vars(Versions.here()).items() if v),
         config=yaml.safe_dump(changed, sort_keys=False, allow_unicode=True),
     )
+
+
+def _upscale(config: TrainConfig) -> int:
+    """How much smaller the low-resolution sides are."""
+    made = Path(config.data) / OPTIONS
+    if not has_pairs(Path(config.data)) or not made.is_file():
+        return config.degradation.upscale
+    return json.loads(made.read_text(encoding="utf-8"))["upscale"]
 
 
 def _data(config: TrainConfig) -> str:

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from torch import nn
 
+from train.disk import writing
 from xpsr.errors import XPSRError
 
 logger = logging.getLogger(__name__)
@@ -17,8 +19,8 @@ FOLDER = "checkpoints"
 class Extras:
     """What accelerate does not know of: the learning-rate schedule and the averaged weights."""
 
-    def __init__(self, schedule: Any, ema: Any | None):
-        self.schedule, self.ema = schedule, ema
+    def __init__(self, schedule: Any, ema: Any | None, trained: list[nn.Parameter]):
+        self.schedule, self.ema, self.trained = schedule, ema, trained
 
     def state_dict(self) -> dict:
         return {
@@ -28,8 +30,12 @@ class Extras:
 
     def load_state_dict(self, state: dict) -> None:
         self.schedule.load_state_dict(state["schedule"])
-        if self.ema is not None and state["ema"] is not None:
+        if self.ema is None:
+            return
+        if state["ema"] is not None:
             self.ema.load_state_dict(state["ema"])
+        else:  # the average begins here, and not with the weights that the run had begun with
+            self.ema.shadow_params = [p.detach().clone() for p in self.trained]
 
 
 def save(accelerator: Accelerator, out: Path, step: int, keep: int) -> None:
@@ -40,7 +46,7 @@ def save(accelerator: Accelerator, out: Path, step: int, keep: int) -> None:
     """
     folder = out / FOLDER
     part = folder / f"part-{step}"
-    try:
+    with writing(part, f"The checkpoint of step {step}"):
         accelerator.save_state(str(part))
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
@@ -49,15 +55,13 @@ def save(accelerator: Accelerator, out: Path, step: int, keep: int) -> None:
             part.rename(final)
             for old in sorted(folder.glob("step-*"))[:-keep]:
                 shutil.rmtree(old)
-    except (OSError, RuntimeError) as error:  # torch calls a full disk a RuntimeError
-        if isinstance(error, RuntimeError) and "write" not in str(error):
-            raise
-        shutil.rmtree(part, ignore_errors=True)
-        raise XPSRError(
-            f"The checkpoint of step {step} cannot be written to {folder} ({error}). The ones"
-            " before are unharmed: make room and run the same command again."
-        ) from error
     accelerator.wait_for_everyone()
+
+
+def newest_step(out: Path) -> int:
+    """Of the newest checkpoint, read or not; 0 = there is none."""
+    found = sorted((out / FOLDER).glob("step-*"))
+    return int(found[-1].name.removeprefix("step-")) if found else 0
 
 
 def resume(accelerator: Accelerator, out: Path) -> int:
@@ -73,8 +77,13 @@ def resume(accelerator: Accelerator, out: Path) -> int:
             accelerator.load_state(str(folder))
         except Exception as error:  # whatever a damaged file raises, the one before may be whole
             reason = " ".join(str(error).split())[:200] or type(error).__name__
-            logger.warning("%s is damaged (%s); trying the one before it", folder, reason)
+            logger.warning(
+                "%s is damaged or of other networks (%s); trying the one before it", folder, reason
+            )
             continue
+        # Checkpoints lie between steps. A run that accumulates otherwise now would else begin in
+        # the middle of one.
+        accelerator.step = 0
         logger.info("going on from %s", folder)
         return int(folder.name.removeprefix("step-"))
     if found:

@@ -72,6 +72,13 @@ class ModelConfig(Strict):
     scheduler: dict[str, Any] = Field({})
     alpha_bar_range: tuple[float, float] | None = None
 
+    @field_validator("alpha_bar_range")
+    @classmethod
+    def _falls(cls, ends: tuple[float, float] | None) -> tuple[float, float] | None:
+        if ends is not None and not 1 > ends[0] > ends[1] > 0:
+            raise ValueError("the first share must be the larger one, both between 0 and 1")
+        return ends
+
 
 class DataConfig(Strict):
     """How a sample is drawn from the pairs.
@@ -144,10 +151,10 @@ class TrainConfig(DataConfig):
     """
 
     data: str
-    out: str
+    out: str = Field(min_length=1)
     degradation: PairConfig = PairConfig()
     cache_latents: bool = False
-    seed: int = 0
+    seed: int = Field(0, ge=0)
     steps: int = Field(100_000, ge=0)
     minutes: float | None = Field(None, gt=0)
     batch_size: int = Field(2, ge=1)

@@ -143,6 +143,11 @@ class Samples(Dataset, ABC):
         random = np.random.default_rng((self.seed, number))
         pair = self.pair(int(_order(self.seed, epoch, len(self))[place]), random)
         config = self.config
+        gives_high = config.prompts in ("both", "high")
+        gives_low = config.prompts in ("both", "low")
+        # A target that follows a text is a riddle where that text is not given.
+        detail_ratio = config.detail_ratio if gives_high else 0.0
+        trust_ratio = config.trust_ratio if gives_low else 0.0
         window = _window(pair.clean.shape, config.crop, random)
         clean, low = pair.clean[window], pair.lowlevel_prompt
         high, low = (
@@ -153,13 +158,13 @@ class Samples(Dataset, ABC):
         else:
             shown = pair.enlarged(window)
         bare = bool(config.bare_ratio and random.random() < config.bare_ratio)
-        vivid = not bare and bool(high or not config.detail_ratio)
+        vivid = not bare and bool(high or not detail_ratio)
         sharpness = config.sharpen_targets if vivid else 0.0
-        if config.detail_ratio and high and random.random() < config.detail_ratio:
+        if detail_ratio and high and random.random() < detail_ratio:
             high, degrees = reworded(high, random)
             sharpness += DETAIL_STEP * degrees
             vivid = vivid and degrees >= 0
-        if random.random() < config.trust_ratio:
+        if random.random() < trust_ratio:
             clean, low, sharpness = shown, str(random.choice(FLAWLESS)), 0.0
             vivid = False
         clean = sharpened(clean, min(max(sharpness, -1.0), MAX_SHARPNESS))
@@ -168,8 +173,7 @@ class Samples(Dataset, ABC):
         if config.turns:
             turns = int(random.integers(4))
             clean, shown = np.rot90(clean, turns), np.rot90(shown, turns)
-        high = high if config.prompts in ("both", "high") else ""
-        low = low if config.prompts in ("both", "low") else ""
+        high, low = high if gives_high else "", low if gives_low else ""
         return Sample(pair.id, clean, shown, high, low, int(random.integers(2**63)), bare, vivid)
 
     def batch(self, numbers: Sequence[int]) -> Batch:

@@ -7,6 +7,7 @@ import torch
 
 from train.card import model_card
 from train.config import TrainConfig
+from train.disk import writing
 from train.networks import Networks
 from xpsr.errors import XPSRError
 from xpsr.models.own_layers import save_own_layers
@@ -47,12 +48,13 @@ def export(
     part = out / ".export"
     shutil.rmtree(part, ignore_errors=True)
     pipe = as_pipeline(networks, config).to(dtype, silence_dtype_warnings=True)
-    if config.export == "full":
-        pipe.save_pretrained(part)
-    else:
-        save_own_layers(pipe.unet, part / "unet")
-        pipe.controlnet.save_pretrained(part / "controlnet")
-    (part / "README.md").write_text(model_card(config, steps), encoding="utf-8")
+    with writing(part, "The trained model"):
+        if config.export == "full":
+            pipe.save_pretrained(part)
+        else:
+            save_own_layers(pipe.unet, part / "unet")
+            pipe.controlnet.save_pretrained(part / "controlnet")
+        (part / "README.md").write_text(model_card(config, steps), encoding="utf-8")
     for new in part.iterdir():
         old = out / new.name
         if old.is_dir():

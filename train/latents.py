@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from train.config import TrainConfig
 from train.data import Batch
+from train.disk import writing
 from train.manifest import has_pairs
 from xpsr.errors import XPSRError
 
@@ -58,6 +59,7 @@ class LatentCache:
         if not path.is_file():
             posterior = vae.encode(picture).latent_dist
             part = path.with_suffix(f".{uuid4().hex}.part")
-            save_file({"moments": posterior.parameters.float().cpu().contiguous()}, part)
+            with writing(part, "A cached latent"):
+                save_file({"moments": posterior.parameters.float().cpu().contiguous()}, part)
             part.replace(path)
         return load_file(path)["moments"].to(picture.device)

@@ -55,6 +55,7 @@ class State:
     trained: list[nn.Parameter]
     optimizer: torch.optim.Optimizer
     schedule: Any
+    base_rates: list[float]
     ema: EMAModel | None
 
 
@@ -65,12 +66,15 @@ def train(
     `config.minutes` are over.
 
     Yields:
-        after every step its number, a report if one is due, and the state. The last one has the
-        averaged weights in place if there are any.
+        after every step its number, a report if one is due, and the state; where no step is left,
+        the number of the newest checkpoint. The last one has the averaged weights in place if
+        there are any.
     """
     out = Path(config.out)
     state = make_state(config, networks, accelerator)
     first = step = checkpoints.resume(accelerator, out)
+    if step:
+        as_configured(state, config)
     numbers = Numbers(
         config.batch_size,
         config.gradient_accumulation_steps,
@@ -82,6 +86,8 @@ def train(
     batches = samples.loader(numbers)
     began = time.monotonic()
     end = config.steps
+    if step >= end:
+        yield step, None, state
     while step < end:
         terms = optimise(state, batches, config, accelerator)
         step += 1
@@ -89,9 +95,10 @@ def train(
             end = step
         report = None
         if step % config.log_every == 0 or step == end:
-            speed = (step - first) / (time.monotonic() - began)
-            report = _report(step, config, accelerator, terms, state, speed)
+            spent = time.monotonic() - began
+            report = _report(step, config, accelerator, terms, state, step - first, spent)
         if step % config.save_every == 0 or step == end:
+            _stop_on_broken_weights(state, step)
             checkpoints.save(accelerator, out, step, config.keep_checkpoints)
         yield step, report, state
     if state.ema is not None:
@@ -121,15 +128,31 @@ def make_state(config: TrainConfig, networks: Networks, accelerator: Accelerator
             num_warmup_steps=config.lr_warmup_steps,
             num_training_steps=config.steps,
         )
-    except ValueError as error:
+    except (ValueError, TypeError, AttributeError) as error:  # also for what needs more options
         raise XPSRError(f"There is no lr_schedule {config.lr_schedule!r}: {error}") from None
     # The schedule stays outside prepare(): accelerate would step it once for every process.
     model, optimizer = accelerator.prepare(model, optimizer)
     # Only now: sharding engines put parameters of their own in place of ours.
     trained = [p for p in model.parameters() if p.requires_grad]
     ema = EMAModel(trained, decay=config.ema_decay) if config.ema_decay else None
-    accelerator.register_for_checkpointing(checkpoints.Extras(schedule=schedule, ema=ema))
-    return State(model, trained, optimizer, schedule, ema)
+    accelerator.register_for_checkpointing(checkpoints.Extras(schedule, ema, trained))
+    return State(model, trained, optimizer, schedule, [*schedule.base_lrs], ema)
+
+
+def as_configured(state: State, config: TrainConfig) -> None:
+    """Rates as the configuration has them now; a checkpoint brings those it was written with."""
+    for group, base in zip(state.optimizer.param_groups, state.base_rates, strict=True):
+        group["initial_lr"], group["weight_decay"] = base, config.weight_decay
+    state.schedule.base_lrs = [*state.base_rates]
+    rates = [
+        base * factor(state.schedule.last_epoch)
+        for base, factor in zip(state.base_rates, state.schedule.lr_lambdas, strict=True)
+    ]
+    for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
+    state.schedule._last_lr = rates
+    if state.ema is not None:
+        state.ema.decay = config.ema_decay
 
 
 def optimise(
@@ -168,19 +191,23 @@ def _report(
     accelerator: Accelerator,
     terms: Tensor,
     state: State,
-    steps_per_second: float,
+    done: int,
+    seconds: float,
 ) -> Report:
     pairs = config.batch_size * config.gradient_accumulation_steps * accelerator.num_processes
     means = dict(zip(TERMS, accelerator.reduce(terms, "mean").tolist(), strict=True))
     if not config.loss.adversarial_weight:
         del means["judge"]
+    left = (config.steps - step) * seconds / done
+    if config.minutes is not None:
+        left = min(left, max(0.0, 60 * config.minutes - seconds))
     return Report(
         step,
         config.steps,
         means,
         state.schedule.get_last_lr()[0],
-        steps_per_second * pairs,
-        (config.steps - step) / steps_per_second,
+        done * pairs / seconds,
+        left,
         _memory(accelerator.device),
     )
 
@@ -193,6 +220,15 @@ def _memory(device: torch.device) -> int:
     except ImportError:  # Windows
         return 0
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def _stop_on_broken_weights(state: State, step: int) -> None:
+    """The last step may have broken what no loss has looked at since."""
+    if not all(torch.isfinite(parameter).all() for parameter in state.trained):
+        raise XPSRError(
+            f"After step {step} the weights are not numbers any more, so they are not kept. The"
+            " last checkpoint is unharmed: a smaller learning_rate usually helps."
+        )
 
 
 def _stop_on_nan(

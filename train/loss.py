@@ -10,6 +10,8 @@ from torch.nn import functional as F
 
 from train.config import LossConfig
 
+PREDICTION_TYPES = ("epsilon", "v_prediction", "sample")
+
 
 class Losses(NamedTuple):
     """The terms of one step, each a scalar tensor. A tuple, which sharding engines look inside.

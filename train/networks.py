@@ -15,11 +15,14 @@ from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 from train.autoencoder import set_scaling, start_from_components
 from train.config import ModelConfig
 from train.data import Samples
+from train.loss import PREDICTION_TYPES
 from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 
 # Trained besides the whole ControlNet when the UNet comes from Stable Diffusion.
 OWN_UNET_LAYERS = ".pixel_attentions."
+# The tables of `model` that build nothing where a start is given.
+FIXED_BY_START = ("text_encoder", "autoencoder", "scheduler")
 
 
 @dataclass
@@ -78,11 +81,17 @@ def make_networks(
             networks = _from_pipeline(config)
         else:
             networks = _from_stable_diffusion(config)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:  # torch's, for sizes that do not fit
         reason = " ".join(str(error).split())[:300]
         raise XPSRError(f"No network can be built from the tables of model: {reason}") from error
-    if config.train_decoder and not isinstance(networks.vae, PatchAutoencoder):
-        raise XPSRError("model.train_decoder is for small models, whose decoder is our own.")
+    for name in ("train_decoder", "decoder_steps"):
+        if getattr(config, name) and not isinstance(networks.vae, PatchAutoencoder):
+            raise XPSRError(f"model.{name} is for small models, whose decoder is our own.")
+    if networks.scheduler.config.prediction_type not in PREDICTION_TYPES:
+        raise XPSRError(
+            f"model.scheduler.prediction_type cannot be"
+            f" {networks.scheduler.config.prediction_type!r}: {', '.join(PREDICTION_TYPES)}."
+        )
     if config.degradation_free_only and networks.controlnet.degradation_free_predictor is None:
         raise XPSRError(
             "model.degradation_free_only trains a predictor that this ControlNet does not have;"
@@ -103,7 +112,7 @@ def _from_pipeline(config: ModelConfig) -> Networks:
     import xpsr
 
     pipe = xpsr.load(config.start, device="cpu", dtype=torch.float32)
-    return Networks(
+    networks = Networks(
         pipe.vae,
         pipe.text_encoder,
         pipe.tokenizer,
@@ -115,6 +124,8 @@ def _from_pipeline(config: ModelConfig) -> Networks:
         whole_unet=isinstance(pipe.vae, PatchAutoencoder),
         train_text_encoder=config.train_text_encoder,
     )
+    _refuse_changes(config, networks, ("unet", "controlnet", *FIXED_BY_START))
+    return networks
 
 
 def _from_stable_diffusion(config: ModelConfig) -> Networks:
@@ -129,15 +140,66 @@ def _from_stable_diffusion(config: ModelConfig) -> Networks:
         scheduler = DDPMScheduler.from_pretrained(start, subfolder="scheduler")
     except OSError as error:
         raise XPSRError(f"{start} is no Stable Diffusion folder or hub id: {error}") from error
+    if config.train_text_encoder:
+        raise XPSRError(
+            "model.train_text_encoder is for small models: on Stable Diffusion only XPSR's own"
+            " layers learn."
+        )
     unet = XPSRUNet2DConditionModel.from_unet(plain, **config.unet)
     controlnet = XPSRControlNetModel.from_unet(unet, **config.controlnet)
-    return Networks(vae, text_encoder, tokenizer, unet, controlnet, scheduler)
+    networks = Networks(vae, text_encoder, tokenizer, unet, controlnet, scheduler)
+    _refuse_changes(config, networks, FIXED_BY_START)
+    return networks
+
+
+def _refuse_changes(config: ModelConfig, networks: Networks, parts: tuple[str, ...]) -> None:
+    """What is loaded is what it is: an option that says otherwise must not pass for done."""
+    wanted = {f"{part}.{key}": value for part in parts for key, value in _table(config, part)}
+    there = {
+        f"{part}.{key}": value
+        for part, network in (*vars(networks).items(), ("autoencoder", networks.vae))
+        if part in parts
+        for key, value in _plain(network.config).items()
+    }
+    if config.residual_latents:
+        wanted["residual_latents"], there["residual_latents"] = True, networks.residual_latents
+    for name, value in wanted.items():
+        found = there.get(name)
+        if (list(found) if isinstance(found, tuple) else found) != value:
+            raise XPSRError(
+                f"model.{name} cannot be {value!r} with model.start={config.start}: what is loaded"
+                f" from there has {found!r}. Leave the option out, or build new networks without"
+                " model.start."
+            )
+
+
+def _table(config: ModelConfig, part: str) -> list[tuple[str, Any]]:
+    """What the configuration asks of a part, by the names in the part's own configuration."""
+    table = dict(getattr(config, part))
+    if part == "scheduler" and config.alpha_bar_range is not None:
+        table["trained_betas"] = small_scheduler(config).config["trained_betas"]
+    return [*table.items()]
+
+
+def _plain(config: Any) -> dict[str, Any]:
+    """diffusers keeps a dictionary, transformers an object."""
+    return config.to_dict() if hasattr(config, "to_dict") else dict(config)
 
 
 def build_small(
     config: ModelConfig, samples: Callable[[CLIPTokenizer], Samples], seed: int
 ) -> Networks:
     """A whole small XPSR, trained from nothing: own autoencoder, own text encoder, CLIP's words."""
+    for name in ("unet", "autoencoder", "text_encoder"):
+        if not getattr(config, name):
+            raise XPSRError(
+                f"Without model.start the networks are built by the tables of model, and"
+                f" model.{name} is missing: train/configs/smoke.yaml is an example."
+            )
+    if "train_text_encoder" in config.model_fields_set and not config.train_text_encoder:
+        raise XPSRError("model.train_text_encoder=false needs a start: a new one knows no words.")
+    if unknown := sorted(config.text_encoder.keys() - CLIPTextConfig().to_dict().keys()):
+        raise XPSRError(f"model.text_encoder has no option {unknown[0]!r}.")
     tokenizer = clip_tokenizer()
     pairs = samples(tokenizer)
     vae = PatchAutoencoder(**config.autoencoder)

@@ -84,6 +84,11 @@ def open_data(
         return Pairs(folder, tokenizer, config, seed)
     if not Path(folder).is_dir():
         raise XPSRError(f"There is no folder {folder} for data; give it as data=FOLDER.")
+    if {"HR", "LR"} <= {path.name for path in Path(folder).iterdir()}:
+        raise XPSRError(
+            f"{folder} holds HR and LR, but no manifest of train.prepare, so it cannot be trained"
+            f" on as pairs. data={Path(folder) / 'HR'} degrades the clean side anew."
+        )
     return Photos(folder, tokenizer, config, seed, degradation)
 
 

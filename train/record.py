@@ -1,0 +1,67 @@
+"""config.yaml in the folder of a run: whose folder it is, and what a resumed run changes."""
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from train.config import TrainConfig
+from xpsr.errors import XPSRError
+
+NAME = "config.yaml"
+# What a run leaves there before and beside it.
+OWN = {"log", "checkpoints", "validation", ".export", "not_finite-0.json"}
+# What decides nothing about the weights of a step.
+FREE = {"out", "steps", "minutes", "save_every", "keep_checkpoints", "log_every", "trackers"}
+FREE |= {"validate_every", "validate_data", "validate_pictures", "validate_setting"}
+FREE |= {"export", "data_workers"}
+
+
+def check_folder(out: Path) -> None:
+    """A run writes its model and a README.md into `out`: only where nothing of others can be.
+
+    Raises:
+        XPSRError: there are files in it and none of them is a run's.
+    """
+    if out.exists() and not out.is_dir():
+        raise XPSRError(f"out={out} is a file; give a folder.")
+    if not out.is_dir() or (out / NAME).is_file():
+        return
+    if {path.name for path in out.iterdir()} - OWN:
+        raise XPSRError(
+            f"out={out} holds files that are not of a run, and some of them would be replaced;"
+            " give a new folder."
+        )
+
+
+def changes(out: Path, config: TrainConfig) -> list[str]:
+    """What differs from the run that is there already: "learning_rate: 0.001, now 1e-05"."""
+    try:
+        before = yaml.safe_load((out / NAME).read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+        return []
+    now = config.model_dump(exclude_unset=True)
+    old, new = (dict(_leaves({k: v for k, v in x.items() if k not in FREE})) for x in (before, now))
+    every = sorted(old.keys() | new.keys())
+    return [
+        f"{key}: {old.get(key, 'not given')}, now {new.get(key, 'not given')}"
+        for key in every
+        if _plain(old.get(key)) != _plain(new.get(key))
+    ]
+
+
+def write(out: Path, config: TrainConfig) -> None:
+    text = yaml.safe_dump(config.model_dump(exclude_unset=True), sort_keys=False)
+    (out / NAME).write_text(text, encoding="utf-8")
+
+
+def _leaves(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found = []
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        found += _leaves(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
+    return found
+
+
+def _plain(value: Any) -> Any:
+    return [*value] if isinstance(value, tuple) else value
