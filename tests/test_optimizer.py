@@ -32,7 +32,7 @@ def moved(optimizer: str) -> dict[str, torch.Tensor]:
     """How far each weight goes in one step."""
     loss = LossConfig(adversarial_weight=1)
     config = TrainConfig(
-        data="", out="", optimizer=optimizer, learning_rate=RATE, weight_decay=0, loss=loss
+        data="", out="out", optimizer=optimizer, learning_rate=RATE, weight_decay=0, loss=loss
     )
     model = Model()
     engine = make_optimizer(config, model)
@@ -87,6 +87,6 @@ def test_muon_leaves_vectors_tables_and_the_judge_to_adamw():
     ids=lambda options: next(iter(options)),
 )
 def test_what_needs_whole_weights_is_refused_where_they_are_cut_up(options):
-    _refuse_with_sharding(TrainConfig(data="", out=""))
+    _refuse_with_sharding(TrainConfig(data="", out="out"))
     with pytest.raises(XPSRError, match="FSDP"):
-        _refuse_with_sharding(TrainConfig(data="", out="", **options))
+        _refuse_with_sharding(TrainConfig(data="", out="out", **options))
