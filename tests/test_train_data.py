@@ -88,6 +88,19 @@ def test_preparing_goes_on_after_a_stop(photos, pairs_folder, tmp_path):
     assert read_manifest(tmp_path) == read_manifest(pairs_folder)
 
 
+def test_preparing_goes_on_after_a_stop_before_the_first_photo(photos, pairs_folder, tmp_path):
+    work = prepare(photos, tmp_path, PAIRS)
+    assert next(work)[0] == 0
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "pairs-00000.jsonl").touch()
+    work.close()
+    with pytest.raises(XPSRError, match="holds no pairs"):
+        read_manifest(tmp_path)
+    list(prepare(photos, tmp_path, PAIRS))
+    list(describe(tmp_path, "measured"))
+    assert read_manifest(tmp_path) == read_manifest(pairs_folder)
+
+
 def test_other_options_are_not_mixed_into_a_folder(photos, pairs_folder):
     with pytest.raises(XPSRError, match="size=128"):
         list(prepare(photos, pairs_folder, PAIRS.model_copy(update={"size": 64})))

@@ -19,8 +19,17 @@ FAILED = "failed.jsonl"
 def read_manifest(folder: Path) -> list[dict]:
     """Every pair, in the order of the photos' names whatever the number of processes was.
 
-    A last line cut short by a stop is left out.
+    Raises:
+        XPSRError: there is none.
     """
+    found = pairs_so_far(folder)
+    if not found:
+        raise XPSRError(f"{folder} holds no pairs: make them with python -m train.prepare.")
+    return found
+
+
+def pairs_so_far(folder: Path) -> list[dict]:
+    """The same where there may be none yet: a stop can come before the first photo is finished."""
     lines: dict[str, dict] = {}
     # Texts come after the pairs that they belong to, and over texts that were there before.
     parts = sorted((folder / PARTS).glob("pairs-*")) + sorted((folder / PARTS).glob("texts-*"))
@@ -29,8 +38,6 @@ def read_manifest(folder: Path) -> list[dict]:
             if isinstance(line.get("id"), str):
                 lines.setdefault(line["id"], {}).update(line)
     found = [line for line in lines.values() if "photo" in line]
-    if not found and not (folder / MANIFEST).is_file():
-        raise XPSRError(f"{folder} holds no pairs: make them with python -m train.prepare.")
     return sorted(found, key=lambda line: (PurePosixPath(line["photo"]).parts, line["id"]))
 
 
@@ -43,7 +50,7 @@ def collect(folder: Path) -> None:
     """Bring the parts of all processes into the manifest; written whole or not at all."""
     if not has_pairs(folder):
         return
-    _write(folder / MANIFEST, read_manifest(folder))
+    _write(folder / MANIFEST, pairs_so_far(folder))
     for path in [*(folder / PARTS).glob("pairs-*"), *(folder / PARTS).glob("texts-*")]:
         path.unlink()
 

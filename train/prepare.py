@@ -18,7 +18,7 @@ import typer
 from pydantic import Field
 
 from train.describe import describe, report
-from train.manifest import Part, collect, forget_failures, has_pairs, read_manifest
+from train.manifest import Part, collect, forget_failures, pairs_so_far
 from train.options import read_options
 from train.pairing import PairConfig, make_pair, pair_seed
 from train.sharing import Share, in_order, one_thread
@@ -82,7 +82,7 @@ def prepare(
         forget_failures(out)
         collect(out)
     share.wait()
-    done = {line["id"] for line in read_manifest(out)} if has_pairs(out) else set()
+    done = {line["id"] for line in pairs_so_far(out)}
     share.wait()  # all have read what was there before anybody writes
     mine = share.of([_work(i, path, images, config, done) for i, path in enumerate(photos)])
     yield 0, len(mine), None
@@ -178,7 +178,7 @@ def main(
         share = Share.from_environment()
         one_thread()
         follow("photos", prepare(images, out, options, share, workers))
-        if not read_manifest(out):
+        if not pairs_so_far(out):
             raise XPSRError("No photo could be used.")
         if describer != "none":
             follow("texts", describe(out, describer, share=share, workers=workers))
