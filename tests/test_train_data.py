@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from train.config import DataConfig
 from train.data import Pairs
 from train.degrade import PAPER, RECIPES, degrade, sharpen
 from train.describe import describe
+from train.files import find_photos
 from train.manifest import collect_failures, read_manifest
 from train.networks import clip_tokenizer
 from train.pairing import make_pair, pair_seed
@@ -322,6 +324,27 @@ def test_the_command_says_what_is_wrong(photos, tmp_path):
         return done.stderr
 
     assert "no option 'sice'" in said(f"--images={photos}", "sice=3")
+
+
+def test_own_pictures_are_no_photos_however_the_folders_are_written(tmp_path, monkeypatch):
+    photos = make_photos(tmp_path / "photos", count=1)
+    monkeypatch.chdir(photos)
+    for _ in range(2):
+        list(prepare(photos, Path("pairs"), PAIRS))
+    assert {line["photo"] for line in read_manifest(photos / "pairs")} == {"photo0.png"}
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    photos, far = tmp_path / "photos", make_photos(tmp_path / "far", count=1)
+    for name in ("b", "far"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(photos / "b" / "own.png")
+    (photos / "a").symlink_to(photos / "b")  # the same photos under another name
+    (photos / "far" / "away").symlink_to(far)
+    (far / "round").symlink_to(photos)
+    found = [path.relative_to(photos).as_posix() for path in find_photos(photos)]
+    away = [f"far/away/{name}" for name in ("broken.jpg", "narrow.png", "photo0.png")]
+    assert found == ["b/own.png", *away]
 
 
 def test_no_photos_and_no_describer_are_sentences(photos, tmp_path):

@@ -18,6 +18,7 @@ import typer
 from pydantic import Field
 
 from train.describe import describe, report
+from train.files import find_photos
 from train.manifest import Part, collect, forget_failures, pairs_so_far
 from train.options import read_options
 from train.pairing import PairConfig, make_pair, pair_seed
@@ -27,7 +28,6 @@ from xpsr.errors import XPSRError
 from xpsr.image import open_image
 from xpsr.prompts.describer import make_describer
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 OPTIONS = "prepare.json"
 
 
@@ -55,26 +55,13 @@ class Work:
     missing: tuple[tuple[int, int | None], ...]
 
 
-def find_photos(images: Path) -> list[Path]:
-    """All pictures below a folder, by name.
-
-    Raises:
-        XPSRError: there is no such folder, or no picture in it.
-    """
-    if not images.is_dir():
-        raise XPSRError(f"There is no folder {images}.")
-    photos = sorted(p for p in images.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not photos:
-        raise XPSRError(f"There are no pictures in {images}.")
-    return photos
-
-
 def prepare(
     images: Path, out: Path, config: PrepareConfig, share: Share | None = None, workers: int = 1
 ) -> Iterator[tuple[int, int, str | None]]:
     """Make every missing pair, without texts; yields (done, total, complaint about a photo)."""
     share = share or Share()
-    photos = [p for p in find_photos(images) if not {out / "HR", out / "LR"} & {*p.parents}]
+    made = {(out / side).resolve() for side in ("HR", "LR")}
+    photos = [p for p in find_photos(images) if not made & {*p.resolve().parents}]
     if share.is_first:
         for folder in ("HR", "LR"):
             (out / folder).mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import stats
 
 from train.estimator.samples import make_sample
+from train.files import find_photos
 from train.pairing import pair_seed
-from train.prepare import find_photos
 from xpsr.image import open_image
 from xpsr.prompts.estimator import LEVELS, RANGES, Estimator, estimate, level_of
 from xpsr.prompts.measured import measure
