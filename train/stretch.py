@@ -22,7 +22,7 @@ import typer
 from rich.console import Console
 
 import xpsr
-from train.prepare import find_photos
+from train.files import find_photos
 from train.scores import better
 from train.terminal import sentences
 from train.validate import Examination, Table, as_markdown, examine, summary
@@ -42,10 +42,10 @@ def train(config: Path, start: str, out: Path, overrides: list[str]) -> None:
         raise XPSRError("The training did not end well; what it said stands above.")
 
 
-def judged(model: str, photos: list[Path], out: Path, console: Console) -> Table:
+def judged(model: str, photos: dict[str, Path], out: Path, console: Console) -> Table:
     """The photos degraded by every recipe, restored and scored."""
-    work = Examination(xpsr.load(model), SETTING, out)
-    examine(work, photos, RECIPES, console)
+    work = Examination(xpsr.load(model), SETTING, out, photos)
+    examine(work, RECIPES, console)
     return work.table
 
 
@@ -77,7 +77,8 @@ def main(
     """Train for a while, then keep the better of before and after."""
     console = Console(stderr=True)
     with sentences():
-        photos = find_photos(images)[:limit]
+        found = find_photos(images)[:limit]
+        photos = {path.relative_to(images).as_posix(): path for path in found}
         train(config, start, out / "run", overrides or [])
         models = {"before": start, "after": str(out / "run")}
         tables = {name: judged(models[name], photos, out / name, console) for name in models}
