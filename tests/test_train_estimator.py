@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -121,9 +122,26 @@ def test_training_learns_and_resumes(photos: Path, tmp_path: Path) -> None:
     assert right >= 44  # of 120; guessing gives 30, and 44 three times in a thousand
 
 
+def test_only_samples_of_these_photos_seed_and_turns_are_read(photos: Path, tmp_path: Path) -> None:
+    own, folder = tmp_path / "own", tmp_path / "statistics"
+    shutil.copytree(photos, own)
+    for turns, seed in ((2, 0), (1, 1)):
+        list(collect(own, folder, turns, seed))
+    with pytest.raises(XPSRError, match="two photos"):
+        read(own, folder, 2, seed=1)  # of this seed there is one turn
+    (own / "rocket.png").unlink()
+    shutil.copy(own / "coffee.png", own / "chelsea.png")
+    list(collect(own, folder, 1, seed=0))
+    known, held = read(own, folder, 1, seed=0)
+    assert (len(known), len(held)) == (2 * TURN, TURN)
+    fresh = tmp_path / "fresh"
+    list(collect(own, fresh, 1, seed=0))
+    assert torch.equal(known.tokens, read(own, fresh, 1, seed=0)[0].tokens)
+
+
 def test_training_is_a_function_of_its_seed(photos: Path, tmp_path: Path) -> None:
     assert list(collect(photos, tmp_path, 1, seed=0))[-1] == (len(PHOTOS), len(PHOTOS), None)
-    known, held = read(tmp_path, 1)
+    known, held = read(photos, tmp_path, 1, seed=0)
 
     def weights(seed: int) -> dict[str, torch.Tensor]:
         network: Estimator = list(fit(known, held, steps=2, seed=seed))[-1][2]

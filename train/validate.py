@@ -5,8 +5,8 @@ python -m train.validate --images DIR --out DIR [--model mini] [--recipe mild --
 
 Every degradation is seeded by the photo's name, so two models are judged on the same pictures. A
 line of scores.csv is written as soon as a picture is scored; run again and only what is missing is
-done. run.json holds the hash of every photo: another one of the same name is refused. The figures of
-the embedded model's card come from here.
+done. run.json holds the hash of every photo: another one of the same name is refused. The figures
+of the embedded model's card come from here.
 """
 
 import csv

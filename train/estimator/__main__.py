@@ -43,7 +43,7 @@ def train(
     with sentences():
         folder = out / "statistics"
         follow("statistics", collect(images, folder, turns, seed, workers))
-        known, held = read(folder, turns)
+        known, held = read(images, folder, turns, seed)
         record = {"samples": len(known), "held_out": len(held), "steps": steps, "seed": seed}
         record["seconds_of_statistics"] = round(time.monotonic() - began)
         best = None
