@@ -103,6 +103,32 @@ def test_preparing_goes_on_after_a_stop_before_the_first_photo(photos, pairs_fol
     assert read_manifest(tmp_path) == read_manifest(pairs_folder)
 
 
+def test_a_pair_whose_file_or_line_is_lost_is_made_again(photos, pairs_folder, tmp_path, caplog):
+    out = tmp_path / "pairs"
+    shutil.copytree(pairs_folder, out)
+    lines = read_manifest(out)
+    first, second, third, _ = (f"{line['id']}.png" for line in lines[:4])
+    (out / "HR" / first).unlink()
+    (out / "LR" / second).write_bytes(b"")
+    text = (out / "manifest.jsonl").read_text().splitlines(keepends=True)
+    text[2] = text[2][:40] + "\n"
+    (out / "manifest.jsonl").write_text("".join(text))
+    assert [line["id"] for line in read_manifest(out)] != [line["id"] for line in lines]
+    assert "manifest.jsonl: 1 of its lines are broken and left out (number 3)" in caplog.text
+    list(prepare(photos, out, PAIRS))
+    list(describe(out, "measured"))
+    assert read_manifest(out) == lines
+    assert len((out / "manifest.jsonl").read_text().splitlines()) == len(lines)
+    for side, name in (("HR", first), ("LR", second), ("HR", third)):
+        assert (out / side / name).read_bytes() == (pairs_folder / side / name).read_bytes()
+
+
+def test_a_line_cut_short_by_a_stop_is_no_broken_one(photos, tmp_path, caplog):
+    list(prepare(photos, tmp_path, PAIRS))
+    (tmp_path / "parts" / "pairs-00000.jsonl").write_text('{"id": "cut sh')
+    assert len(read_manifest(tmp_path)) == 8 and not caplog.text
+
+
 def test_other_options_are_not_mixed_into_a_folder(photos, pairs_folder):
     with pytest.raises(XPSRError, match="size=128"):
         list(prepare(photos, pairs_folder, PAIRS.model_copy(update={"size": 64})))

@@ -69,7 +69,7 @@ def prepare(
         forget_failures(out)
         collect(out)
     share.wait()
-    done = {line["id"] for line in pairs_so_far(out)}
+    done = {line["id"] for line in pairs_so_far(out) if _is_there(out, line["id"])}
     share.wait()  # all have read what was there before anybody writes
     mine = share.of([_work(i, path, images, config, done) for i, path in enumerate(photos)])
     yield 0, len(mine), None
@@ -89,6 +89,11 @@ def prepare(
 def pair_id(name: str, variant: int) -> str:
     """The name of a pair's files."""
     return f"{hashlib.sha256(name.encode()).hexdigest()[:12]}_{variant:03d}"
+
+
+def _is_there(out: Path, pair: str) -> bool:
+    files = (out / side / f"{pair}.png" for side in ("HR", "LR"))
+    return all(file.is_file() and file.stat().st_size > 0 for file in files)
 
 
 def _work(index: int, path: Path, images: Path, config: PrepareConfig, done: set[str]) -> Work:
@@ -118,6 +123,8 @@ def pairs_of_photo(
     for variant, batch_seed in work.missing:
         seed, pair = pair_seed(work.name, variant, config.seed), pair_id(work.name, variant)
         hr, lr, drawn = make_pair(photo, config, seed, batch_seed)
+        # The line of a pair that is made again is there already; it counts once this is, too.
+        (out / "LR" / f"{pair}.png").unlink(missing_ok=True)
         hr.save(out / "HR" / f"{pair}.png")
         lr.save(out / "LR" / f"{pair}.png")
         seeds = {"seed": seed} | ({} if batch_seed is None else {"batch_seed": batch_seed})
