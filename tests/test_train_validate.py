@@ -30,7 +30,12 @@ def test_better_knows_the_direction_of_every_score():
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("steps=3", "key=value"), ("num_inference_steps", "key=value"), ("guidance_scale=99", "30")],
+    [
+        ("steps=3", "key=value"),
+        ("num_inference_steps", "key=value"),
+        ("num_inference_steps=3,4", "3,4"),
+        ("guidance_scale=99", "30"),
+    ],
 )
 def test_wrong_settings_are_refused_before_the_work(text, says):
     with pytest.raises(XPSRError, match=says):
@@ -40,6 +45,8 @@ def test_wrong_settings_are_refused_before_the_work(text, says):
 def test_settings_are_read_by_the_kind_of_their_key():
     found = read_setting("preset=fast,num_inference_steps=3, added_prompt=8k")
     assert found == {"preset": "fast", "num_inference_steps": 3, "added_prompt": "8k"}
+    found = read_setting("lowlevel_negative_prompt=blurry, noisy, low quality,guidance_scale=2")
+    assert found == {"lowlevel_negative_prompt": "blurry, noisy, low quality", "guidance_scale": 2}
 
 
 def test_a_table_cut_short_goes_on_with_its_whole_lines(tmp_path):

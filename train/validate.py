@@ -12,6 +12,7 @@ of the embedded model's card come from here.
 import csv
 import hashlib
 import json
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -38,16 +39,20 @@ from xpsr.settings import SETTING_NAMES, Settings
 
 SEED = 20_240_305  # of the degradations; apart from every training seed
 BICUBIC = "bicubic"
+RUN = "run.json"
 COLUMNS = ("recipe", "picture", "method", "degradation_seed", "seed", *NAMES)
 SIDE = 256  # of the crops on the contact sheets
 
 
 def read_setting(text: str) -> dict[str, Any]:
-    """`default` or `key=value,key=value` → what to call the pipeline with."""
+    """`default` or `key=value,key=value` → what to call the pipeline with.
+
+    A comma that no `key=` follows belongs to the value: texts may hold some.
+    """
     if text == "default":
         return {}
     found: dict[str, Any] = {}
-    for part in text.split(","):
+    for part in re.split(r",(?=\s*\w+=)", text):
         key, equals, value = part.strip().partition("=")
         if not equals or key not in ("preset", *SETTING_NAMES, *PROMPT_NAMES):
             keys = ", ".join(("preset", *SETTING_NAMES, *PROMPT_NAMES))
@@ -120,8 +125,7 @@ class Examination:
         self.describer = make_describer("measured")
         out.mkdir(parents=True, exist_ok=True)
         self.table = Table(out / "scores.csv", photos)
-        model = {"model": pipe.label, "weights_sha256": weights_hash(pipe)}
-        _same_run(out / "run.json", model, photos, {row["picture"] for row in self.table.rows})
+        _same_run(out / RUN, identity(pipe), photos, {row["picture"] for row in self.table.rows})
 
     def photo(self, name: str, recipe: str) -> None:
         """Score whatever is missing for one photo."""
@@ -173,6 +177,17 @@ class Examination:
 
     def _crop_path(self, recipe: str, name: str, method: str) -> Path:
         return self.out / "crops" / f"{name} {recipe} {method.replace('/', '_')}.png"
+
+
+def identity(pipe: xpsr.XPSRPipeline) -> dict[str, str]:
+    """Whose scores a folder holds."""
+    return {"model": pipe.label, "weights_sha256": weights_hash(pipe)}
+
+
+def holds_scores_of(pipe: xpsr.XPSRPipeline, out: Path) -> bool:
+    """Whether the scores in a folder are this very model's."""
+    run = json.loads((out / RUN).read_text(encoding="utf-8"))
+    return identity(pipe).items() <= run.items()
 
 
 def weights_hash(pipe: xpsr.XPSRPipeline) -> str:
