@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from PIL import Image
 from training_help import LAUNCH_TWO, ROOT, finish, make_photos, start
 
 from train import describe as describing
+from train import prepare as preparing
 from train.config import DataConfig
 from train.data import Pairs
 from train.degrade import PAPER, RECIPES, degrade, sharpen
@@ -232,6 +234,33 @@ def test_a_server_is_asked_several_things_at_once_and_given_up_when_it_is_lost(
     assert read_manifest(tmp_path / "pairs") == lines  # the texts that there were are still there
 
 
+def test_a_command_that_leaves_texts_unwritten_says_so_and_fails(
+    pairs_folder, photos, tmp_path, monkeypatch, capsys
+):
+    out = tmp_path / "pairs"
+    shutil.copytree(pairs_folder, out)
+    describing.report(out, "measured", again=True)
+    describing.report(out, "other")  # there are texts, and nobody has asked for other ones
+    with pytest.raises(typer.Exit) as ended:
+        describing.report(out, "other", again=True)
+    assert ended.value.exit_code == 1
+    assert "16 of 16 pictures still lack their texts; the same command" in capsys.readouterr().err
+
+    monkeypatch.setattr(describing, "make_describer", lambda spec: Moody())
+    monkeypatch.setattr(Moody, "describe", lambda self, image: Description("", "", "moody"))
+    for command in (
+        partial(describing.main, out, "moody"),
+        partial(
+            preparing.main, photos, tmp_path / "new", overrides=["size=128"], describer="llava"
+        ),
+    ):
+        with pytest.raises(typer.Exit) as ended:
+            command()
+        assert ended.value.exit_code == 1 and "still lack" in capsys.readouterr().err
+    preparing.main(photos, tmp_path / "new", overrides=["size=128"], describer="none")
+    assert "4 of them have no texts yet" in capsys.readouterr().err
+
+
 def test_measuring_in_processes_gives_the_same(pairs_folder, tmp_path):
     shutil.copytree(pairs_folder, tmp_path / "pairs")
     lines = read_manifest(pairs_folder)
@@ -272,6 +301,12 @@ def test_pairs_without_texts_are_left_out_and_said(pairs_folder, tmp_path, caplo
     (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     assert len(Pairs(tmp_path, clip_tokenizer())) == 7
     assert "1 of 8 pairs have no texts" in caplog.text
+
+
+def test_a_device_that_is_not_there_is_a_sentence(photos, tmp_path):
+    with pytest.raises(XPSRError, match="device=nonsense cannot be used here; give device=cpu"):
+        list(prepare(photos, tmp_path, PAIRS.model_copy(update={"device": "nonsense"})))
+    assert not list(tmp_path.iterdir())
 
 
 def test_seeds_depend_on_the_pair_alone():

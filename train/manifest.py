@@ -45,8 +45,8 @@ def pairs_so_far(folder: Path) -> list[dict]:
                 broken.append(number)
         if broken:
             logger.warning(
-                "%s: %d of its lines are broken and left out (number %s); train.prepare with the same"
-                " options makes them again",
+                "%s: %d of its lines are broken and left out (number %s); train.prepare with the"
+                " same options makes them again",
                 path,
                 len(broken),
                 ", ".join(map(str, broken)),

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from pydantic import Field
 
@@ -61,6 +62,7 @@ def prepare(
     """Make every missing pair, without texts; yields (done, total, complaint about a photo)."""
     share = share or Share()
     made = {(out / side).resolve() for side in ("HR", "LR")}
+    _check_device(config.device)
     photos = [p for p in find_photos(images) if not made & {*p.resolve().parents}]
     if share.is_first:
         for folder in ("HR", "LR"):
@@ -135,6 +137,13 @@ def pairs_of_photo(
     return lines, None
 
 
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):  # no such device; a torch that was built without it
+        raise XPSRError(f"device={device} cannot be used here; give device=cpu.") from None
+
+
 def _same_options(out: Path, config: PrepareConfig) -> None:
     """Refuse to mix pairs of different kinds in one folder; more variants may be added."""
     path = out / OPTIONS
@@ -177,7 +186,7 @@ def main(
         if describer != "none":
             follow("texts", describe(out, describer, share=share, workers=workers))
         if share.is_first:
-            report(out)
+            report(out, None if describer == "none" else describer)
 
 
 if __name__ == "__main__":
