@@ -11,6 +11,7 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from train.estimator.__main__ import app
@@ -185,3 +186,31 @@ def test_evaluation_reports_every_type(photos: Path, tmp_path: Path) -> None:
     assert [one["pictures"] for one in table.values()] == [8, 8, 8]
     assert "| jpeg | 8 |" in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert (tmp_path / "calibration.svg").read_text(encoding="utf-8").count("share that was") == 1
+
+
+def test_evaluation_leaves_out_what_cannot_be_used_and_names_it(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (90, 90)).save(photos / "tiny.png")
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    arguments = ["evaluate", "--images", str(photos), "--out", str(tmp_path / "out"), "--count=2"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2 and "could be used" in done.output
+    for name in PHOTOS[:2]:
+        photo(name).save(photos / f"{name}.png")
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "tiny.png: left out" in done.output and "broken.jpg: left out" in done.output
+    table = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [one["pictures"] for one in table.values()] == [4, 4, 4]
+
+
+def test_wrong_weights_are_a_sentence(photos: Path, tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    arguments = ["evaluate", "--images", str(photos), "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, [*arguments, "--weights", str(file)])
+    assert done.exit_code == 2 and "There is no file" in done.output
+    for tensors in (None, {"a": torch.zeros(1)}, {"place": torch.zeros(2, 3)}):
+        file.write_bytes(b"none") if tensors is None else save_file(tensors, file)
+        done = CliRunner().invoke(app, [*arguments, "--weights", str(file)])
+        assert done.exit_code == 2 and "holds no weights of the estimator" in done.output
