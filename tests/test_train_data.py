@@ -27,6 +27,7 @@ from train.manifest import collect_failures, read_manifest
 from train.networks import clip_tokenizer
 from train.pairing import make_pair, pair_seed
 from train.prepare import PrepareConfig, pair_id, prepare
+from train.sharing import Share
 from train.terminal import sentences
 from xpsr.errors import XPSRError
 from xpsr.prompts.describer import Description
@@ -259,6 +260,18 @@ def test_a_command_that_leaves_texts_unwritten_says_so_and_fails(
         assert ended.value.exit_code == 1 and "still lack" in capsys.readouterr().err
     preparing.main(photos, tmp_path / "new", overrides=["size=128"], describer="none")
     assert "4 of them have no texts yet" in capsys.readouterr().err
+
+
+def test_nobody_writes_texts_before_all_have_read_which_are_missing(photos, tmp_path):
+    list(prepare(photos, tmp_path, PAIRS))
+    written = []
+
+    class Watched(Share):
+        def wait(self):
+            written.append([path.name for path in (tmp_path / "parts").glob("texts-*")])
+
+    list(describe(tmp_path, "measured", share=Watched()))
+    assert written[:3] == [[], [], ["texts-00000.jsonl"]]  # collected, read, described
 
 
 def test_measuring_in_processes_gives_the_same(pairs_folder, tmp_path):

@@ -58,6 +58,7 @@ def describe(
     share.wait()
     author = _without_account(describer)
     tasks = share.of(missing(read_manifest(folder), author, again))
+    share.wait()  # who reads after another has written would divide another list
     yield 0, len(tasks), None
     results = _described(tasks, folder, describer, workers)
     with Part(folder, "texts", share.rank) as texts, Part(folder, "failed", share.rank) as failed:
