@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,14 +17,17 @@ from PIL import Image
 from training_help import LAUNCH_TWO, ROOT, finish, make_photos, start
 
 from train import describe as describing
+from train import prepare as preparing
 from train.config import DataConfig
 from train.data import Pairs
 from train.degrade import PAPER, RECIPES, degrade, sharpen
 from train.describe import describe
+from train.files import find_photos
 from train.manifest import collect_failures, read_manifest
 from train.networks import clip_tokenizer
 from train.pairing import make_pair, pair_seed
 from train.prepare import PrepareConfig, pair_id, prepare
+from train.sharing import Share
 from train.terminal import sentences
 from xpsr.errors import XPSRError
 from xpsr.prompts.describer import Description
@@ -86,6 +91,45 @@ def test_preparing_goes_on_after_a_stop(photos, pairs_folder, tmp_path):
     list(prepare(photos, tmp_path, PAIRS))
     list(describe(tmp_path, "measured"))
     assert read_manifest(tmp_path) == read_manifest(pairs_folder)
+
+
+def test_preparing_goes_on_after_a_stop_before_the_first_photo(photos, pairs_folder, tmp_path):
+    work = prepare(photos, tmp_path, PAIRS)
+    assert next(work)[0] == 0
+    (tmp_path / "parts").mkdir()
+    (tmp_path / "parts" / "pairs-00000.jsonl").touch()
+    work.close()
+    with pytest.raises(XPSRError, match="holds no pairs"):
+        read_manifest(tmp_path)
+    list(prepare(photos, tmp_path, PAIRS))
+    list(describe(tmp_path, "measured"))
+    assert read_manifest(tmp_path) == read_manifest(pairs_folder)
+
+
+def test_a_pair_whose_file_or_line_is_lost_is_made_again(photos, pairs_folder, tmp_path, caplog):
+    out = tmp_path / "pairs"
+    shutil.copytree(pairs_folder, out)
+    lines = read_manifest(out)
+    first, second, third, _ = (f"{line['id']}.png" for line in lines[:4])
+    (out / "HR" / first).unlink()
+    (out / "LR" / second).write_bytes(b"")
+    text = (out / "manifest.jsonl").read_text().splitlines(keepends=True)
+    text[2] = text[2][:40] + "\n"
+    (out / "manifest.jsonl").write_text("".join(text))
+    assert [line["id"] for line in read_manifest(out)] != [line["id"] for line in lines]
+    assert "manifest.jsonl: 1 of its lines are broken and left out (number 3)" in caplog.text
+    list(prepare(photos, out, PAIRS))
+    list(describe(out, "measured"))
+    assert read_manifest(out) == lines
+    assert len((out / "manifest.jsonl").read_text().splitlines()) == len(lines)
+    for side, name in (("HR", first), ("LR", second), ("HR", third)):
+        assert (out / side / name).read_bytes() == (pairs_folder / side / name).read_bytes()
+
+
+def test_a_line_cut_short_by_a_stop_is_no_broken_one(photos, tmp_path, caplog):
+    list(prepare(photos, tmp_path, PAIRS))
+    (tmp_path / "parts" / "pairs-00000.jsonl").write_text('{"id": "cut sh')
+    assert len(read_manifest(tmp_path)) == 8 and not caplog.text
 
 
 def test_other_options_are_not_mixed_into_a_folder(photos, pairs_folder):
@@ -191,6 +235,45 @@ def test_a_server_is_asked_several_things_at_once_and_given_up_when_it_is_lost(
     assert read_manifest(tmp_path / "pairs") == lines  # the texts that there were are still there
 
 
+def test_a_command_that_leaves_texts_unwritten_says_so_and_fails(
+    pairs_folder, photos, tmp_path, monkeypatch, capsys
+):
+    out = tmp_path / "pairs"
+    shutil.copytree(pairs_folder, out)
+    describing.report(out, "measured", again=True)
+    describing.report(out, "other")  # there are texts, and nobody has asked for other ones
+    with pytest.raises(typer.Exit) as ended:
+        describing.report(out, "other", again=True)
+    assert ended.value.exit_code == 1
+    assert "16 of 16 pictures still lack their texts; the same command" in capsys.readouterr().err
+
+    monkeypatch.setattr(describing, "make_describer", lambda spec: Moody())
+    monkeypatch.setattr(Moody, "describe", lambda self, image: Description("", "", "moody"))
+    for command in (
+        partial(describing.main, out, "moody"),
+        partial(
+            preparing.main, photos, tmp_path / "new", overrides=["size=128"], describer="llava"
+        ),
+    ):
+        with pytest.raises(typer.Exit) as ended:
+            command()
+        assert ended.value.exit_code == 1 and "still lack" in capsys.readouterr().err
+    preparing.main(photos, tmp_path / "new", overrides=["size=128"], describer="none")
+    assert "4 of them have no texts yet" in capsys.readouterr().err
+
+
+def test_nobody_writes_texts_before_all_have_read_which_are_missing(photos, tmp_path):
+    list(prepare(photos, tmp_path, PAIRS))
+    written = []
+
+    class Watched(Share):
+        def wait(self):
+            written.append([path.name for path in (tmp_path / "parts").glob("texts-*")])
+
+    list(describe(tmp_path, "measured", share=Watched()))
+    assert written[:3] == [[], [], ["texts-00000.jsonl"]]  # collected, read, described
+
+
 def test_measuring_in_processes_gives_the_same(pairs_folder, tmp_path):
     shutil.copytree(pairs_folder, tmp_path / "pairs")
     lines = read_manifest(pairs_folder)
@@ -231,6 +314,12 @@ def test_pairs_without_texts_are_left_out_and_said(pairs_folder, tmp_path, caplo
     (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     assert len(Pairs(tmp_path, clip_tokenizer())) == 7
     assert "1 of 8 pairs have no texts" in caplog.text
+
+
+def test_a_device_that_is_not_there_is_a_sentence(photos, tmp_path):
+    with pytest.raises(XPSRError, match="device=nonsense cannot be used here; give device=cpu"):
+        list(prepare(photos, tmp_path, PAIRS.model_copy(update={"device": "nonsense"})))
+    assert not list(tmp_path.iterdir())
 
 
 def test_seeds_depend_on_the_pair_alone():
@@ -309,6 +398,27 @@ def test_the_command_says_what_is_wrong(photos, tmp_path):
         return done.stderr
 
     assert "no option 'sice'" in said(f"--images={photos}", "sice=3")
+
+
+def test_own_pictures_are_no_photos_however_the_folders_are_written(tmp_path, monkeypatch):
+    photos = make_photos(tmp_path / "photos", count=1)
+    monkeypatch.chdir(photos)
+    for _ in range(2):
+        list(prepare(photos, Path("pairs"), PAIRS))
+    assert {line["photo"] for line in read_manifest(photos / "pairs")} == {"photo0.png"}
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    photos, far = tmp_path / "photos", make_photos(tmp_path / "far", count=1)
+    for name in ("b", "far"):
+        (tmp_path / "photos" / name).mkdir(parents=True)
+    Image.new("RGB", (64, 64)).save(photos / "b" / "own.png")
+    (photos / "a").symlink_to(photos / "b")  # the same photos under another name
+    (photos / "far" / "away").symlink_to(far)
+    (far / "round").symlink_to(photos)
+    found = [path.relative_to(photos).as_posix() for path in find_photos(photos)]
+    away = [f"far/away/{name}" for name in ("broken.jpg", "narrow.png", "photo0.png")]
+    assert found == ["b/own.png", *away]
 
 
 def test_no_photos_and_no_describer_are_sentences(photos, tmp_path):

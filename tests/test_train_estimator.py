@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import skimage.data
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from train.estimator.__main__ import app
@@ -121,9 +123,26 @@ def test_training_learns_and_resumes(photos: Path, tmp_path: Path) -> None:
     assert right >= 44  # of 120; guessing gives 30, and 44 three times in a thousand
 
 
+def test_only_samples_of_these_photos_seed_and_turns_are_read(photos: Path, tmp_path: Path) -> None:
+    own, folder = tmp_path / "own", tmp_path / "statistics"
+    shutil.copytree(photos, own)
+    for turns, seed in ((2, 0), (1, 1)):
+        list(collect(own, folder, turns, seed))
+    with pytest.raises(XPSRError, match="two photos"):
+        read(own, folder, 2, seed=1)  # of this seed there is one turn
+    (own / "rocket.png").unlink()
+    shutil.copy(own / "coffee.png", own / "chelsea.png")
+    list(collect(own, folder, 1, seed=0))
+    known, held = read(own, folder, 1, seed=0)
+    assert (len(known), len(held)) == (2 * TURN, TURN)
+    fresh = tmp_path / "fresh"
+    list(collect(own, fresh, 1, seed=0))
+    assert torch.equal(known.tokens, read(own, fresh, 1, seed=0)[0].tokens)
+
+
 def test_training_is_a_function_of_its_seed(photos: Path, tmp_path: Path) -> None:
     assert list(collect(photos, tmp_path, 1, seed=0))[-1] == (len(PHOTOS), len(PHOTOS), None)
-    known, held = read(tmp_path, 1)
+    known, held = read(photos, tmp_path, 1, seed=0)
 
     def weights(seed: int) -> dict[str, torch.Tensor]:
         network: Estimator = list(fit(known, held, steps=2, seed=seed))[-1][2]
@@ -167,3 +186,31 @@ def test_evaluation_reports_every_type(photos: Path, tmp_path: Path) -> None:
     assert [one["pictures"] for one in table.values()] == [8, 8, 8]
     assert "| jpeg | 8 |" in (tmp_path / "report.md").read_text(encoding="utf-8")
     assert (tmp_path / "calibration.svg").read_text(encoding="utf-8").count("share that was") == 1
+
+
+def test_evaluation_leaves_out_what_cannot_be_used_and_names_it(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (90, 90)).save(photos / "tiny.png")
+    (photos / "broken.jpg").write_bytes(b"no picture")
+    arguments = ["evaluate", "--images", str(photos), "--out", str(tmp_path / "out"), "--count=2"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2 and "could be used" in done.output
+    for name in PHOTOS[:2]:
+        photo(name).save(photos / f"{name}.png")
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert "tiny.png: left out" in done.output and "broken.jpg: left out" in done.output
+    table = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert [one["pictures"] for one in table.values()] == [4, 4, 4]
+
+
+def test_wrong_weights_are_a_sentence(photos: Path, tmp_path: Path) -> None:
+    file = tmp_path / "weights.safetensors"
+    arguments = ["evaluate", "--images", str(photos), "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, [*arguments, "--weights", str(file)])
+    assert done.exit_code == 2 and "There is no file" in done.output
+    for tensors in (None, {"a": torch.zeros(1)}, {"place": torch.zeros(2, 3)}):
+        file.write_bytes(b"none") if tensors is None else save_file(tensors, file)
+        done = CliRunner().invoke(app, [*arguments, "--weights", str(file)])
+        assert done.exit_code == 2 and "holds no weights of the estimator" in done.output

@@ -9,6 +9,7 @@ import typer
 from PIL import Image
 
 from train.report import PictureSet, degraded, main, rows
+from xpsr.errors import XPSRError
 
 
 def test_degraded_photos_are_made_once_and_again_the_same(picture, tmp_path: Path) -> None:
@@ -25,6 +26,24 @@ def test_degraded_photos_are_made_once_and_again_the_same(picture, tmp_path: Pat
     assert low.stat().st_mtime_ns == before[0]
     again = degraded(tmp_path / "val", "mild", tmp_path / "two", None)
     assert (again.low / "a.png").read_bytes() == before[1]
+
+
+def test_photos_of_one_name_are_two_and_another_one_is_refused(picture, tmp_path: Path) -> None:
+    for number, name in enumerate(("val/a/1.png", "val/b/1.png", "other/val/1.png")):
+        (tmp_path / name).parent.mkdir(parents=True)
+        picture(64, 72 + 8 * number).save(tmp_path / name)
+    out = tmp_path / "out"
+    degraded(tmp_path / "val", "mild", out, 1)
+    found = degraded(tmp_path / "val", "mild", out, None)
+    assert sorted(path.name for path in found.low.iterdir()) == ["a_1.png", "b_1.png"]
+    with pytest.raises(XPSRError, match="other photos"):
+        degraded(tmp_path / "other" / "val", "mild", out, None)
+    picture(80, 80).save(tmp_path / "val" / "b" / "1.png")
+    with pytest.raises(XPSRError, match="other photos"):
+        degraded(tmp_path / "val", "mild", out, 1)
+    picture(80, 80).save(tmp_path / "val" / "b" / "1.jpg")
+    with pytest.raises(XPSRError, match=r"both be b_1\.png"):
+        degraded(tmp_path / "val", "mild", tmp_path / "new", None)
 
 
 def test_tables_of_all_sets_become_one(tmp_path: Path) -> None:

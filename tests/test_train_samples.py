@@ -1,5 +1,6 @@
 """Samples: what is drawn from the pairs, by number, with the texts that belong to it."""
 
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -65,6 +66,19 @@ def test_processes_parts_and_batches_see_the_same_samples(pairs_folder, tokenize
     batches = list(pairs.loader(plain))
     assert [b.ids for b in batches] == [pairs.batch([2, 3]).ids, pairs.batch([4, 5]).ids]
     assert torch.equal(batches[1].clean, pairs.batch([4, 5]).clean)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_errors_of_processes_arrive_as_they_are(pairs_folder, tokenizer, tmp_path, workers):
+    shutil.copytree(pairs_folder, tmp_path / "pairs")
+    pairs = Pairs(tmp_path / "pairs", tokenizer, DataConfig(data_workers=workers))
+    broken = tmp_path / "pairs" / "LR" / f"{pairs.batch([0]).ids[0]}.png"
+    broken.write_bytes(b"")
+    pairs = Pairs(tmp_path / "pairs", tokenizer, DataConfig(data_workers=workers))
+    numbers = Numbers(batch_size=1, parts=1, world=1, rank=0, step=0, steps=1)
+    with pytest.raises(XPSRError, match="cannot be read: delete .* train.prepare again") as raised:
+        next(pairs.loader(numbers))
+    assert str(raised.value).startswith(f"The pair {broken.name}")
 
 
 def test_a_part_of_the_enlarged_side_is_the_same_as_in_the_whole(pairs_folder, tokenizer):

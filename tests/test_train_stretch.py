@@ -4,9 +4,11 @@ import json
 import logging
 from functools import partial
 
+import pytest
 import torch
 import yaml
 from accelerate.state import AcceleratorState
+from rich.console import Console
 from safetensors.torch import load_file
 from skimage import data
 from training_help import CONFIGS, make_photos, weights
@@ -21,6 +23,7 @@ from train.describe import describe
 from train.loss import decoded_error
 from train.prepare import PrepareConfig, prepare
 from train.validate import Table
+from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder
 
 
@@ -131,6 +134,33 @@ def test_a_stretch_is_judged_and_the_better_model_kept_in_small_files(tmp_path):
     model = {"before": tmp_path / "first", "after": out / "run"}[better]
     expected = xpsr.load(model).unet.state_dict()
     assert all(torch.equal(kept[name], expected[name]) for name in expected)
+
+
+def test_a_stretch_goes_on_from_what_the_configuration_says(tmp_path):
+    config = tmp_path / "more.yaml"
+    for model, own in (({"start": "runs/other"}, "runs/other"), ({}, "mini")):
+        config.write_text(yaml.safe_dump({"data": "pairs", "steps": 2, "model": model}))
+        assert stretch.start_of(config, None, [], tmp_path) == own
+        assert stretch.start_of(config, None, ["model.start=given"], tmp_path) == "given"
+        assert stretch.start_of(config, "first", [], tmp_path) == "first"
+
+
+def test_scores_of_a_model_that_has_learnt_more_since_are_made_anew(tmp_path):
+    photos = {"photo0.png": make_photos(tmp_path / "photos", count=1) / "photo0.png"}
+    again, console = tmp_path / "after", Console(quiet=True)
+    first = stretch.judged("mini", photos, again, console, again=True)
+    (crop,) = (again / "crops").glob("* mild default.png")
+    written = crop.stat().st_mtime_ns
+    assert stretch.judged("mini", photos, again, console, again=True).rows == first.rows
+    assert crop.stat().st_mtime_ns == written  # the same weights: nothing to do
+    run = json.loads((again / "run.json").read_text())
+    (again / "run.json").write_text(json.dumps({**run, "weights_sha256": "other"}))
+    with pytest.raises(XPSRError, match="another model"):
+        stretch.judged("mini", photos, again, console)
+    (again / "scores.csv").write_text("")
+    found = stretch.judged("mini", photos, again, console, again=True)
+    assert [row["psnr"] for row in found.rows] == [row["psnr"] for row in first.rows]
+    assert json.loads((again / "run.json").read_text()) == run
 
 
 def test_every_score_has_a_voice(tmp_path):

@@ -6,10 +6,11 @@ import json
 import numpy as np
 import pytest
 from PIL import Image
+from rich.console import Console
 
 import xpsr
 from train.scores import NAMES, better, scores_of
-from train.validate import COLUMNS, Examination, Table, read_setting, summary
+from train.validate import COLUMNS, Examination, Table, examine, read_setting, summary
 from xpsr.errors import XPSRError
 
 
@@ -29,7 +30,12 @@ def test_better_knows_the_direction_of_every_score():
 
 @pytest.mark.parametrize(
     ("text", "says"),
-    [("steps=3", "key=value"), ("num_inference_steps", "key=value"), ("guidance_scale=99", "30")],
+    [
+        ("steps=3", "key=value"),
+        ("num_inference_steps", "key=value"),
+        ("num_inference_steps=3,4", "3,4"),
+        ("guidance_scale=99", "30"),
+    ],
 )
 def test_wrong_settings_are_refused_before_the_work(text, says):
     with pytest.raises(XPSRError, match=says):
@@ -39,6 +45,8 @@ def test_wrong_settings_are_refused_before_the_work(text, says):
 def test_settings_are_read_by_the_kind_of_their_key():
     found = read_setting("preset=fast,num_inference_steps=3, added_prompt=8k")
     assert found == {"preset": "fast", "num_inference_steps": 3, "added_prompt": "8k"}
+    found = read_setting("lowlevel_negative_prompt=blurry, noisy, low quality,guidance_scale=2")
+    assert found == {"lowlevel_negative_prompt": "blurry, noisy, low quality", "guidance_scale": 2}
 
 
 def test_a_table_cut_short_goes_on_with_its_whole_lines(tmp_path):
@@ -64,27 +72,44 @@ def mini():
 
 
 def test_photos_are_scored_once_and_another_model_is_refused(mini, tmp_path, picture):
-    photo = tmp_path / "photo.png"
-    picture(96, 112).save(photo)
+    photos = {name: tmp_path / name for name in ("photo.png", "tiny.png")}
+    picture(96, 112).save(photos["photo.png"])
+    picture(40, 200).save(photos["tiny.png"])
     settings = {text: read_setting(text) for text in ("default", "num_inference_steps=1")}
     out = tmp_path / "report"
-    work = Examination(mini, settings, out)
+    work = Examination(mini, settings, out, photos)
     for recipe in ("mild", "heavy"):
-        work.photo(photo, recipe)
-        work.sheet(recipe, [photo])
+        work.photo("photo.png", recipe)
+        work.sheet(recipe)
     first = (out / "scores.csv").read_text()
     assert len(first.splitlines()) == 1 + 2 * 3
-    Examination(mini, settings, out).photo(photo, "mild")
+    Examination(mini, settings, out, photos).photo("photo.png", "mild")
     assert (out / "scores.csv").read_text() == first
     rows = list(summary(work.table, ["mild", "heavy"], list(settings)))
     assert len(rows) == 5 and all("/1)" in cell for row in rows[1:] for cell in row[3:])
-    assert Image.open(out / "sheet_mild.png").size == (256 * 4, 256)
+    assert Image.open(out / "sheet_mild.png").size == (256 * 4, 256 * 2)
 
-    tiny = tmp_path / "tiny.png"
-    picture(40, 200).save(tiny)
     with pytest.raises(XPSRError, match="shorter than 64"):
-        work.photo(tiny, "mild")
+        work.photo("tiny.png", "mild")
     run = json.loads((out / "run.json").read_text())
     (out / "run.json").write_text(json.dumps({**run, "weights_sha256": "other"}))
     with pytest.raises(XPSRError, match="another model"):
-        Examination(mini, settings, out)
+        Examination(mini, settings, out, photos)
+
+
+def test_another_photo_of_the_same_name_is_refused_and_others_are_not_counted(
+    mini, tmp_path, picture
+):
+    photos = {name: tmp_path / name for name in ("a/1.png", "b/1.png")}
+    for seed, path in enumerate(photos.values()):
+        path.parent.mkdir()
+        picture(64, 64 + 8 * seed).save(path)
+    out, first, second = tmp_path / "report", *({name: photos[name]} for name in photos)
+    for some in (first, second):
+        work = Examination(mini, {}, out, some)
+        examine(work, ["mild"], Console(quiet=True))
+        assert work.table.column("mild", "bicubic", "psnr").keys() == some.keys()
+    with pytest.raises(XPSRError, match=r"a/1\.png .* choose another folder"):
+        Examination(mini, {}, out, {"a/1.png": photos["b/1.png"]})
+    rows = Table(out / "scores.csv").rows
+    assert [row["picture"] for row in rows] == ["a/1.png", "b/1.png"]

@@ -9,7 +9,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -197,20 +197,42 @@ class Samples(Dataset, ABC):
     def loader(self, numbers: "Numbers") -> Iterator[Batch]:
         """Batches in the order of `numbers`, made ahead by `config.data_workers` processes."""
         workers = self.config.data_workers
-        return iter(
+        batches = iter(
             DataLoader(
-                self,
+                _Numbered(),
                 batch_sampler=numbers,  # type: ignore[arg-type]  any iterable of lists will do
-                collate_fn=self.collate,
+                collate_fn=partial(_batch_or_error, self),
                 num_workers=workers,
                 multiprocessing_context="spawn" if workers else None,
             )
         )
+        return map(_raised, batches)
 
     def _tokens(self, texts: list[str]) -> Tensor:
         return self.tokenizer(
             texts, padding="max_length", truncation=True, return_tensors="pt"
         ).input_ids
+
+
+class _Numbered(Dataset):
+    """Each number itself: what is made of it is the business of `_batch_or_error`."""
+
+    def __getitem__(self, number: int) -> int:
+        return number
+
+
+def _batch_or_error(samples: Samples, numbers: list[int]) -> Batch | XPSRError:
+    """An error raised in a worker would arrive wrapped in its traceback: it is handed over."""
+    try:
+        return samples.batch(numbers)
+    except XPSRError as error:
+        return error
+
+
+def _raised(found: Batch | XPSRError) -> Batch:
+    if isinstance(found, XPSRError):
+        raise found
+    return found
 
 
 @dataclass(frozen=True)
@@ -290,8 +312,11 @@ class Pairs(Samples):
         try:
             clean = Image.open(self.folder / "HR" / name).convert("RGB")
             low = Image.open(self.folder / "LR" / name).convert("RGB")
-        except OSError as error:
-            raise XPSRError(f"The pair {name} in {self.folder} cannot be read: {error}") from error
+        except (OSError, SyntaxError) as error:  # Pillow's word for a broken PNG is the latter
+            raise XPSRError(
+                f"The pair {name} in {self.folder} cannot be read: delete it in HR and LR and run"
+                f" train.prepare again. ({error})"
+            ) from error
         found = np.array(clean), np.array(low)
         self._bytes += sum(picture.nbytes for picture in found)
         if self._bytes < MEMORY:

@@ -58,6 +58,7 @@ def describe(
     share.wait()
     author = _without_account(describer)
     tasks = share.of(missing(read_manifest(folder), author, again))
+    share.wait()  # who reads after another has written would divide another list
     yield 0, len(tasks), None
     results = _described(tasks, folder, describer, workers)
     with Part(folder, "texts", share.rank) as texts, Part(folder, "failed", share.rank) as failed:
@@ -119,15 +120,25 @@ def _without_account(describer: str) -> str:
     return re.sub(r"//[^/?]*@", "//", describer)
 
 
-def report(folder: Path) -> None:
-    """The last sentence of a run."""
+def report(folder: Path, describer: str | None, *, again: bool = False) -> None:
+    """The last sentences of a run; exit code 1 where it has not written all of its texts.
+
+    Args:
+        folder: the pairs.
+        describer, again: as they were for `describe`; None = no texts were asked for.
+    """
     lines, failures = read_manifest(folder), collect_failures(folder)
     photos = len({line["photo"] for line in lines})
     typer.echo(f"{len(lines)} pairs of {photos} photos in {folder}.", err=True)
-    if bare := sum(not line.get("prompt") for line in lines):
-        typer.echo(f"{bare} of them have no texts yet: python -m train.describe", err=True)
     if failures:
         typer.echo(f"{failures} failed, see {folder / FAILED}; run again to retry.", err=True)
+    if describer is None:
+        if bare := sum(not line.get("prompt") for line in lines):
+            typer.echo(f"{bare} of them have no texts yet: python -m train.describe", err=True)
+    elif left := len(missing(lines, _without_account(describer), again)):
+        of_all = f"{left} of {len(KEYS) * len(lines)} pictures"
+        typer.echo(f"{of_all} still lack their texts; the same command goes on.", err=True)
+        raise typer.Exit(1)
 
 
 def main(
@@ -147,7 +158,7 @@ def main(
         work = describe(data, describer, again=True, share=share, workers=workers)
         follow("texts", work)
         if share.is_first:
-            report(data)
+            report(data, describer, again=True)
 
 
 if __name__ == "__main__":

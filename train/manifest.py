@@ -6,6 +6,7 @@ nothing that was finished is ever lost or made twice.
 """
 
 import json
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -15,22 +16,42 @@ MANIFEST = "manifest.jsonl"
 PARTS = "parts"
 FAILED = "failed.jsonl"
 
+logger = logging.getLogger(__name__)
+
 
 def read_manifest(folder: Path) -> list[dict]:
     """Every pair, in the order of the photos' names whatever the number of processes was.
 
-    A last line cut short by a stop is left out.
+    Raises:
+        XPSRError: there is none.
     """
+    found = pairs_so_far(folder)
+    if not found:
+        raise XPSRError(f"{folder} holds no pairs: make them with python -m train.prepare.")
+    return found
+
+
+def pairs_so_far(folder: Path) -> list[dict]:
+    """The same where there may be none yet: a stop can come before the first photo is finished."""
     lines: dict[str, dict] = {}
     # Texts come after the pairs that they belong to, and over texts that were there before.
     parts = sorted((folder / PARTS).glob("pairs-*")) + sorted((folder / PARTS).glob("texts-*"))
     for path in (folder / MANIFEST, *parts):
-        for line in _whole_lines(path):
-            if isinstance(line.get("id"), str):
+        broken = []
+        for number, line in _numbered(path):
+            if line is not None and isinstance(line.get("id"), str):
                 lines.setdefault(line["id"], {}).update(line)
+            else:
+                broken.append(number)
+        if broken:
+            logger.warning(
+                "%s: %d of its lines are broken and left out (number %s); train.prepare with the"
+                " same options makes them again",
+                path,
+                len(broken),
+                ", ".join(map(str, broken)),
+            )
     found = [line for line in lines.values() if "photo" in line]
-    if not found and not (folder / MANIFEST).is_file():
-        raise XPSRError(f"{folder} holds no pairs: make them with python -m train.prepare.")
     return sorted(found, key=lambda line: (PurePosixPath(line["photo"]).parts, line["id"]))
 
 
@@ -43,7 +64,7 @@ def collect(folder: Path) -> None:
     """Bring the parts of all processes into the manifest; written whole or not at all."""
     if not has_pairs(folder):
         return
-    _write(folder / MANIFEST, read_manifest(folder))
+    _write(folder / MANIFEST, pairs_so_far(folder))
     for path in [*(folder / PARTS).glob("pairs-*"), *(folder / PARTS).glob("texts-*")]:
         path.unlink()
 
@@ -57,7 +78,7 @@ def forget_failures(folder: Path) -> None:
 def collect_failures(folder: Path) -> int:
     """What failed in this run, into failed.jsonl; how many."""
     parts = sorted((folder / PARTS).glob("failed-*"))
-    failures = [line for path in parts for line in _whole_lines(path)]
+    failures = [line for path in parts for _, line in _numbered(path) if line is not None]
     (folder / FAILED).unlink(missing_ok=True)
     if failures:
         _write(folder / FAILED, failures)
@@ -84,16 +105,26 @@ class Part:
         self._file.close()
 
 
-def _whole_lines(path: Path) -> Iterator[dict]:
+def _numbered(path: Path) -> Iterator[tuple[int, dict | None]]:
+    """The lines with their numbers, None for a broken one.
+
+    A last line without its end is no defect where lines are appended: a stop has cut it short.
+    """
     if not path.is_file():
         return
-    for text in path.read_text(encoding="utf-8", errors="replace").split("\n"):
+    *whole, last = path.read_text(encoding="utf-8", errors="replace").split("\n")
+    for number, text in enumerate((*whole, last), 1):
+        if not text.strip():
+            continue
         try:
             line = json.loads(text)
         except ValueError:
-            continue
+            line = None
+        cut = number > len(whole) and path.parent.name == PARTS
         if isinstance(line, dict):
-            yield line
+            yield number, line
+        elif not cut:
+            yield number, None
 
 
 def _write(path: Path, lines: Iterable[dict]) -> None:

@@ -8,9 +8,9 @@ from PIL import Image
 
 from train.config import DataConfig, TrainConfig
 from train.data import Pair, Pairs, Samples
+from train.files import find_photos
 from train.manifest import has_pairs
 from train.pairing import PairConfig, make_pair
-from train.prepare import find_photos
 from xpsr.errors import XPSRError
 from xpsr.image import open_image
 from xpsr.prompts.describer import make_describer

@@ -14,11 +14,13 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated
 
+import torch
 import typer
 from pydantic import Field
 
 from train.describe import describe, report
-from train.manifest import Part, collect, forget_failures, has_pairs, read_manifest
+from train.files import find_photos
+from train.manifest import Part, collect, forget_failures, pairs_so_far
 from train.options import read_options
 from train.pairing import PairConfig, make_pair, pair_seed
 from train.sharing import Share, in_order, one_thread
@@ -27,7 +29,6 @@ from xpsr.errors import XPSRError
 from xpsr.image import open_image
 from xpsr.prompts.describer import make_describer
 
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 OPTIONS = "prepare.json"
 
 
@@ -55,26 +56,14 @@ class Work:
     missing: tuple[tuple[int, int | None], ...]
 
 
-def find_photos(images: Path) -> list[Path]:
-    """All pictures below a folder, by name.
-
-    Raises:
-        XPSRError: there is no such folder, or no picture in it.
-    """
-    if not images.is_dir():
-        raise XPSRError(f"There is no folder {images}.")
-    photos = sorted(p for p in images.rglob("*") if p.suffix.lower() in SUFFIXES)
-    if not photos:
-        raise XPSRError(f"There are no pictures in {images}.")
-    return photos
-
-
 def prepare(
     images: Path, out: Path, config: PrepareConfig, share: Share | None = None, workers: int = 1
 ) -> Iterator[tuple[int, int, str | None]]:
     """Make every missing pair, without texts; yields (done, total, complaint about a photo)."""
     share = share or Share()
-    photos = [p for p in find_photos(images) if not {out / "HR", out / "LR"} & {*p.parents}]
+    made = {(out / side).resolve() for side in ("HR", "LR")}
+    _check_device(config.device)
+    photos = [p for p in find_photos(images) if not made & {*p.resolve().parents}]
     if share.is_first:
         for folder in ("HR", "LR"):
             (out / folder).mkdir(parents=True, exist_ok=True)
@@ -82,7 +71,7 @@ def prepare(
         forget_failures(out)
         collect(out)
     share.wait()
-    done = {line["id"] for line in read_manifest(out)} if has_pairs(out) else set()
+    done = {line["id"] for line in pairs_so_far(out) if _is_there(out, line["id"])}
     share.wait()  # all have read what was there before anybody writes
     mine = share.of([_work(i, path, images, config, done) for i, path in enumerate(photos)])
     yield 0, len(mine), None
@@ -102,6 +91,11 @@ def prepare(
 def pair_id(name: str, variant: int) -> str:
     """The name of a pair's files."""
     return f"{hashlib.sha256(name.encode()).hexdigest()[:12]}_{variant:03d}"
+
+
+def _is_there(out: Path, pair: str) -> bool:
+    files = (out / side / f"{pair}.png" for side in ("HR", "LR"))
+    return all(file.is_file() and file.stat().st_size > 0 for file in files)
 
 
 def _work(index: int, path: Path, images: Path, config: PrepareConfig, done: set[str]) -> Work:
@@ -131,6 +125,8 @@ def pairs_of_photo(
     for variant, batch_seed in work.missing:
         seed, pair = pair_seed(work.name, variant, config.seed), pair_id(work.name, variant)
         hr, lr, drawn = make_pair(photo, config, seed, batch_seed)
+        # The line of a pair that is made again is there already; it counts once this is, too.
+        (out / "LR" / f"{pair}.png").unlink(missing_ok=True)
         hr.save(out / "HR" / f"{pair}.png")
         lr.save(out / "LR" / f"{pair}.png")
         seeds = {"seed": seed} | ({} if batch_seed is None else {"batch_seed": batch_seed})
@@ -139,6 +135,13 @@ def pairs_of_photo(
             {"id": pair, "photo": work.name, **seeds, "recipe": recipe, "degradation": drawn}
         )
     return lines, None
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError):  # no such device; a torch that was built without it
+        raise XPSRError(f"device={device} cannot be used here; give device=cpu.") from None
 
 
 def _same_options(out: Path, config: PrepareConfig) -> None:
@@ -178,12 +181,12 @@ def main(
         share = Share.from_environment()
         one_thread()
         follow("photos", prepare(images, out, options, share, workers))
-        if not read_manifest(out):
+        if not pairs_so_far(out):
             raise XPSRError("No photo could be used.")
         if describer != "none":
             follow("texts", describe(out, describer, share=share, workers=workers))
         if share.is_first:
-            report(out)
+            report(out, None if describer == "none" else describer)
 
 
 if __name__ == "__main__":

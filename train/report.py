@@ -8,6 +8,7 @@ goes on where it was stopped. DIR/report.md is the table of all of them, DIR/she
 """
 
 import csv
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,8 +20,8 @@ import typer
 from PIL import Image
 
 from train.degrade import RECIPES
+from train.files import file_hash, find_photos
 from train.pairing import PairConfig, make_pair, pair_seed
-from train.prepare import find_photos
 from train.terminal import follow, sentences
 from train.validate import SEED, as_markdown
 from xpsr.errors import XPSRError
@@ -38,6 +39,7 @@ HEADS = {
 }
 SIDE = 192  # of the crops on the sheet
 PER_SET = 4
+PHOTOS = "photos.json"  # the hash of the photo behind every picture made
 
 
 @dataclass(frozen=True)
@@ -50,22 +52,51 @@ class PictureSet:
 
 
 def degraded(images: Path, recipe: str, out: Path, limit: int | None) -> PictureSet:
-    """Clean photos and what one recipe leaves of them; what is there already stays."""
+    """Clean photos and what one recipe leaves of them; what is there already stays.
+
+    Raises:
+        XPSRError: what is there was made of other photos, or two photos would get one name.
+    """
     found = PictureSet(f"{images.name}, {recipe}", out / "LR", out / "HR")
-    photos = find_photos(images)[:limit]
+    photos = _by_name(images)
+    asked = dict([*photos.items()][:limit])
 
     def work() -> Iterator[tuple[int, int, str | None]]:
-        for done, path in enumerate(photos, 1):
-            low, high = (folder / f"{path.stem}.png" for folder in (out / "LR", out / "HR"))
+        for done, (name, path) in enumerate(asked.items(), 1):
+            low, high = (folder / f"{name}.png" for folder in (out / "LR", out / "HR"))
             complaint = None
             if not (low.exists() and high.exists()):
                 complaint = _degrade(path, recipe, low, high)
-            yield done, len(photos), complaint
+            yield done, len(asked), complaint
 
     for folder in (out / "LR", out / "HR"):
         folder.mkdir(parents=True, exist_ok=True)
+    _same_photos(out, photos, asked)
     follow(f"degrading, {recipe}", work())
     return found
+
+
+def _by_name(images: Path) -> dict[str, Path]:
+    """Every photo by the name of what is made of it, which has no folders and no suffix."""
+    found: dict[str, Path] = {}
+    for path in find_photos(images):
+        name = path.relative_to(images).with_suffix("").as_posix().replace("/", "_")
+        if name in found:
+            raise XPSRError(f"{found[name]} and {path} would both be {name}.png; rename one.")
+        found[name] = path
+    return found
+
+
+def _same_photos(out: Path, photos: dict[str, Path], asked: dict[str, Path]) -> None:
+    """Refuse to mix pictures of other photos into a set; more photos may be added."""
+    path = out / PHOTOS
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    there = {made.stem for made in (out / "HR").glob("*.png")}
+    # What is there counts in the table whether it is asked for or not.
+    now = {name: file_hash(photos[name]) for name in photos if name in asked or name in there}
+    if any(name not in now or now[name] != before.get(name) for name in there):
+        raise XPSRError(f"{out} holds pictures of other photos; choose another folder for --out.")
+    path.write_text(json.dumps(before | now, indent=1), encoding="utf-8")
 
 
 def _degrade(path: Path, recipe: str, low: Path, high: Path) -> str | None:

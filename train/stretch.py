@@ -12,6 +12,7 @@ score alone would do: PSNR and SSIM ask for dullness, PIQE and detail for sharpn
 """
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -22,10 +23,11 @@ import typer
 from rich.console import Console
 
 import xpsr
-from train.prepare import find_photos
+from train.config import read_config
+from train.files import find_photos
 from train.scores import better
 from train.terminal import sentences
-from train.validate import Examination, Table, as_markdown, examine, summary
+from train.validate import RUN, Examination, Table, as_markdown, examine, holds_scores_of, summary
 from xpsr.errors import XPSRError
 
 RECIPES = ["mild", "paper", "heavy"]
@@ -42,10 +44,23 @@ def train(config: Path, start: str, out: Path, overrides: list[str]) -> None:
         raise XPSRError("The training did not end well; what it said stands above.")
 
 
-def judged(model: str, photos: list[Path], out: Path, console: Console) -> Table:
-    """The photos degraded by every recipe, restored and scored."""
-    work = Examination(xpsr.load(model), SETTING, out)
-    examine(work, photos, RECIPES, console)
+def start_of(config: Path, start: str | None, overrides: list[str], out: Path) -> str:
+    """What the stretch goes on from: `start`, else what the configuration says."""
+    return start or read_config(config, [*overrides, f"out={out}"]).model.start or "mini"
+
+
+def judged(
+    model: str, photos: dict[str, Path], out: Path, console: Console, *, again: bool = False
+) -> Table:
+    """The photos degraded by every recipe, restored and scored.
+
+    With `again`, scores of other weights that are there are made anew: the model has learnt more.
+    """
+    pipe = xpsr.load(model)
+    if again and (out / RUN).is_file() and not holds_scores_of(pipe, out):
+        shutil.rmtree(out)
+    work = Examination(pipe, SETTING, out, photos)
+    examine(work, RECIPES, console)
     return work.table
 
 
@@ -70,17 +85,28 @@ def main(
     config: Annotated[Path, typer.Option(help="YAML file, see train/configs.")],
     images: Annotated[Path, typer.Option(help="Clean photos to judge by, none trained on.")],
     out: Annotated[Path, typer.Option(help="Folder for the run, the scores and the better model.")],
-    start: Annotated[str, typer.Option(help="mini or a folder: what to go on from.")] = "mini",
+    start: Annotated[
+        str | None,
+        typer.Option(
+            help="mini or a folder: what to go on from. Default: the configuration's own"
+            " model.start; mini where it has none."
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(help="Judge by so many photos only.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(metavar="key=value…")] = None,
 ) -> None:
     """Train for a while, then keep the better of before and after."""
     console = Console(stderr=True)
     with sentences():
-        photos = find_photos(images)[:limit]
+        found = find_photos(images)[:limit]
+        photos = {path.relative_to(images).as_posix(): path for path in found}
+        start = start_of(config, start, overrides or [], out / "run")
         train(config, start, out / "run", overrides or [])
         models = {"before": start, "after": str(out / "run")}
-        tables = {name: judged(models[name], photos, out / name, console) for name in models}
+        tables = {
+            name: judged(models[name], photos, out / name, console, again=name == "after")
+            for name in models
+        }
         for name, table in tables.items():
             rows = list(summary(table, RECIPES, [*SETTING]))
             typer.echo(f"{name} ({models[name]}):\n{as_markdown(rows)}")

@@ -5,13 +5,15 @@ python -m train.validate --images DIR --out DIR [--model mini] [--recipe mild --
 
 Every degradation is seeded by the photo's name, so two models are judged on the same pictures. A
 line of scores.csv is written as soon as a picture is scored; run again and only what is missing is
-done. The figures of the embedded model's card come from here.
+done. run.json holds the hash of every photo: another one of the same name is refused. The figures
+of the embedded model's card come from here.
 """
 
 import csv
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +27,8 @@ from rich.progress import Progress
 
 import xpsr
 from train.degrade import RECIPES
-from train.prepare import SUFFIXES, PrepareConfig, make_pair, pair_seed
+from train.files import SUFFIXES, file_hash
+from train.prepare import PrepareConfig, make_pair, pair_seed
 from train.scores import NAMES, better, scores_of
 from train.terminal import sentences
 from xpsr.errors import XPSRError
@@ -36,16 +39,20 @@ from xpsr.settings import SETTING_NAMES, Settings
 
 SEED = 20_240_305  # of the degradations; apart from every training seed
 BICUBIC = "bicubic"
+RUN = "run.json"
 COLUMNS = ("recipe", "picture", "method", "degradation_seed", "seed", *NAMES)
 SIDE = 256  # of the crops on the contact sheets
 
 
 def read_setting(text: str) -> dict[str, Any]:
-    """`default` or `key=value,key=value` → what to call the pipeline with."""
+    """`default` or `key=value,key=value` → what to call the pipeline with.
+
+    A comma that no `key=` follows belongs to the value: texts may hold some.
+    """
     if text == "default":
         return {}
     found: dict[str, Any] = {}
-    for part in text.split(","):
+    for part in re.split(r",(?=\s*\w+=)", text):
         key, equals, value = part.strip().partition("=")
         if not equals or key not in ("preset", *SETTING_NAMES, *PROMPT_NAMES):
             keys = ", ".join(("preset", *SETTING_NAMES, *PROMPT_NAMES))
@@ -60,10 +67,16 @@ def read_setting(text: str) -> dict[str, Any]:
 
 
 class Table:
-    """scores.csv: a line a picture and method, added as it is made."""
+    """scores.csv: a line a picture and method, added as it is made.
 
-    def __init__(self, path: Path):
-        self.path = path
+    Args:
+        path: the file.
+        pictures: those that `column` gives; the file may hold more, from runs with other photos.
+            None = all.
+    """
+
+    def __init__(self, path: Path, pictures: Collection[str] | None = None):
+        self.path, self.pictures = path, pictures
         if path.exists():  # a stop in the middle of a line
             whole = path.read_bytes()
             path.write_bytes(whole[: whole.rfind(b"\n") + 1])
@@ -84,33 +97,46 @@ class Table:
             csv.DictWriter(file, COLUMNS).writerow(text)
 
     def column(self, recipe: str, method: str, name: str) -> dict[str, float]:
-        """{picture: figure}, without the pictures that have none."""
+        """{picture: figure} of the pictures asked for, without those that have none."""
         return {
             row["picture"]: float(row[name])
             for row in self.rows
-            if (row["recipe"], row["method"]) == (recipe, method) and row[name]
+            if (row["recipe"], row["method"]) == (recipe, method)
+            and row[name]
+            and (self.pictures is None or row["picture"] in self.pictures)
         }
 
 
 class Examination:
-    """One model, some settings, and the folder of its report."""
+    """One model, some settings, the photos by name, and the folder of its report.
 
-    def __init__(self, pipe: xpsr.XPSRPipeline, settings: dict[str, dict], out: Path):
-        self.pipe, self.settings, self.out = pipe, settings, out
+    Raises:
+        XPSRError: the folder holds scores of another model, or of another photo of a name.
+    """
+
+    def __init__(
+        self,
+        pipe: xpsr.XPSRPipeline,
+        settings: dict[str, dict],
+        out: Path,
+        photos: dict[str, Path],
+    ):
+        self.pipe, self.settings, self.out, self.photos = pipe, settings, out, photos
         self.describer = make_describer("measured")
-        (out / "crops").mkdir(parents=True, exist_ok=True)
-        _same_run(out / "run.json", {"model": pipe.label, "weights_sha256": weights_hash(pipe)})
-        self.table = Table(out / "scores.csv")
+        out.mkdir(parents=True, exist_ok=True)
+        self.table = Table(out / "scores.csv", photos)
+        _same_run(out / RUN, identity(pipe), photos, {row["picture"] for row in self.table.rows})
 
-    def photo(self, path: Path, recipe: str) -> None:
+    def photo(self, name: str, recipe: str) -> None:
         """Score whatever is missing for one photo."""
         missing = [
             method
             for method in (BICUBIC, *self.settings)
-            if not self.table.has(recipe, path.name, method)
+            if not self.table.has(recipe, name, method)
         ]
         if not missing:
             return
+        path = self.photos[name]
         seed = pair_seed(path.name, 0, SEED)
         photo = open_image(path).image
         size = min(512, min(photo.size) // 8 * 8)
@@ -119,36 +145,49 @@ class Examination:
         clean, low, _ = make_pair(photo, PrepareConfig(size=size, recipe=recipe), seed)
         text = self.describer.describe(low)
         described = {"prompt": text.high, "lowlevel_prompt": text.low}
-        self._crop(recipe, path, "original", clean)
+        self._crop(recipe, name, "original", clean)
         for method in missing:
             if method == BICUBIC:
                 image, noise = resize(low, clean.size), None
             else:
                 output = self.pipe(low, **(described | self.settings[method]))
                 image, noise = output.images[0], output.recipe.settings.seed
-            self._crop(recipe, path, method, image)
+            self._crop(recipe, name, method, image)
             values = scores_of(image, clean, low)
-            row = {"recipe": recipe, "picture": path.name, "method": method, **values}
+            row = {"recipe": recipe, "picture": name, "method": method, **values}
             self.table.add(degradation_seed=seed, seed=noise, **row)
 
-    def sheet(self, recipe: str, photos: list[Path]) -> None:
+    def sheet(self, recipe: str) -> None:
         """Contact sheet: a row a picture, its middle: original, bicubic, every setting."""
         columns = ("original", BICUBIC, *self.settings)
-        canvas = Image.new("RGB", (SIDE * len(columns), SIDE * len(photos)))
-        for row, path in enumerate(photos):
+        canvas = Image.new("RGB", (SIDE * len(columns), SIDE * len(self.photos)))
+        for row, name in enumerate(self.photos):
             for column, method in enumerate(columns):
-                file = self._crop_path(recipe, path, method)
+                file = self._crop_path(recipe, name, method)
                 if file.is_file():
                     canvas.paste(Image.open(file), (column * SIDE, row * SIDE))
         canvas.save(self.out / f"sheet_{recipe}.png")
 
-    def _crop(self, recipe: str, path: Path, method: str, image: Image.Image) -> None:
+    def _crop(self, recipe: str, name: str, method: str, image: Image.Image) -> None:
         left, top = ((side - SIDE) // 2 for side in image.size)
         crop = image.crop((left, top, left + SIDE, top + SIDE))
-        crop.save(self._crop_path(recipe, path, method))
+        path = self._crop_path(recipe, name, method)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        crop.save(path)
 
-    def _crop_path(self, recipe: str, path: Path, method: str) -> Path:
-        return self.out / "crops" / f"{path.name} {recipe} {method.replace('/', '_')}.png"
+    def _crop_path(self, recipe: str, name: str, method: str) -> Path:
+        return self.out / "crops" / f"{name} {recipe} {method.replace('/', '_')}.png"
+
+
+def identity(pipe: xpsr.XPSRPipeline) -> dict[str, str]:
+    """Whose scores a folder holds."""
+    return {"model": pipe.label, "weights_sha256": weights_hash(pipe)}
+
+
+def holds_scores_of(pipe: xpsr.XPSRPipeline, out: Path) -> bool:
+    """Whether the scores in a folder are this very model's."""
+    run = json.loads((out / RUN).read_text(encoding="utf-8"))
+    return identity(pipe).items() <= run.items()
 
 
 def weights_hash(pipe: xpsr.XPSRPipeline) -> str:
@@ -160,10 +199,20 @@ def weights_hash(pipe: xpsr.XPSRPipeline) -> str:
     return digest.hexdigest()
 
 
-def _same_run(path: Path, run: dict[str, str]) -> None:
-    if path.is_file() and json.loads(path.read_text(encoding="utf-8")) != run:
+def _same_run(path: Path, model: dict[str, str], photos: dict[str, Path], scored: set[str]) -> None:
+    """Refuse to mix scores of two models, or of two photos of one name, in one table."""
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else model
+    hashes = before.pop("photos", {})
+    if before != model:
         raise XPSRError(f"{path.parent} holds scores of another model; choose another folder.")
-    path.write_text(json.dumps(run, indent=1), encoding="utf-8")
+    now = {name: file_hash(photo) for name, photo in photos.items()}
+    for name in scored & now.keys():
+        if hashes.get(name) != now[name]:
+            raise XPSRError(
+                f"The {name} whose scores are in {path.parent} is not known to be this picture;"
+                " choose another folder."
+            )
+    path.write_text(json.dumps({**model, "photos": hashes | now}, indent=1), encoding="utf-8")
 
 
 def summary(table: Table, recipes: list[str], settings: list[str]) -> Iterator[list[str]]:
@@ -217,26 +266,27 @@ def main(
         photos = sorted(p for p in images.iterdir() if p.suffix.lower() in SUFFIXES)[:limit]
         if not photos:
             raise XPSRError(f"There are no pictures in {images}.")
-        work = Examination(xpsr.load(model, base=base), settings, out)
-        examine(work, photos, recipes, console)
+        by_name = {path.name: path for path in photos}
+        work = Examination(xpsr.load(model, base=base), settings, out, by_name)
+        examine(work, recipes, console)
         rows = list(summary(work.table, recipes, list(settings)))
         (out / "summary.md").write_text(as_markdown(rows), encoding="utf-8")
         typer.echo("Mean of bicubic → mean of restored (better on). Detail: the original's is 1.")
         typer.echo(as_markdown(rows))
 
 
-def examine(work: Examination, photos: list[Path], recipes: list[str], console: Console) -> None:
+def examine(work: Examination, recipes: list[str], console: Console) -> None:
     """Every photo with every recipe; a photo that cannot be used is told and left out."""
     with Progress(console=console) as progress:
-        task = progress.add_task("photos", total=len(photos) * len(recipes))
+        task = progress.add_task("photos", total=len(work.photos) * len(recipes))
         for name in recipes:
-            for path in photos:
+            for photo in work.photos:
                 try:
-                    work.photo(path, name)
+                    work.photo(photo, name)
                 except XPSRError as error:
-                    console.print(f"{path.name}: left out, {error}", highlight=False, markup=False)
+                    console.print(f"{photo}: left out, {error}", highlight=False, markup=False)
                 progress.advance(task)
-            work.sheet(name, photos)
+            work.sheet(name)
 
 
 if __name__ == "__main__":

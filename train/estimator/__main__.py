@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from train.estimator.dataset import TURN, collect, read
@@ -22,7 +23,8 @@ from train.estimator.fit import BATCH, calibrate, fit
 from train.estimator.report import Judged, draw, figures_of, judge, markdown
 from train.sharing import one_thread
 from train.terminal import Bar, follow, sentences
-from xpsr.prompts.estimator import WEIGHTS, load_estimator
+from xpsr.errors import XPSRError
+from xpsr.prompts.estimator import WEIGHTS, Estimator, load_estimator
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 Photos = Annotated[Path, typer.Option(help="Folder of clean photos, with its subfolders.")]
@@ -43,7 +45,7 @@ def train(
     with sentences():
         folder = out / "statistics"
         follow("statistics", collect(images, folder, turns, seed, workers))
-        known, held = read(folder, turns)
+        known, held = read(images, folder, turns, seed)
         record = {"samples": len(known), "held_out": len(held), "steps": steps, "seed": seed}
         record["seconds_of_statistics"] = round(time.monotonic() - began)
         best = None
@@ -78,7 +80,7 @@ def evaluate(
     one_thread()
     with sentences():
         judged = Judged()
-        follow("photos", judge(images, count, seed, side, load_estimator(weights), judged))
+        follow("photos", judge(images, count, seed, side, _network(weights), judged))
         table = figures_of(judged)
         text = markdown(table)
         out.mkdir(parents=True, exist_ok=True)
@@ -87,6 +89,19 @@ def evaluate(
         (out / "report.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         draw(table, out / "calibration.svg")
     typer.echo(text)
+
+
+def _network(weights: Path) -> Estimator:
+    if not weights.is_file():
+        raise XPSRError(f"There is no file {weights}.")
+    try:
+        return load_estimator(weights)
+    # No safetensors file; no such tensors; others of these names, or of shapes that do not go.
+    except (SafetensorError, KeyError, TypeError, RuntimeError, AssertionError):
+        raise XPSRError(
+            f"{weights} holds no weights of the estimator; give an estimator.safetensors written by"
+            " train.estimator train."
+        ) from None
 
 
 if __name__ == "__main__":

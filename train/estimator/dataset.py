@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from train.estimator.samples import make_sample
+from train.files import file_hash, find_photos
 from train.pairing import pair_seed
-from train.prepare import find_photos
 from train.sharing import in_order
 from xpsr.errors import XPSRError
 from xpsr.image import open_image
@@ -55,7 +55,7 @@ def collect(
 def _write_turn(item: tuple[int, Path], images: Path, folder: Path, seed: int) -> str | None:
     turn, path = item
     name = path.relative_to(images).as_posix()
-    file = folder / f"{pair_seed(name, 0, seed):016x}_{turn:03d}.npz"
+    file = _file(folder, _key(path, images, seed), turn)
     if file.is_file():
         return None
     tokens, levels = [], []
@@ -74,13 +74,28 @@ def _write_turn(item: tuple[int, Path], images: Path, folder: Path, seed: int) -
     return None
 
 
-def read(folder: Path, turns: int) -> tuple[Dataset, Dataset]:
+def _key(path: Path, images: Path, seed: int) -> str:
+    """What the samples of a photo follow from: seed, name and content; another of these, others."""
+    name = path.relative_to(images).as_posix()
+    return f"{pair_seed(name, 0, seed):016x}_{file_hash(path)[:16]}"
+
+
+def _file(folder: Path, key: str, turn: int) -> Path:
+    return folder / f"{key}_{turn:03d}.npz"
+
+
+def read(images: Path, folder: Path, turns: int, seed: int) -> tuple[Dataset, Dataset]:
     """The samples to fit to, and those of the photos that are held out.
+
+    `folder` may hold more, of other photos, seeds and turns: those are left alone.
 
     Raises:
         XPSRError: there are too few photos to hold any out.
     """
-    photos = sorted({file.stem.split("_")[0] for file in folder.glob("*.npz")})
+    keys = sorted(_key(path, images, seed) for path in find_photos(images))
+    photos = [
+        key for key in keys if all(_file(folder, key, turn).is_file() for turn in range(turns))
+    ]
     if len(photos) < 2:
         raise XPSRError("Give at least two photos: one of them is kept for choosing the weights.")
     held = set(photos[::HELD_OUT])
@@ -90,7 +105,7 @@ def read(folder: Path, turns: int) -> tuple[Dataset, Dataset]:
 
 
 def _gather(folder: Path, photos: list[str], turns: int) -> Dataset:
-    files = [folder / f"{photo}_{turn:03d}.npz" for photo in photos for turn in range(turns)]
+    files = [_file(folder, photo, turn) for photo in photos for turn in range(turns)]
     parts = [np.load(file) for file in files]
     tokens, levels = (np.concatenate([part[key] for part in parts]) for key in ("tokens", "levels"))
     return Dataset(torch.from_numpy(tokens), torch.from_numpy(levels))

@@ -9,8 +9,9 @@ import numpy as np
 from scipy import stats
 
 from train.estimator.samples import make_sample
+from train.files import find_photos
 from train.pairing import pair_seed
-from train.prepare import find_photos
+from xpsr.errors import XPSRError
 from xpsr.image import open_image
 from xpsr.prompts.estimator import LEVELS, RANGES, Estimator, estimate, level_of
 from xpsr.prompts.measured import measure
@@ -70,18 +71,30 @@ class Figures:
 def judge(
     images: Path, count: int, seed: int, side: int, network: Estimator, judged: Judged
 ) -> Iterator[tuple[int, int, str | None]]:
-    """Degrade every photo `count` times to `side` pixels and fill `judged`."""
+    """Degrade every photo `count` times to `side` pixels and fill `judged`.
+
+    Yields (done, total, complaint about a photo that is left out).
+
+    Raises:
+        XPSRError: no photo could be used.
+    """
     photos = find_photos(images)
     for number, path in enumerate(photos, 1):
-        photo = open_image(path).image
-        for variant in range(count):
-            one = pair_seed(path.name, variant, seed)
-            sample = make_sample(photo, one, side=side, extremes=False)
+        complaint = None
+        try:
+            photo = open_image(path).image
+            seeds = [pair_seed(path.name, variant, seed) for variant in range(count)]
+            samples = [make_sample(photo, one, side=side, extremes=False) for one in seeds]
+        except XPSRError as error:
+            samples, complaint = [], f"{path.relative_to(images).as_posix()}: left out, {error}"
+        for sample in samples:
             judged.truths.append(tuple(sample.truth.values()))
             judged.rows.append(astuple(estimate(sample.image, network)))
             found = measure(sample.image)
             judged.measured.append((found.blur, found.noise, found.jpeg))
-        yield number, len(photos), None
+        yield number, len(photos), complaint
+    if not judged.truths:
+        raise XPSRError(f"No photo in {images} could be used.")
 
 
 def figures_of(judged: Judged) -> dict[str, Figures]:

@@ -1,0 +1,42 @@
+"""Which photos a folder holds, and what tells two of one name apart."""
+
+import hashlib
+import os
+from pathlib import Path
+
+from xpsr.errors import XPSRError
+
+SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
+
+
+def find_photos(images: Path) -> list[Path]:
+    """All pictures below a folder, by name; links to folders are followed, each folder once.
+
+    Raises:
+        XPSRError: there is no such folder, or no picture in it.
+    """
+    if not images.is_dir():
+        raise XPSRError(f"There is no folder {images}.")
+    photos: list[Path] = []
+    seen: set[Path] = set()
+    # Links last: what lies in the folder itself keeps its name whatever else leads to it.
+    waiting = [images]
+    for top in waiting:
+        for name, below, files in os.walk(top):
+            folder = Path(name)
+            if folder.resolve() in seen:
+                below.clear()
+                continue
+            seen.add(folder.resolve())
+            below.sort()
+            waiting += [folder / link for link in below if (folder / link).is_symlink()]
+            photos += [folder / file for file in files if Path(file).suffix.lower() in SUFFIXES]
+    if not photos:
+        raise XPSRError(f"There are no pictures in {images}.")
+    return sorted(photos)
+
+
+def file_hash(path: Path) -> str:
+    """Of what a file holds."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
