@@ -193,6 +193,9 @@ class XPSRPipeline(DiffusionPipeline):
     ) -> Generator[Step | Restored, None, None]:
         """Restore one picture step by step; closing the iterator stops the work.
 
+        Several threads may restore with one pipeline at once, unless diffusers' offloading moves
+        its parts about.
+
         Args:
             image, prompts, settings: what to do; None = the defaults of the model.
             shared: carries what runs on the same picture have in common from one to the next.
