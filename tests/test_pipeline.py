@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerDiscreteScheduler
 from PIL import Image
 
 import xpsr
@@ -336,6 +337,16 @@ def test_cut_words_are_reported(tiny_pipeline, picture):
 def test_wrong_options_are_told_in_a_sentence(tiny_pipeline, picture, options, words):
     with pytest.raises(XPSRError, match=words):
         tiny_pipeline(picture(16, 16), **options)
+
+
+def test_a_scheduler_put_in_its_place_is_not_ignored(tiny_pipeline, picture):
+    pipe = XPSRPipeline(**tiny_pipeline.components)
+    trained = pipe.scheduler
+    pipe.scheduler = EulerDiscreteScheduler.from_config(trained.config)
+    with pytest.raises(XPSRError, match=r'Euler.* PNDM.* scheduler="dpm\+\+" .*ddpm, ddim'):
+        run(pipe, picture(16, 16))
+    pipe.scheduler = trained
+    run(pipe, picture(16, 16))
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from xpsr.recipe import Recipe, Versions, model_label
 from xpsr.revision import ModelSource
 from xpsr.sampling import Conditions, Denoiser, Step, base_latent, denoise, embed_tiles, unwatched
 from xpsr.schedule import Noise, NoiseSource, Solver, start_latents
-from xpsr.settings import SETTING_NAMES, Settings
+from xpsr.settings import CHOICES, SETTING_NAMES, Settings
 from xpsr.shared import Shared
 from xpsr.tiling import Blend, cover
 
@@ -109,6 +109,7 @@ class XPSRPipeline(DiffusionPipeline):
         self.register_to_config(residual_latents=residual_latents, default_preset=default_preset)
         self.model_name: str | None = None  # this and the next are set by `xpsr.load`
         self.source = ModelSource()
+        self._trained_with = type(scheduler)
 
     @property
     def label(self) -> str:
@@ -209,6 +210,7 @@ class XPSRPipeline(DiffusionPipeline):
             XPSRError: it cannot be used at all.
         """
         started = time.perf_counter()
+        self._check_scheduler()
         default_prompts, default_settings = self.defaults()
         prompts, settings = prompts or default_prompts, settings or default_settings
         photo = open_image(image)
@@ -250,6 +252,16 @@ class XPSRPipeline(DiffusionPipeline):
         recipe = self._recipe(photo.image, result, prompts, settings, notes)
         maps = None if recorder is None else recorder.maps
         yield Restored(result, recipe, time.perf_counter() - started, notes, maps)
+
+    def _check_scheduler(self) -> None:
+        """In other pipelines another solver is chosen by putting another object in its place."""
+        if type(self.scheduler) is not self._trained_with:
+            put, needed = type(self.scheduler).__name__, self._trained_with.__name__
+            raise XPSRError(
+                f"A {put} in the pipeline's place of the {needed} has no effect: put that back, "
+                'and choose the solver in the call, as in scheduler="dpm++" (one of '
+                f"{', '.join(CHOICES['scheduler'])})."
+            )
 
     def preview(self, step: Step) -> Image.Image:
         """A quick picture of what the networks expect the result to be, after `step`."""
