@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -104,6 +105,40 @@ def test_a_list_equals_single_runs(tiny_pipeline, picture):
         one.recipe.output_sha256 for one in alone
     ]
     assert together.recipe is together.recipes[0]
+
+
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ("nowhere.png", "no file"),
+        ({"cut": -100}, "damaged or incomplete"),
+        ((16, 2000), "process_size"),
+        ("", "unprintable"),
+    ],
+)
+def test_one_bad_picture_is_told_before_the_first_step(
+    tiny_pipeline, picture, tmp_path, monkeypatch, bad, words
+):
+    monkeypatch.setattr(tiny_pipeline.unet, "forward", None)  # no step can be made
+    texts, image = ["a wall", "a roof"], bad
+    if isinstance(bad, dict):
+        picture(64, 64).save(tmp_path / "whole.png")
+        image = io.BytesIO((tmp_path / "whole.png").read_bytes()[: bad["cut"]])
+    elif isinstance(bad, tuple):
+        image = Image.new("RGB", bad)
+    elif not bad:
+        image, texts = picture(16, 16), ["a wall", "\x00"]
+    with pytest.raises(XPSRError, match=words):
+        tiny_pipeline([picture(16, 16), image], prompt=texts, upscale=1, process_size=4096)
+
+
+def test_a_list_may_hold_sources_of_every_kind(tiny_pipeline, picture, tmp_path):
+    path = tmp_path / "a.png"
+    picture(20, 16).save(path)
+    with path.open("rb") as file:
+        sources = [path, str(path), path.read_bytes(), file, picture(20, 16)]
+        made = tiny_pipeline(sources, num_inference_steps=1, upscale=1, process_size=0)
+    assert len({recipe.output_sha256 for recipe in made.recipes}) == 1
 
 
 PLAIN = {"num_inference_steps": 1, "upscale": 2, "process_size": 0, "prompt": "a wall"}

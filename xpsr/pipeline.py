@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,9 +19,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from xpsr.autoencoder import decode, distribution, draw
 from xpsr.errors import NotEnoughMemoryError, XPSRError
-from xpsr.frame import Frame, make_frame
+from xpsr.frame import Frame, make_frame, plan_sizes
 from xpsr.guidance import pair
-from xpsr.image import Source, open_image, pixel_sha256
+from xpsr.image import Source, file_bytes, open_image, pixel_sha256
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.placement import hardware, is_out_of_memory, threads
 from xpsr.preview import Preview
@@ -169,11 +170,14 @@ class XPSRPipeline(DiffusionPipeline):
         texts = {k: v for k, v in changes.items() if k in PROMPT_NAMES}
         numbers = {k: v for k, v in changes.items() if k in SETTING_NAMES}
         settings = Settings.from_preset(name, **numbers)
+        prompts = [
+            Prompts.from_preset(name, prompt=high, lowlevel_prompt=low, **texts)
+            for high, low in zip(highs, lows, strict=True)
+        ]
+        if len(images) > 1:
+            images = [_usable(one, settings) for one in images]
         results = [
-            self._last(
-                one, Prompts.from_preset(name, prompt=high, lowlevel_prompt=low, **texts), settings
-            )
-            for one, high, low in zip(images, highs, lows, strict=True)
+            self._last(one, said, settings) for one, said in zip(images, prompts, strict=True)
         ]
         return XPSROutput([one.image for one in results], [one.recipe for one in results])
 
@@ -343,6 +347,17 @@ class XPSRPipeline(DiffusionPipeline):
             output_size=result.size,
             notes=notes,
         )
+
+
+def _usable(image: Source, settings: Settings) -> Source:
+    """A source that can be restored: one that cannot would cost the results of those before it.
+
+    It is opened for that and let go again: many open pictures would fill the memory.
+    """
+    if not isinstance(image, (str, Path, bytes, bytearray, memoryview, Image.Image)):
+        image = file_bytes(image)  # an open file can be read only once
+    plan_sizes(open_image(image).image.size, settings)
+    return image
 
 
 def _one_each(name: str, texts: str | Sequence[str] | None, count: int) -> Sequence[str | None]:
