@@ -165,8 +165,7 @@ class XPSRPipeline(DiffusionPipeline):
         name = preset or self.config["default_preset"]
         unknown = sorted(set(changes) - {*PROMPT_NAMES, *SETTING_NAMES})
         if unknown:
-            known = ", ".join((*PROMPT_NAMES, *SETTING_NAMES))
-            raise XPSRError(f'There is no setting or text "{unknown[0]}"; there are {known}.')
+            raise XPSRError(f'There is no setting or text "{unknown[0]}"; {_instead(unknown[0])}.')
         texts = {k: v for k, v in changes.items() if k in PROMPT_NAMES}
         numbers = {k: v for k, v in changes.items() if k in SETTING_NAMES}
         settings = Settings.from_preset(name, **numbers)
@@ -349,6 +348,24 @@ class XPSRPipeline(DiffusionPipeline):
         )
 
 
+# What other pipelines of diffusers take, and what does its work here.
+_ELSEWHERE = {
+    "generator": "random numbers follow from seed=",
+    "callback_on_step_end": "pipe.stream(...) gives every step",
+    "width": "the size follows from upscale=",
+    "height": "the size follows from upscale=",
+    "strength": "it is not supported, and start= says where denoising begins",
+    "num_images_per_prompt": "it is not supported: call once for each seed=",
+    "output_type": "it is not supported: results are PIL pictures",
+    "prompt_embeds": "it is not supported: texts are given as prompt= and lowlevel_prompt=",
+}
+
+
+def _instead(name: str) -> str:
+    known = ", ".join((*PROMPT_NAMES, *SETTING_NAMES))
+    return _ELSEWHERE.get(name, f"there are {known}")
+
+
 def _usable(image: Source, settings: Settings) -> Source:
     """A source that can be restored: one that cannot would cost the results of those before it.
 
@@ -363,6 +380,11 @@ def _usable(image: Source, settings: Settings) -> Source:
 def _one_each(name: str, texts: str | Sequence[str] | None, count: int) -> Sequence[str | None]:
     if texts is None or isinstance(texts, str):
         return [texts] * count
+    if not hasattr(texts, "__len__"):
+        raise XPSRError(
+            f"{name} must be a text, or a list with one for each picture, not "
+            f"{type(texts).__name__}."
+        )
     if len(texts) != count:
         raise XPSRError(f"{name} has {len(texts)} texts for {count} pictures; give one for each.")
     return texts
