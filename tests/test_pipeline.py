@@ -146,7 +146,7 @@ PLAIN = {"num_inference_steps": 1, "upscale": 2, "process_size": 0, "prompt": "a
 
 @pytest.fixture(scope="module")
 def plain_hash(tiny_pipeline, picture) -> str:
-    return tiny_pipeline(picture(20, 16), **PLAIN).recipe.output_sha256
+    return tiny_pipeline(picture(36, 32), **PLAIN).recipe.output_sha256
 
 
 @pytest.mark.parametrize(
@@ -164,12 +164,12 @@ def plain_hash(tiny_pipeline, picture) -> str:
         {"added_noise_level": 100},
         {"color_fix": "none"},
         {"color_fix": "wavelet"},
-        {"tile_size": 24, "tile_overlap": 8},
-        {"process_size": 48},
+        {"tile_size": 64, "tile_overlap": 8},
+        {"process_size": 96},
     ],
 )
 def test_every_word_and_setting_has_an_effect(tiny_pipeline, picture, plain_hash, change):
-    after = tiny_pipeline(picture(20, 16), **{**PLAIN, **change})
+    after = tiny_pipeline(picture(36, 32), **{**PLAIN, **change})
     assert after.recipe.output_sha256 != plain_hash
 
 
@@ -186,8 +186,8 @@ def test_negatives_do_nothing_without_guidance(tiny_pipeline, picture):
 
 def test_tiles_of_the_whole_size_change_nothing(tiny_pipeline, picture):
     whole, one_tile, many = (
-        run(tiny_pipeline, picture(20, 16), tile_size=size, tile_overlap=8).recipe.output_sha256
-        for size in (0, 40, 32)
+        run(tiny_pipeline, picture(40, 32), tile_size=size, tile_overlap=8).recipe.output_sha256
+        for size in (0, 80, 64)
     )
     assert whole == one_tile != many
 

@@ -112,7 +112,10 @@ ProcessSize = Annotated[
     int | None, _setting("Short side in pixels that the networks get at least; 0 = as it is.")
 ]
 TileSize = Annotated[
-    int | None, _setting("Side in pixels of the squares a large picture is split into; 0 = never.")
+    int | None,
+    _setting(
+        "Side in pixels, from 64 on, of the squares a large picture is split into; 0 = never."
+    ),
 ]
 TileOverlap = Annotated[int | None, _setting("Pixels that neighbouring squares share.")]
 ColorFix = Annotated[
