@@ -92,7 +92,7 @@ def evaluate(
         Prompts.from_preset(guess, **texts_of(run))
         settings = Settings.from_preset(guess, **settings_of(run))
         found = _pairs(lr, hr, settings.upscale, limit)
-        names = [one.strip() for one in metrics.split(",") if one.strip()] if metrics else None
+        names = o.metric_names(metrics)
         columns = judging.choose_metrics(names, with_originals=found.pairs[0].high is not None)
         published_lines(found.dataset, published)
         author = make_describer(describer) if describe else None
