@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import errno
 import io
+import json
 import random
 import zipfile
 from dataclasses import replace
@@ -177,6 +178,35 @@ def test_what_would_not_come_out_the_same_is_computed_again(experiment, tmp_path
     again = run(experiment(plan, tmp_path))
     assert [r.origin for r in again] == ["computed", "computed", "resumed"]
     assert hashes(again) == hashes(first)
+
+
+def test_scores_against_another_reference_are_asked_again(
+    experiment, picture, tmp_path: Path
+) -> None:
+    plan = plans.swap(PROMPTS, SETTINGS, (5,))
+    one, other = picture(48, 40), picture(48, 40).point(lambda v: 255 - v)
+
+    def scored(folder: Path, **more) -> list[dict[str, float | None]]:
+        results = run(experiment(plan, folder, **more))
+        assert folder != tmp_path or {r.origin for r in results} <= origins
+        return [{name: found.value for name, found in r.scores.items()} for r in results]
+
+    origins = {"computed"}
+    first = scored(tmp_path, reference=one)
+    origins = {"resumed"}
+    assert scored(tmp_path, reference=one) == first
+    fresh = scored(tmp_path / "fresh", reference=other)
+    assert scored(tmp_path, reference=other) == fresh != first
+    assert scored(tmp_path, reference=other) == fresh  # from the folder
+    assert all("psnr" not in scores and "piqe" in scores for scores in scored(tmp_path))
+
+    # Before it was written down, nobody knew against what the scores were.
+    lines = (tmp_path / "cells" / "cells.jsonl").read_text("utf-8").splitlines()
+    older = [json.loads(line) for line in lines]
+    for line in older:
+        del line["reference_sha256"]
+    (tmp_path / "cells" / "cells.jsonl").write_text("\n".join(map(json.dumps, older)) + "\n")
+    assert scored(tmp_path, reference=one) == first
 
 
 def test_a_folder_is_of_one_picture_and_one_model(experiment, tmp_path: Path) -> None:

@@ -17,7 +17,9 @@ import pytest
 from bad_files import EXPECTED, SIZES, make_bad_files, photo
 from command_line import QUICK, ROOT, Done, process, start
 from PIL import Image
+from typer.main import get_command
 
+from xpsr.__main__ import app
 from xpsr.cli.report import each
 from xpsr.cli.restore import restore
 from xpsr.errors import XPSRError
@@ -254,6 +256,7 @@ def test_score(xpsr, tmp_path: Path) -> None:
     a, small, grey = (tmp_path / name for name in ("a.png", "small.png", "grey.png"))
     same = xpsr("score", a, "--reference", a, "--input", small)
     assert same.code == 0, same.err
+    assert same.records[0]["input"] == str(a)
     scores = same.records[0]["scores"]
     assert scores["ssim"] == pytest.approx(1, abs=1e-4) and scores["psnr"] > 60
     assert scores["gmsd"] == pytest.approx(0, abs=1e-3) and scores["backprojection"] > 60
@@ -267,6 +270,49 @@ def test_score(xpsr, tmp_path: Path) -> None:
     assert (unknown := xpsr("score", a, "--metrics", "beauty")).code == 2
     assert "beauty" in unknown.err and unknown.out == ""
     assert xpsr("score", tmp_path / "missing.png").code == 1
+
+
+def test_a_score_needs_a_name(xpsr, tmp_path: Path) -> None:
+    photo(64, 48).save(tmp_path / "a.png")
+    commands = (
+        ("score", tmp_path / "a.png"),
+        ("ablate", tmp_path / "a.png", "--plan", "levels", "--out", tmp_path / "out"),
+        ("evaluate", "--lr", tmp_path, "--out", tmp_path / "out"),
+    )
+    for command in commands:
+        for names in (",", " , ", ""):
+            done = xpsr(*command, "--metrics", names)
+            assert (done.code, done.out) == (2, "") and "names no score" in done.err
+
+
+def test_pictures_of_others_are_not_written_over(xpsr, tiny: Path, tmp_path: Path) -> None:
+    low, high, out = (tmp_path / name for name in ("LR", "HR", "out"))
+    for folder in (low, high):
+        folder.mkdir()
+        for name in "ab":
+            photo().save(folder / f"{name}.png")
+    common = ("restore", low, "--model", tiny, *QUICK)
+    assert xpsr(*common, "--out", out).code == 0
+    own = {path.name: path.read_bytes() for path in out.iterdir()}
+    assert xpsr(*common, "--out", out, "--seed", "9").code == 0  # its own results may go
+    assert all(path.read_bytes() != own[path.name] for path in out.iterdir())
+    photo().save(out / "b.png")
+    for folder in (high, out):
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        done = xpsr(*common, "--out", folder)
+        assert (done.code, done.out) == (2, "") and "carries no recipe" in done.err
+        assert before == {path.name: path.read_bytes() for path in folder.iterdir()}
+    again = ("rerun", out / "a.png", "--model", tiny)
+    photo().save(high / "a.png")
+    done = xpsr(*again, "--image", low / "a.png", "--out", high)
+    assert (done.code, done.out) == (2, "") and "carries no recipe" in done.err
+
+
+def test_help_names_every_preset(xpsr) -> None:
+    for command in ("restore", "ablate", "evaluate"):
+        options = get_command(app).commands[command].params
+        (preset,) = [one for one in options if one.name == "preset"]
+        assert preset.metavar == "|".join(PRESET_PROMPTS)
 
 
 def test_reader_that_goes_away(tiny: Path, tmp_path: Path) -> None:

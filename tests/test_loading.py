@@ -10,11 +10,15 @@ from dataclasses import replace
 
 import pytest
 import torch
+from diffusers import UNet2DConditionModel
+from diffusers.models import modeling_utils
 from PIL import Image
 from safetensors.torch import load_file
 
 import xpsr
 from xpsr.errors import XPSRError
+from xpsr.models import XPSRUNet2DConditionModel
+from xpsr.models.own_layers import save_own_layers
 from xpsr.pipeline import Restored, XPSRPipeline
 from xpsr.placement import choose_device, choose_dtype
 from xpsr.prompts import Prompts
@@ -82,6 +86,52 @@ def test_official_checkpoint_needs_its_base(tiny_pipeline, picture, golden, base
     assert pipe.defaults()[1] == xpsr.PRESETS["official"]
     first, other = (run(one, picture(16, 16)).recipe for one in (pipe, tiny_pipeline))
     assert first.output_sha256 == other.output_sha256
+
+
+@pytest.mark.parametrize("own_layers", [False, True])
+def test_official_checkpoints_come_in_one_number_format_and_without_warnings(
+    tiny_pipeline, golden, base_folder, tmp_path, monkeypatch, own_layers
+):
+    warned: list[str] = []
+    monkeypatch.setattr(modeling_utils.logger, "warning", warned.append)
+    folder, base = golden / "tiny", base_folder
+    if own_layers:
+        folder, base = tmp_path / "own", shutil.copytree(base_folder, tmp_path / "base")
+        config = json.loads((golden / "tiny" / "unet" / "config.json").read_text())
+        plain = UNet2DConditionModel.from_config(config)
+        plain.save_pretrained(base / "unet")
+        (folder / "unet").mkdir(parents=True)
+        save_own_layers(XPSRUNet2DConditionModel.from_unet(plain), folder / "unet")
+        tiny_pipeline.controlnet.save_pretrained(folder / "controlnet")
+    warned.clear()
+    pipe = xpsr.load(folder, base=base, device="cpu", dtype="bfloat16")
+    assert warned == []
+    for name in ("unet", "controlnet", "vae", "text_encoder"):
+        weights = getattr(pipe, name).state_dict().values()
+        assert {value.dtype for value in weights if value.is_floating_point()} == {torch.bfloat16}
+
+
+def test_a_variant_is_loaded_where_there_is_nothing_else(tiny_pipeline, picture, tmp_path):
+    half = xpsr.load(saved(tiny_pipeline, tmp_path / "plain"), device="cpu", dtype="float16")
+    folder = saved(half, tmp_path / "half", variant="fp16", max_shard_size="100KB")
+    assert not (folder / "vae" / "diffusion_pytorch_model.safetensors").exists()
+    pipe = xpsr.load(folder, device="cpu")
+    assert pipe.unet.dtype == torch.float32
+    for name in ("unet", "controlnet", "vae", "text_encoder"):
+        before, after = (getattr(one, name).state_dict() for one in (half, pipe))
+        assert all(torch.equal(before[key].float(), after[key]) for key in before)
+    for path in (folder / "vae").glob("*.fp16*.safetensors"):
+        shutil.copy(path, path.with_name(path.name.replace("fp16", "other")))
+    with pytest.raises(XPSRError, match=r"several variants \(fp16, other\)"):
+        xpsr.load(folder, device="cpu")
+    saved(tiny_pipeline, folder)  # plain ones come first
+    again = xpsr.load(folder, device="cpu")
+    assert torch.equal(again.unet.conv_in.weight, tiny_pipeline.unet.conv_in.weight)
+
+
+def saved(pipe, folder, **options):
+    pipe.save_pretrained(folder, **options)
+    return folder
 
 
 def test_parts_of_different_families_are_refused(golden, base_folder):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import ControlNetModel, UNet2DConditionModel
+from diffusers import ControlNetModel, StableDiffusionPipeline, UNet2DConditionModel
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -349,7 +349,10 @@ def test_a_stock_lora_loads_without_touching_the_new_layers(tmp_path):
     plain = UNet2DConditionModel.from_config(tiny)
     plain.add_adapter(
         LoraConfig(
-            r=2, target_modules=["to_q", "to_k", "to_v", "to_out.0"], init_lora_weights=False
+            r=2,
+            lora_alpha=2,  # not every file tells it, and then it is r
+            target_modules=["to_q", "to_k", "to_v", "to_out.0"],
+            init_lora_weights=False,
         )
     )
     plain.save_lora_adapter(tmp_path)
@@ -367,6 +370,15 @@ def test_a_stock_lora_loads_without_touching_the_new_layers(tmp_path):
     unet.unload_lora()
     _, restored = run(controlnet, unet, golden)
     assert torch.allclose(restored, before, atol=1e-5)
+
+    # As training scripts for Stable Diffusion write it, and as our documentation loads it.
+    weights = load_file(tmp_path / "pytorch_lora_weights.safetensors")
+    StableDiffusionPipeline.save_lora_weights(tmp_path / "whole", unet_lora_layers=weights)
+    path = tmp_path / "whole" / "pytorch_lora_weights.safetensors"
+    assert all(name.startswith("unet.") for name in load_file(path))
+    unet.load_lora_adapter(str(path), prefix="unet")
+    _, again = run(controlnet, unet, golden)
+    assert torch.allclose(again, after, atol=1e-5)
 
 
 def copy_checkpoint(source, target, edit=lambda weights: weights):

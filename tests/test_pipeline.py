@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from diffusers import EulerDiscreteScheduler
 from PIL import Image
 
 import xpsr
@@ -105,12 +107,46 @@ def test_a_list_equals_single_runs(tiny_pipeline, picture):
     assert together.recipe is together.recipes[0]
 
 
+@pytest.mark.parametrize(
+    ("bad", "words"),
+    [
+        ("nowhere.png", "no file"),
+        ({"cut": -100}, "damaged or incomplete"),
+        ((16, 2000), "process_size"),
+        ("", "unprintable"),
+    ],
+)
+def test_one_bad_picture_is_told_before_the_first_step(
+    tiny_pipeline, picture, tmp_path, monkeypatch, bad, words
+):
+    monkeypatch.setattr(tiny_pipeline.unet, "forward", None)  # no step can be made
+    texts, image = ["a wall", "a roof"], bad
+    if isinstance(bad, dict):
+        picture(64, 64).save(tmp_path / "whole.png")
+        image = io.BytesIO((tmp_path / "whole.png").read_bytes()[: bad["cut"]])
+    elif isinstance(bad, tuple):
+        image = Image.new("RGB", bad)
+    elif not bad:
+        image, texts = picture(16, 16), ["a wall", "\x00"]
+    with pytest.raises(XPSRError, match=words):
+        tiny_pipeline([picture(16, 16), image], prompt=texts, upscale=1, process_size=4096)
+
+
+def test_a_list_may_hold_sources_of_every_kind(tiny_pipeline, picture, tmp_path):
+    path = tmp_path / "a.png"
+    picture(20, 16).save(path)
+    with path.open("rb") as file:
+        sources = [path, str(path), path.read_bytes(), file, picture(20, 16)]
+        made = tiny_pipeline(sources, num_inference_steps=1, upscale=1, process_size=0)
+    assert len({recipe.output_sha256 for recipe in made.recipes}) == 1
+
+
 PLAIN = {"num_inference_steps": 1, "upscale": 2, "process_size": 0, "prompt": "a wall"}
 
 
 @pytest.fixture(scope="module")
 def plain_hash(tiny_pipeline, picture) -> str:
-    return tiny_pipeline(picture(20, 16), **PLAIN).recipe.output_sha256
+    return tiny_pipeline(picture(36, 32), **PLAIN).recipe.output_sha256
 
 
 @pytest.mark.parametrize(
@@ -128,12 +164,12 @@ def plain_hash(tiny_pipeline, picture) -> str:
         {"added_noise_level": 100},
         {"color_fix": "none"},
         {"color_fix": "wavelet"},
-        {"tile_size": 24, "tile_overlap": 8},
-        {"process_size": 48},
+        {"tile_size": 64, "tile_overlap": 8},
+        {"process_size": 96},
     ],
 )
 def test_every_word_and_setting_has_an_effect(tiny_pipeline, picture, plain_hash, change):
-    after = tiny_pipeline(picture(20, 16), **{**PLAIN, **change})
+    after = tiny_pipeline(picture(36, 32), **{**PLAIN, **change})
     assert after.recipe.output_sha256 != plain_hash
 
 
@@ -150,8 +186,8 @@ def test_negatives_do_nothing_without_guidance(tiny_pipeline, picture):
 
 def test_tiles_of_the_whole_size_change_nothing(tiny_pipeline, picture):
     whole, one_tile, many = (
-        run(tiny_pipeline, picture(20, 16), tile_size=size, tile_overlap=8).recipe.output_sha256
-        for size in (0, 40, 32)
+        run(tiny_pipeline, picture(40, 32), tile_size=size, tile_overlap=8).recipe.output_sha256
+        for size in (0, 80, 64)
     )
     assert whole == one_tile != many
 
@@ -327,6 +363,14 @@ def test_cut_words_are_reported(tiny_pipeline, picture):
     ("options", "words"),
     [
         ({"steps": 4}, 'no setting or text "steps"'),
+        ({"generator": torch.Generator()}, "generator.* seed="),
+        ({"callback_on_step_end": print}, r"pipe\.stream\("),
+        ({"width": 512, "height": 512}, "height.* upscale="),
+        ({"strength": 0.5}, "strength.* not supported"),
+        ({"num_images_per_prompt": 2}, "not supported"),
+        ({"output_type": "np"}, "not supported"),
+        ({"prompt_embeds": torch.zeros(1)}, "not supported"),
+        ({"prompt": 5}, "prompt must be a text, .* not int"),
         ({"scheduler": "euler"}, r"ddpm, ddim, dpm\+\+, unipc"),
         ({"preset": "best"}, "official, paper, mini, faithful, fast"),
         ({"prompt": ["a", "b"]}, "one for each"),
@@ -336,6 +380,16 @@ def test_cut_words_are_reported(tiny_pipeline, picture):
 def test_wrong_options_are_told_in_a_sentence(tiny_pipeline, picture, options, words):
     with pytest.raises(XPSRError, match=words):
         tiny_pipeline(picture(16, 16), **options)
+
+
+def test_a_scheduler_put_in_its_place_is_not_ignored(tiny_pipeline, picture):
+    pipe = XPSRPipeline(**tiny_pipeline.components)
+    trained = pipe.scheduler
+    pipe.scheduler = EulerDiscreteScheduler.from_config(trained.config)
+    with pytest.raises(XPSRError, match=r'Euler.* PNDM.* scheduler="dpm\+\+" .*ddpm, ddim'):
+        run(pipe, picture(16, 16))
+    pipe.scheduler = trained
+    run(pipe, picture(16, 16))
 
 
 @pytest.mark.parametrize(

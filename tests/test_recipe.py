@@ -206,6 +206,7 @@ def test_the_largest_recipe_of_ours_is_small_enough():
         (changed_json(settings=[1]), "settings of this recipe"),
         (changed_json(settings={"seed": 1, "evil": 2}), 'unknown entry, "evil"'),
         (changed_json(settings={"upscale": 10**9}), "upscale is 1000000000"),
+        (changed_json(settings={"tile_size": 32}), "tile_size is 32; it must be 0, for no tiles"),
         (changed_json(settings={"scheduler": "__import__"}), "ddpm, ddim"),
         (changed_json(prompts={"prompt": "a\0"}), "unprintable"),
         (changed_json(prompts={"prompt": 5}), "must be a text"),

@@ -10,7 +10,7 @@ import pytest
 
 from xpsr.errors import XPSRError
 from xpsr.prompts import PRESET_PROMPTS
-from xpsr.settings import CHOICES, DEFAULTS, LIMITS, PRESETS, Settings
+from xpsr.settings import CHOICES, DEFAULTS, LIMITS, PRESETS, SMALLEST_TILE, Settings
 
 
 def test_presets_are_what_paper_and_code_say():
@@ -37,9 +37,17 @@ def test_limits_hold_and_are_named(name):
     fitting = {"tile_size": 0} if name == "tile_overlap" else {"tile_overlap": 0}
     for value in (low, high):
         assert getattr(Settings(**{**fitting, name: value}), name) == value
+    least = SMALLEST_TILE if name == "tile_size" else low
     for value in (low - 1, high + 1, float("nan"), float("inf"), "4", None, True, [1]):
-        with pytest.raises(XPSRError, match=rf"^{name} is .* from {low:g} to .*\.$"):
+        with pytest.raises(XPSRError, match=rf"^{name} is .* from {least:g} to .*\.$"):
             Settings(**{**fitting, name: value})
+
+
+@pytest.mark.parametrize("size", [1, 8, SMALLEST_TILE - 1])
+def test_tiles_are_not_too_small_to_see_anything(size):
+    with pytest.raises(XPSRError, match=f"tile_size is {size}; it must be 0, for no tiles, or a "):
+        Settings(tile_size=size, tile_overlap=0)
+    assert Settings(tile_size=SMALLEST_TILE, tile_overlap=0).tile_size == SMALLEST_TILE
 
 
 @pytest.mark.parametrize("name", CHOICES)

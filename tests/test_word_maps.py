@@ -63,7 +63,7 @@ def sums(maps: WordMaps, branch: str) -> float:
     [
         ((24, 20), {}),
         ((17, 33), {"guidance_scale": 1.0}),  # padded to whole latent pixels
-        ((40, 24), {"tile_size": 40, "tile_overlap": 16}),
+        ((48, 32), {"tile_size": 64, "tile_overlap": 16}),
         ((24, 20), {"long_prompts": "chunk", "scheduler": "dpm++"}),
         ((20, 17), {"process_size": 70, "lowlevel_route": "content"}),
     ],
@@ -317,8 +317,8 @@ def test_the_place_in_the_picture(tiny_pipeline, picture, monkeypatch):
         return found
 
     monkeypatch.setattr("xpsr.wordmaps.recorder.over_tokens", planted)
-    image = picture(48, 24)  # 12 x 6 latent pixels, two tiles of 6 x 6 side by side
-    maps, _ = record(tiny_pipeline, image, tile_size=48, tile_overlap=0)
+    image = picture(64, 32)  # 16 x 8 latent pixels, two tiles of 8 x 8 side by side
+    maps, _ = record(tiny_pipeline, image, tile_size=64, tile_overlap=0)
     first = maps.words("high", levels=[8])[0]
     assert first.shape == (64, 128)
     rows, columns = np.nonzero(first > 0.9)

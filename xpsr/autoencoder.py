@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import copy
 from typing import Any
 
 import torch
@@ -31,8 +30,8 @@ def encode(vae: Any, image: Tensor, noise: NoiseSource | None = None) -> Tensor:
 
 def distribution(vae: Any, image: Tensor) -> tuple[Tensor, Tensor]:
     """Mean and spread of the latents of a picture, as `draw` takes them; see `encode`."""
-    with _tiles_if_large(vae, image.shape[-2] * image.shape[-1]):
-        encoded = moved_in(vae).encode((2 * image - 1).to(vae.dtype))
+    worker = _in_tiles_if_large(moved_in(vae), image.shape[-2] * image.shape[-1])
+    encoded = worker.encode((2 * image - 1).to(vae.dtype))
     if hasattr(encoded, "latent_dist"):
         return encoded.latent_dist.mean.float(), encoded.latent_dist.std.float()
     return encoded.latents.float(), torch.zeros(())
@@ -52,8 +51,9 @@ def decode(vae: Any, latents: Tensor, factor: int) -> Tensor:
     Raises:
         XPSRError: the numbers overflowed on the way.
     """
-    with _tiles_if_large(vae, latents.shape[-2] * latents.shape[-1] * factor**2):
-        image = moved_in(vae).decode((latents / _scale(vae)).to(vae.dtype)).sample.float()
+    pixels = latents.shape[-2] * latents.shape[-1] * factor**2
+    worker = _in_tiles_if_large(moved_in(vae), pixels)
+    image = worker.decode((latents / _scale(vae)).to(vae.dtype)).sample.float()
     if not torch.isfinite(image).all():
         raise XPSRError(
             "The result holds invalid numbers; load the model with dtype float32 and try again."
@@ -65,15 +65,11 @@ def _scale(vae: Any) -> float:
     return vae.config.scaling_factor
 
 
-@contextmanager
-def _tiles_if_large(vae: Any, pixels: int) -> Iterator[None]:
-    """Let the autoencoder work in tiles (where it can) while the picture is a large one."""
-    before = getattr(vae, "use_tiling", None)
-    if before is None or pixels <= _UNTILED_PIXELS:
-        yield
-        return
-    vae.use_tiling = True
-    try:
-        yield
-    finally:
-        vae.use_tiling = before
+def _in_tiles_if_large(vae: Any, pixels: int) -> Any:
+    """The autoencoder, or for a large picture (where it can) one of the same weights in tiles."""
+    if pixels <= _UNTILED_PIXELS or not hasattr(vae, "use_tiling"):
+        return vae
+    # A copy of the shell: switched in place, it would tile the pictures of other threads as well.
+    tiled = copy.copy(vae)
+    tiled.use_tiling = True
+    return tiled

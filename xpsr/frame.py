@@ -56,7 +56,18 @@ def make_frame(image: Image.Image, settings: Settings, multiple: int) -> Frame:
     Raises:
         XPSRError: the result, or the picture to work on, would be absurdly large.
     """
-    output = (image.width * settings.upscale, image.height * settings.upscale)
+    output, working = plan_sizes(image.size, settings)
+    low = to_tensor(resize(image, working))
+    return Frame(output, working, low, multiple)
+
+
+def plan_sizes(size: Size, settings: Settings) -> tuple[Size, Size]:
+    """`Frame.output` and `Frame.working` of an input of this size.
+
+    Raises:
+        XPSRError: see `make_frame`.
+    """
+    output = (size[0] * settings.upscale, size[1] * settings.upscale)
     enlarged = max(1.0, settings.process_size / min(output))
     working = (round(output[0] * enlarged), round(output[1] * enlarged))
     if output[0] * output[1] > MAX_OUTPUT_PIXELS:
@@ -71,5 +82,4 @@ def make_frame(image: Image.Image, settings: Settings, multiple: int) -> Frame:
             f"would be worked on at {working[0]:,} x {working[1]:,} pixels. Set process_size to 0 "
             "or crop the picture."
         )
-    low = to_tensor(resize(image, working))
-    return Frame(output, working, low, multiple)
+    return output, working

@@ -179,12 +179,21 @@ def _locate(source: Source) -> tuple[str, BinaryIO | Image.Image]:
         return "The file", io.BytesIO(source)
     if isinstance(source, (str, Path)):
         return f'"{Path(source).name}"', _open_path(source)
-    if hasattr(source, "read"):
-        try:
-            return "The file", io.BytesIO(source.read())
-        except Exception as error:
-            raise XPSRError("The file could not be read: open it again.") from error
-    raise XPSRError("A picture is given as a file, its path, its bytes or a PIL picture.")
+    return "The file", io.BytesIO(file_bytes(source))
+
+
+def file_bytes(file: BinaryIO) -> bytes:
+    """What an open file holds.
+
+    Raises:
+        XPSRError: it cannot be read, or is no file.
+    """
+    if not hasattr(file, "read"):
+        raise XPSRError("A picture is given as a file, its path, its bytes or a PIL picture.")
+    try:
+        return bytes(file.read())
+    except Exception as error:
+        raise XPSRError("The file could not be read: open it again.") from error
 
 
 def _open_path(source: str | Path) -> BinaryIO:

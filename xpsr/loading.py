@@ -48,6 +48,10 @@ _WANTED = (
     OWN_LAYERS,
     *(f"{name}{shard}.safetensors" for name in _WEIGHTS for shard in ("", "-?????-of-?????")),
 )
+_NAMED = re.compile(
+    r"(?:diffusion_pytorch_model|model|pytorch_model)(?:\.(\w+))?(?:-\d{5}-of-\d{5})?"
+    r"\.(?:safetensors|bin)"
+)
 _PICKLED = ("diffusion_pytorch_model.bin", "pytorch_model.bin")
 
 
@@ -111,7 +115,7 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
         **read_parts(base_folder, tuple(BASE_PARTS), dtype), unet=unet, controlnet=controlnet
     )
     pipe.source = ModelSource(revision_of(folder), str(base), revision_of(base_folder))
-    return pipe.to(dtype, silence_dtype_warnings=True)
+    return pipe
 
 
 def find_model(name: str, parts: tuple[str, ...]) -> Path:
@@ -207,9 +211,9 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
         raise XPSRError(f'The model in {folder.parent} is incomplete: it has no "{folder.name}".')
     options: dict[str, Any] = {}
     files = sorted(folder.glob("*.safetensors"))
-    is_network = issubclass(kind, torch.nn.Module)
-    if is_network:
+    if issubclass(kind, torch.nn.Module):
         options["dtype" if kind.__module__.startswith("transformers") else "torch_dtype"] = dtype
+        options["variant"] = _variant(folder)
     try:
         # Already on this disk: without the flag a missing file would be looked for in the network.
         with no_progress_bars():
@@ -225,6 +229,19 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
         # diffusers notes the folder's path and writes it into every copy that is saved later.
         part.register_to_config(_name_or_path="")
     return part
+
+
+def _variant(folder: Path) -> str | None:
+    """What `save_pretrained(..., variant="fp16")` put into the names of weights; None: nothing."""
+    found = {match[1] for path in folder.iterdir() if (match := _NAMED.fullmatch(path.name))}
+    if None in found or not found:
+        return None
+    if len(found) > 1:
+        raise XPSRError(
+            f"{folder} holds its weights in several variants ({', '.join(sorted(found))}); leave "
+            "only one there."
+        )
+    return found.pop()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ A score that cannot be had is a reason in words, never an exception and never a 
 """
 
 import math
+import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ from xpsr.errors import XPSRError
 from xpsr.image import resize, to_tensor
 from xpsr.metric_models import judge
 from xpsr.ssim import WINDOW, ssim
+
+_RANDOM = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -230,7 +233,7 @@ def _ask(metric: Metric, image: Image.Image, reference: Image.Image | None) -> f
     tensors = [to_tensor(picture) for picture in (image, reference) if picture is not None]
     ask = judge(metric.name, metric.needs_download)
     # Some judges draw random crops: the same picture must get the same score, and nobody else's
-    # random numbers may move.
-    with torch.random.fork_rng(devices=[]), torch.inference_mode():
+    # random numbers may move. All threads have the same generator, so one asks at a time.
+    with _RANDOM, torch.random.fork_rng(devices=[]), torch.inference_mode():
         torch.manual_seed(0)
         return float(ask(*tensors))

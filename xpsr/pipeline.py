@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -18,9 +19,9 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from xpsr.autoencoder import decode, distribution, draw
 from xpsr.errors import NotEnoughMemoryError, XPSRError
-from xpsr.frame import Frame, make_frame
+from xpsr.frame import Frame, make_frame, plan_sizes
 from xpsr.guidance import pair
-from xpsr.image import Source, open_image, pixel_sha256
+from xpsr.image import Source, file_bytes, open_image, pixel_sha256
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.placement import hardware, is_out_of_memory, threads
 from xpsr.preview import Preview
@@ -30,7 +31,7 @@ from xpsr.recipe import Recipe, Versions, model_label
 from xpsr.revision import ModelSource
 from xpsr.sampling import Conditions, Denoiser, Step, base_latent, denoise, embed_tiles, unwatched
 from xpsr.schedule import Noise, NoiseSource, Solver, start_latents
-from xpsr.settings import SETTING_NAMES, Settings
+from xpsr.settings import CHOICES, SETTING_NAMES, Settings
 from xpsr.shared import Shared
 from xpsr.tiling import Blend, cover
 
@@ -109,6 +110,7 @@ class XPSRPipeline(DiffusionPipeline):
         self.register_to_config(residual_latents=residual_latents, default_preset=default_preset)
         self.model_name: str | None = None  # this and the next are set by `xpsr.load`
         self.source = ModelSource()
+        self._trained_with = type(scheduler)
 
     @property
     def label(self) -> str:
@@ -163,16 +165,18 @@ class XPSRPipeline(DiffusionPipeline):
         name = preset or self.config["default_preset"]
         unknown = sorted(set(changes) - {*PROMPT_NAMES, *SETTING_NAMES})
         if unknown:
-            known = ", ".join((*PROMPT_NAMES, *SETTING_NAMES))
-            raise XPSRError(f'There is no setting or text "{unknown[0]}"; there are {known}.')
+            raise XPSRError(f'There is no setting or text "{unknown[0]}"; {_instead(unknown[0])}.')
         texts = {k: v for k, v in changes.items() if k in PROMPT_NAMES}
         numbers = {k: v for k, v in changes.items() if k in SETTING_NAMES}
         settings = Settings.from_preset(name, **numbers)
+        prompts = [
+            Prompts.from_preset(name, prompt=high, lowlevel_prompt=low, **texts)
+            for high, low in zip(highs, lows, strict=True)
+        ]
+        if len(images) > 1:
+            images = [_usable(one, settings) for one in images]
         results = [
-            self._last(
-                one, Prompts.from_preset(name, prompt=high, lowlevel_prompt=low, **texts), settings
-            )
-            for one, high, low in zip(images, highs, lows, strict=True)
+            self._last(one, said, settings) for one, said in zip(images, prompts, strict=True)
         ]
         return XPSROutput([one.image for one in results], [one.recipe for one in results])
 
@@ -193,6 +197,9 @@ class XPSRPipeline(DiffusionPipeline):
     ) -> Generator[Step | Restored, None, None]:
         """Restore one picture step by step; closing the iterator stops the work.
 
+        Several threads may restore with one pipeline at once, unless diffusers' offloading moves
+        its parts about.
+
         Args:
             image, prompts, settings: what to do; None = the defaults of the model.
             shared: carries what runs on the same picture have in common from one to the next.
@@ -206,6 +213,7 @@ class XPSRPipeline(DiffusionPipeline):
             XPSRError: it cannot be used at all.
         """
         started = time.perf_counter()
+        self._check_scheduler()
         default_prompts, default_settings = self.defaults()
         prompts, settings = prompts or default_prompts, settings or default_settings
         photo = open_image(image)
@@ -247,6 +255,16 @@ class XPSRPipeline(DiffusionPipeline):
         recipe = self._recipe(photo.image, result, prompts, settings, notes)
         maps = None if recorder is None else recorder.maps
         yield Restored(result, recipe, time.perf_counter() - started, notes, maps)
+
+    def _check_scheduler(self) -> None:
+        """In other pipelines another solver is chosen by putting another object in its place."""
+        if type(self.scheduler) is not self._trained_with:
+            put, needed = type(self.scheduler).__name__, self._trained_with.__name__
+            raise XPSRError(
+                f"A {put} in the pipeline's place of the {needed} has no effect: put that back, "
+                'and choose the solver in the call, as in scheduler="dpm++" (one of '
+                f"{', '.join(CHOICES['scheduler'])})."
+            )
 
     def preview(self, step: Step) -> Image.Image:
         """A quick picture of what the networks expect the result to be, after `step`."""
@@ -330,9 +348,43 @@ class XPSRPipeline(DiffusionPipeline):
         )
 
 
+# What other pipelines of diffusers take, and what does its work here.
+_ELSEWHERE = {
+    "generator": "random numbers follow from seed=",
+    "callback_on_step_end": "pipe.stream(...) gives every step",
+    "width": "the size follows from upscale=",
+    "height": "the size follows from upscale=",
+    "strength": "it is not supported, and start= says where denoising begins",
+    "num_images_per_prompt": "it is not supported: call once for each seed=",
+    "output_type": "it is not supported: results are PIL pictures",
+    "prompt_embeds": "it is not supported: texts are given as prompt= and lowlevel_prompt=",
+}
+
+
+def _instead(name: str) -> str:
+    known = ", ".join((*PROMPT_NAMES, *SETTING_NAMES))
+    return _ELSEWHERE.get(name, f"there are {known}")
+
+
+def _usable(image: Source, settings: Settings) -> Source:
+    """A source that can be restored: one that cannot would cost the results of those before it.
+
+    It is opened for that and let go again: many open pictures would fill the memory.
+    """
+    if not isinstance(image, (str, Path, bytes, bytearray, memoryview, Image.Image)):
+        image = file_bytes(image)  # an open file can be read only once
+    plan_sizes(open_image(image).image.size, settings)
+    return image
+
+
 def _one_each(name: str, texts: str | Sequence[str] | None, count: int) -> Sequence[str | None]:
     if texts is None or isinstance(texts, str):
         return [texts] * count
+    if not hasattr(texts, "__len__"):
+        raise XPSRError(
+            f"{name} must be a text, or a list with one for each picture, not "
+            f"{type(texts).__name__}."
+        )
     if len(texts) != count:
         raise XPSRError(f"{name} has {len(texts)} texts for {count} pictures; give one for each.")
     return texts

@@ -225,6 +225,14 @@ def read_recipe(path: str | Path) -> Recipe:
     return Recipe.from_json(_png_text(path) if start.startswith(_PNG_SIGNATURE) else start)
 
 
+def carries_recipe(path: str | Path) -> bool:
+    """Whether a file is a PNG with a recipe inside, be it one that can be used here or not."""
+    try:
+        return bool(_png_text(Path(path)))
+    except XPSRError:
+        return False
+
+
 def _png_text(path: Path) -> str:
     # The class itself and not Image.open: nothing is decoded, so a huge picture does no harm.
     try:

@@ -39,6 +39,7 @@ LIMITS: dict[str, tuple[float, float]] = {
     "tile_size": (0, 8192),
     "tile_overlap": (0, 4096),
 }
+SMALLEST_TILE = 64  # pixels; in smaller ones the networks see too little to make a picture
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,9 @@ class Settings:
         negative: "both" texts have a negative | only the "high" one, the low-level text stays.
         process_size: the network works on a picture whose short side has at least so many
             pixels; a smaller one is enlarged for the work and the result brought back. 0 = as is.
-        tile_size: side in pixels of the squares the working picture is split into when it has
-            more pixels than one of them; 0 = never split. Rounded down to whole latent pixels.
+        tile_size: side in pixels, 64..8192, of the squares the working picture is split into when
+            it has more pixels than one of them; 0 = never split. Rounded down to whole latent
+            pixels.
         tile_overlap: pixels that neighbouring squares share; less than `tile_size`.
         color_fix: colours brought back to the input's: "none" | "adain" | "wavelet".
         long_prompts: what becomes of a text of more than CLIP's 75 tokens: "truncate" (its end is
@@ -140,8 +142,12 @@ def _checked_number(name: str, value: object, kind: type) -> int | float:
     whole = kind is int
     wanted = f"{'a whole number' if whole else 'a number'} from {low:g} to {high:.10g}"
     number: Any = value if isinstance(value, Real) and not isinstance(value, bool) else math.nan
+    fits = low <= number <= high
+    if name == "tile_size":
+        wanted = f"0, for no tiles, or a whole number from {SMALLEST_TILE} to {high:g}"
+        fits = number == 0 or SMALLEST_TILE <= number <= high
     # Compared before any conversion (an integer may be too large for a float); NaN fits nowhere.
-    if low <= number <= high and (not whole or number == int(number)):
+    if fits and (not whole or number == int(number)):
         return kind(number)
     raise XPSRError(f"{name} is {str(value)[:40]}; it must be {wanted}.")
 

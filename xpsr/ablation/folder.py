@@ -122,6 +122,7 @@ class CellFolder:
         record = {
             "file": result.path.name,
             "seconds": round(result.seconds, 3),
+            "reference_sha256": result.reference_sha256,
             "scores": {name: found.value for name, found in result.scores.items()},
             "reasons": {name: found.reason for name, found in result.scores.items()},
         }
@@ -149,7 +150,8 @@ class CellFolder:
             for name, value in noted.get("scores", {}).items()
             if isinstance(value, (int, float))
         }
-        return CellResult(cell, recipe, scores, 0.0, "resumed", path=path)
+        truth = noted.get("reference_sha256")  # not in older folders
+        return CellResult(cell, recipe, scores, 0.0, "resumed", path=path, reference_sha256=truth)
 
 
 def file_name(cell: Cell, variant: str) -> str:

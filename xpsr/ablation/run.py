@@ -12,6 +12,7 @@ from PIL import Image
 
 from xpsr.ablation.plan import Cell, Plan
 from xpsr.errors import XPSRError
+from xpsr.image import pixel_sha256
 from xpsr.metrics import METRICS, Score, score
 from xpsr.shared import Shared
 
@@ -46,6 +47,7 @@ class CellResult:
             folder) | "failed".
         error: a sentence, if it failed.
         path: the file of the picture, if the results are kept in a folder.
+        reference_sha256: of the true picture that scores compare with, if there was one.
     """
 
     cell: Cell
@@ -55,6 +57,7 @@ class CellResult:
     origin: str
     error: str | None = None
     path: Path | None = None
+    reference_sha256: str | None = None
     _image: Image.Image | None = field(default=None, repr=False)
 
     def picture(self) -> Image.Image:
@@ -122,6 +125,7 @@ class Experiment:
             )
         self._known: dict[tuple, CellResult] = {}
         self._shared = Shared()
+        self._truth = None if self.reference is None else pixel_sha256(self.reference)
 
     def run(self) -> Iterator[CellStep | CellResult]:
         """Every cell in the plan's order; closing the iterator stops, what was yielded stays.
@@ -151,6 +155,7 @@ class Experiment:
         kept = self.folder.find(cell, self.pipe, self.image) if self.folder else None
         if kept is None:
             return None
+        kept = self._without_strangers(kept)
         missing = [name for name in self.metrics or () if name not in kept.scores]
         if missing:
             scores = {**kept.scores, **self._scores(kept.picture(), missing)}
@@ -159,6 +164,14 @@ class Experiment:
             self.folder.note(kept)
         self._known[cell.run] = kept
         return kept
+
+    def _without_strangers(self, kept: CellResult) -> CellResult:
+        """Without the scores against another true picture; the result itself never saw one."""
+        if kept.reference_sha256 == self._truth:
+            return kept
+        alone = {name for name, metric in METRICS.items() if not metric.needs_reference}
+        scores = {name: one for name, one in kept.scores.items() if name in alone}
+        return replace(kept, scores=scores, reference_sha256=self._truth)
 
     def compute(self, cell: Cell) -> Iterator[CellStep | CellResult]:
         """Run one cell, whether or not it was run before; the last thing it gives is the result."""
@@ -173,7 +186,13 @@ class Experiment:
                 scores = self._scores(item.image, self.metrics or ())
                 seconds = time.perf_counter() - started
                 result = CellResult(
-                    cell, item.recipe, scores, seconds, "computed", _image=item.image
+                    cell,
+                    item.recipe,
+                    scores,
+                    seconds,
+                    "computed",
+                    reference_sha256=self._truth,
+                    _image=item.image,
                 )
                 if self.folder:
                     result = self.folder.keep(result)

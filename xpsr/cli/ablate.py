@@ -95,6 +95,7 @@ def ablate(
     choice = Choice(plan, values or "", axis or (), csv, text or ())
     with results_only() as emit:
         _check(choice)
+        names = o.metric_names(metrics)
         from xpsr import load
         from xpsr.ablation import Experiment, consecutive_seeds
         from xpsr.ablation.cost import measure
@@ -118,7 +119,6 @@ def ablate(
         chosen = choice.build(prompts, settings, consecutive_seeds(settings.seed, seeds))
         folder = CellFolder(out, [variant.name for variant in chosen.variants])
         notes = folder.check(pipe, photo)
-        names = [one.strip() for one in metrics.split(",") if one.strip()] if metrics else None
         experiment = Experiment(pipe, photo, chosen, names, truth, folder)
         for sentence in (*chosen.warnings(), *chosen.notes, *notes):
             say(sentence)

@@ -23,9 +23,11 @@ from xpsr.prompts import Prompts
 from xpsr.settings import Settings
 
 if TYPE_CHECKING:
+    import torch
     from PIL import Image
 
     from xpsr.cli.ledger import Ledger
+    from xpsr.evaluation.identity import Present
     from xpsr.evaluation.judging import Judge
     from xpsr.evaluation.pairs import Pair, Pairs
     from xpsr.pipeline import XPSRPipeline
@@ -80,7 +82,9 @@ def evaluate(
     """
     with results_only() as emit:
         from xpsr.evaluation import judging
+        from xpsr.evaluation.identity import Present
         from xpsr.evaluation.table import published as published_lines
+        from xpsr.placement import choose_device, choose_dtype
         from xpsr.prompts.batch import wait_for_others
         from xpsr.prompts.describer import make_describer
 
@@ -88,21 +92,33 @@ def evaluate(
         Prompts.from_preset(guess, **texts_of(run))
         settings = Settings.from_preset(guess, **settings_of(run))
         found = _pairs(lr, hr, settings.upscale, limit)
-        names = [one.strip() for one in metrics.split(",") if one.strip()] if metrics else None
+        names = o.metric_names(metrics)
         columns = judging.choose_metrics(names, with_originals=found.pairs[0].high is not None)
         published_lines(found.dataset, published)
         author = make_describer(describer) if describe else None
+        place = choose_device(_own_device(device))
         make_folder(out / "pictures")
-        options = {"model": model, "preset": preset, "describer": describer if describe else None}
-        _check_same(out / "options.json", {**options, **run, "lr": str(lr.resolve())})
+        options = {
+            "model": model,
+            "preset": preset,
+            "describer": describer if describe else None,
+            **run,
+            "lr": str(lr.resolve()),
+            "base": base,
+            "device": place.type,
+            "dtype": str(choose_dtype(place, dtype)).removeprefix("torch."),
+        }
+        _check_same(out / "options.json", options)
 
-        pipeline = _loader(model, base, _own_device(device), dtype)
+        pipeline = _loader(model, base, place, dtype)
         run_of = _Run(pipeline, preset, texts_of(run), settings_of(run), author)
         make_judge = partial(run_of.judge, columns, out / "pictures")
-        ledger, complete = _work(found.pairs, make_judge, columns, out, emit)
+        present = Present()
+        ledger, complete = _work(found.pairs, make_judge, columns, out, present, emit)
         lines = published_lines(found.dataset, published)
         with _one_at_a_time(out):
-            _finish(out, ledger, found, columns, lines, model, emit)
+            rows = _all_rows(ledger, found.pairs, present)
+            _finish(out, ledger, found, rows, columns, lines, model, emit)
         wait_for_others()
         if not complete or found.problems:
             raise typer.Exit(SOME_FAILED)
@@ -156,7 +172,7 @@ def _pairs(lr: Path, hr: Path | None, upscale: int, limit: int | None) -> Pairs:
 
 
 def _loader(
-    model: str, base: str | None, device: str | None, dtype: str | None
+    model: str, base: str | None, device: torch.device, dtype: str | None
 ) -> Callable[[], XPSRPipeline]:
     @cache
     def pipeline() -> XPSRPipeline:
@@ -186,17 +202,18 @@ def _check_same(path: Path, options: dict[str, Any]) -> None:
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        _whole(path, partial(_write_text, json.dumps(options, indent=2) + "\n"))
-        return
+        before = {}
     except (OSError, ValueError):
         raise XPSRError(f"{path} cannot be read; remove it or choose another --out.") from None
     for name, value in options.items():
-        if before.get(name) != value:
+        if before.get(name, value) != value:  # not all are in older folders
             option = f"--{name.replace('_', '-')}"
             raise XPSRError(
                 f"This folder holds an evaluation with {option} {before.get(name)}, and now it is "
                 f"{value}; choose another --out."
             )
+    if before != options:
+        _whole(path, partial(_write_text, json.dumps(options, indent=2) + "\n"))
 
 
 def _check_weights(pipe: XPSRPipeline, folder: Path) -> None:
@@ -221,6 +238,7 @@ def _work(
     make_judge: Callable[[], Any],
     columns: list[str],
     out: Path,
+    present: Present,
     emit: Callable[[str], None],
 ) -> tuple[Ledger, bool]:
     """Judge what this process is to judge and what is not done yet; whether all went well."""
@@ -231,7 +249,12 @@ def _work(
     mine = {pair.name: pair for pair in own_share(pairs)}
     ledger = Ledger(out / "rows.jsonl", list(mine))
     wanted = set(columns) - set(OF_SETS)
-    done = {row["input"] for row in ledger.records if wanted <= set(row.get("scores", ()))}
+    last = {row["input"]: row for row in ledger.records}  # the one that pictures/ agrees with
+    done = {
+        name
+        for name, row in last.items()
+        if name in mine and wanted <= set(row.get("scores", ())) and present.are_of(row, mine[name])
+    }
     todo = [name for name in mine if name not in done]
     if len(todo) < len(mine):
         say(f"{len(mine) - len(todo)} of {len(mine)} pictures are finished already.")
@@ -259,17 +282,17 @@ def _finish(
     out: Path,
     ledger: Ledger,
     found: Pairs,
+    rows: list[dict[str, Any]],
     columns: list[str],
     published: list[Any],
     model: str,
     emit: Callable[[str], None],
 ) -> None:
-    """Write the tables of all rows there are. Of several processes the last one has them all."""
+    """Write the tables of the rows, if there are any."""
     from xpsr.evaluation import plot, table
     from xpsr.evaluation.pairs import set_name
     from xpsr.recipe import model_label
 
-    rows = _all_rows(ledger, found.pairs)
     if not rows:
         return
     of_set = _of_set(out, found.pairs, rows) if "fid" in columns else None
@@ -293,15 +316,22 @@ def _finish(
     emit(to_line({"table": str(out / "table.md"), "lines": lines, "missing": summary.missing}))
 
 
-def _all_rows(ledger: Ledger, pairs: list[Pair]) -> list[dict[str, Any]]:
-    """The rows of all processes in the order of the pictures; none while others are at work."""
+def _all_rows(ledger: Ledger, pairs: list[Pair], present: Present) -> list[dict[str, Any]]:
+    """The rows of all processes in the order of the pictures; none while others are at work.
+
+    Of several processes the last one has them all.
+    """
     from xpsr.cli.ledger import Ledger
     from xpsr.prompts.batch import place_in_launch
 
     known = Ledger(ledger.path, [])
     by_name = {row["input"]: row for row in known.records if "scores" in row}
-    rows = [by_name[pair.name] for pair in pairs if pair.name in by_name]
-    failed = set(_failures(known)) - set(by_name)
+    rows = [
+        by_name[pair.name]
+        for pair in pairs
+        if pair.name in by_name and present.are_of(by_name[pair.name], pair)
+    ]
+    failed = set(_failures(known)) - {row["input"] for row in rows}
     open_rows = len(pairs) - len(rows) - sum(pair.name in failed for pair in pairs)
     if place_in_launch()[1] > 1 and open_rows > 0:
         say(f"This process is done; the table comes with the last of the other {open_rows}.")

@@ -75,6 +75,24 @@ def plan_results(pictures: Sequence[Path], out: Path, option: str = "--out") -> 
     return plan
 
 
+def refuse_strangers(results: Sequence[Path], option: str = "--out") -> None:
+    """Results of earlier runs are written over, and nothing else is.
+
+    Raises:
+        XPSRError: a file is in the way that was not made here, such as somebody's original.
+    """
+    for result in results:
+        if not result.exists():
+            continue
+        from xpsr.recipe import carries_recipe  # which takes a while
+
+        if not carries_recipe(result):
+            raise XPSRError(
+                f"{result} is there already and carries no recipe, so it was not made by this "
+                f"program and is not written over; choose another {option}."
+            )
+
+
 def make_folder(out: Path, option: str = "--out") -> None:
     """Make the folder of an option and try whether it can be written to; XPSRError if not."""
     try:

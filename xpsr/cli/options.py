@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from xpsr.errors import XPSRError
+from xpsr.settings import PRESETS
+
 _MODEL = "Model"
 _TEXTS = "Texts (left out: those of the preset)"
 _SETTINGS = "Settings (left out: those of the preset)"
@@ -61,6 +64,20 @@ Dtype = Annotated[
 ]
 
 
+def metric_names(given: str | None) -> list[str] | None:
+    """The scores that --metrics names; None where it was left out.
+
+    Raises:
+        XPSRError: it names none.
+    """
+    if given is None:
+        return None
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if not names:
+        raise XPSRError("--metrics names no score; leave it out, or write names as in psnr,ssim.")
+    return names
+
+
 def _text(meaning: str) -> typer.models.OptionInfo:
     return typer.Option(metavar="TEXT", help=meaning, rich_help_panel=_TEXTS)
 
@@ -78,7 +95,7 @@ AddedPrompt = Annotated[str | None, _text("Quality words put beside the content 
 Preset = Annotated[
     str | None,
     typer.Option(
-        metavar="mini|official|paper|fast",
+        metavar="|".join(PRESETS),
         help="Where everything left out comes from. Left out itself: the one made for the model.",
     ),
 ]
@@ -112,7 +129,10 @@ ProcessSize = Annotated[
     int | None, _setting("Short side in pixels that the networks get at least; 0 = as it is.")
 ]
 TileSize = Annotated[
-    int | None, _setting("Side in pixels of the squares a large picture is split into; 0 = never.")
+    int | None,
+    _setting(
+        "Side in pixels, from 64 on, of the squares a large picture is split into; 0 = never."
+    ),
 ]
 TileOverlap = Annotated[int | None, _setting("Pixels that neighbouring squares share.")]
 ColorFix = Annotated[

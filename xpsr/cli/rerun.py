@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xpsr.cli import options as o
-from xpsr.cli.files import is_picture, make_folder, plan_results, whole_file
+from xpsr.cli.files import is_picture, make_folder, plan_results, refuse_strangers, whole_file
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import SOME_FAILED, results_only, say
 from xpsr.cli.restore import last
@@ -53,6 +53,7 @@ def rerun(
         source = image or _find_input(recipe, record)
         _check_input(recipe, source)
         (result,) = plan_results([record], out)
+        refuse_strangers([result])
         make_folder(out)
         from xpsr import load
         from xpsr.placement import using_threads

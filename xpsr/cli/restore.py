@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from xpsr.cli import options as o
-from xpsr.cli.files import find_pictures, make_folder, plan_results, whole_file
+from xpsr.cli.files import (
+    find_pictures,
+    make_folder,
+    plan_results,
+    refuse_strangers,
+    whole_file,
+)
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import (
     SOME_FAILED,
@@ -74,6 +80,7 @@ def restore(
     with results_only() as emit:
         pictures = find_pictures(images)
         results = plan_results(pictures, out)
+        refuse_strangers(results)
         # Before minutes are spent on a model: are the values possible at all?
         guess = preset or ("mini" if model == "mini" else "official")
         Prompts.from_preset(guess, **texts)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from xpsr.cli.options import metric_names
 from xpsr.cli.report import SOME_FAILED, each, results_only, score_entries
 from xpsr.errors import XPSRError
 
@@ -31,7 +32,7 @@ def score(
 ) -> None:
     """Judge a picture: one JSON line."""
     with results_only() as emit:
-        names = [name.strip() for name in metrics.split(",") if name.strip()] if metrics else None
+        names = metric_names(metrics)
         from xpsr.metrics import METRICS
 
         unknown = sorted(set(names or ()) - set(METRICS))
@@ -51,7 +52,7 @@ def score(
                 input=picture(made_from),
                 metrics=names,
             )
-            return {"image": name, **score_entries(scores)}
+            return {"input": name, **score_entries(scores)}
 
         if not each([str(image)], work, emit):
             raise typer.Exit(SOME_FAILED)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from xpsr.errors import XPSRError
+from xpsr.evaluation.identity import identity
 from xpsr.evaluation.pairs import Pair
 from xpsr.image import open_image, resize
 from xpsr.metrics import METRICS, Score, reasons, score, to_json
@@ -91,6 +92,7 @@ class Judge:
             "name": pair.name,
             "seconds": round(seconds, 3),
             "sha256": sha256,
+            **identity(low, high),
             "scores": to_json(found),
             "bicubic": to_json(plain),
             "reasons": {**reasons(plain), **reasons(found)},
@@ -121,8 +123,10 @@ class Judge:
             image = open_image(path).image
         except XPSRError:
             return None
-        made = (recipe.model, recipe.prompts, recipe.settings)
-        same = made == (pipe.label, prompts, self.settings)
+        now = pipe.surroundings()
+        places = ("model", "base", "device", "dtype")  # other weights are refused before
+        made = [recipe.prompts, recipe.settings, *(getattr(recipe, name) for name in places)]
+        same = made == [prompts, self.settings, *(now[name] for name in places)]
         if same and recipe.is_input(low) and recipe.is_output(image):
             return image, recipe.output_sha256
         return None

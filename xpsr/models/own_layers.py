@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from diffusers import UNet2DConditionModel
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -44,4 +45,6 @@ def load_own_layers(folder: Path, base: UNet2DConditionModel) -> XPSRUNet2DCondi
     if mismatches := report(expected, weights):
         raise XPSRError(f"The layers in {folder} do not fit this base: {mismatches}.")
     unet.load_state_dict(weights, strict=False)
+    # As the base; diffusers' own `to` would warn of layers to be left in float32, and names none.
+    torch.nn.Module.to(unet, base.dtype)
     return unet.eval()

@@ -134,25 +134,17 @@ def encode_texts(
             (B, 77 n, D). All of the batch get as many blocks as the longest needs; those of a
             shorter text are empty ones. The first block is what would be read without `chunk`.
     """
-    ids = _blocks(tokenizer, texts) if chunk else _cut(tokenizer, texts)  # (B, n, 77)
+    ids = _blocks(tokenizer, texts)  # (B, n, 77)
+    ids = ids if chunk else ids[:, :1]
     batch, blocks, length = ids.shape
     flat = ids.reshape(batch * blocks, length).to(device or text_encoder.device)
     states = text_encoder(flat).last_hidden_state
     return states.reshape(batch, blocks * length, -1)
 
 
-def _cut(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
-    coded = tokenizer(
-        texts,
-        padding="max_length",
-        max_length=room_of(tokenizer) + 2,
-        truncation=True,
-        return_tensors="pt",
-    )
-    return coded["input_ids"][:, None]
-
-
 def _blocks(tokenizer: CLIPTokenizer, texts: list[str]) -> torch.Tensor:
+    """Parted and filled up by hand: a tokenizer that is asked to pad or to cut keeps that as a
+    switch, and another thread that counts tokens meanwhile would turn it off again."""
     import torch
 
     room = room_of(tokenizer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
@@ -178,18 +179,30 @@ class _Recording:
 
 
 class _Look:
-    """Sees one transformer work: first the size of its map, then each cross-attention."""
+    """Sees one transformer work: first the size of its map, then each cross-attention.
+
+    Only in the thread that it was made in: others may run the same networks meanwhile, on pictures
+    of their own.
+    """
 
     def __init__(self, take: Callable[[Tensor], None]) -> None:
         self.take = take
+        self.thread = threading.get_ident()
         self.size = (0, 0)
 
     def at_transformer(self, _transformer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        self.size = inputs[0].shape[-2:]
+        if threading.get_ident() == self.thread:
+            self.size = inputs[0].shape[-2:]
 
     def at_attention(
-        self, attention: Attention, inputs: tuple[Tensor, ...], options: dict[str, Any]
+        self,
+        attention: Attention,
+        inputs: tuple[Tensor, ...],
+        # Left out in another thread that is called while the hook is put up or taken down.
+        options: dict[str, Any] | None = None,
     ) -> None:
+        if threading.get_ident() != self.thread or options is None:
+            return
         # The last of the batch: [negative, positive] with guidance, [positive] without.
         mask = options.get("attention_mask")
         found = over_tokens(

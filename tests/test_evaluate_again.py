@@ -1,0 +1,85 @@
+"""Evaluating again in a folder that is there already: what still holds and what does not."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from xpsr.recipe import read_recipe
+
+QUICK = ("--num-inference-steps", "1", "--upscale", "2", "--preset", "mini")
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture
+def photos(tmp_path: Path, picture) -> Path:
+    """Three inputs of 24 x 20, and their originals twice as large."""
+    folder = tmp_path / "set"
+    for part in ("LR", "HR"):
+        (folder / part).mkdir(parents=True)
+    for number in range(3):
+        large = picture(48, 40).point(lambda v, n=number: min(255, v + 20 * n))
+        large.save(folder / "HR" / f"Canon_{number:03}_HR.png")
+        large.resize((24, 20)).save(folder / "LR" / f"Canon_{number:03}_LR4.png")
+    return folder
+
+
+def test_figures_of_replaced_pictures_are_not_taken_over(
+    xpsr, photos: Path, tiny: Path, tmp_path: Path, picture
+) -> None:
+    """The names stay, and the pixels behind them do not."""
+    out = tmp_path / "out"
+    chosen = ("--model", tiny, "--metrics", "psnr", "--out", out, *QUICK)
+    low, high, others = photos / "LR", photos / "HR", tmp_path / "others"
+    options = ("--lr", low, "--hr", high, *chosen)
+    first = xpsr("evaluate", *options)
+    assert first.code == 0, first.err
+    assert len(xpsr("evaluate", *options).records) == 1  # all three rows are there
+    kept = {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
+
+    others.mkdir()
+    for path in high.iterdir():
+        Image.open(path).point(lambda v: 255 - v).save(others / path.name)
+    *rows, last = xpsr("evaluate", "--lr", low, "--hr", others, *chosen).records
+    assert len(rows) == 3 and last["lines"] != first.records[-1]["lines"]
+    assert kept == {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
+
+    picture(24, 20).rotate(90).resize((24, 20)).save(low / "Canon_001_LR4.png")
+    row, last = xpsr("evaluate", "--lr", low, "--hr", others, *chosen).records
+    assert row["name"] == "Canon_001_LR4"
+    fresh = xpsr("evaluate", "--lr", low, "--hr", others, *chosen, "--out", tmp_path / "b")
+    assert fresh.records[-1]["lines"] == last["lines"]
+
+    Image.new("RGB", (8, 8)).save(low / "Canon_001_LR4.png")  # too small to be used at all
+    spoilt = xpsr("evaluate", "--lr", low, "--hr", others, *chosen)
+    assert spoilt.code == 1 and "Means over 2 pictures" in (out / "table.md").read_text("utf-8")
+
+
+def test_another_number_format_is_another_evaluation(
+    xpsr, photos: Path, tiny: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    options = ("--lr", photos, "--model", tiny, "--metrics", "psnr", "--limit", "1", *QUICK)
+    options += ("--out", out, "--device", "cpu")
+    assert xpsr("evaluate", *options).code == 0
+    assert xpsr("evaluate", *options, "--dtype", "float32").code == 0  # said, and the same
+    for other, words in (("--dtype", "bfloat16"), "--dtype float32"), (("--base", "x"), "--base"):
+        done = xpsr("evaluate", *options, *other)
+        assert (done.code, done.out) == (2, "") and words in done.err
+
+    # A folder from before this was written down: what is there of another kind is made again.
+    said = json.loads((out / "options.json").read_text("utf-8"))
+    older = {name: said[name] for name in said if name not in ("base", "device", "dtype")}
+    (out / "options.json").write_text(json.dumps(older), encoding="utf-8")
+    row = json.loads((out / "rows.jsonl").read_text("utf-8").splitlines()[0])
+    row = {name: row[name] for name in row if not name.endswith("t_sha256")}
+    assert "input_sha256" not in row and "sha256" in row
+    (out / "rows.jsonl").write_text(json.dumps(row) + "\n", encoding="utf-8")
+    assert xpsr("evaluate", *options, "--dtype", "bfloat16").code == 0
+    (path,) = (out / "pictures").iterdir()
+    assert read_recipe(path).dtype == "bfloat16"
+    assert json.loads((out / "options.json").read_text("utf-8"))["dtype"] == "bfloat16"
