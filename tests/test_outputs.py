@@ -200,7 +200,6 @@ def test_a_result_that_was_removed_is_missed_in_words(memory, outputs, restored,
     [
         {"version": 2},
         {"form": []},
-        {"form": ["x" * 100_000] * len(FORM)},
         {"preset": "nothing"},
         {"runs": ["x" * 1000]},
         {"runs": "all"},
@@ -218,6 +217,19 @@ def test_what_cannot_be_used_leaves_the_page_as_it_is(memory, change):
     other = Visit()
     assert set(map(str, memory.recall({**kept, **change}, other))) == {str(gr.skip())}
     assert other.recalled and not other.runs
+
+
+def test_one_bad_value_does_not_take_the_others_with_it(memory):
+    visit = Visit()
+    visit.recalled = True
+    places = {"seed": -5, "tile_size": 48, "tile_overlap": 32, "lowlevel_prompt": "x" * 100_000}
+    form = [places.get(name, value) for name, value in zip(FORM, VALUES, strict=True)]
+    kept = memory.keep(visit, NOTHING_BROUGHT, True, "official", *form)
+    assert kept["form"] == form
+    back = dict(zip(FORM, memory.recall(kept, Visit()), strict=False))
+    assert back == dict(zip(FORM, VALUES, strict=True)) | {
+        "seed": 0, "tile_size": 48, "tile_overlap": 32, "lowlevel_prompt": ""
+    }  # fmt: skip
 
 
 def test_a_true_picture_of_another_size_is_refused_at_once(outputs, restored, picture, tmp_path):

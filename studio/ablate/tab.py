@@ -218,7 +218,9 @@ def connect(page: Page, part: AblateTab, handle: gr.Tab, services: Services) -> 
     # The browser is told of every finished cell, so that a reload can go on from it.
     kept = [page.visit, page.written, page.greeted, page.preset, *page.form]
     keep = MemoryActions(services).keep
-    part.grid.change(keep, kept, page.browser, trigger_mode="always_last", **QUICK)
+    part.grid.change(
+        keep, kept, page.browser, preprocess=False, trigger_mode="always_last", **QUICK
+    )
     opened = [page.tabs, page.chosen, part.status]
     for table in (part.grid, part.effects):
         table.select(actions.open, part.study, opened, **QUICK)

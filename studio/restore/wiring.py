@@ -205,6 +205,7 @@ def _connect_memory(demo: gr.Blocks, page: Page, memory: MemoryActions) -> None:
         "fn": memory.keep,
         "inputs": [page.visit, page.written, page.greeted, page.preset, *page.form],
         "outputs": page.browser,
+        "preprocess": False,  # Gradio's own would refuse all for one number out of its range
         **QUICK,
     }
     demo.load(

@@ -8,14 +8,13 @@ from typing import Annotated, Any, Literal
 import gradio as gr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from xpsr.errors import XPSRError
 from xpsr.prompts import MAX_CHARACTERS, PROMPT_NAMES
 from xpsr.prompts.provenance import MAX_RUNS, from_runs, to_runs
 from xpsr.recipe import Run as Sentences
 from xpsr.settings import PRESETS
 
 from .. import markup, words
-from ..form import FORM, MAIN_TEXTS, fill_form, read_form
+from ..form import FORM, MAIN_TEXTS, fill_form, read_usable
 from ..restore import texts
 from ..restore.showing import BICUBIC, RESULT, Face, shown
 from ..restore.texts import NOTHING_BROUGHT, Brought
@@ -105,13 +104,14 @@ class MemoryActions:
             memory = Memory.model_validate(kept) if kept else None
             if memory is None or memory.fields != FORM:
                 return nothing
-            prompts, settings = read_form(memory.preset, memory.form)
-        except (ValidationError, XPSRError) as error:
+        except ValidationError as error:
             log.info("what the browser remembers cannot be used: %s", error)
             return nothing
         finally:
             visit.recalled = True
-        form, chosen = fill_form(prompts, settings), memory.preset
+        # One bad value, such as a seed below zero, must not take all the others with it.
+        form = fill_form(*read_usable(memory.preset, memory.form))
+        chosen = memory.preset
         if memory.model != self.engine.options.model:
             # Settings are made for one model; with another the page opens with those for that.
             chosen = gr.skip()

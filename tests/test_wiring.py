@@ -1,0 +1,30 @@
+"""What is tied to what on the page, as `gr.Blocks` knows it: neither a browser nor a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from studio.build import Where, build
+from studio.models.engine import Engine, EngineOptions
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> gr.Blocks:
+    return build(Engine(EngineOptions()), Where(str(tmp_path_factory.mktemp("outputs"))))
+
+
+def events(demo: gr.Blocks, handler: str) -> list[Any]:
+    """The events that call a handler, by its qualified name."""
+    return [one for one in demo.fns.values() if getattr(one.fn, "__qualname__", "") == handler]
+
+
+@pytest.mark.parametrize(
+    "handler",
+    ["MemoryActions.keep", "Actions.restore", "BatchActions.begin", "BatchActions.retry"],
+)
+def test_a_number_out_of_its_range_reaches_our_own_handler(demo, handler):
+    found = events(demo, handler)
+    assert found and not any(one.preprocess for one in found)
