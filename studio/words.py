@@ -233,6 +233,7 @@ HELP_TEXT = """
 """
 
 # What happens ----------------------------------------------------------------------------------
+PICTURE_AGAIN = "Bring your picture again: pictures are not kept over a reload."
 NO_PICTURE = "Choose a picture first: drop it on the left, paste it, or open an example."
 DESCRIBED = {
     "measured": "Both texts are measured from the picture: correct what is wrong.",

@@ -9,6 +9,7 @@ import gradio as gr
 import pytest
 from PIL import Image
 
+from studio import words
 from studio.form import FORM, fill_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.runs import RunActions
@@ -217,6 +218,22 @@ def test_what_cannot_be_used_leaves_the_page_as_it_is(memory, change):
     other = Visit()
     assert set(map(str, memory.recall({**kept, **change}, other))) == {str(gr.skip())}
     assert other.recalled and not other.runs
+
+
+def test_texts_come_back_with_their_own_picture_or_none(memory, outputs, restored, picture):
+    run = outputs.keep(picture(24, 16), restored, "garden")
+    visit = Visit([run.id], shown=run.id)
+    visit.recalled = True
+    for digest, there in ((restored.recipe.input_sha256, True), ("of another one", False)):
+        visit.bring("another", digest)
+        kept = memory.keep(visit, NOTHING_BROUGHT, True, "official", *VALUES)
+        other = Visit()
+        slot, note = memory.recall(kept, other)[len(FORM) + 2 : len(FORM) + 4]
+        assert slot == (str(run.picture) if there else None)
+        assert (words.PICTURE_AGAIN in note) is not there
+        assert (other.title, other.picture) == (("garden", digest) if there else ("", ""))
+    del kept["picture"]  # as it was kept before there was such a field
+    assert memory.recall(kept, Visit())[len(FORM) + 2] == gr.skip()
 
 
 def test_one_bad_value_does_not_take_the_others_with_it(memory):

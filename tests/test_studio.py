@@ -30,6 +30,7 @@ from studio.results.scores import Row
 from studio.results.shelf import Shelf
 from studio.results.visit import Visit
 from studio.services import Services
+from xpsr.image import pixel_sha256
 from xpsr.metrics import METRICS, Score
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.budget import FittedText, Piece
@@ -329,6 +330,14 @@ def test_texts_written_for_another_picture_go_and_own_words_stay(actions, photo)
     _, _, *texts, _, left, _ = actions.receive({"path": str(photo)}, *told)
     assert left == NOTHING_BROUGHT
     assert texts == ["", gr.skip()]
+
+
+def test_the_page_knows_which_picture_is_on_it(actions, photo):
+    visit = Visit()
+    actions.receive({"path": str(photo)}, visit, "", "", NOTHING_BROUGHT, None)
+    with Image.open(photo) as image:
+        assert visit.picture == pixel_sha256(image)
+    assert actions.clear(visit) == "" == visit.picture
 
 
 def test_a_refused_picture_leaves_the_texts_alone(actions, bad_files):

@@ -21,6 +21,14 @@ def events(demo: gr.Blocks, handler: str) -> list[Any]:
     return [one for one in demo.fns.values() if getattr(one.fn, "__qualname__", "") == handler]
 
 
+def behind(demo: gr.Blocks, handler: str) -> set[str]:
+    """The handlers that are called after another one."""
+    ids = {one._id for one in events(demo, handler)}
+    return {
+        getattr(one.fn, "__qualname__", "") for one in demo.fns.values() if one.trigger_after in ids
+    }
+
+
 @pytest.mark.parametrize(
     "handler",
     ["MemoryActions.keep", "Actions.restore", "BatchActions.begin", "BatchActions.retry"],
@@ -28,3 +36,8 @@ def events(demo: gr.Blocks, handler: str) -> list[Any]:
 def test_a_number_out_of_its_range_reaches_our_own_handler(demo, handler):
     found = events(demo, handler)
     assert found and not any(one.preprocess for one in found)
+
+
+@pytest.mark.parametrize("handler", ["Actions.receive", "Actions.clear", "Actions.choose_example"])
+def test_the_browser_is_told_of_another_picture(demo, handler):
+    assert behind(demo, handler) >= {"MemoryActions.keep"}

@@ -13,6 +13,7 @@ from typing import Any
 
 import gradio as gr
 
+from xpsr.image import pixel_sha256
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import SETTING_NAMES, Settings
 
@@ -65,15 +66,20 @@ class Actions:
         try:
             photo = open_picture(payload)
             picture = self._displayable(payload, photo.image)
+            visit.bring(picture_title(payload), pixel_sha256(photo.image))
         except Exception as error:
             note = markup.notice(sentence(error), bad=True)
             return None, note, *(gr.skip() for _ in range(3)), written, gr.skip()
-        visit.title = picture_title(payload)
         note = markup.notice(" ".join([words.picture(photo.image.size), *photo.notes]))
         kept = left(high, low, written, before)
         brought = (*NOTHING_BROUGHT, *texts.further(written))
         status = f"{words.NEXT} {words.STILL_SHOWN}" if visit.shown else words.NEXT
         return picture, note, *kept, brought, markup.notice(status)
+
+    def clear(self, visit: Visit) -> str:
+        """The picture was taken away, and what is said of it goes with it."""
+        visit.bring()
+        return ""
 
     def _displayable(self, payload: dict, image: Any) -> Any:
         """The picture as browsers show it: a HEIC or TIFF file becomes a PNG."""
@@ -212,7 +218,7 @@ class Actions:
             note = markup.notice(words.NO_EXAMPLE, bad=True)
             return (*(gr.skip() for _ in range(7)), *shown(status=note))
         visit.show(run.id)
-        visit.title = run.title
+        visit.bring(run.title, run.recipe.input_sha256)
         settings, brought = run.recipe.settings, texts.restored(run.recipe)[: len(MAIN_TEXTS)]
         note = markup.notice(words.picture(run.recipe.input_size))
         high, low = map(texts.joined, brought)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -38,12 +39,12 @@ def connect(demo: gr.Blocks, page: Page, services: Services) -> None:
     """Tie the components of a page to their handlers, inside the present `gr.Blocks`."""
     actions, texts = Actions(services), TextActions(services.engine)
     run = _connect_describing(demo, page, Describing(services.engine))
-    _connect_picture(page, actions, run)
+    changed = _connect_picture(page, actions, run)
     _connect_run(page, actions)
     connect_runs(page, RunActions(services))
     read = _connect_texts(page, texts)
     _connect_form(demo, page, actions, read)
-    _connect_memory(demo, page, MemoryActions(services))
+    _connect_memory(demo, page, MemoryActions(services), changed)
 
 
 def _main_texts(page: Page) -> list[gr.Textbox]:
@@ -54,20 +55,25 @@ def _result(page: Page) -> list[Any]:
     return [getattr(page, name) for name in RESULT]
 
 
-def _connect_picture(page: Page, actions: Actions, describing: Any) -> None:
+def _connect_picture(page: Page, actions: Actions, describing: Any) -> list[Any]:
+    """Returns the events that bring another picture, or take it away."""
     texts = _main_texts(page)
     other_picture: dict[str, Any] = {**QUICK, "cancels": [describing]}
     page.picture.upload(None, None, None, js="() => { window.xpsrReceiving = true }", **PRIVATE)
-    page.picture.upload(
+    brought = page.picture.upload(
         actions.receive,
         [page.picture, page.visit, *texts, page.written, page.before],
         [page.picture, page.picture_note, *texts, page.before, page.written, page.status],
         preprocess=False,
         **other_picture,
-    ).then(None, None, None, js="() => { window.xpsrReceiving = false }", **PRIVATE)
-    page.picture.clear(lambda: "", None, page.picture_note, **other_picture)
+    )
+    brought.then(None, None, None, js="() => { window.xpsrReceiving = false }", **PRIVATE)
+    changed = [
+        brought,
+        page.picture.clear(actions.clear, page.visit, page.picture_note, **other_picture),
+    ]
     if page.examples is not None:
-        page.examples.select(
+        opened = page.examples.select(
             actions.choose_example,
             [page.visit, page.against, page.before],
             [
@@ -81,6 +87,8 @@ def _connect_picture(page: Page, actions: Actions, describing: Any) -> None:
             ],
             **other_picture,
         )
+        changed.append(opened)
+    return changed
 
 
 def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> Any:
@@ -199,8 +207,10 @@ def _connect_texts(page: Page, actions: TextActions) -> dict[str, Any]:
     return read
 
 
-def _connect_memory(demo: gr.Blocks, page: Page, memory: MemoryActions) -> None:
-    """Bring back what the browser remembers, then keep every change."""
+def _connect_memory(
+    demo: gr.Blocks, page: Page, memory: MemoryActions, events: Sequence[Any]
+) -> None:
+    """Bring back what the browser remembers, then keep every change, and what `events` change."""
     kept = {
         "fn": memory.keep,
         "inputs": [page.visit, page.written, page.greeted, page.preset, *page.form],
@@ -226,6 +236,8 @@ def _connect_memory(demo: gr.Blocks, page: Page, memory: MemoryActions) -> None:
     changed = (*page.form, page.preset, page.written, page.comparison, page.strip, page.pin)
     triggers = [one.change for one in changed if hasattr(one, "change")] + [page.pin.click]
     gr.on(triggers, trigger_mode="always_last", **kept)
+    for event in events:
+        event.then(**kept)
     page.hide_greeting.click(
         lambda: (gr.update(visible=False), True), None, [page.greeting, page.greeted], **QUICK
     ).then(**kept)

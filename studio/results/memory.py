@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import gradio as gr
@@ -19,6 +20,7 @@ from ..restore import texts
 from ..restore.showing import BICUBIC, RESULT, Face, shown
 from ..restore.texts import NOTHING_BROUGHT, Brought
 from ..services import Services
+from .outputs import Run
 from .visit import MAX_CELLS, Visit
 from .visit import MAX_RUNS as MAX_RESULTS
 
@@ -41,7 +43,10 @@ class Written(BaseModel):
 
 
 class Memory(BaseModel):
-    """One visitor's page. `form` is in the order of its `fields`."""
+    """One visitor's page. `form` is in the order of its `fields`.
+
+    `picture` is the digest of the picture on the page, which itself is not kept.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -59,6 +64,7 @@ class Memory(BaseModel):
     cells: Annotated[list[Id], Field(max_length=MAX_CELLS)] = Field(default_factory=list)
     shown: Id | None = None
     pinned: Id | None = None
+    picture: Annotated[str, Field(max_length=64)] = ""
     greeted: bool = False
 
 
@@ -87,6 +93,7 @@ class MemoryActions:
                 cells=visit.cells,
                 shown=visit.shown,
                 pinned=visit.pinned,
+                picture=visit.picture,
                 greeted=greeted,
             )
         except ValidationError:  # half typed, or longer than any text may be: the last one stays
@@ -122,7 +129,8 @@ class MemoryActions:
         return self._recalled(memory, visit, form, chosen)
 
     def _recalled(self, memory: Memory, visit: Visit, form: tuple, preset: Any) -> tuple:
-        found = [run.id for run in self.outputs.found(memory.runs)]
+        runs = self.outputs.found(memory.runs)
+        found = [run.id for run in runs]
         visit.runs[:] = [*found, *(one for one in visit.runs if one not in found)]
         visit.cells[:] = list(dict.fromkeys([*memory.cells, *visit.cells]))[-MAX_CELLS:]
         if self.face.found(memory.pinned):
@@ -131,15 +139,25 @@ class MemoryActions:
             from_runs(one.text, [run.model_dump() for run in one.runs]) for one in memory.brought
         )
         run = self.face.found(memory.shown)
-        picture = note = gr.skip()
+        picture, note = self._picture(memory, visit, [run, *reversed(runs)])
         result = shown(strip=self.face.strip(visit))
         if run is not None:
             visit.show(run.id)
-            visit.title = run.title
-            picture = str(run.picture)
-            note = markup.notice(words.picture(run.recipe.input_size))
             lost = len(memory.runs) - len(found)
             status = markup.notice(words.welcome_back(len(found), lost))
             result = shown(status=status, **self.face.of(run, visit, BICUBIC))
         greeting = gr.update(visible=not memory.greeted)
         return (*form, preset, brought or NOTHING_BROUGHT, picture, note, *result, greeting)
+
+    def _picture(self, memory: Memory, visit: Visit, runs: Sequence[Run | None]) -> tuple[Any, Any]:
+        """The picture that was on the page, where one of the runs has it, and the note about it.
+
+        The texts tell of that picture, so no other one may take its place.
+        """
+        if not memory.picture:
+            return gr.skip(), gr.skip()
+        for run in (*runs, *self.outputs.examples.values()):
+            if run is not None and run.recipe.input_sha256 == memory.picture:
+                visit.bring(run.title, memory.picture)
+                return str(run.picture), markup.notice(words.picture(run.recipe.input_size))
+        return None, markup.notice(words.PICTURE_AGAIN)

@@ -46,6 +46,7 @@ class Visit:
         shown: the one on the slider, if any.
         pinned: the baseline that others are compared with, if any.
         title: what the visitor calls the picture on the page: foreign text.
+        picture: `xpsr.image.pixel_sha256` of it; "": there is none.
         restoring: the presses on Restore and its Stop.
         describing: those on Describe and its Stop.
         running: whether a picture of the first tab is being restored.
@@ -59,7 +60,7 @@ class Visit:
         self.runs = list(runs)[-MAX_RUNS:]
         self.cells: list[str] = []
         self.shown, self.pinned = shown, pinned
-        self.title = ""
+        self.title = self.picture = ""
         self.restoring, self.describing = Presses(), Presses()
         self.running = self.recalled = self.looking = False
 
@@ -73,6 +74,10 @@ class Visit:
         self.add(run_id)
         self.cells.append(run_id)
         del self.cells[:-MAX_CELLS]
+
+    def bring(self, title: str = "", picture: str = "") -> None:
+        """Another picture is on the page now, or none."""
+        self.title, self.picture = title, picture
 
     def show(self, run_id: str) -> None:
         """A run stands on the slider now, an example as well."""
