@@ -256,8 +256,9 @@ def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: Question
         button.click(partial(act.choose, name), **looks).then(**timing)
     counted = (part.parts, part.values, part.axis, part.axis_values, part.second)
     gr.on(
-        [*(one.input for one in (*counted, part.second_values, part.seeds)),
-         part.csv.upload, part.csv.clear],
+        # Seeds: what is out of range changes once more by itself when the field is left.
+        [*(one.input for one in (*counted, part.second_values)),
+         part.seeds.change, part.csv.upload, part.csv.clear],
         act.count,
         trigger_mode="always_last",
         **looks,
