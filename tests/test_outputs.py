@@ -236,6 +236,19 @@ def test_texts_come_back_with_their_own_picture_or_none(memory, outputs, restore
     assert memory.recall(kept, Visit())[len(FORM) + 2] == gr.skip()
 
 
+def test_a_run_that_a_reload_stopped_is_told_of(memory):
+    visit = Visit()
+    visit.recalled = True
+    said = []
+    visit.restoring.begin()
+    for _ in ("begun", "ended"):
+        kept = memory.keep(visit, NOTHING_BROUGHT, True, "official", *VALUES)
+        said.append(str(memory.recall(kept, Visit())))
+        visit.restoring.end(1)
+    assert words.RUN_DROPPED in said[0] and words.welcome_back(0, 0) in said[0]
+    assert words.RUN_DROPPED not in said[1]
+
+
 def test_one_bad_value_does_not_take_the_others_with_it(memory):
     visit = Visit()
     visit.recalled = True

@@ -9,6 +9,7 @@ import pytest
 
 from studio.build import Where, build
 from studio.models.engine import Engine, EngineOptions
+from studio.triggers import bring_into_view
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,20 @@ def test_a_number_out_of_its_range_reaches_our_own_handler(demo, handler):
     assert found and not any(one.preprocess for one in found)
 
 
-@pytest.mark.parametrize("handler", ["Actions.receive", "Actions.clear", "Actions.choose_example"])
-def test_the_browser_is_told_of_another_picture(demo, handler):
-    assert behind(demo, handler) >= {"MemoryActions.keep"}
+@pytest.mark.parametrize(
+    "handler",
+    ["receive", "clear", "choose_example", "begin", "restore", "failed", "stop"],
+)
+def test_the_browser_is_told_of_another_picture_and_of_a_run(demo, handler):
+    assert behind(demo, f"Actions.{handler}") >= {"MemoryActions.keep"}
+
+
+def test_seeds_are_counted_whoever_changed_them(demo):
+    (count,) = events(demo, "QuestionActions.count")
+    targets = {(demo.blocks[one].elem_id, event) for one, event in count.targets if one}
+    assert ("ablate-seeds", "change") in targets
+
+
+def test_progress_is_shown_wherever_it_is_out_of_sight():
+    looked = bring_into_view("#status")
+    assert "bottom < 0" in looked and "top > innerHeight" in looked

@@ -112,13 +112,14 @@ class Actions:
         *values: Any,
     ) -> Iterator[tuple]:
         """One run, with something to show after every step."""
-        visit.running = True
+        visit.running, mine = True, visit.restoring.begun
         try:
             yield from self._restoring(payload, visit, against, preset, learned, brought, values)
         except Exception as error:
             yield idle(markup.notice(sentence(error), bad=True))
         finally:
             visit.running = False
+            visit.restoring.end(mine)
 
     def _restoring(
         self,
@@ -186,10 +187,12 @@ class Actions:
             return shown()
         return idle(markup.notice(words.STOPPED))
 
-    def failed(self, status: str) -> tuple:
+    def failed(self, status: str, visit: Visit) -> tuple:
         """The run ended without a word: it was stopped, or refused because too many wait."""
         # After a Stop it may have sent its last step once more, so the status can be that.
         refused = words.WAITING in status
+        if refused:
+            visit.restoring.end(visit.restoring.begun)
         return idle(markup.notice(words.REFUSED if refused else words.STOPPED, bad=refused))
 
     def new_seed(self) -> int:

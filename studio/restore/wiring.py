@@ -40,7 +40,7 @@ def connect(demo: gr.Blocks, page: Page, services: Services) -> None:
     actions, texts = Actions(services), TextActions(services.engine)
     run = _connect_describing(demo, page, Describing(services.engine))
     changed = _connect_picture(page, actions, run)
-    _connect_run(page, actions)
+    changed += _connect_run(page, actions)
     connect_runs(page, RunActions(services))
     read = _connect_texts(page, texts)
     _connect_form(demo, page, actions, read)
@@ -117,7 +117,8 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
     return run
 
 
-def _connect_run(page: Page, actions: Actions) -> None:
+def _connect_run(page: Page, actions: Actions) -> list[Any]:
+    """Returns the events after which a run is waited for, or no longer."""
     result = _result(page)
     begun = page.restore.click(actions.begin, page.visit, result, **QUICK)
     run = begun.then(None, None, None, js=RECEIVED, **PRIVATE).then(
@@ -137,10 +138,10 @@ def _connect_run(page: Page, actions: Actions) -> None:
         show_progress_on=page.status,
         **HEAVY,
     )
-    run.failure(actions.failed, page.status, result, **QUICK)
+    failed = run.failure(actions.failed, [page.status, page.visit], result, **QUICK)
     # Once more by itself: what a run sends to a gallery while it goes on does not always arrive.
     run.then(actions.face.strip, page.visit, page.strip, **QUICK)
-    page.stop.click(actions.stop, page.visit, None, **QUICK)
+    stopped = page.stop.click(actions.stop, page.visit, None, **QUICK)
     page.stop.click(
         None,
         None,
@@ -151,6 +152,7 @@ def _connect_run(page: Page, actions: Actions) -> None:
     ).then(None, None, None, js=MOMENT, **PRIVATE).then(
         actions.let_go, [page.visit, page.status], result, **QUICK
     )
+    return [begun, run, failed, stopped]
 
 
 def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str, Any]) -> None:

@@ -45,7 +45,8 @@ class Written(BaseModel):
 class Memory(BaseModel):
     """One visitor's page. `form` is in the order of its `fields`.
 
-    `picture` is the digest of the picture on the page, which itself is not kept.
+    `picture` is the digest of the picture on the page, which itself is not kept. `running`: it was
+    being restored when this was kept.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -65,6 +66,7 @@ class Memory(BaseModel):
     shown: Id | None = None
     pinned: Id | None = None
     picture: Annotated[str, Field(max_length=64)] = ""
+    running: bool = False
     greeted: bool = False
 
 
@@ -94,6 +96,7 @@ class MemoryActions:
                 shown=visit.shown,
                 pinned=visit.pinned,
                 picture=visit.picture,
+                running=visit.restoring.pending,
                 greeted=greeted,
             )
         except ValidationError:  # half typed, or longer than any text may be: the last one stays
@@ -140,12 +143,16 @@ class MemoryActions:
         )
         run = self.face.found(memory.shown)
         picture, note = self._picture(memory, visit, [run, *reversed(runs)])
-        result = shown(strip=self.face.strip(visit))
+        said = [words.RUN_DROPPED] if memory.running else []
         if run is not None:
             visit.show(run.id)
-            lost = len(memory.runs) - len(found)
-            status = markup.notice(words.welcome_back(len(found), lost))
-            result = shown(status=status, **self.face.of(run, visit, BICUBIC))
+        if run is not None or said:
+            said.append(words.welcome_back(len(found), len(memory.runs) - len(found)))
+        result = shown(
+            status=markup.notice(" ".join(said)) if said else gr.skip(),
+            **({"strip": self.face.strip(visit)} if run is None else
+               self.face.of(run, visit, BICUBIC)),
+        )  # fmt: skip
         greeting = gr.update(visible=not memory.greeted)
         return (*form, preset, brought or NOTHING_BROUGHT, picture, note, *result, greeting)
 

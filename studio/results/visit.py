@@ -20,12 +20,22 @@ class Presses:
 
     begun: int = 0
     stopped: int = -1
+    ended: int = 0
 
     def begin(self) -> None:
         self.begun += 1
 
     def stop(self) -> None:
         self.stopped = self.begun
+
+    def end(self, number: int) -> None:
+        """The run with this number has ended; another one may have been asked for since."""
+        self.ended = max(self.ended, number)
+
+    @property
+    def pending(self) -> bool:
+        """Whether a run is waited for: it has neither ended nor been stopped."""
+        return self.begun > max(self.ended, self.stopped)
 
     def stops(self) -> Callable[[], bool]:
         """Tells the run that begins now whether it is to end."""
