@@ -27,7 +27,10 @@ TAB_RESTORE = "Restore"
 
 # Left: the picture and its two texts -----------------------------------------------------------
 PICTURE = "1 · Your picture"
-PICTURE_DROP = "Drop a photograph here, paste it, or click to choose a file"
+LARGEST_UPLOAD = 100  # megabytes: photographs as cameras write them, TIFF as well
+PICTURE_DROP = (
+    f"Drop a photograph here, paste it, or click to choose a file (of {LARGEST_UPLOAD} MB at most)"
+)
 SEE_RECIPE = "See its recipe"
 DESCRIBE = "Describe it for me"
 DESCRIBE_STOP = "Stop describing"
@@ -234,6 +237,8 @@ HELP_TEXT = """
 
 # What happens ----------------------------------------------------------------------------------
 PICTURE_AGAIN = "Bring your picture again: pictures are not kept over a reload."
+PICTURE_STAYS = "The picture before is still there."
+TEXT_STAYS = "The text you wrote is still there: see whether it fits this picture."
 NO_PICTURE = "Choose a picture first: drop it on the left, paste it, or open an example."
 DESCRIBED = {
     "measured": "Both texts are measured from the picture: correct what is wrong.",

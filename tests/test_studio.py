@@ -20,7 +20,7 @@ from PIL import Image
 from studio_server import ROOT, Studio, app_environment, save_tiny, studio_for
 
 import xpsr
-from studio import examples, markup
+from studio import examples, markup, words
 from studio.form import read_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.actions import Actions
@@ -253,7 +253,7 @@ def test_no_monitoring_no_run_history_and_no_secrets_in_the_configuration(studio
 
 
 def test_large_uploads_are_refused_and_html_is_never_shown(studio):
-    large = {"files": ("large.png", io.BytesIO(bytes(27_000_000)))}
+    large = {"files": ("large.png", io.BytesIO(bytes(106_000_000)))}
     assert httpx.post(f"{studio.url}/gradio_api/upload", files=large).status_code == 413
     page = {"files": ("page.html", io.BytesIO(b"<script>alert(1)</script>"))}
     (stored,) = httpx.post(f"{studio.url}/gradio_api/upload", files=page).json()
@@ -327,9 +327,12 @@ def test_texts_written_for_another_picture_go_and_own_words_stay(actions, photo)
         written = described(actions.engine.describe(image))
     assert {one.origin.kind for text in written for one in text} == {"measured"}
     told = (Visit(), joined(written[0]), "My own words.", written, None)
-    _, _, *texts, _, left, _ = actions.receive({"path": str(photo)}, *told)
+    _, note, *texts, _, left, _ = actions.receive({"path": str(photo)}, *told)
     assert left == NOTHING_BROUGHT
     assert texts == ["", gr.skip()]
+    assert words.TEXT_STAYS in note
+    told = (Visit(), joined(written[0]), "", written, None)
+    assert words.TEXT_STAYS not in actions.receive({"path": str(photo)}, *told)[1]
 
 
 def test_the_page_knows_which_picture_is_on_it(actions, photo):
@@ -345,6 +348,16 @@ def test_a_refused_picture_leaves_the_texts_alone(actions, bad_files):
     told = (Visit(), "high", "low", NOTHING_BROUGHT, None)
     picture, note, *texts, _, _, _ = actions.receive(payload, *told)
     assert picture is None and 'role="alert"' in note and texts == [gr.skip()] * 2
+
+
+def test_a_refused_picture_leaves_the_one_before(actions, bad_files, photo):
+    told = (visit := Visit(), "", "", NOTHING_BROUGHT, None)
+    actions.receive({"path": str(photo)}, *told)
+    before = visit.picture
+    picture, note, *_ = actions.receive({"path": str(bad_files["truncated"])}, *told)
+    assert picture == str(photo) and words.PICTURE_STAYS in note and visit.picture == before
+    actions.clear(visit)
+    assert actions.receive({"path": str(bad_files["truncated"])}, *told)[0] is None
 
 
 def test_a_heic_photo_is_shown_as_png(actions, bad_files):

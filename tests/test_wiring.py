@@ -7,7 +7,8 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from studio.build import Where, build
+from studio import words
+from studio.build import Where, build, serving
 from studio.models.engine import Engine, EngineOptions
 from studio.triggers import bring_into_view
 
@@ -56,3 +57,7 @@ def test_seeds_are_counted_whoever_changed_them(demo):
 def test_progress_is_shown_wherever_it_is_out_of_sight():
     looked = bring_into_view("#status")
     assert "bottom < 0" in looked and "top > innerHeight" in looked
+
+
+def test_the_largest_upload_is_named():
+    assert serving()["max_file_size"] == "100mb" and "100 MB" in words.PICTURE_DROP

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -27,7 +28,7 @@ from ..results.scores import with_origins
 from ..results.visit import Visit
 from ..services import Services
 from . import texts
-from .describing import Before, left, replaced
+from .describing import Before, left, replaced, stay
 from .showing import Face, done_line, idle, shown
 from .texts import NOTHING_BROUGHT, Brought
 
@@ -66,12 +67,17 @@ class Actions:
         try:
             photo = open_picture(payload)
             picture = self._displayable(payload, photo.image)
-            visit.bring(picture_title(payload), pixel_sha256(photo.image))
+            file = picture if isinstance(picture, str) else payload["path"]
+            visit.bring(picture_title(payload), pixel_sha256(photo.image), file)
         except Exception as error:
-            note = markup.notice(sentence(error), bad=True)
-            return None, note, *(gr.skip() for _ in range(3)), written, gr.skip()
-        note = markup.notice(" ".join([words.picture(photo.image.size), *photo.notes]))
+            there = Path(visit.upload).is_file()  # not once Gradio has swept it away
+            said = f"{sentence(error)} {words.PICTURE_STAYS}" if there else sentence(error)
+            picture, note = visit.upload if there else None, markup.notice(said, bad=True)
+            return picture, note, *(gr.skip() for _ in range(3)), written, gr.skip()
         kept = left(high, low, written, before)
+        stays = any(stay(high, low, kept))
+        said = [words.picture(photo.image.size), *photo.notes, *[words.TEXT_STAYS] * stays]
+        note = markup.notice(" ".join(said))
         brought = (*NOTHING_BROUGHT, *texts.further(written))
         status = f"{words.NEXT} {words.STILL_SHOWN}" if visit.shown else words.NEXT
         return picture, note, *kept, brought, markup.notice(status)
@@ -221,7 +227,7 @@ class Actions:
             note = markup.notice(words.NO_EXAMPLE, bad=True)
             return (*(gr.skip() for _ in range(7)), *shown(status=note))
         visit.show(run.id)
-        visit.bring(run.title, run.recipe.input_sha256)
+        visit.bring(run.title, run.recipe.input_sha256, str(run.picture))
         settings, brought = run.recipe.settings, texts.restored(run.recipe)[: len(MAIN_TEXTS)]
         note = markup.notice(words.picture(run.recipe.input_size))
         high, low = map(texts.joined, brought)

@@ -7,7 +7,7 @@ later, such as a late answer to Stop, finds it empty and leaves the boxes alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -150,6 +150,12 @@ def replaced(high: Any, low: Any, written: Brought, before: Before | None) -> tu
     """
     # Left alone where there is none: Describe may have been pressed meanwhile, and keep it anew.
     return high, low, gr.skip() if before is None else Before(high, low, written, note=False)
+
+
+def stay(high: str, low: str, changes: Sequence[Any]) -> list[bool]:
+    """Whether each text is still there when `left` has had its way."""
+    both = zip((high, low), changes, strict=False)
+    return [bool(text if change == gr.skip() else change) for text, change in both]
 
 
 def left(high: str, low: str, written: Brought, before: Before | None) -> tuple[Any, ...]:

@@ -165,6 +165,6 @@ class MemoryActions:
             return gr.skip(), gr.skip()
         for run in (*runs, *self.outputs.examples.values()):
             if run is not None and run.recipe.input_sha256 == memory.picture:
-                visit.bring(run.title, memory.picture)
+                visit.bring(run.title, memory.picture, str(run.picture))
                 return str(run.picture), markup.notice(words.picture(run.recipe.input_size))
         return None, markup.notice(words.PICTURE_AGAIN)

@@ -57,6 +57,7 @@ class Visit:
         pinned: the baseline that others are compared with, if any.
         title: what the visitor calls the picture on the page: foreign text.
         picture: `xpsr.image.pixel_sha256` of it; "": there is none.
+        upload: the path of its file.
         restoring: the presses on Restore and its Stop.
         describing: those on Describe and its Stop.
         running: whether a picture of the first tab is being restored.
@@ -70,7 +71,7 @@ class Visit:
         self.runs = list(runs)[-MAX_RUNS:]
         self.cells: list[str] = []
         self.shown, self.pinned = shown, pinned
-        self.title = self.picture = ""
+        self.title = self.picture = self.upload = ""
         self.restoring, self.describing = Presses(), Presses()
         self.running = self.recalled = self.looking = False
 
@@ -85,9 +86,9 @@ class Visit:
         self.cells.append(run_id)
         del self.cells[:-MAX_CELLS]
 
-    def bring(self, title: str = "", picture: str = "") -> None:
+    def bring(self, title: str = "", picture: str = "", upload: str = "") -> None:
         """Another picture is on the page now, or none."""
-        self.title, self.picture = title, picture
+        self.title, self.picture, self.upload = title, picture, upload
 
     def show(self, run_id: str) -> None:
         """A run stands on the slider now, an example as well."""
