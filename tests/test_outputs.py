@@ -61,6 +61,23 @@ def test_a_run_is_found_again_by_another_process(outputs, restored, picture, tmp
 
 
 @pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("My garden v1.5", "My garden v1.5-x2-seed0.png"),
+        ("", "restored-x2-seed0.png"),
+        ("picture", "picture-x2-seed0.png"),
+        ("../猫" * 60, None),
+    ],
+)
+def test_a_download_is_named_after_the_picture(outputs, restored, picture, title, name):
+    run = outputs.keep(picture(24, 16), restored, title)
+    assert name is None or run.after.name == name
+    assert run.after.parent == run.picture.parent
+    (outputs.folder / run.id / run.after.name).rename(outputs.folder / run.id / "restored-x9.png")
+    assert outputs.find(run.id).after.name == "restored-x9.png"  # as all were called once
+
+
+@pytest.mark.parametrize(
     "wrong", ["", ".", "..", "../outputs", "20260101-000000-", "no such run", "x" * 300, "a\0b"]
 )
 def test_no_id_leads_out_of_the_folder(outputs, restored, picture, wrong):

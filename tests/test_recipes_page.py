@@ -225,7 +225,7 @@ def test_the_list_of_a_visit_and_what_can_be_taken_away(recipes, outputs, pictur
 def test_the_command_that_repeats_a_run(outputs, picture):
     run = keep_run(outputs, picture(24, 16), settings=Settings(seed=7, upscale=2))
     assert rerun_command(run) == (
-        "python -m xpsr rerun restored-x2-seed7.png --image PICTURE --out again"
+        "python -m xpsr rerun garden-x2-seed7.png --image PICTURE --out again"
     )
     other = keep_run(outputs, picture(24, 16), model="my model", base="owner/sd15")
     assert shlex.split(rerun_command(other))[-4:] == ["--model", "my model", "--base", "owner/sd15"]
