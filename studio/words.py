@@ -31,6 +31,8 @@ LARGEST_UPLOAD = 100  # megabytes: photographs as cameras write them, TIFF as we
 PICTURE_DROP = (
     f"Drop a photograph here, paste it, or click to choose a file (of {LARGEST_UPLOAD} MB at most)"
 )
+BACK_TO_MINE = "Back to my texts"
+MINE_BACK = "Your own texts are back."
 SEE_RECIPE = "See its recipe"
 DESCRIBE = "Describe it for me"
 DESCRIBE_STOP = "Stop describing"

@@ -16,6 +16,7 @@ import pytest
 from bad_files import EXPECTED, SIZES, make_bad_files
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from made_runs import keep_run
 from PIL import Image
 from studio_server import ROOT, Studio, app_environment, save_tiny, studio_for
 
@@ -24,6 +25,7 @@ from studio import examples, markup, words
 from studio.form import read_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.actions import Actions
+from studio.restore.describing import Before
 from studio.restore.texts import NOTHING_BROUGHT, described, joined
 from studio.results.outputs import Outputs
 from studio.results.scores import Row
@@ -358,6 +360,21 @@ def test_a_refused_picture_leaves_the_one_before(actions, bad_files, photo):
     assert picture == str(photo) and words.PICTURE_STAYS in note and visit.picture == before
     actions.clear(visit)
     assert actions.receive({"path": str(bad_files["truncated"])}, *told)[0] is None
+
+
+def test_own_texts_that_an_example_replaced_can_come_back(actions, picture):
+    example = keep_run(actions.outputs, picture(24, 16))
+    actions.outputs.examples = {example.id: example}
+    event = gr.SelectData(None, {"index": 0, "value": None})
+
+    def open_it(high: str, before: Before | None = None) -> tuple:
+        told = (Visit(), "bicubic", high, "", NOTHING_BROUGHT, before)
+        return actions.choose_example(event, *told)[7:9]
+
+    mine, row = open_it("My own words.")
+    assert mine.high == "My own words." and row["visible"]
+    assert open_it("half descri", Before("Mine.", ""))[0].high == "Mine."
+    assert open_it("") == (gr.skip(), gr.skip())
 
 
 def test_a_heic_photo_is_shown_as_png(actions, bad_files):

@@ -28,7 +28,7 @@ from ..results.scores import with_origins
 from ..results.visit import Visit
 from ..services import Services
 from . import texts
-from .describing import Before, left, replaced, stay
+from .describing import Before, left, own_texts, replaced, stay
 from .showing import Face, done_line, idle, shown
 from .texts import NOTHING_BROUGHT, Brought
 
@@ -214,18 +214,31 @@ class Actions:
         )
 
     def choose_example(
-        self, event: gr.SelectData, visit: Visit, against: str, before: Before | None
+        self,
+        event: gr.SelectData,
+        visit: Visit,
+        against: str,
+        high: str,
+        low: str,
+        written: Brought,
+        before: Before | None,
     ) -> tuple:
         """An example was clicked."""
-        return self.open_example(event.index, visit, against, before)
+        # While a describer is at work, the texts before it count.
+        was = before or Before(high, low, written)
+        return self.open_example(event.index, visit, against, was, before)
 
-    def open_example(self, index: int, visit: Visit, against: str, before: Before | None) -> tuple:
-        """Picture, note, two texts, `before`, seed, `written`, then the result of an example."""
+    def open_example(
+        self, index: int, visit: Visit, against: str, was: Before, before: Before | None
+    ) -> tuple:
+        """Picture, note, two texts, `before`, seed, `written`, `mine` and the row that offers it,
+        then the result of an example. `was`: the texts that it replaces.
+        """
         try:
             run = list(self.outputs.examples.values())[index]
         except (IndexError, TypeError):
             note = markup.notice(words.NO_EXAMPLE, bad=True)
-            return (*(gr.skip() for _ in range(7)), *shown(status=note))
+            return (*(gr.skip() for _ in range(9)), *shown(status=note))
         visit.show(run.id)
         visit.bring(run.title, run.recipe.input_sha256, str(run.picture))
         settings, brought = run.recipe.settings, texts.restored(run.recipe)[: len(MAIN_TEXTS)]
@@ -234,4 +247,5 @@ class Actions:
         both = replaced(high, low, brought, before)
         line = markup.notice(words.example_open(run.title, settings.seed))
         result = shown(status=line, **self.face.of(run, visit, against))
-        return (str(run.picture), note, *both, settings.seed, brought, *result)
+        mine = own_texts(was)
+        return (str(run.picture), note, *both, settings.seed, brought, *mine, *result)

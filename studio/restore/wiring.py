@@ -19,7 +19,7 @@ from ..results.memory import MemoryActions
 from ..services import Services
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, RECEIVED
 from .actions import Actions
-from .describing import DESCRIPTION, Describing
+from .describing import BACK, DESCRIPTION, Describing
 from .runs import RunActions
 from .showing import RESULT
 from .texts import TextActions
@@ -68,6 +68,8 @@ def _connect_picture(page: Page, actions: Actions, describing: Any) -> list[Any]
         **other_picture,
     )
     brought.then(None, None, None, js="() => { window.xpsrReceiving = false }", **PRIVATE)
+    # Texts about the picture before are no longer offered.
+    page.picture.upload(lambda: gr.update(visible=False), None, page.own_texts, **QUICK)
     changed = [
         brought,
         page.picture.clear(actions.clear, page.visit, page.picture_note, **other_picture),
@@ -75,7 +77,7 @@ def _connect_picture(page: Page, actions: Actions, describing: Any) -> list[Any]
     if page.examples is not None:
         opened = page.examples.select(
             actions.choose_example,
-            [page.visit, page.against, page.before],
+            [page.visit, page.against, *texts, page.written, page.before],
             [
                 page.picture,
                 page.picture_note,
@@ -83,6 +85,8 @@ def _connect_picture(page: Page, actions: Actions, describing: Any) -> list[Any]
                 page.before,
                 page.settings["seed"],
                 page.written,
+                page.mine,
+                page.own_texts,
                 *_result(page),
             ],
             **other_picture,
@@ -114,6 +118,13 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
         None, None, page.picture_note, js=_pressing_stop(STOPPING), cancels=[run], **PRIVATE
     )
     page.stop_describing.click(describing.stop, page.visit, None, **QUICK)
+    page.back_to_mine.click(
+        describing.back,
+        [page.mine, page.before],
+        [known[name] for name in BACK],
+        cancels=[run],
+        **QUICK,
+    )
     return run
 
 
@@ -166,6 +177,8 @@ def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str,
         ],
         **QUICK,
     )
+    # Its values are gone from the form, so one's own preset is no longer the chosen one.
+    gr.on([page.preset.input, page.preset.change], lambda: None, None, page.own_preset, **QUICK)
     # The meters need the model's tokenizer, so they come when the model has come.
     demo.load(
         actions.greet,
