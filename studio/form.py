@@ -9,6 +9,8 @@ from xpsr.errors import XPSRError
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import SETTING_NAMES, Settings
 
+from . import labels
+
 MAIN_TEXTS = ("prompt", "lowlevel_prompt")
 # Settings that decide what becomes of the texts.
 TEXT_SETTINGS = ("negative", "long_prompts", "added_position", "lowlevel_route")
@@ -26,10 +28,13 @@ def read_form(preset: str, values: Sequence[Any]) -> tuple[Prompts, Settings]:
         XPSRError: a value is out of its range.
     """
     texts, settings = values[: len(PROMPT_NAMES)], values[len(PROMPT_NAMES) :]
-    return (
-        Prompts.from_preset(preset, **dict(zip(PROMPT_NAMES, texts, strict=True))),
-        Settings.from_preset(preset, **dict(zip(SETTING_NAMES, settings, strict=True))),
-    )
+    try:
+        return (
+            Prompts.from_preset(preset, **dict(zip(PROMPT_NAMES, texts, strict=True))),
+            Settings.from_preset(preset, **dict(zip(SETTING_NAMES, settings, strict=True))),
+        )
+    except XPSRError as error:
+        raise XPSRError(labels.as_labelled(str(error))) from error
 
 
 def read_usable(preset: str, values: Sequence[Any]) -> tuple[Prompts, Settings]:

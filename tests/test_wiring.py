@@ -9,8 +9,13 @@ import pytest
 
 from studio import words
 from studio.build import Where, build, serving
+from studio.form import FORM, fill_form, read_form
 from studio.models.engine import Engine, EngineOptions
+from studio.theme import CSS
 from studio.triggers import bring_into_view
+from xpsr.errors import XPSRError
+from xpsr.prompts import Prompts
+from xpsr.settings import Settings
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +66,28 @@ def test_progress_is_shown_wherever_it_is_out_of_sight():
 
 def test_the_largest_upload_is_named():
     assert serving()["max_file_size"] == "100mb" and "100 MB" in words.PICTURE_DROP
+
+
+def test_a_built_in_preset_is_chosen_instead_of_ones_own(demo):
+    page = {block.elem_id: number for number, block in demo.blocks.items() if block.elem_id}
+    (cleared,) = (
+        one
+        for one in demo.fns.values()
+        if (page["preset"], "input") in one.targets
+        and [block.elem_id for block in one.outputs] == ["own-preset"]
+    )
+    assert cleared.fn() is None
+
+
+def test_sliders_show_where_the_keyboard_is():
+    assert "input[type=range]:focus-visible" in CSS
+
+
+def test_values_are_named_as_on_the_page():
+    form = fill_form(Prompts(), Settings())
+    overlap, size = (FORM.index(name) for name in ("tile_overlap", "tile_size"))
+    values = [*form[:size], 32, *form[size + 1 :]]
+    with pytest.raises(XPSRError) as refused:
+        read_form("official", values)
+    assert f"“{words.OVERLAP}” is {form[overlap]}" in str(refused.value)
+    assert f"“{words.TILE}”, which is 32" in str(refused.value)
