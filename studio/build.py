@@ -107,7 +107,7 @@ def serving() -> dict[str, Any]:
         "head": HEAD,
         "footer_links": ["api", "settings"],
         "run_history": False,
-        "max_file_size": "25mb",
+        "max_file_size": f"{words.LARGEST_UPLOAD}mb",
         "state_session_capacity": 256,
         "enable_monitoring": False,
         "show_error": False,  # our own sentences are shown all the same, stack traces are not

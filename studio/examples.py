@@ -18,6 +18,7 @@ from PIL import Image
 
 from xpsr.errors import XPSRError
 
+from .results.names import result_name
 from .results.outputs import Run
 from .results.scores import (
     compare,
@@ -67,7 +68,7 @@ def _copy(picture: Path, result: Path, folder: Path) -> Run:
 
     recipe = read_recipe(result)
     folder.mkdir(parents=True, exist_ok=True)
-    after = folder / f"restored-x{recipe.settings.upscale}-seed{recipe.seed}.png"
+    after = folder / result_name(title_of(picture), recipe.settings)
     shutil.copyfile(result, after)
     recipe_file = folder / "recipe.json"
     recipe_file.write_text(recipe.to_json(), encoding="utf-8")

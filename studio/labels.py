@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from . import words
@@ -46,6 +47,16 @@ TEXTS = {
 def place(name: str) -> str:
     """What the page calls an entry of a recipe: a setting, the model, a version."""
     return SETTINGS.get(name) or PLACES.get(name, name.capitalize())
+
+
+def as_labelled(sentence: str) -> str:
+    """A sentence about a value of the form, with the name that its field has on the page."""
+    names = SETTINGS | TEXTS
+    return re.sub(
+        rf"\b({'|'.join(names)})\b(?=,? (?:is|has|holds|must|which) )",
+        lambda found: f"“{names[found[1]]}”",
+        sentence,
+    )
 
 
 def value(name: str, found: Any) -> str:

@@ -20,6 +20,8 @@ class Page:
 
     picture: gr.Image
     picture_note: gr.HTML
+    own_texts: gr.Row
+    back_to_mine: gr.Button
     offer: gr.Row
     carries: gr.HTML
     see_recipe: gr.Button
@@ -59,6 +61,7 @@ class Page:
     learned: gr.CheckboxGroup
     written: gr.State
     before: gr.State
+    mine: gr.State
     banner: gr.HTML
     tabs: gr.Tabs
     visit: gr.State

@@ -28,6 +28,9 @@ CSS = """
   *, *::before, *::after { animation-duration: .01ms !important;
     animation-iteration-count: 1 !important; transition-duration: .01ms !important; }
 }
+/* Gradio takes it away from sliders. This shade can be told from light and from dark. */
+input[type=range]:focus-visible { outline: 2px solid var(--primary-600) !important;
+  outline-offset: 3px; }
 .tight { gap: 6px !important; }
 #head h1 { margin: 0 0 .1rem; font-size: 1.5rem; }
 #head p { margin: 0; max-width: 76ch; color: var(--body-text-color-subdued); }

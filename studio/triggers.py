@@ -28,10 +28,14 @@ MOMENT = "() => new Promise((done) => setTimeout(done, 1500))"
 
 
 def bring_into_view(line: str) -> str:
-    """For a button: on a phone what it begins is told further down; `line` is a CSS selector."""
+    """For a button: what it begins is told in `line`, a CSS selector.
+
+    On a phone that is further down, on a laptop often further up than what is seen.
+    """
     return (
         f"() => {{ const line = document.querySelector('{line}');"
-        " if (line.getBoundingClientRect().top > innerHeight - 120) line.scrollIntoView(); }"
+        " const { top, bottom } = line.getBoundingClientRect();"
+        " if (top > innerHeight - 120 || bottom < 0) line.scrollIntoView(); }"
     )
 
 

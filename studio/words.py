@@ -27,7 +27,12 @@ TAB_RESTORE = "Restore"
 
 # Left: the picture and its two texts -----------------------------------------------------------
 PICTURE = "1 · Your picture"
-PICTURE_DROP = "Drop a photograph here, paste it, or click to choose a file"
+LARGEST_UPLOAD = 100  # megabytes: photographs as cameras write them, TIFF as well
+PICTURE_DROP = (
+    f"Drop a photograph here, paste it, or click to choose a file (of {LARGEST_UPLOAD} MB at most)"
+)
+BACK_TO_MINE = "Back to my texts"
+MINE_BACK = "Your own texts are back."
 SEE_RECIPE = "See its recipe"
 DESCRIBE = "Describe it for me"
 DESCRIBE_STOP = "Stop describing"
@@ -233,6 +238,9 @@ HELP_TEXT = """
 """
 
 # What happens ----------------------------------------------------------------------------------
+PICTURE_AGAIN = "Bring your picture again: pictures are not kept over a reload."
+PICTURE_STAYS = "The picture before is still there."
+TEXT_STAYS = "The text you wrote is still there: see whether it fits this picture."
 NO_PICTURE = "Choose a picture first: drop it on the left, paste it, or open an example."
 DESCRIBED = {
     "measured": "Both texts are measured from the picture: correct what is wrong.",
@@ -276,6 +284,10 @@ NO_MEMORY = (
 )
 SCORING = "Done. Computing the scores…"
 STOPPED = "Stopped. Your texts and settings are as they were, and so is the earlier result."
+RUN_DROPPED = (
+    "The page was reloaded while a picture was being restored, which stopped that run. "
+    "Press Restore to start it again."
+)
 REFUSED = (
     "The page is busy and did not take the picture on. Nothing is lost; try again in a minute."
 )

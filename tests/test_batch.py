@@ -15,12 +15,13 @@ from PIL import Image
 
 from studio.batch import words
 from studio.batch.actions import SHOWN, BatchActions
-from studio.batch.archive import plain_name, unique_names
+from studio.batch.archive import unique_names
 from studio.batch.batch import MAX_PICTURES, Batch
 from studio.batch.table import render
 from studio.form import fill_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.texts import NOTHING_BROUGHT
+from studio.results.names import plain_name
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
 from studio.results.visit import Visit

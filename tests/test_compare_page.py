@@ -104,6 +104,19 @@ def test_the_first_pair_and_pairs_from_elsewhere(compare, outputs, picture):
     assert words_compare.NONE_CHOSEN in empty["note"]
 
 
+def test_only_a_pair_that_the_visitor_chose_outlasts_newer_results(compare, outputs, picture):
+    runs = [keep_run(outputs, picture(24, 16), shade) for shade in range(4)]
+    visit = Visit([run.id for run in runs[:2]])
+    view = seen(compare.enter(visit, NO_PAIR, None, None, 8, NO_PAIR))
+    visit.add(runs[2].id)
+    view = seen(compare.enter(visit, view["pair"], None, None, 8, view["first"]))
+    assert view["pair"] == (runs[1].id, runs[2].id)
+    view = seen(compare.swap(view["pair"], visit, 8))
+    visit.add(runs[3].id)
+    view = seen(compare.enter(visit, view["pair"], None, None, 8, view["first"]))
+    assert view["pair"] == (runs[2].id, runs[1].id)
+
+
 def test_how_far_two_pictures_are_apart(tmp_path):
     one = Image.new("RGB", (40, 40), (10, 20, 30))
     path = tmp_path / "one.png"

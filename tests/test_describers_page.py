@@ -12,7 +12,7 @@ from PIL import Image
 
 from studio import words
 from studio.models.engine import Engine, EngineOptions
-from studio.restore.describing import DESCRIPTION, Before, Describing, left
+from studio.restore.describing import BACK, DESCRIPTION, Before, Describing, left
 from studio.restore.texts import NOTHING_BROUGHT, described, joined
 from studio.results.visit import Visit
 from xpsr.prompts.describer import Description
@@ -44,7 +44,7 @@ class Page:
     """The components that describing changes."""
 
     def __init__(self) -> None:
-        first = (*BEFORE, "", NOTHING_BROUGHT, None, None, None)
+        first = (*BEFORE, "", NOTHING_BROUGHT, *(None for _ in DESCRIPTION[4:]))
         self.values = dict(zip(DESCRIPTION, first, strict=True))
         self.locked = dict.fromkeys(DESCRIPTION[:2], False)
         self.sent: list[set[str]] = []  # the names in each message
@@ -90,6 +90,18 @@ def test_both_boxes_are_filled_and_the_describer_is_named(actions, payload, serv
     assert page.texts == (HIGH, LOW) == tuple(map(joined, page.values["written"])) and page.idle
     assert f"first at {server.url}" in page.values["picture_note"]
     assert server.url in actions.introduce() and "--describer" in actions.introduce()
+
+
+def test_own_texts_that_were_replaced_can_come_back(actions, payload):
+    page = begun(actions)
+    page.run(actions, payload)
+    assert page.values["own_texts"]["visible"]
+    back = dict(zip(BACK, actions.back(page.values["mine"], None), strict=True))
+    assert (back["prompt"], back["lowlevel_prompt"]) == BEFORE
+    assert back["written"] == NOTHING_BROUGHT and not back["own_texts"]["visible"]
+    page.take(actions.begin(*page.texts, page.values["written"], Visit()))
+    page.run(actions, payload)
+    assert page.values["mine"][:2] == BEFORE  # the describer's are not worth keeping
 
 
 def test_a_second_time_costs_nothing_and_says_so(actions, payload, server):

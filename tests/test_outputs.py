@@ -9,6 +9,7 @@ import gradio as gr
 import pytest
 from PIL import Image
 
+from studio import words
 from studio.form import FORM, fill_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.runs import RunActions
@@ -57,6 +58,23 @@ def test_a_run_is_found_again_by_another_process(outputs, restored, picture, tmp
     agrees, ssim = again.rows
     assert isinstance(agrees.after.value, float)
     assert ssim.after == Score(None, "needs the true picture to compare with")
+
+
+@pytest.mark.parametrize(
+    ("title", "name"),
+    [
+        ("My garden v1.5", "My garden v1.5-x2-seed0.png"),
+        ("", "restored-x2-seed0.png"),
+        ("picture", "picture-x2-seed0.png"),
+        ("../猫" * 60, None),
+    ],
+)
+def test_a_download_is_named_after_the_picture(outputs, restored, picture, title, name):
+    run = outputs.keep(picture(24, 16), restored, title)
+    assert name is None or run.after.name == name
+    assert run.after.parent == run.picture.parent
+    (outputs.folder / run.id / run.after.name).rename(outputs.folder / run.id / "restored-x9.png")
+    assert outputs.find(run.id).after.name == "restored-x9.png"  # as all were called once
 
 
 @pytest.mark.parametrize(
@@ -200,7 +218,6 @@ def test_a_result_that_was_removed_is_missed_in_words(memory, outputs, restored,
     [
         {"version": 2},
         {"form": []},
-        {"form": ["x" * 100_000] * len(FORM)},
         {"preset": "nothing"},
         {"runs": ["x" * 1000]},
         {"runs": "all"},
@@ -218,6 +235,48 @@ def test_what_cannot_be_used_leaves_the_page_as_it_is(memory, change):
     other = Visit()
     assert set(map(str, memory.recall({**kept, **change}, other))) == {str(gr.skip())}
     assert other.recalled and not other.runs
+
+
+def test_texts_come_back_with_their_own_picture_or_none(memory, outputs, restored, picture):
+    run = outputs.keep(picture(24, 16), restored, "garden")
+    visit = Visit([run.id], shown=run.id)
+    visit.recalled = True
+    for digest, there in ((restored.recipe.input_sha256, True), ("of another one", False)):
+        visit.bring("another", digest)
+        kept = memory.keep(visit, NOTHING_BROUGHT, True, "official", *VALUES)
+        other = Visit()
+        slot, note = memory.recall(kept, other)[len(FORM) + 2 : len(FORM) + 4]
+        assert slot == (str(run.picture) if there else None)
+        assert (words.PICTURE_AGAIN in note) is not there
+        assert (other.title, other.picture) == (("garden", digest) if there else ("", ""))
+    del kept["picture"]  # as it was kept before there was such a field
+    assert memory.recall(kept, Visit())[len(FORM) + 2] == gr.skip()
+
+
+def test_a_run_that_a_reload_stopped_is_told_of(memory):
+    visit = Visit()
+    visit.recalled = True
+    said = []
+    visit.restoring.begin()
+    for _ in ("begun", "ended"):
+        kept = memory.keep(visit, NOTHING_BROUGHT, True, "official", *VALUES)
+        said.append(str(memory.recall(kept, Visit())))
+        visit.restoring.end(1)
+    assert words.RUN_DROPPED in said[0] and words.welcome_back(0, 0) in said[0]
+    assert words.RUN_DROPPED not in said[1]
+
+
+def test_one_bad_value_does_not_take_the_others_with_it(memory):
+    visit = Visit()
+    visit.recalled = True
+    places = {"seed": -5, "tile_size": 48, "tile_overlap": 32, "lowlevel_prompt": "x" * 100_000}
+    form = [places.get(name, value) for name, value in zip(FORM, VALUES, strict=True)]
+    kept = memory.keep(visit, NOTHING_BROUGHT, True, "official", *form)
+    assert kept["form"] == form
+    back = dict(zip(FORM, memory.recall(kept, Visit()), strict=False))
+    assert back == dict(zip(FORM, VALUES, strict=True)) | {
+        "seed": 0, "tile_size": 48, "tile_overlap": 32, "lowlevel_prompt": ""
+    }  # fmt: skip
 
 
 def test_a_true_picture_of_another_size_is_refused_at_once(outputs, restored, picture, tmp_path):

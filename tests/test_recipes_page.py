@@ -12,7 +12,7 @@ import pytest
 from made_runs import keep_run, make_recipe
 from PIL import Image, PngImagePlugin
 
-from studio.form import FORM, fill_form
+from studio.form import FORM, fill_form, read_form
 from studio.models.engine import Engine, EngineOptions
 from studio.recipes import archive as recipe_archive
 from studio.recipes import words as words_recipes
@@ -183,12 +183,18 @@ def test_another_model_is_said(recipes, tiny_pipeline, picture, tmp_path, monkey
 
 
 def test_a_form_that_cannot_be_used_does_not_hide_the_recipe(recipes, outputs, picture):
-    run = keep_run(outputs, picture(24, 16))
+    prompts, settings = read_form("mini", NOW)
+    run = keep_run(outputs, picture(24, 16), prompts=prompts, settings=settings)
     values = list(NOW)
     values[FORM.index("num_inference_steps")] = 10**9
     shown = dict(zip(BROUGHT, recipes.bring_run(run.id, None, "mini", *values), strict=True))
-    assert "num_inference_steps is 1000000000" in shown["note"]
+    assert "“Steps” is 1000000000" in shown["note"]
     assert shown["recipe"] == run.recipe
+    assert words_recipes.NOTHING_CHANGES not in shown["note"]
+    assert words_recipes.SETTINGS_SAME not in shown["preview"]
+    whole = dict(zip(BROUGHT, recipes.bring_run(run.id, None, "mini", *NOW), strict=True))
+    assert words_recipes.NOTHING_CHANGES in whole["note"]
+    assert words_recipes.SETTINGS_SAME in whole["preview"]
 
 
 def test_the_list_of_a_visit_and_what_can_be_taken_away(recipes, outputs, picture, tmp_path):
@@ -225,7 +231,7 @@ def test_the_list_of_a_visit_and_what_can_be_taken_away(recipes, outputs, pictur
 def test_the_command_that_repeats_a_run(outputs, picture):
     run = keep_run(outputs, picture(24, 16), settings=Settings(seed=7, upscale=2))
     assert rerun_command(run) == (
-        "python -m xpsr rerun restored-x2-seed7.png --image PICTURE --out again"
+        "python -m xpsr rerun garden-x2-seed7.png --image PICTURE --out again"
     )
     other = keep_run(outputs, picture(24, 16), model="my model", base="owner/sd15")
     assert shlex.split(rerun_command(other))[-4:] == ["--model", "my model", "--base", "owner/sd15"]

@@ -16,20 +16,23 @@ import pytest
 from bad_files import EXPECTED, SIZES, make_bad_files
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
+from made_runs import keep_run
 from PIL import Image
 from studio_server import ROOT, Studio, app_environment, save_tiny, studio_for
 
 import xpsr
-from studio import examples, markup
+from studio import examples, markup, words
 from studio.form import read_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.actions import Actions
+from studio.restore.describing import Before
 from studio.restore.texts import NOTHING_BROUGHT, described, joined
 from studio.results.outputs import Outputs
 from studio.results.scores import Row
 from studio.results.shelf import Shelf
 from studio.results.visit import Visit
 from studio.services import Services
+from xpsr.image import pixel_sha256
 from xpsr.metrics import METRICS, Score
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.budget import FittedText, Piece
@@ -252,7 +255,7 @@ def test_no_monitoring_no_run_history_and_no_secrets_in_the_configuration(studio
 
 
 def test_large_uploads_are_refused_and_html_is_never_shown(studio):
-    large = {"files": ("large.png", io.BytesIO(bytes(27_000_000)))}
+    large = {"files": ("large.png", io.BytesIO(bytes(106_000_000)))}
     assert httpx.post(f"{studio.url}/gradio_api/upload", files=large).status_code == 413
     page = {"files": ("page.html", io.BytesIO(b"<script>alert(1)</script>"))}
     (stored,) = httpx.post(f"{studio.url}/gradio_api/upload", files=page).json()
@@ -326,9 +329,20 @@ def test_texts_written_for_another_picture_go_and_own_words_stay(actions, photo)
         written = described(actions.engine.describe(image))
     assert {one.origin.kind for text in written for one in text} == {"measured"}
     told = (Visit(), joined(written[0]), "My own words.", written, None)
-    _, _, *texts, _, left, _ = actions.receive({"path": str(photo)}, *told)
+    _, note, *texts, _, left, _ = actions.receive({"path": str(photo)}, *told)
     assert left == NOTHING_BROUGHT
     assert texts == ["", gr.skip()]
+    assert words.TEXT_STAYS in note
+    told = (Visit(), joined(written[0]), "", written, None)
+    assert words.TEXT_STAYS not in actions.receive({"path": str(photo)}, *told)[1]
+
+
+def test_the_page_knows_which_picture_is_on_it(actions, photo):
+    visit = Visit()
+    actions.receive({"path": str(photo)}, visit, "", "", NOTHING_BROUGHT, None)
+    with Image.open(photo) as image:
+        assert visit.picture == pixel_sha256(image)
+    assert actions.clear(visit) == "" == visit.picture
 
 
 def test_a_refused_picture_leaves_the_texts_alone(actions, bad_files):
@@ -336,6 +350,31 @@ def test_a_refused_picture_leaves_the_texts_alone(actions, bad_files):
     told = (Visit(), "high", "low", NOTHING_BROUGHT, None)
     picture, note, *texts, _, _, _ = actions.receive(payload, *told)
     assert picture is None and 'role="alert"' in note and texts == [gr.skip()] * 2
+
+
+def test_a_refused_picture_leaves_the_one_before(actions, bad_files, photo):
+    told = (visit := Visit(), "", "", NOTHING_BROUGHT, None)
+    actions.receive({"path": str(photo)}, *told)
+    before = visit.picture
+    picture, note, *_ = actions.receive({"path": str(bad_files["truncated"])}, *told)
+    assert picture == str(photo) and words.PICTURE_STAYS in note and visit.picture == before
+    actions.clear(visit)
+    assert actions.receive({"path": str(bad_files["truncated"])}, *told)[0] is None
+
+
+def test_own_texts_that_an_example_replaced_can_come_back(actions, picture):
+    example = keep_run(actions.outputs, picture(24, 16))
+    actions.outputs.examples = {example.id: example}
+    event = gr.SelectData(None, {"index": 0, "value": None})
+
+    def open_it(high: str, before: Before | None = None) -> tuple:
+        told = (Visit(), "bicubic", high, "", NOTHING_BROUGHT, before)
+        return actions.choose_example(event, *told)[7:9]
+
+    mine, row = open_it("My own words.")
+    assert mine.high == "My own words." and row["visible"]
+    assert open_it("half descri", Before("Mine.", ""))[0].high == "Mine."
+    assert open_it("") == (gr.skip(), gr.skip())
 
 
 def test_a_heic_photo_is_shown_as_png(actions, bad_files):
@@ -375,6 +414,7 @@ def test_examples_are_made_and_found_and_broken_ones_left_out(model, picture, tm
     (home / "results" / "broken.png").write_bytes(made.read_bytes()[:200])
     (found,) = examples.gather(tmp_path / "served", home)
     assert found.title == "old street" and found.rows
+    assert found.after.name == "old street-x4-seed7.png"
     for path in (found.before, found.after):
         with Image.open(path) as image:
             assert image.size == (128, 96)

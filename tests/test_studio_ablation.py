@@ -102,6 +102,7 @@ def test_parts_are_listed_and_the_unticked_ones_stay(actions, ask) -> None:
         ({"plan": "guidance", "values": "1, high"}, "write numbers"),
         ({"plan": "grid", "axis": "upscale", "axis_values": "2,x"}, "no number"),
         ({"plan": "csv"}, "needs a CSV file"),
+        ({"seeds": None}, "must be at least 1"),
         ({"plan": "beauty"}, "no plan"),
         ({"source": "../../secret"}, "no longer there"),
         ({"plan": "steps", "values": ",".join(map(str, range(1, 111)))}, "at most 200"),

@@ -111,7 +111,7 @@ class Asked:
 
     def plan_for(self, subject: Subject) -> Plan:
         """The plan; raises XPSRError where it cannot be made or is too large for the page."""
-        seeds = consecutive_seeds(subject.settings.seed, int(self.seeds))
+        seeds = consecutive_seeds(subject.settings.seed, int(self.seeds or 0))
         plan = self.choice().build(subject.prompts, subject.settings, seeds)
         cells = len(plan.variants) * len(plan.seeds)
         if cells > words.MOST:

@@ -218,7 +218,9 @@ def connect(page: Page, part: AblateTab, handle: gr.Tab, services: Services) -> 
     # The browser is told of every finished cell, so that a reload can go on from it.
     kept = [page.visit, page.written, page.greeted, page.preset, *page.form]
     keep = MemoryActions(services).keep
-    part.grid.change(keep, kept, page.browser, trigger_mode="always_last", **QUICK)
+    part.grid.change(
+        keep, kept, page.browser, preprocess=False, trigger_mode="always_last", **QUICK
+    )
     opened = [page.tabs, page.chosen, part.status]
     for table in (part.grid, part.effects):
         table.select(actions.open, part.study, opened, **QUICK)
@@ -254,8 +256,9 @@ def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: Question
         button.click(partial(act.choose, name), **looks).then(**timing)
     counted = (part.parts, part.values, part.axis, part.axis_values, part.second)
     gr.on(
-        [*(one.input for one in (*counted, part.second_values, part.seeds)),
-         part.csv.upload, part.csv.clear],
+        # Seeds: what is out of range changes once more by itself when the field is left.
+        [*(one.input for one in (*counted, part.second_values)),
+         part.seeds.change, part.csv.upload, part.csv.clear],
         act.count,
         trigger_mode="always_last",
         **looks,

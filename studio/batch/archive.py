@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..results.names import plain_name
+
 if TYPE_CHECKING:
     from ..results.outputs import Run
-
-# Names that Windows keeps for devices, whatever stands behind the dot.
-RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
-LONGEST = 80  # characters
 
 
 @dataclass(frozen=True)
@@ -26,13 +23,6 @@ class Entry:
     name: str
     run: Run | None
     reason: str = ""
-
-
-def plain_name(name: str) -> str:
-    """A file's name without its ending, as every system takes it; never empty, never a path."""
-    stem = Path(name.replace("\\", "/")).stem
-    plain = re.sub(r"[^\w\- .()]+", "_", stem).strip(" .-")[:LONGEST].rstrip(" .")
-    return f"_{plain}" if not plain or RESERVED.match(plain) else plain
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

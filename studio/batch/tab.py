@@ -147,7 +147,12 @@ def connect(page: Page, part: Part, handle: gr.Tab, services: Services) -> None:
     form = [part.which, page.preset, page.learned, page.written, *page.form]
     order = [part.turn, part.batch, *form]
     # Queued, though quick: only then does Gradio tell of the changed turn.
-    quick: dict[str, Any] = {"show_progress": "hidden", "concurrency_limit": None, **PRIVATE}
+    quick: dict[str, Any] = {
+        "preprocess": False,  # so that a number out of its range is told of in our own words
+        "show_progress": "hidden",
+        "concurrency_limit": None,
+        **PRIVATE,
+    }
     part.start.click(None, js=bring_into_view("#batch-status"), **PRIVATE)
     begun = part.start.click(actions.begin, order, filled, **quick)
     again = part.retry.click(actions.retry, order, filled, **quick)

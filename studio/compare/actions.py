@@ -23,8 +23,9 @@ from .vote import Pair, comparable, matching
 
 # What the handlers give values for, in this order.
 VIEW = (
-    "taken", "ids", "strip_a", "strip_b", "pair", "note", "over", "slider", "beside", "side_a",
-    "side_b", "difference_box", "map", "texts", "settings", "scores", "size", "more_pairs", "start",
+    "taken", "ids", "strip_a", "strip_b", "pair", "first", "note", "over", "slider", "beside",
+    "side_a", "side_b", "difference_box", "map", "texts", "settings", "scores", "size",
+    "more_pairs", "start",
 )  # fmt: skip
 NO_PAIR: Pair = ("", "")
 LOOK_BACK = 8  # so many results are looked through for two of one picture
@@ -42,23 +43,28 @@ class Compare:
     def __init__(self, services: Services) -> None:
         self.outputs = services.outputs
 
-    def enter(self, visit: Visit, pair: Pair, chosen: Asked, taken: Asked, gain: float) -> tuple:
-        """The tab is opened: the runs of today, and a first pair where none is chosen yet.
+    def enter(self, visit: Visit, pair: Pair, chosen: Asked, taken: Asked, gain: float,
+              first: Pair = NO_PAIR) -> tuple:  # fmt: skip
+        """The tab is opened: the runs of today, and a first pair where the visitor has chosen none.
+
+        The `first` one that was shown so makes room for a newer one.
 
         Another tab that asks for a pair opens this one as well. Which of the two events comes
         first must not matter, so both bring what was asked for.
         """
         if chosen and chosen != taken:
-            pair = chosen[0], chosen[1]
-        shown = dict(zip(VIEW, self._entered(visit, pair, gain), strict=True))
+            pair, first = (chosen[0], chosen[1]), NO_PAIR
+        own = pair if pair != first else NO_PAIR
+        shown = dict(zip(VIEW, self._entered(visit, own, gain), strict=True))
         return tuple({**shown, "taken": chosen}[name] for name in VIEW)
 
     def _entered(self, visit: Visit, pair: Pair, gain: float) -> tuple:
         found = offered(self.outputs, visit)
         strip = [(str(run.thumb), caption_of(run, visit)) for run in found.values()]
-        changes = {"ids": tuple(run.id for run in found.values())}
-        first = pair if any(pair) else self._first_pair(visit)
-        return self._view(first, visit, gain, strip, changes)
+        changes: dict[str, Any] = {"ids": tuple(run.id for run in found.values())}
+        if not any(pair):
+            changes["first"] = pair = self._first_pair(visit)
+        return self._view(pair, visit, gain, strip, changes)
 
     def _first_pair(self, visit: Visit) -> Pair:
         """The newest run of a picture that was restored twice; else the newest one and another.
@@ -100,7 +106,7 @@ class Compare:
         """Values for the components in `VIEW`; `strip`: the pictures of both strips, if new."""
         found = offered(self.outputs, visit)
         places = {run.id: index for index, run in enumerate(found.values())}
-        shown = {"pair": pair, **(changes or {})}
+        shown = {"pair": pair, "first": NO_PAIR, **(changes or {})}
         for name, run_id in zip(("strip_a", "strip_b"), pair, strict=True):
             new: dict[str, Any] = {} if strip is None else {"value": strip}
             shown[name] = gr.update(selected_index=places.get(run_id), **new)

@@ -79,6 +79,7 @@ class Parts:
 def lay_out(opening: Opening) -> Parts:
     view: dict[str, Any] = {
         "pair": gr.State(NO_PAIR),
+        "first": gr.State(NO_PAIR),  # the pair where the page has chosen it, not the visitor
         "ids": gr.State(()),
         "taken": gr.State(None),  # what another tab has asked for, once it is shown
     }
@@ -238,7 +239,7 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
     view = [part.view[name] for name in VIEW]
     pair = part.view["pair"]
     state = [pair, part.view["ids"], page.visit, part.gain]
-    asked = [page.visit, pair, page.chosen, part.view["taken"], part.gain]
+    asked = [page.visit, pair, page.chosen, part.view["taken"], part.gain, part.view["first"]]
     events = [
         handle.select(actions.enter, asked, view, **QUICK),
         page.chosen.change(actions.enter, asked, view, **QUICK),

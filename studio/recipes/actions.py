@@ -13,12 +13,12 @@ from xpsr.errors import XPSRError
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.recipe import Recipe, read_recipe
 from xpsr.recipe_changes import Difference, changed_settings, changed_surroundings, surroundings
-from xpsr.settings import SETTING_NAMES, Settings
+from xpsr.settings import SETTING_NAMES
 
 from .. import markup
 from .. import words as page_words
 from ..compare.partner import partner_of
-from ..form import fill_form, read_form
+from ..form import fill_form, read_form, read_usable
 from ..incoming import open_picture, picture_path, sentence
 from ..restore import texts
 from ..results import changes_markup
@@ -163,19 +163,22 @@ class Recipes:
         size, said = recipe.output_size, []
         said.append(words.about(name, recipe.model, recipe.seed, size))
         said.append(self._about_picture(recipe, picture))
+        usable = True
         try:
             prompts, settings = read_form(preset, values)
         except XPSRError as error:
-            prompts, settings = Prompts.from_preset(preset), Settings.from_preset(preset)
+            usable = False
+            prompts, settings = read_usable(preset, values)
             said.append(words.FORM_UNUSABLE.format(why=str(error).rstrip(".")))
         around = self._surroundings(recipe)
         said += _about_model(recipe, around) if around is not None else [
             words.MODEL_UNKNOWN
         ]  # fmt: skip
         found = changed_settings(settings, recipe.settings)
-        if prompts == recipe.prompts and not found:
+        if usable and prompts == recipe.prompts and not found:
             said.append(words.NOTHING_CHANGES)
-        preview = _preview(prompts, recipe, found + (around or []))
+        same = words.SETTINGS_SAME if usable else ""
+        preview = _preview(prompts, recipe, found + (around or []), same)
         return recipe, markup.notice(" ".join(said)), preview, gr.update(visible=True)
 
     def _about_picture(self, recipe: Recipe, picture: Any) -> str:
@@ -212,9 +215,12 @@ def _about_model(recipe: Recipe, found: Sequence[Difference]) -> list[str]:
     return [words.VERSIONS_OTHER] if places else []
 
 
-def _preview(now: Prompts, recipe: Recipe, found: Sequence[Difference]) -> str:
+def _preview(now: Prompts, recipe: Recipe, found: Sequence[Difference], same: str) -> str:
+    """What would change; `same` is said where the settings are as they are in the recipe."""
     said = changes_markup.texts(now, recipe.prompts, words.MARKS)
-    table = changes_markup.differences(found, words.COLUMNS, words.SETTINGS_SAME)
+    if not found and not same:
+        return f"{changes_markup.heading(words.TEXTS_WOULD)}{said}"
+    table = changes_markup.differences(found, words.COLUMNS, same)
     return (
         f"{changes_markup.heading(words.TEXTS_WOULD)}{said}"
         f"{changes_markup.heading(words.SETTINGS_WOULD)}{table}"

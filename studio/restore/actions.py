@@ -9,10 +9,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
+from xpsr.image import pixel_sha256
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import SETTING_NAMES, Settings
 
@@ -26,7 +28,7 @@ from ..results.scores import with_origins
 from ..results.visit import Visit
 from ..services import Services
 from . import texts
-from .describing import Before, left, replaced
+from .describing import Before, left, own_texts, replaced, stay
 from .showing import Face, done_line, idle, shown
 from .texts import NOTHING_BROUGHT, Brought
 
@@ -65,15 +67,25 @@ class Actions:
         try:
             photo = open_picture(payload)
             picture = self._displayable(payload, photo.image)
+            file = picture if isinstance(picture, str) else payload["path"]
+            visit.bring(picture_title(payload), pixel_sha256(photo.image), file)
         except Exception as error:
-            note = markup.notice(sentence(error), bad=True)
-            return None, note, *(gr.skip() for _ in range(3)), written, gr.skip()
-        visit.title = picture_title(payload)
-        note = markup.notice(" ".join([words.picture(photo.image.size), *photo.notes]))
+            there = Path(visit.upload).is_file()  # not once Gradio has swept it away
+            said = f"{sentence(error)} {words.PICTURE_STAYS}" if there else sentence(error)
+            picture, note = visit.upload if there else None, markup.notice(said, bad=True)
+            return picture, note, *(gr.skip() for _ in range(3)), written, gr.skip()
         kept = left(high, low, written, before)
+        stays = any(stay(high, low, kept))
+        said = [words.picture(photo.image.size), *photo.notes, *[words.TEXT_STAYS] * stays]
+        note = markup.notice(" ".join(said))
         brought = (*NOTHING_BROUGHT, *texts.further(written))
         status = f"{words.NEXT} {words.STILL_SHOWN}" if visit.shown else words.NEXT
         return picture, note, *kept, brought, markup.notice(status)
+
+    def clear(self, visit: Visit) -> str:
+        """The picture was taken away, and what is said of it goes with it."""
+        visit.bring()
+        return ""
 
     def _displayable(self, payload: dict, image: Any) -> Any:
         """The picture as browsers show it: a HEIC or TIFF file becomes a PNG."""
@@ -106,13 +118,14 @@ class Actions:
         *values: Any,
     ) -> Iterator[tuple]:
         """One run, with something to show after every step."""
-        visit.running = True
+        visit.running, mine = True, visit.restoring.begun
         try:
             yield from self._restoring(payload, visit, against, preset, learned, brought, values)
         except Exception as error:
             yield idle(markup.notice(sentence(error), bad=True))
         finally:
             visit.running = False
+            visit.restoring.end(mine)
 
     def _restoring(
         self,
@@ -180,10 +193,12 @@ class Actions:
             return shown()
         return idle(markup.notice(words.STOPPED))
 
-    def failed(self, status: str) -> tuple:
+    def failed(self, status: str, visit: Visit) -> tuple:
         """The run ended without a word: it was stopped, or refused because too many wait."""
         # After a Stop it may have sent its last step once more, so the status can be that.
         refused = words.WAITING in status
+        if refused:
+            visit.restoring.end(visit.restoring.begun)
         return idle(markup.notice(words.REFUSED if refused else words.STOPPED, bad=refused))
 
     def new_seed(self) -> int:
@@ -199,24 +214,38 @@ class Actions:
         )
 
     def choose_example(
-        self, event: gr.SelectData, visit: Visit, against: str, before: Before | None
+        self,
+        event: gr.SelectData,
+        visit: Visit,
+        against: str,
+        high: str,
+        low: str,
+        written: Brought,
+        before: Before | None,
     ) -> tuple:
         """An example was clicked."""
-        return self.open_example(event.index, visit, against, before)
+        # While a describer is at work, the texts before it count.
+        was = before or Before(high, low, written)
+        return self.open_example(event.index, visit, against, was, before)
 
-    def open_example(self, index: int, visit: Visit, against: str, before: Before | None) -> tuple:
-        """Picture, note, two texts, `before`, seed, `written`, then the result of an example."""
+    def open_example(
+        self, index: int, visit: Visit, against: str, was: Before, before: Before | None
+    ) -> tuple:
+        """Picture, note, two texts, `before`, seed, `written`, `mine` and the row that offers it,
+        then the result of an example. `was`: the texts that it replaces.
+        """
         try:
             run = list(self.outputs.examples.values())[index]
         except (IndexError, TypeError):
             note = markup.notice(words.NO_EXAMPLE, bad=True)
-            return (*(gr.skip() for _ in range(7)), *shown(status=note))
+            return (*(gr.skip() for _ in range(9)), *shown(status=note))
         visit.show(run.id)
-        visit.title = run.title
+        visit.bring(run.title, run.recipe.input_sha256, str(run.picture))
         settings, brought = run.recipe.settings, texts.restored(run.recipe)[: len(MAIN_TEXTS)]
         note = markup.notice(words.picture(run.recipe.input_size))
         high, low = map(texts.joined, brought)
         both = replaced(high, low, brought, before)
         line = markup.notice(words.example_open(run.title, settings.seed))
         result = shown(status=line, **self.face.of(run, visit, against))
-        return (str(run.picture), note, *both, settings.seed, brought, *result)
+        mine = own_texts(was)
+        return (str(run.picture), note, *both, settings.seed, brought, *mine, *result)

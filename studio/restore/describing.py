@@ -7,7 +7,7 @@ later, such as a late answer to Stop, finds it empty and leaves the boxes alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import gradio as gr
@@ -21,7 +21,9 @@ from . import texts
 from .texts import NOTHING_BROUGHT, Brought
 
 # The components of the page that describing changes.
-DESCRIPTION = (*MAIN_TEXTS, "picture_note", "written", "describe", "stop_describing", "before")
+DESCRIPTION = (*MAIN_TEXTS, "picture_note", "written", "describe", "stop_describing", "before",
+               "mine", "own_texts")  # fmt: skip
+BACK = (*MAIN_TEXTS, "before", "written", "picture_note", "own_texts")
 
 
 class Before(NamedTuple):
@@ -89,7 +91,7 @@ class Describing:
             yield describing(before=before)
         try:
             is_stopped = visit.describing.stops()
-            for values in self._describing(payload, before.written):
+            for values in self._describing(payload, before):
                 if is_stopped():
                     note = markup.notice(words.DESCRIBING_STOPPED)
                     yield _undone(before, picture_note=note)
@@ -101,7 +103,7 @@ class Describing:
         # Gradio sends the last values twice. Here are none: the boxes may be typed into again.
         yield describing()
 
-    def _describing(self, payload: Any, written: Brought) -> Iterator[tuple]:
+    def _describing(self, payload: Any, before: Before) -> Iterator[tuple]:
         image = open_picture(payload).image
         name = self.engine.describer()[0].name
         yield describing(picture_note=markup.notice(words.DESCRIBING.format(name=name)))
@@ -111,14 +113,28 @@ class Describing:
             pairs = zip(MAIN_TEXTS, both, shown_texts, strict=True)
             new: dict[str, Any] = {name: text for name, text, old in pairs if text != old}
             if new:
-                new["written"] = texts.described(said, written)
+                new["written"] = texts.described(said, before.written)
             # Yielded even where nothing is new: a run can be stopped only when it yields.
             yield describing(**new)
             shown_texts = both
         assert said is not None, "a describer ends with the whole or with an error"
         note = markup.notice(words.described(said.source, said.remembered))
-        brought = texts.described(said, written)
-        yield describing(idle=True, picture_note=note, written=brought, before=None)
+        brought = texts.described(said, before.written)
+        mine, offered = own_texts(before)
+        yield describing(
+            idle=True,
+            picture_note=note,
+            written=brought,
+            before=None,
+            mine=mine,
+            own_texts=offered,
+        )
+
+    def back(self, mine: Before, before: Before | None) -> tuple:
+        """The visitor's own texts once more: values for the components in `BACK`."""
+        both = replaced(mine.high, mine.low, mine.written, before)
+        note = markup.notice(words.MINE_BACK)
+        return (*both, mine.written, note, gr.update(visible=False))
 
     def stopped(self, before: Before | None, note: str) -> tuple:
         """Describing ended without a word: it was stopped, or refused as too many wait."""
@@ -150,6 +166,23 @@ def replaced(high: Any, low: Any, written: Brought, before: Before | None) -> tu
     """
     # Left alone where there is none: Describe may have been pressed meanwhile, and keep it anew.
     return high, low, gr.skip() if before is None else Before(high, low, written, note=False)
+
+
+def stay(high: str, low: str, changes: Sequence[Any]) -> list[bool]:
+    """Whether each text is still there when `left` has had its way."""
+    both = zip((high, low), changes, strict=False)
+    return [bool(text if change == gr.skip() else change) for text, change in both]
+
+
+def own_texts(before: Before) -> tuple[Any, Any]:
+    """`mine`, and the row that offers it: where one of the texts that were replaced is typed.
+
+    Where none is, what has been offered already stays: it was not to be lost either.
+    """
+    both = zip(before[:2], before.written, strict=False)
+    if any(text and text != texts.joined(old) for text, old in both):
+        return before, gr.update(visible=True)
+    return gr.skip(), gr.skip()
 
 
 def left(high: str, low: str, written: Brought, before: Before | None) -> tuple[Any, ...]:

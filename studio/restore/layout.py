@@ -64,6 +64,8 @@ def _picture() -> dict[str, Any]:
             elem_id="picture",
         )
         note = gr.HTML(markup.notice(""), elem_id="picture-note", elem_classes="flat")
+        with gr.Row(visible=False, elem_id="own-texts", elem_classes="under") as own_texts:
+            back = _small(words.BACK_TO_MINE, "back-to-mine")
         with gr.Row(visible=False, elem_id="offer", elem_classes="under") as offer:
             carries = gr.HTML(elem_id="offer-note", elem_classes="flat")
             see = _small(words.SEE_RECIPE, "offer-see")
@@ -74,6 +76,8 @@ def _picture() -> dict[str, Any]:
     return {
         "picture": picture,
         "picture_note": note,
+        "own_texts": own_texts,
+        "back_to_mine": back,
         "offer": offer,
         "carries": carries,
         "see_recipe": see,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..results.memory import MemoryActions
 from ..services import Services
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, RECEIVED
 from .actions import Actions
-from .describing import DESCRIPTION, Describing
+from .describing import BACK, DESCRIPTION, Describing
 from .runs import RunActions
 from .showing import RESULT
 from .texts import TextActions
@@ -38,12 +39,12 @@ def connect(demo: gr.Blocks, page: Page, services: Services) -> None:
     """Tie the components of a page to their handlers, inside the present `gr.Blocks`."""
     actions, texts = Actions(services), TextActions(services.engine)
     run = _connect_describing(demo, page, Describing(services.engine))
-    _connect_picture(page, actions, run)
-    _connect_run(page, actions)
+    changed = _connect_picture(page, actions, run)
+    changed += _connect_run(page, actions)
     connect_runs(page, RunActions(services))
     read = _connect_texts(page, texts)
     _connect_form(demo, page, actions, read)
-    _connect_memory(demo, page, MemoryActions(services))
+    _connect_memory(demo, page, MemoryActions(services), changed)
 
 
 def _main_texts(page: Page) -> list[gr.Textbox]:
@@ -54,22 +55,29 @@ def _result(page: Page) -> list[Any]:
     return [getattr(page, name) for name in RESULT]
 
 
-def _connect_picture(page: Page, actions: Actions, describing: Any) -> None:
+def _connect_picture(page: Page, actions: Actions, describing: Any) -> list[Any]:
+    """Returns the events that bring another picture, or take it away."""
     texts = _main_texts(page)
     other_picture: dict[str, Any] = {**QUICK, "cancels": [describing]}
     page.picture.upload(None, None, None, js="() => { window.xpsrReceiving = true }", **PRIVATE)
-    page.picture.upload(
+    brought = page.picture.upload(
         actions.receive,
         [page.picture, page.visit, *texts, page.written, page.before],
         [page.picture, page.picture_note, *texts, page.before, page.written, page.status],
         preprocess=False,
         **other_picture,
-    ).then(None, None, None, js="() => { window.xpsrReceiving = false }", **PRIVATE)
-    page.picture.clear(lambda: "", None, page.picture_note, **other_picture)
+    )
+    brought.then(None, None, None, js="() => { window.xpsrReceiving = false }", **PRIVATE)
+    # Texts about the picture before are no longer offered.
+    page.picture.upload(lambda: gr.update(visible=False), None, page.own_texts, **QUICK)
+    changed = [
+        brought,
+        page.picture.clear(actions.clear, page.visit, page.picture_note, **other_picture),
+    ]
     if page.examples is not None:
-        page.examples.select(
+        opened = page.examples.select(
             actions.choose_example,
-            [page.visit, page.against, page.before],
+            [page.visit, page.against, *texts, page.written, page.before],
             [
                 page.picture,
                 page.picture_note,
@@ -77,10 +85,14 @@ def _connect_picture(page: Page, actions: Actions, describing: Any) -> None:
                 page.before,
                 page.settings["seed"],
                 page.written,
+                page.mine,
+                page.own_texts,
                 *_result(page),
             ],
             **other_picture,
         )
+        changed.append(opened)
+    return changed
 
 
 def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> Any:
@@ -106,10 +118,18 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
         None, None, page.picture_note, js=_pressing_stop(STOPPING), cancels=[run], **PRIVATE
     )
     page.stop_describing.click(describing.stop, page.visit, None, **QUICK)
+    page.back_to_mine.click(
+        describing.back,
+        [page.mine, page.before],
+        [known[name] for name in BACK],
+        cancels=[run],
+        **QUICK,
+    )
     return run
 
 
-def _connect_run(page: Page, actions: Actions) -> None:
+def _connect_run(page: Page, actions: Actions) -> list[Any]:
+    """Returns the events after which a run is waited for, or no longer."""
     result = _result(page)
     begun = page.restore.click(actions.begin, page.visit, result, **QUICK)
     run = begun.then(None, None, None, js=RECEIVED, **PRIVATE).then(
@@ -129,10 +149,10 @@ def _connect_run(page: Page, actions: Actions) -> None:
         show_progress_on=page.status,
         **HEAVY,
     )
-    run.failure(actions.failed, page.status, result, **QUICK)
+    failed = run.failure(actions.failed, [page.status, page.visit], result, **QUICK)
     # Once more by itself: what a run sends to a gallery while it goes on does not always arrive.
     run.then(actions.face.strip, page.visit, page.strip, **QUICK)
-    page.stop.click(actions.stop, page.visit, None, **QUICK)
+    stopped = page.stop.click(actions.stop, page.visit, None, **QUICK)
     page.stop.click(
         None,
         None,
@@ -143,6 +163,7 @@ def _connect_run(page: Page, actions: Actions) -> None:
     ).then(None, None, None, js=MOMENT, **PRIVATE).then(
         actions.let_go, [page.visit, page.status], result, **QUICK
     )
+    return [begun, run, failed, stopped]
 
 
 def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str, Any]) -> None:
@@ -156,6 +177,8 @@ def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str,
         ],
         **QUICK,
     )
+    # Its values are gone from the form, so one's own preset is no longer the chosen one.
+    gr.on([page.preset.input, page.preset.change], lambda: None, None, page.own_preset, **QUICK)
     # The meters need the model's tokenizer, so they come when the model has come.
     demo.load(
         actions.greet,
@@ -199,12 +222,15 @@ def _connect_texts(page: Page, actions: TextActions) -> dict[str, Any]:
     return read
 
 
-def _connect_memory(demo: gr.Blocks, page: Page, memory: MemoryActions) -> None:
-    """Bring back what the browser remembers, then keep every change."""
+def _connect_memory(
+    demo: gr.Blocks, page: Page, memory: MemoryActions, events: Sequence[Any]
+) -> None:
+    """Bring back what the browser remembers, then keep every change, and what `events` change."""
     kept = {
         "fn": memory.keep,
         "inputs": [page.visit, page.written, page.greeted, page.preset, *page.form],
         "outputs": page.browser,
+        "preprocess": False,  # Gradio's own would refuse all for one number out of its range
         **QUICK,
     }
     demo.load(
@@ -225,6 +251,8 @@ def _connect_memory(demo: gr.Blocks, page: Page, memory: MemoryActions) -> None:
     changed = (*page.form, page.preset, page.written, page.comparison, page.strip, page.pin)
     triggers = [one.change for one in changed if hasattr(one, "change")] + [page.pin.click]
     gr.on(triggers, trigger_mode="always_last", **kept)
+    for event in events:
+        event.then(**kept)
     page.hide_greeting.click(
         lambda: (gr.update(visible=False), True), None, [page.greeting, page.greeted], **QUICK
     ).then(**kept)

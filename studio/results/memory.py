@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import gradio as gr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from xpsr.errors import XPSRError
 from xpsr.prompts import MAX_CHARACTERS, PROMPT_NAMES
 from xpsr.prompts.provenance import MAX_RUNS, from_runs, to_runs
 from xpsr.recipe import Run as Sentences
 from xpsr.settings import PRESETS
 
 from .. import markup, words
-from ..form import FORM, MAIN_TEXTS, fill_form, read_form
+from ..form import FORM, MAIN_TEXTS, fill_form, read_usable
 from ..restore import texts
 from ..restore.showing import BICUBIC, RESULT, Face, shown
 from ..restore.texts import NOTHING_BROUGHT, Brought
 from ..services import Services
+from .outputs import Run
 from .visit import MAX_CELLS, Visit
 from .visit import MAX_RUNS as MAX_RESULTS
 
@@ -42,7 +43,11 @@ class Written(BaseModel):
 
 
 class Memory(BaseModel):
-    """One visitor's page. `form` is in the order of its `fields`."""
+    """One visitor's page. `form` is in the order of its `fields`.
+
+    `picture` is the digest of the picture on the page, which itself is not kept. `running`: it was
+    being restored when this was kept.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
@@ -60,6 +65,8 @@ class Memory(BaseModel):
     cells: Annotated[list[Id], Field(max_length=MAX_CELLS)] = Field(default_factory=list)
     shown: Id | None = None
     pinned: Id | None = None
+    picture: Annotated[str, Field(max_length=64)] = ""
+    running: bool = False
     greeted: bool = False
 
 
@@ -88,6 +95,8 @@ class MemoryActions:
                 cells=visit.cells,
                 shown=visit.shown,
                 pinned=visit.pinned,
+                picture=visit.picture,
+                running=visit.restoring.pending,
                 greeted=greeted,
             )
         except ValidationError:  # half typed, or longer than any text may be: the last one stays
@@ -105,13 +114,14 @@ class MemoryActions:
             memory = Memory.model_validate(kept) if kept else None
             if memory is None or memory.fields != FORM:
                 return nothing
-            prompts, settings = read_form(memory.preset, memory.form)
-        except (ValidationError, XPSRError) as error:
+        except ValidationError as error:
             log.info("what the browser remembers cannot be used: %s", error)
             return nothing
         finally:
             visit.recalled = True
-        form, chosen = fill_form(prompts, settings), memory.preset
+        # One bad value, such as a seed below zero, must not take all the others with it.
+        form = fill_form(*read_usable(memory.preset, memory.form))
+        chosen = memory.preset
         if memory.model != self.engine.options.model:
             # Settings are made for one model; with another the page opens with those for that.
             chosen = gr.skip()
@@ -122,7 +132,8 @@ class MemoryActions:
         return self._recalled(memory, visit, form, chosen)
 
     def _recalled(self, memory: Memory, visit: Visit, form: tuple, preset: Any) -> tuple:
-        found = [run.id for run in self.outputs.found(memory.runs)]
+        runs = self.outputs.found(memory.runs)
+        found = [run.id for run in runs]
         visit.runs[:] = [*found, *(one for one in visit.runs if one not in found)]
         visit.cells[:] = list(dict.fromkeys([*memory.cells, *visit.cells]))[-MAX_CELLS:]
         if self.face.found(memory.pinned):
@@ -131,15 +142,29 @@ class MemoryActions:
             from_runs(one.text, [run.model_dump() for run in one.runs]) for one in memory.brought
         )
         run = self.face.found(memory.shown)
-        picture = note = gr.skip()
-        result = shown(strip=self.face.strip(visit))
+        picture, note = self._picture(memory, visit, [run, *reversed(runs)])
+        said = [words.RUN_DROPPED] if memory.running else []
         if run is not None:
             visit.show(run.id)
-            visit.title = run.title
-            picture = str(run.picture)
-            note = markup.notice(words.picture(run.recipe.input_size))
-            lost = len(memory.runs) - len(found)
-            status = markup.notice(words.welcome_back(len(found), lost))
-            result = shown(status=status, **self.face.of(run, visit, BICUBIC))
+        if run is not None or said:
+            said.append(words.welcome_back(len(found), len(memory.runs) - len(found)))
+        result = shown(
+            status=markup.notice(" ".join(said)) if said else gr.skip(),
+            **({"strip": self.face.strip(visit)} if run is None else
+               self.face.of(run, visit, BICUBIC)),
+        )  # fmt: skip
         greeting = gr.update(visible=not memory.greeted)
         return (*form, preset, brought or NOTHING_BROUGHT, picture, note, *result, greeting)
+
+    def _picture(self, memory: Memory, visit: Visit, runs: Sequence[Run | None]) -> tuple[Any, Any]:
+        """The picture that was on the page, where one of the runs has it, and the note about it.
+
+        The texts tell of that picture, so no other one may take its place.
+        """
+        if not memory.picture:
+            return gr.skip(), gr.skip()
+        for run in (*runs, *self.outputs.examples.values()):
+            if run is not None and run.recipe.input_sha256 == memory.picture:
+                visit.bring(run.title, memory.picture, str(run.picture))
+                return str(run.picture), markup.notice(words.picture(run.recipe.input_size))
+        return None, markup.notice(words.PICTURE_AGAIN)

@@ -22,6 +22,7 @@ from xpsr.errors import XPSRError
 from xpsr.recipe import Recipe, read_recipe, save_png
 
 from .. import words
+from .names import result_name
 from .scores import Row, read_rows, write_enlarged, write_rows, write_thumb
 from .shelf import KEEP_SECONDS, Shelf
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 GIGABYTE = 1024**3
+# All but the result, whose name is that of the picture (once it was "restored" for all of them).
+OTHER_PICTURES = ("picture.png", "before.png")
 _ID = re.compile(r"\d{8}-\d{6}-[\w-]{22}")
 
 
@@ -77,8 +80,8 @@ class _About(BaseModel):
 class Outputs:
     """The folder of results. Each run has a folder of its own in it:
 
-    `picture.png`, `restored-x4-seed7.png`, `recipe.json`, `run.json` and, when they are known,
-    `scores.json`.
+    `picture.png`, the result as `garden-x4-seed7.png`, `recipe.json`, `run.json` and, when they
+    are known, `scores.json`.
 
     Args:
         folder: where; made when it is first needed.
@@ -153,7 +156,7 @@ class Outputs:
         if not _ID.fullmatch(run_id) or not folder.is_dir():
             raise XPSRError(words.RUN_GONE)
         try:
-            (after,) = folder.glob("restored-*.png")
+            (after,) = (one for one in folder.glob("*.png") if one.name not in OTHER_PICTURES)
             about = _About.model_validate_json((folder / "run.json").read_bytes())
             recipe, rows = read_recipe(after), read_rows(folder / "scores.json")
             return Run(
@@ -218,11 +221,10 @@ class Outputs:
 
 def _write(folder: Path, picture: Image.Image, restored: Restored, about: _About) -> None:
     """All files of a run but its scores."""
-    recipe, settings = restored.recipe, restored.recipe.settings
+    recipe = restored.recipe
     folder.mkdir(parents=True)
     picture.convert("RGB").save(folder / "picture.png", compress_level=1)
-    name = f"restored-x{settings.upscale}-seed{settings.seed}.png"
-    save_png(restored.image, recipe, folder / name)
+    save_png(restored.image, recipe, folder / result_name(about.title, recipe.settings))
     (folder / "recipe.json").write_text(recipe.to_json(), encoding="utf-8")
     (folder / "run.json").write_text(about.model_dump_json(), encoding="utf-8")
 

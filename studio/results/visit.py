@@ -20,12 +20,22 @@ class Presses:
 
     begun: int = 0
     stopped: int = -1
+    ended: int = 0
 
     def begin(self) -> None:
         self.begun += 1
 
     def stop(self) -> None:
         self.stopped = self.begun
+
+    def end(self, number: int) -> None:
+        """The run with this number has ended; another one may have been asked for since."""
+        self.ended = max(self.ended, number)
+
+    @property
+    def pending(self) -> bool:
+        """Whether a run is waited for: it has neither ended nor been stopped."""
+        return self.begun > max(self.ended, self.stopped)
 
     def stops(self) -> Callable[[], bool]:
         """Tells the run that begins now whether it is to end."""
@@ -46,6 +56,8 @@ class Visit:
         shown: the one on the slider, if any.
         pinned: the baseline that others are compared with, if any.
         title: what the visitor calls the picture on the page: foreign text.
+        picture: `xpsr.image.pixel_sha256` of it; "": there is none.
+        upload: the path of its file.
         restoring: the presses on Restore and its Stop.
         describing: those on Describe and its Stop.
         running: whether a picture of the first tab is being restored.
@@ -59,7 +71,7 @@ class Visit:
         self.runs = list(runs)[-MAX_RUNS:]
         self.cells: list[str] = []
         self.shown, self.pinned = shown, pinned
-        self.title = ""
+        self.title = self.picture = self.upload = ""
         self.restoring, self.describing = Presses(), Presses()
         self.running = self.recalled = self.looking = False
 
@@ -73,6 +85,10 @@ class Visit:
         self.add(run_id)
         self.cells.append(run_id)
         del self.cells[:-MAX_CELLS]
+
+    def bring(self, title: str = "", picture: str = "", upload: str = "") -> None:
+        """Another picture is on the page now, or none."""
+        self.title, self.picture, self.upload = title, picture, upload
 
     def show(self, run_id: str) -> None:
         """A run stands on the slider now, an example as well."""

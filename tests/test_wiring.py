@@ -1,0 +1,93 @@
+"""What is tied to what on the page, as `gr.Blocks` knows it: neither a browser nor a model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+import pytest
+
+from studio import words
+from studio.build import Where, build, serving
+from studio.form import FORM, fill_form, read_form
+from studio.models.engine import Engine, EngineOptions
+from studio.theme import CSS
+from studio.triggers import bring_into_view
+from xpsr.errors import XPSRError
+from xpsr.prompts import Prompts
+from xpsr.settings import Settings
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory) -> gr.Blocks:
+    return build(Engine(EngineOptions()), Where(str(tmp_path_factory.mktemp("outputs"))))
+
+
+def events(demo: gr.Blocks, handler: str) -> list[Any]:
+    """The events that call a handler, by its qualified name."""
+    return [one for one in demo.fns.values() if getattr(one.fn, "__qualname__", "") == handler]
+
+
+def behind(demo: gr.Blocks, handler: str) -> set[str]:
+    """The handlers that are called after another one."""
+    ids = {one._id for one in events(demo, handler)}
+    return {
+        getattr(one.fn, "__qualname__", "") for one in demo.fns.values() if one.trigger_after in ids
+    }
+
+
+@pytest.mark.parametrize(
+    "handler",
+    ["MemoryActions.keep", "Actions.restore", "BatchActions.begin", "BatchActions.retry"],
+)
+def test_a_number_out_of_its_range_reaches_our_own_handler(demo, handler):
+    found = events(demo, handler)
+    assert found and not any(one.preprocess for one in found)
+
+
+@pytest.mark.parametrize(
+    "handler",
+    ["receive", "clear", "choose_example", "begin", "restore", "failed", "stop"],
+)
+def test_the_browser_is_told_of_another_picture_and_of_a_run(demo, handler):
+    assert behind(demo, f"Actions.{handler}") >= {"MemoryActions.keep"}
+
+
+def test_seeds_are_counted_whoever_changed_them(demo):
+    (count,) = events(demo, "QuestionActions.count")
+    targets = {(demo.blocks[one].elem_id, event) for one, event in count.targets if one}
+    assert ("ablate-seeds", "change") in targets
+
+
+def test_progress_is_shown_wherever_it_is_out_of_sight():
+    looked = bring_into_view("#status")
+    assert "bottom < 0" in looked and "top > innerHeight" in looked
+
+
+def test_the_largest_upload_is_named():
+    assert serving()["max_file_size"] == "100mb" and "100 MB" in words.PICTURE_DROP
+
+
+def test_a_built_in_preset_is_chosen_instead_of_ones_own(demo):
+    page = {block.elem_id: number for number, block in demo.blocks.items() if block.elem_id}
+    (cleared,) = (
+        one
+        for one in demo.fns.values()
+        if (page["preset"], "input") in one.targets
+        and [block.elem_id for block in one.outputs] == ["own-preset"]
+    )
+    assert cleared.fn() is None
+
+
+def test_sliders_show_where_the_keyboard_is():
+    assert "input[type=range]:focus-visible" in CSS
+
+
+def test_values_are_named_as_on_the_page():
+    form = fill_form(Prompts(), Settings())
+    overlap, size = (FORM.index(name) for name in ("tile_overlap", "tile_size"))
+    values = [*form[:size], 32, *form[size + 1 :]]
+    with pytest.raises(XPSRError) as refused:
+        read_form("official", values)
+    assert f"“{words.OVERLAP}” is {form[overlap]}" in str(refused.value)
+    assert f"“{words.TILE}”, which is 32" in str(refused.value)
