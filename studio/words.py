@@ -378,6 +378,13 @@ def describer(name: str) -> str:
     return f"{DESCRIBERS.get(name, f'Asks {name}.')} {DESCRIBER_OTHERS}"
 
 
+MINI_HEARS = (
+    "The built-in model hears few words: “The image is clean and sharp.” in 3 keeps it from "
+    "restoring much, and “smooth” or “detailed” in 2 decide on fine structure. With the official "
+    "checkpoint every word counts: see Full quality."
+)
+
+
 def describer_about(why: str | None) -> str:
     """Why it is this one, and how to have another one."""
     return " ".join(part for part in (why, DESCRIBER_CHANGE) if part)

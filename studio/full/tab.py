@@ -13,6 +13,7 @@ from xpsr.settings import SETTING_NAMES
 from .. import markup
 from ..form import MAIN_TEXTS
 from ..models.words import NOT_ALLOWED
+from ..restore.describing import Describing
 from ..tab import Tab
 from ..triggers import HEAVY, PRIVATE, QUICK, stop_from, stop_until
 from . import words
@@ -154,7 +155,7 @@ def connect(page: Page, part: Full, handle: gr.Tab, services: Services) -> None:
     if part.fields is None:
         return
     _connect_getting(part.fields, actions)
-    _connect_using(page, part, part.fields, actions)
+    _connect_using(page, part, part.fields, actions, Describing(services.engine))
 
 
 def _connect_getting(fields: Fields, actions: FullActions) -> None:
@@ -174,7 +175,9 @@ def _connect_getting(fields: Fields, actions: FullActions) -> None:
     )
 
 
-def _connect_using(page: Page, part: Full, fields: Fields, actions: FullActions) -> None:
+def _connect_using(
+    page: Page, part: Full, fields: Fields, actions: FullActions, describing: Describing
+) -> None:
     named = [fields.model, fields.model_base]
     fields.look.click(actions.look, named, fields.used, **{**QUICK, "queue": True})
     changed = [
@@ -194,6 +197,7 @@ def _connect_using(page: Page, part: Full, fields: Fields, actions: FullActions)
     ]
     for run in runs:
         stop_until(run, fields.stop_using)
+        run.then(describing.introduce, None, page.describer, **QUICK)
     fields.stop_using.click(None, cancels=runs).then(
         actions.use_stopped, None, fields.used, **QUICK
     )

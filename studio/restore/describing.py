@@ -59,12 +59,14 @@ class Describing:
         self.engine = engine
 
     def introduce(self) -> str:
-        """The line that names the describer."""
+        """The line that names the describer, and another where the model hears little of it."""
         try:
             describer, why = self.engine.describer()
         except Exception as error:
             return markup.notice(sentence(error), bad=True)
-        return markup.quiet(words.describer(describer.name), words.describer_about(why))
+        line = markup.quiet(words.describer(describer.name), words.describer_about(why))
+        hears_little = self.engine.options.model == "mini"
+        return line + (markup.quiet(words.MINI_HEARS) if hears_little else "")
 
     def begin(self, high: str, low: str, written: Brought, visit: Visit) -> tuple:
         """At once after a click on Describe: keep the texts, and offer to stop."""
