@@ -211,7 +211,9 @@ ADDED_NOISE_INFO = "For “your picture under noise, twice” alone: 0 is little
 PROCESS = "Least working size, in pixels"
 PROCESS_INFO = "Smaller pictures are worked on enlarged to this short side. 0: as they are."
 TILE = "Tile size, in pixels"
-TILE_INFO = "Larger pictures are worked on in overlapping squares of this size. 0: never."
+TILE_INFO = (
+    "Larger pictures are worked on in overlapping squares of this size, 64 at least. 0: never."
+)
 OVERLAP = "Tile overlap, in pixels"
 OVERLAP_INFO = "What neighbouring tiles share, so that no seam shows."
 METRICS = "By trained networks"
@@ -378,10 +380,10 @@ def describer(name: str) -> str:
     return f"{DESCRIBERS.get(name, f'Asks {name}.')} {DESCRIBER_OTHERS}"
 
 
-MINI_HEARS = (
-    "The built-in model hears few words: “The image is clean and sharp.” in 3 keeps it from "
-    "restoring much, and “smooth” or “detailed” in 2 decide on fine structure. With the official "
-    "checkpoint every word counts: see Full quality."
+MINI_HEARS = "The built-in model hears few words; with the official checkpoint all count."
+MINI_HEARS_ABOUT = (
+    "“The image is clean and sharp.” in 3 keeps it from restoring much, and “smooth” or “detailed” "
+    "in 2 decide on fine structure. The way to the official checkpoint: see Full quality."
 )
 
 

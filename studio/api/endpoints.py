@@ -120,7 +120,7 @@ class Endpoints:
             added_noise_level: training timestep of the second noise of lr_twice, 0..999.
             negative: "both" texts have a negative, or only the "high" one.
             process_size: least short side of the working picture, in pixels; 0 for none.
-            tile_size: side of the tiles, in pixels; 0 for none.
+            tile_size: side of the tiles, in pixels, 64 or more; 0 for none.
             tile_overlap: what neighbouring tiles share, in pixels.
             color_fix: none, adain or wavelet.
             long_prompts: truncate, protect or chunk; what becomes of more than 75 tokens. The

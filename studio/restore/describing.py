@@ -66,7 +66,9 @@ class Describing:
             return markup.notice(sentence(error), bad=True)
         line = markup.quiet(words.describer(describer.name), words.describer_about(why))
         hears_little = self.engine.options.model == "mini"
-        return line + (markup.quiet(words.MINI_HEARS) if hears_little else "")
+        return line + (
+            markup.quiet(words.MINI_HEARS, words.MINI_HEARS_ABOUT) if hears_little else ""
+        )
 
     def begin(self, high: str, low: str, written: Brought, visit: Visit) -> tuple:
         """At once after a click on Describe: keep the texts, and offer to stop."""
