@@ -291,8 +291,8 @@ def test_a_run_that_was_stopped_before_its_first_step_is_not_called_refused(engi
     begun = actions.restore({"path": str(path)}, Visit(), "", "mini", [], NOTHING_BROUGHT, *values)
     waiting, first = actions.begin(Visit())[0], next(begun)[0]
     begun.close()
-    assert words.REFUSED in actions.failed(waiting)[0]  # it never had its turn
-    assert words.STOPPED in actions.failed(first)[0]
+    assert words.REFUSED in actions.failed(waiting, Visit())[0]  # it never had its turn
+    assert words.STOPPED in actions.failed(first, Visit())[0]
 
 
 def test_a_stop_that_comes_before_the_run_counts_for_this_run_alone(engine, tmp_path):

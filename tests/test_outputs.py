@@ -269,13 +269,13 @@ def test_a_run_that_a_reload_stopped_is_told_of(memory):
 def test_one_bad_value_does_not_take_the_others_with_it(memory):
     visit = Visit()
     visit.recalled = True
-    places = {"seed": -5, "tile_size": 48, "tile_overlap": 32, "lowlevel_prompt": "x" * 100_000}
+    places = {"seed": -5, "tile_size": 96, "tile_overlap": 80, "lowlevel_prompt": "x" * 100_000}
     form = [places.get(name, value) for name, value in zip(FORM, VALUES, strict=True)]
     kept = memory.keep(visit, NOTHING_BROUGHT, True, "official", *form)
     assert kept["form"] == form
     back = dict(zip(FORM, memory.recall(kept, Visit()), strict=False))
     assert back == dict(zip(FORM, VALUES, strict=True)) | {
-        "seed": 0, "tile_size": 48, "tile_overlap": 32, "lowlevel_prompt": ""
+        "seed": 0, "tile_size": 96, "tile_overlap": 80, "lowlevel_prompt": ""
     }  # fmt: skip
 
 

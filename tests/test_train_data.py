@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 import typer
 from describing_server import HIGH, serving
 from PIL import Image
@@ -20,12 +19,11 @@ from train import describe as describing
 from train import prepare as preparing
 from train.config import DataConfig
 from train.data import Pairs
-from train.degrade import PAPER, RECIPES, degrade, sharpen
 from train.describe import describe
 from train.files import find_photos
 from train.manifest import collect_failures, read_manifest
 from train.networks import clip_tokenizer
-from train.pairing import make_pair, pair_seed
+from train.pairing import make_pair
 from train.prepare import PrepareConfig, pair_id, prepare
 from train.sharing import Share
 from train.terminal import sentences
@@ -322,51 +320,6 @@ def test_a_device_that_is_not_there_is_a_sentence(photos, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_seeds_depend_on_the_pair_alone():
-    assert pair_seed("a.png", 0, 0) == pair_seed("a.png", 0, 0)
-    seeds = {pair_seed(n, v, s) for n in ("a.png", "b.png") for v in (0, 1) for s in (0, 1)}
-    assert len(seeds) == 8
-
-
-@pytest.mark.parametrize("name", RECIPES)
-def test_degradations_stay_pictures_and_can_be_repeated(name):
-    photo = torch.rand(3, 96, 128, generator=torch.Generator().manual_seed(0)) * 0.2 + 0.4
-    for seed in range(12):
-        low, drawn = degrade(photo, RECIPES[name], np.random.default_rng(seed))
-        assert low.shape == (3, 24, 32) and low.min() >= 0 and low.max() <= 1
-        assert {"resize1", "noise1", "jpeg1", "resize2", "noise2", "jpeg2"} <= drawn.keys()
-        again, _ = degrade(photo, RECIPES[name], np.random.default_rng(seed))
-        assert torch.equal(low, again)
-
-
-def test_mild_paper_and_heavy_are_in_that_order():
-    y, x = torch.meshgrid(torch.arange(128) / 9, torch.arange(128) / 7, indexing="ij")
-    photo = torch.stack([torch.sin(x), torch.cos(y), torch.sin(x + y)]) * 0.4 + 0.5
-    small = torch.nn.functional.interpolate(photo[None], scale_factor=0.25, mode="area")[0]
-    errors = {
-        name: np.mean(
-            [
-                (degrade(photo, recipe, np.random.default_rng(s))[0] - small).square().mean()
-                for s in range(30)
-            ]
-        )
-        for name, recipe in RECIPES.items()
-    }
-    assert errors["mild"] < errors["paper"] < errors["heavy"]
-
-
-def test_pairs_of_a_batch_can_share_the_authors_decisions():
-    photo = torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
-    drawn = [
-        degrade(photo, PAPER, np.random.default_rng(seed), 4, np.random.default_rng(9))[1]
-        for seed in range(6)
-    ]
-    for key in ("resize1", "resize2", "jpeg_last", "final_resize"):
-        assert all(one[key] == drawn[0][key] for one in drawn)
-    assert len({one["noise1"]["kind"] for one in drawn}) == 1
-    assert len({one["jpeg1"] for one in drawn}) > 1
-
-
 def test_batches_are_counted_over_photos(photos, tmp_path):
     list(prepare(photos, tmp_path, PAIRS.model_copy(update={"decisions_per_batch": 3})))
     for line in read_manifest(tmp_path):
@@ -377,15 +330,6 @@ def test_batches_are_counted_over_photos(photos, tmp_path):
         stored = Image.open(tmp_path / "LR" / f"{line['id']}.png")
         assert np.array_equal(np.array(stored), np.array(lr))
     assert len({line["batch_seed"] for line in read_manifest(tmp_path)}) == 3  # places 4..11 of 12
-
-
-def test_sharpening_steepens_edges_and_leaves_faint_texture_alone():
-    edge = torch.full((3, 64, 64), 0.3)
-    edge[:, :, 32:] = 0.7
-    sharp = sharpen(edge)
-    assert sharp[0, 32, 32] > 0.75 and sharp[0, 32, 31] < 0.25
-    faint = 0.5 + 0.01 * torch.rand(3, 64, 64, generator=torch.Generator().manual_seed(0))
-    assert torch.allclose(sharpen(faint), faint, atol=1e-6)
 
 
 def test_the_command_says_what_is_wrong(photos, tmp_path):

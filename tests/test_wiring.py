@@ -86,8 +86,8 @@ def test_sliders_show_where_the_keyboard_is():
 def test_values_are_named_as_on_the_page():
     form = fill_form(Prompts(), Settings())
     overlap, size = (FORM.index(name) for name in ("tile_overlap", "tile_size"))
-    values = [*form[:size], 32, *form[size + 1 :]]
+    values = [*form[:size], 64, *form[size + 1 :]]
     with pytest.raises(XPSRError) as refused:
         read_form("official", values)
     assert f"“{words.OVERLAP}” is {form[overlap]}" in str(refused.value)
-    assert f"“{words.TILE}”, which is 32" in str(refused.value)
+    assert f"“{words.TILE}”, which is 64" in str(refused.value)
