@@ -35,6 +35,8 @@ class PresetActions:
         except XPSRError:
             note = markup.notice(words.PRESETS_UNREADABLE, bad=True)
             return gr.skip(), gr.update(choices=[], value=None), note, gr.skip(), gr.skip()
+        if not book.names():  # nothing to show, and what is saved meanwhile is not written over
+            return tuple(gr.skip() for _ in range(5))
         # The note stays: it may be that of a button which was pressed in the same moment.
         listed, _, export = self._listed(book, chosen, "")
         return gr.skip(), listed, gr.skip(), export, gr.skip()
