@@ -9,8 +9,9 @@ from train.config import TrainConfig
 from xpsr.errors import XPSRError
 
 NAME = "config.yaml"
-# What a run leaves there before and beside it.
-OWN = {"log", "checkpoints", "validation", ".export", "not_finite-0.json"}
+# What may be there without that file: a run that ended early leaves its log, and checkpoints are
+# copied to go on from them elsewhere.
+OWN = {"log", "checkpoints"}
 # What decides nothing about the weights of a step.
 FREE = {"out", "steps", "minutes", "save_every", "keep_checkpoints", "log_every", "trackers"}
 FREE |= {"validate_every", "validate_data", "validate_pictures", "validate_setting"}
