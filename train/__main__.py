@@ -100,6 +100,11 @@ def _refuse_with_sharding(config: TrainConfig) -> None:
             "loss.adversarial_weight is for small models, which fit on one device: train without"
             " FSDP and DeepSpeed."
         )
+    if config.model.texts_only:
+        raise XPSRError(
+            "model.texts_only is for small models, which fit on one device: train without FSDP and"
+            " DeepSpeed."
+        )
     if config.optimizer == "muon":
         raise XPSRError("optimizer=muon looks at whole matrices, which FSDP and DeepSpeed cut up.")
 

@@ -25,6 +25,7 @@ LEFT_OUT = (
     "trust_ratio",
     "sharpen_targets",
     "detail_ratio",
+    "claim_ratio",
 )
 
 

@@ -52,7 +52,11 @@ class ModelConfig(Strict):
 
     A ControlNet with `controlnet.degradation_free_channels` predicts the clean picture by itself,
     and the rest diffuses what it leaves out. That predictor learns alone (`degradation_free_only`,
-    by `loss.decoded_log_floor`) and is held still while the rest learns.
+    by `loss.decoded_log_floor`) and is held still while the rest learns. With
+    `controlnet.degradation_free_reads_texts` it leaves in the picture what the texts do not
+    complain of. That is learnt last, by `texts_only` and the data's `claim_ratio` and
+    `detail_ratio`: how texts are read, while all else keeps the answers that it gave before.
+    Networks that come from a `start` without such a reader get a fresh one.
 
     `alpha_bar_range` = (first, last) cuts the noise schedule short: even its first timestep keeps
     only the share `first` of the signal. Below it lies the finest detail, which a small model
@@ -61,6 +65,7 @@ class ModelConfig(Strict):
 
     start: str | None = None
     degradation_free_only: bool = False
+    texts_only: bool = False
     train_text_encoder: bool = False
     residual_latents: bool = False
     controlnet: dict[str, Any] = Field({})
@@ -97,6 +102,9 @@ class DataConfig(Strict):
         detail_ratio: chance that the content text calls the picture smoother or more detailed than
             it is, and the target is softened or sharpened to match (see `train/wording.py`). If
             there is any, samples without a content text are not sharpened at all.
+        claim_ratio: chance that the quality text claims less or more blur, noise and JPEG than was
+            measured; the others say the same in other words, or nothing (see `train/claims.py`).
+            For `model.texts_only`.
         bare_ratio: chance that a sample starts as the setting `start="lr_bare"` does: from the
             low-resolution side's latent without noise, at the last timestep. Its target is not
             sharpened, for such a start asks for the likeliest picture.
@@ -115,6 +123,7 @@ class DataConfig(Strict):
     trust_ratio: float = Field(0.0, ge=0, le=1)
     sharpen_targets: float = Field(0.0, ge=0)
     detail_ratio: float = Field(0.0, ge=0, le=1)
+    claim_ratio: float = Field(0.0, ge=0, le=1)
     bare_ratio: float = Field(0.0, ge=0, le=1)
     flips: bool = False
     turns: bool = False

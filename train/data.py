@@ -18,22 +18,17 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from train.claims import FLAWLESS, Claim, claim
 from train.config import DataConfig
 from train.manifest import read_manifest
-from train.wording import reworded, sharpened
+from train.wording import DETAIL, degree, reworded, sharpened
 from xpsr.errors import XPSRError
-from xpsr.prompts import OFFICIAL_LOWLEVEL_NEGATIVE
 
 logger = logging.getLogger(__name__)
 
 Window = tuple[slice, slice]  # rows and columns
 
-# Ways to say that nothing is wrong, none of them a sentence of the measured describer.
-FLAWLESS = (
-    OFFICIAL_LOWLEVEL_NEGATIVE,
-    "The image is clean and sharp.",
-    "The image is in perfect quality.",
-)
+NO_DETAIL = len(DETAIL)
 DETAIL_STEP = 1.0  # strength of the unsharp mask for a degree of detail more
 MAX_SHARPNESS = 2.5
 MEMORY = 2 * 2**30  # bytes of decoded pictures that one process keeps
@@ -51,6 +46,11 @@ class Batch:
         seeds: of each pair's noise and timestep.
         bare: which start from the low-resolution side alone, without noise.
         vivid: which are to look like photos: not those that are bare, or whose texts ask for less.
+        like_input_ids: (B, L) tokens of `Claim.like`, the quality texts as they would have been.
+        asked: (B, 3) what the texts ask for beside what was measured: `noise` and `blur` of a
+            `Claim`, and degrees of detail, -3 to 3.
+        said: (B, 4) levels that the texts name: `said` of a `Claim`, and the degree of detail, 0
+            to 3 or `NO_DETAIL`.
     """
 
     ids: tuple[str, ...]
@@ -61,6 +61,9 @@ class Batch:
     seeds: tuple[int, ...]
     bare: tuple[bool, ...]
     vivid: tuple[bool, ...]
+    like_input_ids: Tensor
+    asked: Tensor
+    said: Tensor
 
     def to(self, device: torch.device) -> "Batch":
         return replace(
@@ -69,6 +72,9 @@ class Batch:
             conditioning=self.conditioning.to(device),
             input_ids=self.input_ids.to(device),
             lowlevel_input_ids=self.lowlevel_input_ids.to(device),
+            like_input_ids=self.like_input_ids.to(device),
+            asked=self.asked.to(device),
+            said=self.said.to(device),
         )
 
 
@@ -116,6 +122,8 @@ class Sample:
     seed: int
     bare: bool
     vivid: bool
+    claim: Claim
+    degrees: int
 
 
 class Samples(Dataset, ABC):
@@ -160,6 +168,10 @@ class Samples(Dataset, ABC):
         bare = bool(config.bare_ratio and random.random() < config.bare_ratio)
         vivid = not bare and bool(high or not detail_ratio)
         sharpness = config.sharpen_targets if vivid else 0.0
+        claimed, degrees = Claim(low, low), 0
+        if config.claim_ratio and low:
+            claimed = claim(low, pair.prompt, random, config.claim_ratio)
+            low = claimed.text
         if detail_ratio and high and random.random() < detail_ratio:
             high, degrees = reworded(high, random)
             sharpness += DETAIL_STEP * degrees
@@ -174,7 +186,8 @@ class Samples(Dataset, ABC):
             turns = int(random.integers(4))
             clean, shown = np.rot90(clean, turns), np.rot90(shown, turns)
         high, low = high if gives_high else "", low if gives_low else ""
-        return Sample(pair.id, clean, shown, high, low, int(random.integers(2**63)), bare, vivid)
+        seed = int(random.integers(2**63))
+        return Sample(pair.id, clean, shown, high, low, seed, bare, vivid, claimed, degrees)
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The samples of these numbers as one batch."""
@@ -192,6 +205,9 @@ class Samples(Dataset, ABC):
             tuple(sample.seed for sample in samples),
             tuple(sample.bare for sample in samples),
             tuple(sample.vivid for sample in samples),
+            self._tokens([sample.claim.like for sample in samples]),
+            torch.tensor([[s.claim.noise, s.claim.blur, s.degrees] for s in samples]),
+            torch.tensor([[*s.claim.said, _detail_said(s.high)] for s in samples]),
         )
 
     def loader(self, numbers: "Numbers") -> Iterator[Batch]:
@@ -322,6 +338,11 @@ class Pairs(Samples):
         if self._bytes < MEMORY:
             self._decoded[index] = found
         return found
+
+
+def _detail_said(text: str) -> int:
+    found = degree(text)
+    return NO_DETAIL if found is None else found
 
 
 TEXTS = ("prompt", "lowlevel_prompt", "hr_prompt", "hr_lowlevel_prompt")

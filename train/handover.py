@@ -28,10 +28,10 @@ def decoder_examples(
 def denoised(networks: Networks, batch: Batch, steps: int, seed: int) -> Tensor:
     """Sample from pure noise as the pipeline does without guidance (DDIM)."""
     scale = networks.vae.config.scaling_factor
-    guess = networks.controlnet.degradation_free(batch.conditioning)
-    base = networks.vae.encode(guess * 2 - 1).latent_dist.mode()
     high = networks.text_encoder(batch.input_ids)[0]
     low = networks.text_encoder(batch.lowlevel_input_ids)[0]
+    guess = networks.controlnet.degradation_free(batch.conditioning, high, low)
+    base = networks.vae.encode(guess * 2 - 1).latent_dist.mode()
     solver, noise = Solver(networks.scheduler.config, "ddim", steps), Noise(seed)
     latents = noise.like(base)
     hint = networks.controlnet.hint(batch.conditioning)

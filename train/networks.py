@@ -18,6 +18,7 @@ from train.data import Samples
 from train.loss import PREDICTION_TYPES
 from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
+from xpsr.models.attention import fusion_units
 
 # Trained besides the whole ControlNet when the UNet comes from Stable Diffusion.
 OWN_UNET_LAYERS = ".pixel_attentions."
@@ -40,15 +41,23 @@ class Networks:
     train_text_encoder: bool = False
     train_decoder: bool = False
     degradation_free_only: bool = False
+    texts_only: bool = False
 
     def choose_trained(self) -> None:
         """Freeze everything but what XPSR trains: the ControlNet and the UNet's own layers. The
-        ControlNet's predictor of the clean picture learns alone, or not at all."""
+        ControlNet's predictor of the clean picture learns alone, or not at all; and what reads
+        texts may learn alone."""
         predictor = self.controlnet.degradation_free_predictor
-        if self.degradation_free_only and predictor is not None:
+        if predictor is not None and (self.degradation_free_only or self.texts_only):
             for network in (self.vae, self.text_encoder, self.unet, self.controlnet):
                 network.requires_grad_(False)
-            predictor.requires_grad_(True)
+            if self.texts_only:
+                learning = [self.text_encoder, self.controlnet.reader]
+                learning += fusion_units(self.controlnet)
+            else:
+                learning = [part for part in predictor.children() if part is not predictor.reader]
+            for module in learning:
+                module.requires_grad_(True)
             return
         self.vae.requires_grad_(False)
         if self.train_decoder:
@@ -97,10 +106,31 @@ def make_networks(
             "model.degradation_free_only trains a predictor that this ControlNet does not have;"
             " give model.controlnet.degradation_free_channels."
         )
+    _refuse_texts(config, networks)
+    networks.texts_only = config.texts_only
     networks.train_decoder = config.train_decoder
     networks.degradation_free_only = config.degradation_free_only
     networks.choose_trained()
     return networks
+
+
+def _refuse_texts(config: ModelConfig, networks: Networks) -> None:
+    if not config.texts_only:
+        return
+    if config.degradation_free_only:
+        raise XPSRError("model.texts_only and model.degradation_free_only leave nothing to learn.")
+    if config.train_decoder or config.decoder_steps:
+        raise XPSRError(
+            "model.texts_only holds the decoder still: leave out model.train_decoder and"
+            " model.decoder_steps."
+        )
+    if config.start is None:
+        raise XPSRError("model.texts_only keeps the answers of trained networks: give model.start.")
+    if networks.controlnet.reader is None:
+        raise XPSRError(
+            "model.texts_only trains a reader that this ControlNet does not have; give"
+            " model.controlnet.degradation_free_reads_texts=true."
+        )
 
 
 def _is_xpsr(start: str) -> bool:
@@ -112,6 +142,8 @@ def _from_pipeline(config: ModelConfig) -> Networks:
     import xpsr
 
     pipe = xpsr.load(config.start, device="cpu", dtype=torch.float32)
+    if config.controlnet.get("degradation_free_reads_texts"):
+        pipe.controlnet.learn_to_read()
     networks = Networks(
         pipe.vae,
         pipe.text_encoder,

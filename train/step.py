@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from train.config import TrainConfig
 from train.data import Batch
@@ -9,8 +10,11 @@ from train.discriminator import Discriminator, adversarial_errors
 from train.latents import LatentCache
 from train.loss import Losses, decoded_error, diffusion_error, diffusion_target, training_loss
 from train.networks import Networks
+from train.reading import Reading, denoised
 from xpsr.autoencoder import encode
 from xpsr.errors import XPSRError
+
+KEEPING = 30.0  # how much keeping the answers of before counts, which are far smaller errors
 
 
 class TrainingStep(nn.Module):
@@ -34,8 +38,11 @@ class TrainingStep(nn.Module):
         self.config, self.cache = config, cache
         weights = config.loss
         self.judge = Discriminator(seed=config.seed) if weights.adversarial_weight else None
-        if config.model.degradation_free_only:
+        self.reading = Reading(networks) if config.model.texts_only else None
+        if config.model.degradation_free_only or config.model.texts_only:
             _refuse_other_targets(config)
+        elif config.claim_ratio:
+            raise XPSRError("claim_ratio is for model.texts_only, which teaches what texts claim.")
         elif self.scheduler.config.prediction_type != "sample":
             _refuse_clean_latents(config)
 
@@ -43,15 +50,14 @@ class TrainingStep(nn.Module):
         """Paper, sec. 3.4. Every draw comes from the pairs' own seeds, on the CPU."""
         if self.config.model.degradation_free_only:
             return self._degradation_free(batch)
+        if self.reading is not None:
+            return self._texts(batch, self.reading)
         draws = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
-        clean, base = self._clean_latent(batch, draws)
-        noise = _normal(clean, draws)
-        timesteps = self._timesteps(draws).to(clean.device)
-        noisy = self.scheduler.add_noise(clean, noise, timesteps)
-        if any(batch.bare):
-            noisy, timesteps = self._without_noise(batch, noisy, timesteps)
         high = self.text_encoder(batch.input_ids)[0]
         low = self.text_encoder(batch.lowlevel_input_ids)[0]
+        clean, base = self._clean_latent(batch, draws, high, low)
+        noise = _normal(clean, draws)
+        noisy, timesteps = self._noisy(clean, noise, batch, draws)
         control = self.controlnet(
             noisy,
             timesteps,
@@ -78,6 +84,30 @@ class TrainingStep(nn.Module):
             self.config.loss.log_floor,
         )
         return self._with_picture(losses, prediction, base, batch)
+
+    def _noisy(
+        self, clean: Tensor, noise: Tensor, batch: Batch, draws: list[torch.Generator]
+    ) -> tuple[Tensor, Tensor]:
+        """What the denoiser starts from, and the timesteps."""
+        timesteps = self._timesteps(draws).to(clean.device)
+        noisy = self.scheduler.add_noise(clean, noise, timesteps)
+        if any(batch.bare):
+            noisy, timesteps = self._without_noise(batch, noisy, timesteps)
+        return noisy, timesteps
+
+    def _texts(self, batch: Batch, reading: Reading) -> Losses:
+        """What texts ask of the first guess, and the answers of before from all else."""
+        draws = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
+        clean, _ = self._clean_latent(batch, draws)
+        noisy, timesteps = self._noisy(clean, _normal(clean, draws), batch, draws)
+        high = self.text_encoder(batch.input_ids)[0]
+        low = self.text_encoder(batch.lowlevel_input_ids)[0]
+        picture, words = reading.of_picture(self.controlnet, batch, high, low)
+        answer = denoised(self.controlnet, self.unet, noisy, timesteps, batch, high, low)
+        kept = F.mse_loss(answer, reading.before(noisy, timesteps, batch))
+        none = kept.new_zeros(0)
+        total = picture + words + KEEPING * kept
+        return Losses(picture, none, none, total, judge=kept.new_zeros(()))
 
     def _with_picture(
         self, losses: Losses, prediction: Tensor, base: Tensor | float, batch: Batch
@@ -106,7 +136,11 @@ class TrainingStep(nn.Module):
 
     @torch.no_grad()
     def _clean_latent(
-        self, batch: Batch, draws: list[torch.Generator]
+        self,
+        batch: Batch,
+        draws: list[torch.Generator],
+        high: Tensor | None = None,
+        low: Tensor | None = None,
     ) -> tuple[Tensor, Tensor | float]:
         """What is diffused, scaled; and what the decoder adds to it, not scaled."""
         if self.cache is None:
@@ -116,7 +150,7 @@ class TrainingStep(nn.Module):
         latent = posterior.mean + posterior.std * _normal(posterior.mean, draws)
         base: Tensor | float = 0.0
         if self.residual_latents:
-            guess = self.controlnet.degradation_free(batch.conditioning)
+            guess = self.controlnet.degradation_free(batch.conditioning, high, low)
             base = self.vae.encode(guess.float() * 2 - 1).latent_dist.mode()
         return (latent - base) * self.vae.config.scaling_factor, base
 
@@ -143,17 +177,19 @@ class TrainingStep(nn.Module):
 
 
 def _refuse_other_targets(config: TrainConfig) -> None:
-    """The predictor of the clean picture reads no text and could not know what is asked for."""
-    for name in ("trust_ratio", "detail_ratio"):
+    """What the clean picture's predictor, or its reader, cannot learn."""
+    only = "degradation_free_only" if config.model.degradation_free_only else "texts_only"
+    unread = ("trust_ratio", "detail_ratio", "claim_ratio")
+    for name in ("trust_ratio",) if only == "texts_only" else unread:
         if getattr(config, name):
             raise XPSRError(
-                f"{name} changes the target by what a text says, and the prediction that"
-                " model.degradation_free_only trains reads no text; leave it out."
+                f"{name} changes the target by what a text says, which model.{only} does not teach;"
+                " leave it out."
             )
     if config.loss.adversarial_weight:
         raise XPSRError(
-            "model.degradation_free_only trains the likeliest picture, which need not look like a"
-            " photo; leave out loss.adversarial_weight."
+            f"model.{only} trains the likeliest picture, which need not look like a photo; leave"
+            " out loss.adversarial_weight."
         )
 
 

@@ -225,7 +225,7 @@ class XPSRPipeline(DiffusionPipeline):
             shared = shared or Shared()
             conditions = self._conditions(frame, texts, settings, shared)
             blend = self._tiles(conditions.image, settings)
-            base, latents = self._start(conditions.image, solver, settings, noise, shared, blend)
+            base, latents = self._start(conditions, texts, solver, settings, noise, shared, blend)
             width, height = frame.working
             hints = shared.get(
                 ("hints", width, height, *blend.tiles),
@@ -295,7 +295,8 @@ class XPSRPipeline(DiffusionPipeline):
 
     def _start(
         self,
-        image: Tensor,
+        conditions: Conditions,
+        texts: EncoderTexts,
         solver: Solver,
         settings: Settings,
         noise: NoiseSource,
@@ -306,10 +307,13 @@ class XPSRPipeline(DiffusionPipeline):
 
         Draws: the autoencoder's sample, then the start's own noise.
         """
-
+        image = conditions.image
         if self.config["residual_latents"]:
             key = ("base", *image.shape, *blend.tiles)
-            base = shared.get(key, lambda: base_latent(self.controlnet, self.vae, image, blend))
+            if self.controlnet.config.degradation_free_reads_texts:
+                key += (texts.high.sent, texts.low.sent, settings.long_prompts)
+            make = partial(base_latent, self.controlnet, self.vae, conditions, blend)
+            base = shared.get(key, make)
             return base, start_latents(solver, settings, torch.zeros_like(base), noise)
         if settings.start == "noise":
             factor = self.controlnet.downscale

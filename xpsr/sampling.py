@@ -80,17 +80,23 @@ def embed_tiles(controlnet: XPSRControlNetModel, image: Tensor, blend: Blend) ->
     return [embed(tile.cut(image, factor)) for tile in blend.tiles]
 
 
-def base_latent(controlnet: XPSRControlNetModel, vae: Any, image: Tensor, blend: Blend) -> Tensor:
+def base_latent(
+    controlnet: XPSRControlNetModel, vae: Any, conditions: Conditions, blend: Blend
+) -> Tensor:
     """What residual latents are added to: the ControlNet's degradation-free picture, encoded.
 
-    Scaled, (1, C, h, w), of the picture (1, 3, H, W) in [0, 1].
+    Scaled, (1, C, h, w). Only the positive texts are read: guidance drives what is diffused away
+    from the negative ones, and of this it would turn noise into its own negative.
     """
     if controlnet.degradation_free_predictor is None:
-        return encode(vae, image)
-    image = image.to(controlnet.dtype)
+        return encode(vae, conditions.image)
+    image = conditions.image.to(controlnet.dtype)
+    high, low = conditions.high[-1:], conditions.low[-1:]
     guess = moved_in(controlnet).degradation_free
     factor = controlnet.downscale
-    return blend(lambda _number, tile: encode(vae, guess(tile.cut(image, factor)).float()))
+    return blend(
+        lambda _number, tile: encode(vae, guess(tile.cut(image, factor), high, low).float())
+    )
 
 
 class Denoiser:

@@ -18,7 +18,7 @@ from xpsr.models.attention import (
 )
 from xpsr.models.config import extends_config_of
 from xpsr.models.convert import load_official_controlnet, to_ours
-from xpsr.models.degradation_free import DegradationFreePredictor
+from xpsr.models.degradation_free import DegradationFreePredictor, TextReader
 from xpsr.models.encoder import LowResolutionEncoder
 
 
@@ -54,6 +54,8 @@ class XPSRControlNetModel(ControlNetModel):
         use_rrdb: residual dense blocks before the pyramid.
         degradation_free_channels: widths of a `DegradationFreePredictor`; `None` = none, as in the
             paper.
+        degradation_free_reads_texts: the predictor hears both texts as well, and leaves in the
+            picture what they do not complain of (`TextReader`).
     """
 
     # ControlNetModel names none; compile_repeated_blocks() needs them.
@@ -71,6 +73,7 @@ class XPSRControlNetModel(ControlNetModel):
         return_rgbs: bool = True,
         use_rrdb: bool = False,
         degradation_free_channels: tuple[int, ...] | None = None,
+        degradation_free_reads_texts: bool = False,
         **config,
     ):
         if fusion not in FUSION_KINDS:
@@ -85,7 +88,10 @@ class XPSRControlNetModel(ControlNetModel):
             return_rgbs,
         )
         self.degradation_free_predictor = (
-            DegradationFreePredictor(tuple(degradation_free_channels))
+            DegradationFreePredictor(
+                tuple(degradation_free_channels),
+                self.config.cross_attention_dim if degradation_free_reads_texts else None,
+            )
             if degradation_free_channels
             else None
         )
@@ -110,12 +116,34 @@ class XPSRControlNetModel(ControlNetModel):
         """Embed the picture once; it does not depend on the timestep. (B, 3, H, W) in [0, 1]."""
         return self.controlnet_cond_embedding(controlnet_cond)[0]
 
-    def degradation_free(self, controlnet_cond: Tensor) -> Tensor:
+    def degradation_free(
+        self,
+        controlnet_cond: Tensor,
+        encoder_hidden_states: Tensor | None = None,
+        lowlevel_encoder_hidden_states: Tensor | None = None,
+    ) -> Tensor:
         """The picture without its damage, as far as one pass can tell; without a predictor for
-        that, the picture itself. (B, 3, H, W), [0, 1] in, about that range out."""
+        that, the picture itself. (B, 3, H, W), [0, 1] in, about that range out. The texts are as in
+        `forward`; a predictor that reads none does without."""
         if self.degradation_free_predictor is None:
             return controlnet_cond
-        return self.degradation_free_predictor(controlnet_cond)
+        return self.degradation_free_predictor(
+            controlnet_cond, encoder_hidden_states, lowlevel_encoder_hidden_states
+        )
+
+    @property
+    def reader(self) -> TextReader | None:
+        """What reads the texts for the predictor of the clean picture; None = nothing does."""
+        predictor = self.degradation_free_predictor
+        return None if predictor is None else predictor.reader
+
+    def learn_to_read(self) -> None:
+        """Give the predictor of the clean picture a fresh reader of texts, if it has none."""
+        predictor = self.degradation_free_predictor
+        if predictor is not None and predictor.reader is None:
+            self.register_to_config(degradation_free_reads_texts=True)
+            width = self.config.cross_attention_dim
+            predictor.reader = TextReader(width, predictor.block_widths)
 
     def forward(
         self,

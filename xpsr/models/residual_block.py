@@ -26,8 +26,14 @@ class ResidualBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, padding=1)
         self.limit = limit
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.conv2(F.silu(self.conv1(self._normed(x))))
+    def forward(self, x: Tensor, told: Tensor | None = None) -> Tensor:
+        """`told` (B, 2·channels) scales and shifts the features at every pixel; zeros do nothing
+        (FiLM, Perez et al. 2018)."""
+        y = self._normed(x)
+        if told is not None:
+            scale, shift = told[:, :, None, None].chunk(2, dim=1)
+            y = y * (1 + scale) + shift
+        x = x + self.conv2(F.silu(self.conv1(y)))
         if self.limit is None:
             return x
         by_length = torch.rsqrt(x.square().mean(dim=1, keepdim=True) + FLOOR)
