@@ -36,6 +36,12 @@ def test_only_what_is_clearly_slower_is_told(monkeypatch, half, told):
             "This processor only imitates bf16: a convolution takes 4.0 times as long as in"
             " float32. mixed_precision=no is faster here."
         )
+    # Muon computes in it whatever the networks do.
+    alone, both = advice("no", CPU, "muon"), advice("bf16", CPU, "muon")
+    assert (alone is not None and both is not None) is told
+    if told:
+        assert alone and "adamw" in alone and "mixed_precision" not in alone
+        assert both and "adamw" in both and "mixed_precision=no" in both
 
 
 def test_measuring_leaves_the_random_state_alone():

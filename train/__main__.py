@@ -66,7 +66,7 @@ def run(config: TrainConfig) -> None:
         _refuse_with_sharding(config)
     if accelerator.is_main_process:
         _say(f"{len(samples)} in {config.data}, {accelerator.num_processes} processes. {tracked}")
-        if slow := advice(config.mixed_precision, accelerator.device):
+        if slow := advice(config.mixed_precision, accelerator.device, config.optimizer):
             _say(slow)
         if changed := record.changes(out, config):
             _say(f"Other options than when {out} was begun: {'; '.join(changed)}.")

@@ -27,17 +27,23 @@ def seconds(device: torch.device, dtype: torch.dtype) -> float:
     return min(times[1:])
 
 
-def advice(mixed_precision: str, device: torch.device) -> str | None:
-    """What to say where `mixed_precision` costs time instead of saving it; None = nothing."""
-    if mixed_precision not in DTYPES:
+def advice(mixed_precision: str, device: torch.device, optimizer: str = "adamw") -> str | None:
+    """What to say where half precision costs time instead of saving it; None = nothing."""
+    half = "bf16" if mixed_precision == "no" and optimizer == "muon" else mixed_precision
+    if half not in DTYPES:
         return None
-    ratio = seconds(device, DTYPES[mixed_precision]) / seconds(device, torch.float32)
+    ratio = seconds(device, DTYPES[half]) / seconds(device, torch.float32)
     if ratio < SLOWER:
         return None
     what = "processor" if device.type == "cpu" else "GPU"
+    remedies = []
+    if half == mixed_precision:
+        remedies.append("mixed_precision=no is faster here.")
+    if optimizer == "muon":
+        remedies.append("optimizer=muon always computes in bf16: adamw has shorter steps here.")
     return (
-        f"This {what} only imitates {mixed_precision}: a convolution takes {ratio:.1f} times as"
-        " long as in float32. mixed_precision=no is faster here."
+        f"This {what} only imitates {half}: a convolution takes {ratio:.1f} times as long as in"
+        f" float32. {' '.join(remedies)}"
     )
 
 
