@@ -396,6 +396,10 @@ def test_command(xpsr, tiny: Path, tmp_path: Path, picture) -> None:
     assert sorted(path.name for path in maps.iterdir()) == ["wall.npz", "wall.png"]
     with np.load(maps / "wall.npz") as stored:
         assert '"A", 0, 1' in str(stored["about"])
-    for place in (out, tmp_path):  # neither results nor pictures are replaced
+    assert xpsr(*command, "--word-maps", maps).code == 0  # its own are made anew
+    others = tmp_path / "others"
+    others.mkdir()
+    picture(24, 20).save(others / "wall.png")
+    for place in (out, tmp_path, others):  # neither results nor pictures are replaced
         refused = xpsr(*command, "--word-maps", place)
         assert refused.code == 2 and "--word-maps" in refused.err

@@ -109,7 +109,12 @@ def restore(
 def _prepare(word_maps: Path, out: Path, pictures: list[Path]) -> None:
     if word_maps.resolve() == out.resolve():
         raise XPSRError("--word-maps and --out must be two folders: the names in them are equal.")
-    plan_results(pictures, word_maps, "--word-maps")
+    for sheet in plan_results(pictures, word_maps, "--word-maps"):
+        if sheet.exists() and not sheet.with_suffix(".npz").exists():
+            raise XPSRError(
+                f"{sheet} is there already without maps beside it, so it was not made by this "
+                "program and is not written over; choose another --word-maps."
+            )
     make_folder(word_maps, "--word-maps")
 
 
