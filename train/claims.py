@@ -15,8 +15,8 @@ from xpsr.prompts.measured import BLUR_WORDS, JPEG_WORDS, NOISE_WORDS
 PRAISE_RATIO = 0.25  # of false claims
 ELSEWHERE_RATIO = 0.1  # of texts that say nothing about quality
 OWN_WORDS_RATIO = 0.5  # of texts in the describer's sentences
-LESS_RATIO = 0.6  # of false claims about what is there: to leave it in is what is seldom asked
-LEFT_OUT_RATIO = 0.15  # of what could be said of each kind
+LESS_RATIO = 0.7  # of false claims about damaged pictures: what can be left in is rarer than not
+LEFT_OUT_RATIOS = (0.0, 0.15, 0.6)  # of what could be said of each kind; one for each text
 ASIDE_RATIO = 0.3
 
 LEVELS = 5
@@ -112,10 +112,14 @@ def claim(text: str, content: str, random: np.random.Generator, false_ratio: flo
     if random.random() < false_ratio:
         if random.random() < PRAISE_RATIO:
             return _praise(random)
-        for kind in random.permutation(3)[: random.integers(1, 4)]:
-            less = found[kind] > 0 and random.random() < LESS_RATIO
-            told[kind] = int(random.integers(found[kind] if less else LEVELS))
-    said = [UNSAID if random.random() < LEFT_OUT_RATIO else level for level in told]
+        if any(found) and random.random() < LESS_RATIO:
+            while told == found:
+                told = [int(random.integers(level + 1)) for level in found]
+        else:
+            for kind in random.permutation(3)[: random.integers(1, 4)]:
+                told[kind] = int(random.integers(LEVELS))
+    left_out = random.choice(LEFT_OUT_RATIOS)
+    said = [UNSAID if random.random() < left_out else level for level in told]
     heard = [f if s == UNSAID else s for f, s in zip(found, said, strict=True)]
     rest = text.split(SENTENCES[2][found[2]])[1].strip()
     new = _worded(said, rest, random)

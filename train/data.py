@@ -8,7 +8,7 @@ and two accumulated parts of one all see the same pairs with the same noise.
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -64,6 +64,10 @@ class Batch:
     like_input_ids: Tensor
     asked: Tensor
     said: Tensor
+
+    def first(self, count: int) -> "Batch":
+        """The first pairs alone."""
+        return Batch(*(getattr(self, field.name)[:count] for field in fields(self)))
 
     def to(self, device: torch.device) -> "Batch":
         return replace(
