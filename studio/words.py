@@ -380,10 +380,11 @@ def describer(name: str) -> str:
     return f"{DESCRIBERS.get(name, f'Asks {name}.')} {DESCRIBER_OTHERS}"
 
 
-MINI_HEARS = "The built-in model hears few words; with the official checkpoint all count."
+MINI_HEARS = "The built-in model hears how good the picture is said to be, not what it shows."
 MINI_HEARS_ABOUT = (
-    "“The image is clean and sharp.” in 3 keeps it from restoring much, and “smooth” or “detailed” "
-    "in 2 decide on fine structure. The way to the official checkpoint: see Full quality."
+    "In 3, blur, noise and JPEG, and how much of them: less than there is leaves it in, more makes "
+    "the result sharper or smoother. In 2, “smooth” to “very detailed”. With the official "
+    "checkpoint all words count: see Full quality."
 )
 
 

@@ -239,9 +239,9 @@ def test_while_the_model_is_loaded_describing_can_be_stopped(actions, payload):
 def test_auto_says_what_it_chose_and_how_to_change_it(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     line = Describing(Engine(EngineOptions(describer="auto"))).introduce()
-    assert "hears few words" in line
+    assert "hears how good" in line
     other = Describing(Engine(EngineOptions(model="folder", describer="auto"))).introduce()
-    assert "hears few words" not in other
+    assert "hears how good" not in other
     title = line[: line.index(">")]
     assert "no GPU" in title and "--describer llava" in title
     assert "Measured" in line and words.HELP in line

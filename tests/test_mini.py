@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from scipy.ndimage import gaussian_filter
 from skimage import data
 
 import xpsr
@@ -100,6 +101,69 @@ def test_a_picture_called_flawless_is_left_closer_to_what_it_is(pipe, pairs):
         )
         nearer.append(trusted["backprojection"].value - done["backprojection"].value)
     assert np.mean(nearer) > 0, nearer
+
+
+@pytest.fixture(scope="module")
+def noisy():
+    """Small photos with noise that the describer sees, and what it says of them."""
+    random, describer = np.random.default_rng(0), MeasuredDescriber()
+    found = []
+    for name in ("astronaut", "chelsea", "coffee", "rocket"):
+        photo = Image.fromarray(getattr(data, name)()).convert("RGB").resize((96, 64))
+        low = np.asarray(photo, float) + random.normal(0, 12, (64, 96, 3))
+        low = Image.fromarray(low.clip(0, 255).round().astype("uint8"))
+        found.append((low, describer.describe(low)))
+    assert all("There is visible noise." in text.low for _, text in found)
+    return found
+
+
+def roughness(picture: Image.Image) -> float:
+    """Grey levels of what is finer than a few pixels, where the picture is plainest."""
+    luma = np.asarray(picture.convert("L"), float)
+    blocks = (luma - gaussian_filter(luma, 3)).reshape(picture.height // 16, 16, -1, 16)
+    return float(np.quantile(blocks.std(axis=(1, 3)), 0.2))
+
+
+def restored(pipe, found, old: str, *words: str) -> np.ndarray:
+    """`roughness` with each of `words` in the place of `old`, the mean over the pictures."""
+    return np.mean(
+        [
+            [
+                roughness(pipe(low, prompt=text.high, lowlevel_prompt=said).images[0])
+                for said in (text.low.replace(old, word) for word in words)
+            ]
+            for low, text in found
+        ],
+        axis=0,
+    )
+
+
+def test_the_less_noise_is_claimed_the_more_of_it_stays(pipe, noisy):
+    words = ("There is no noise.", "There is slight noise.", "There is visible noise.")
+    none, slight, visible, strong = restored(
+        pipe, noisy, words[-1], *words, "There is very strong noise."
+    )
+    assert none > slight > visible > strong and none > 1.15 * strong, (
+        none,
+        slight,
+        visible,
+        strong,
+    )
+
+
+@pytest.mark.parametrize("praise", ["The image is crisp and clear.", "The photo looks flawless."])
+def test_praise_in_any_words_keeps_the_damage(pipe, noisy, praise):
+    low, text = noisy[0]
+    said, praised = restored(pipe, [(low, text)], text.low, text.low, praise)
+    assert praised > 1.1 * said, (said, praised)
+
+
+def test_words_that_say_the_same_or_nothing_of_quality_hardly_change_it(pipe, noisy):
+    low, text = noisy[1]
+    first = np.asarray(pipe(low, prompt=text.high, lowlevel_prompt=text.low).images[0], float)
+    for other in ("", "A cat.", text.low.split(" It is ")[0]):
+        again = pipe(low, prompt=text.high, lowlevel_prompt=other).images[0]
+        assert np.abs(np.asarray(again, float) - first).mean() < 1.5, other
 
 
 def test_the_same_recipe_gives_the_same_pixels_whatever_ran_before(pipe, pairs):

@@ -95,19 +95,20 @@ def test_processes_accumulation_and_batches_learn_the_same(pairs_folder, tmp_pat
 
 
 @pytest.mark.timeout(600)
-def test_the_embedded_model_is_made_by_its_two_configurations(pairs_folder, tmp_path):
+def test_the_embedded_model_is_made_by_its_three_configurations(pairs_folder, tmp_path):
     """From nothing, at its real size: a step of each, and the result is of mini's making."""
     # float32, for most processors only imitate bf16 and take ten times as long.
     few = ("steps=1", "batch_size=2", "lr_warmup_steps=0", "trackers=[]", "mixed_precision=no")
-    first, second = tmp_path / "mini_clean", tmp_path / "mini"
+    first, second, third = (tmp_path / name for name in ("mini_clean", "mini", "mini_words"))
     finish(train(pairs_folder, first, *few, config="mini_clean.yaml"))
     finish(train(pairs_folder, second, *few, f"model.start={first}", config="mini.yaml"))
+    finish(train(pairs_folder, third, *few, f"model.start={second}", config="mini_words.yaml"))
     before, after = weights(first), weights(second)
     predictor = "controlnet.degradation_free_predictor."
     still = {name for name in before if torch.equal(before[name], after[name])}
     assert {name for name in before if name.startswith(predictor)} <= still
     assert len(still) < 0.2 * len(before)
-    made, shipped = xpsr.load(str(second)), xpsr.load("mini")
+    made, shipped = xpsr.load(str(third)), xpsr.load("mini")
     for part in ("unet", "controlnet", "vae", "text_encoder"):
         sizes = [
             {name: tuple(w.shape) for name, w in getattr(pipe, part).state_dict().items()}
