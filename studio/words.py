@@ -380,10 +380,10 @@ def describer(name: str) -> str:
     return f"{DESCRIBERS.get(name, f'Asks {name}.')} {DESCRIBER_OTHERS}"
 
 
-MINI_HEARS = "The built-in model hears how good the picture is said to be, not what it shows."
+MINI_HEARS = "The built-in model hears how good it looks, not what it shows."
 MINI_HEARS_ABOUT = (
-    "In 3, blur, noise and JPEG, and how much of them: less than there is leaves it in, more makes "
-    "the result sharper or smoother. In 2, “smooth” to “very detailed”. With the official "
+    "In 3, blur, noise and JPEG, and how much of them: less than there is leaves a little in, more "
+    "makes the result sharper or smoother. In 2, “smooth” to “very detailed”. With the official "
     "checkpoint all words count: see Full quality."
 )
 
