@@ -23,16 +23,8 @@ from PIL import Image
 
 pytest_plugins = ["browsing"]
 
-# Few tests that take long: begun last, one of the two workers would wait for the other at the end.
-FIRST = ("test_train_run", "test_browser", "test_describers_browser", "test_full", "test_mcp")
-
 GOLDEN = Path(__file__).parent / "golden" / "xpsr"
 TOKENIZER = Path(__file__).parent.parent / "xpsr" / "mini" / "tokenizer"
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Long files first; within a file and among the others the order stays."""
-    items.sort(key=lambda item: not item.path.stem.startswith(FIRST))
 
 
 @pytest.fixture(scope="session", autouse=True)
