@@ -11,6 +11,7 @@ from train.data import NO_DETAIL, Batch
 from train.networks import Networks
 from train.telling import as_told
 from xpsr.models import XPSRControlNetModel
+from xpsr.models.controlnet import XPSRControlNetOutput
 
 DETAIL_STRENGTH = 0.7  # of an unsharp mask, for a degree of detail
 FLOOR = 4e-4  # squared error ([-1, 1]) of a picture that counts as much as what is asked of it
@@ -59,10 +60,11 @@ class Reading(nn.Module):
         """The denoiser's answer by the copies, to the texts that the networks knew then."""
         high = self.first_text_encoder(batch.input_ids)[0]
         low = self.first_text_encoder(batch.like_input_ids)[0]
-        return denoised(self.first_controlnet, self.first_unet, noisy, timesteps, batch, high, low)
+        networks = (self.first_controlnet, self.first_unet)
+        return answer(*networks, noisy, timesteps, batch, high, low)[1]
 
 
-def denoised(
+def answer(
     controlnet: nn.Module,
     unet: nn.Module,
     noisy: Tensor,
@@ -70,23 +72,23 @@ def denoised(
     batch: Batch,
     high: Tensor,
     low: Tensor,
-) -> Tensor:
-    """Both networks in a row; (B, C, h, w) as `noisy`."""
+) -> tuple[XPSRControlNetOutput, Tensor]:
+    """Both networks in a row: what the ControlNet gives, and the prediction, shaped as `noisy`."""
     control = controlnet(
         noisy,
         timesteps,
         encoder_hidden_states=high,
         lowlevel_encoder_hidden_states=low,
         controlnet_cond=batch.conditioning,
-        with_predictions=False,
     )
-    return unet(
+    prediction = unet(
         noisy,
         timesteps,
         encoder_hidden_states=high,
         down_block_additional_residuals=control.down_block_res_samples,
         mid_block_additional_residual=control.mid_block_res_sample,
     ).sample
+    return control, prediction
 
 
 def _squared(difference: Tensor) -> Tensor:

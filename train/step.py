@@ -10,7 +10,7 @@ from train.discriminator import Discriminator, adversarial_errors
 from train.latents import LatentCache
 from train.loss import Losses, decoded_error, diffusion_error, diffusion_target, training_loss
 from train.networks import Networks
-from train.reading import Reading, denoised
+from train.reading import Reading, answer
 from xpsr.autoencoder import encode
 from xpsr.errors import XPSRError
 
@@ -59,20 +59,8 @@ class TrainingStep(nn.Module):
         clean, base = self._clean_latent(batch, draws, high, low)
         noise = _normal(clean, draws)
         noisy, timesteps = self._noisy(clean, noise, batch, draws)
-        control = self.controlnet(
-            noisy,
-            timesteps,
-            encoder_hidden_states=high,
-            lowlevel_encoder_hidden_states=low,
-            controlnet_cond=batch.conditioning,
-        )
-        prediction = self.unet(
-            noisy,
-            timesteps,
-            encoder_hidden_states=high,
-            down_block_additional_residuals=control.down_block_res_samples,
-            mid_block_additional_residual=control.mid_block_res_sample,
-        ).sample
+        networks = (self.controlnet, self.unet)
+        control, prediction = answer(*networks, noisy, timesteps, batch, high, low)
         losses = training_loss(
             prediction,
             diffusion_target(self.scheduler, clean, noise, timesteps),
@@ -106,8 +94,9 @@ class TrainingStep(nn.Module):
         clean, _ = self._clean_latent(few, draws)
         noisy, timesteps = self._noisy(clean, _normal(clean, draws), few, draws)
         high, low = high[: len(few.ids)], low[: len(few.ids)]
-        answer = denoised(self.controlnet, self.unet, noisy, timesteps, few, high, low)
-        kept = F.mse_loss(answer, reading.before(noisy, timesteps, few))
+        networks = (self.controlnet, self.unet)
+        _, now = answer(*networks, noisy, timesteps, few, high, low)
+        kept = F.mse_loss(now, reading.before(noisy, timesteps, few))
         none = kept.new_zeros(0)
         total = picture + words + KEEPING * kept
         return Losses(picture, none, none, total, judge=kept.new_zeros(()))
