@@ -227,7 +227,7 @@ HELP = "Good to know"
 HELP_TEXT = """
 - **It invents detail.** Restored skin, leaves or lettering are plausible, not recovered: never use
   them as evidence.
-- **Describe** measures the picture, without a model, or asks a vision model. Which one is chosen
+- **Describe** measures the picture, or asks a vision model. Which one is chosen
   when the page is started: `python app.py --describer llava` takes LLaVA, and
   `--describer http://localhost:8000/v1` a server; left out, it is LLaVA where a GPU and its weights
   are. Correct what it says: the texts are there to be edited.
@@ -250,7 +250,7 @@ DESCRIBED = {
     "here learned sentences of this form.",
 }
 DESCRIBERS = {
-    "measured": "Measured, without a model.",
+    "measured": "Measured, with nothing to download.",
     "dalpsr": "Estimated, in DaLPSR's form (our reimplementation from abstract and figure).",
 }
 DESCRIBED_BY = "Both texts are by {source}: correct what is wrong."

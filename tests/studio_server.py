@@ -41,7 +41,7 @@ def free_port() -> int:
 def app_environment(**extra: str) -> dict[str, str]:
     """The surroundings without what a developer's shell may have set for Gradio."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("GRADIO_")}
-    own = {"OMP_NUM_THREADS": "2", "XPSR_OUTPUTS": str(_folder() / "outputs")}
+    own = {"OMP_NUM_THREADS": "1", "XPSR_OUTPUTS": str(_folder() / "outputs")}
     return {**kept, **own, **extra}
 
 

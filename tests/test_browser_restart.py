@@ -63,6 +63,7 @@ def test_an_ablation_goes_on_after_its_server_was_killed(browser, tiny_pipeline,
     process, url = begin()
     page = _prepared(browser, url, photo)
     text_box(page, "lowlevel_prompt").fill("Blurred, with noise.")
+    set_steps(page, 8)
     page.get_by_role("tab", name="Ablate").click()
     page.locator("#ablate-levels").click()
     expect(page.locator("#ablate-cost")).to_contain_text("16 cells", timeout=WAIT_MS)

@@ -6,17 +6,27 @@ import io
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pytest
 import skimage.data
 from PIL import Image
-from scipy import ndimage
+from scipy import ndimage, stats
 
+from train.estimator.second_order import make_second_order
 from xpsr.errors import XPSRError
 from xpsr.prompts import measured, scene
 from xpsr.prompts.describer import Description, make_describer
-from xpsr.prompts.measured import MeasuredDescriber, Measurements, level, measure, sentences
+from xpsr.prompts.measured import (
+    Damage,
+    MeasuredDescriber,
+    Measurements,
+    damage,
+    measure,
+    rank,
+    sentences,
+)
 
 PHOTOS = ("astronaut", "chelsea", "coffee", "rocket", "camera")
 CASES = (*((name, 128) for name in PHOTOS), ("astronaut", 256), ("coffee", 256))
@@ -57,10 +67,6 @@ def picture(pixels: np.ndarray) -> Image.Image:
     return Image.fromarray(pixels.round().clip(0, 255).astype(np.uint8))
 
 
-def rank(figure: float, words: Sequence[tuple[float, str]]) -> int:
-    return [word for _, word in words].index(level(figure, tuple(words)))
-
-
 def assert_rises(
     pictures: Sequence[Image.Image], field: str, words: Sequence[tuple[float, str]], slack: float
 ) -> list[float]:
@@ -92,13 +98,43 @@ def test_more_compression_never_reads_as_less(photo: Image.Image) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [lambda p: noisy(p, 10), lambda p: compressed(p, 40)], ids=["noise", "jpeg"]
+    "damaged", [lambda p: noisy(p, 10), lambda p: compressed(p, 40)], ids=["noise", "jpeg"]
 )
 def test_blur_is_seen_below_other_damage(
-    photo: Image.Image, damage: Callable[[Image.Image], Image.Image]
+    photo: Image.Image, damaged: Callable[[Image.Image], Image.Image]
 ) -> None:
-    series = [damage(blurred(photo, sigma)) for sigma in (0.0, 1.0, 2.0, 4.0)]
+    series = [damaged(blurred(photo, sigma)) for sigma in (0.0, 1.0, 2.0, 4.0)]
     assert_rises(series, "blur", measured.BLUR_WORDS, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "series"),
+    [
+        ("blur", [partial(blurred, sigma=sigma) for sigma in BLURS]),
+        ("noise", [partial(noisy, sigma=sigma) for sigma in NOISES]),
+        ("jpeg", [partial(compressed, quality=quality) for quality in QUALITIES]),
+    ],
+)
+def test_the_words_rise_with_the_damage(
+    photo: Image.Image, kind: str, series: Sequence[Callable[[Image.Image], Image.Image]]
+) -> None:
+    said = [damage(one, measure(one)) for one in (damaged(photo) for damaged in series)]
+    ranks = [getattr(one, kind) for one in said]
+    assert ranks == sorted(ranks)
+    assert ranks[0] <= 1 and ranks[-1] >= 3
+
+
+def test_noise_is_named_that_was_resized_and_compressed_since() -> None:
+    """On training pairs of photos that nothing was trained on; their own figures see no noise."""
+    pairs = [make_second_order(load("astronaut", 512), seed, side=96) for seed in range(60)]
+    truths = [one.truth["noise"] for one in pairs]
+    found = [measure(one.image) for one in pairs]
+    said = [damage(one.image, own) for one, own in zip(pairs, found, strict=True)]
+    named = stats.spearmanr(truths, [one.noise for one in said]).statistic
+    own = stats.spearmanr(truths, [one.noise for one in found]).statistic
+    assert named > max(own, 0.7)
+    seen = [one.noise > 0 for one, truth in zip(said, truths, strict=True) if truth > 8]
+    assert len(seen) >= 10 and np.mean(seen) > 0.9
 
 
 def test_noise_does_not_read_as_sharp_nor_as_blocks(photo: Image.Image) -> None:
@@ -158,12 +194,12 @@ def test_light_and_colour_follow_the_picture() -> None:
 )
 def test_colour_cast_is_named(gains: tuple[float, float, float], name: str) -> None:
     pixels = np.asarray(load("camera", 128), dtype=float) * gains
-    assert f"{name} cast" in sentences(measure(picture(pixels)))
+    assert f"{name} cast" in MeasuredDescriber().describe(picture(pixels)).low
 
 
 def test_the_worst_picture_in_words() -> None:
     found = Measurements(3.0, 20.0, 0.2, 0.3, 0.3, 0.1, 0.2, 60.0)
-    assert sentences(found) == (
+    assert sentences(found, Damage(3, 3, 3)) == (
         "The image is very blurry. There is strong noise. JPEG blocks are clearly visible. "
         "It is slightly dark with low contrast. The colours are muted with a slight yellow cast."
     )
@@ -214,7 +250,7 @@ def test_both_texts_fit_the_encoder(photo: Image.Image, tokenizer) -> None:
 
 def test_longest_possible_text_fits(tokenizer) -> None:
     longest = Measurements(9.0, 90.0, 0.2, 0.3, 0.1, 0.1, 0.9, 300.0)
-    assert len(tokenizer(sentences(longest)).input_ids) - 2 < 70
+    assert len(tokenizer(sentences(longest, Damage(4, 4, 3))).input_ids) - 2 < 70
     content = (
         "A square picture in light turquoise, light purple and dark turquoise. "
         "The top is light turquoise, the middle dark turquoise, the bottom light purple. "
@@ -245,7 +281,9 @@ def test_empty_pictures(value: int) -> None:
     found = measure(Image.new("RGB", (64, 48), (value,) * 3))
     assert (found.blur, found.noise, found.jpeg) == (0, 0, 0)
     assert np.isfinite([getattr(found, name) for name in Measurements.__dataclass_fields__]).all()
-    assert "It is black and white." in sentences(found)
+    said = MeasuredDescriber().describe(Image.new("RGB", (64, 48), (value,) * 3)).low
+    assert said.startswith("The image is sharp. There is no noise. There are no JPEG blocks.")
+    assert "It is black and white." in said
 
 
 def test_too_small() -> None:
@@ -262,7 +300,7 @@ def test_fast_enough_for_training_crops() -> None:
         start = time.process_time()
         describer.describe(base)
         times.append(time.process_time() - start)
-    assert min(times) < 0.03
+    assert min(times) < 0.06
 
 
 @pytest.mark.parametrize("spec", ["x", "", "LLAVA 2", "ftp://example.org"])

@@ -12,6 +12,7 @@ import skimage.data
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from scipy import ndimage
 from typer.testing import CliRunner
 
 from train.estimator.__main__ import app
@@ -19,6 +20,7 @@ from train.estimator.dataset import TURN, collect, read
 from train.estimator.fit import fit
 from train.estimator.report import Judged, figures_of
 from train.estimator.samples import make_sample
+from train.estimator.second_order import make_second_order, what_is_seen
 from xpsr.errors import XPSRError
 from xpsr.prompts.estimator import RANGES, Estimator, estimate, level_of, load_estimator
 from xpsr.prompts.traces import LUMA
@@ -91,6 +93,27 @@ def test_blur_is_on_the_grid_of_the_result() -> None:
 def test_a_small_photo_is_refused() -> None:
     with pytest.raises(XPSRError, match="144 pixels"):
         make_sample(Image.new("RGB", (143, 500)), 0, side=128)
+
+
+def test_second_order_samples_depend_on_nothing_but_their_seed() -> None:
+    first, second, other = (make_second_order(photo("astronaut"), seed) for seed in (7, 7, 8))
+    assert first.image.tobytes() == second.image.tobytes()
+    assert first.truth == second.truth
+    assert first.image.tobytes() != other.image.tobytes()
+    assert first.truth["jpeg"] == first.drawn["jpeg2"]
+    assert make_second_order(photo("rocket"), 1, side=64).image.size == (64, 64)
+    with pytest.raises(XPSRError, match="256 pixels"):
+        make_second_order(Image.new("RGB", (255, 600)), 1, side=64)
+
+
+@pytest.mark.parametrize(("blur", "noise"), [(0.0, 0.0), (1.5, 0.0), (0.9, 12.0), (3.0, 6.0)])
+def test_blur_and_noise_are_found_in_a_pair(blur: float, noise: float) -> None:
+    clean = photo("astronaut").crop((0, 0, 512, 512))
+    shrunk = np.asarray(clean.resize((128, 128), Image.Resampling.BOX), dtype=np.float32)
+    low = ndimage.gaussian_filter(shrunk, (blur, blur, 0))
+    low = low + np.random.default_rng(0).normal(0, noise, low.shape)
+    found = what_is_seen(clean, Image.fromarray(low.clip(0, 255).round().astype(np.uint8)))
+    assert found == pytest.approx((blur, noise), abs=0.4 + 0.1 * noise)
 
 
 def test_training_learns_and_resumes(photos: Path, tmp_path: Path) -> None:

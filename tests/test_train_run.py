@@ -8,7 +8,7 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import load_file
-from training_help import LAUNCH_TWO, finish, make_photos, train, weights
+from training_help import ALONE, LAUNCH, LAUNCH_TWO, finish, make_photos, train, weights
 
 import xpsr
 from train.describe import describe
@@ -29,10 +29,10 @@ def test_smoke_from_photos_to_a_pipeline_also_when_killed_on_the_way(pairs_folde
     """A run stopped by SIGKILL goes on to bit-identical weights, and the studio can load them."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     options = ("steps=6", "save_every=2", "validate_every=3", "validate_pictures=1")
-    log = finish(train(pairs_folder, whole, *options))
+    log = finish(train(pairs_folder, whole, *options, launcher=LAUNCH))
     assert "step 6 of 6" in log and "0:00:00 left" in log and "validation of step 3" in log
 
-    process = train(pairs_folder, killed, *options)
+    process = train(pairs_folder, killed, *options, launcher=LAUNCH)
     while not list((killed / "checkpoints").glob("step-*2")):
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.05)
@@ -59,8 +59,8 @@ def trained_weights(out) -> dict[str, torch.Tensor]:
 
 
 COMPOSITIONS = {
-    "one process": ((), ("batch_size=2",)),
-    "accumulated": ((), ("batch_size=1", "gradient_accumulation_steps=2")),
+    "one process": (ALONE, ("batch_size=2",)),
+    "accumulated": (ALONE, ("batch_size=1", "gradient_accumulation_steps=2")),
     "two processes": (LAUNCH_TWO, ("batch_size=1",)),
 }
 
@@ -71,11 +71,11 @@ def test_processes_accumulation_and_batches_learn_the_same(pairs_folder, tmp_pat
     found, logs = {}, {}
     for name, (launcher, options) in COMPOSITIONS.items():
         out = tmp_path / name.replace(" ", "_")
-        launching = {"launcher": launcher} if launcher else {}
         # accelerate shards on GPUs only; that nothing is sharded here has to be said.
         environment = {"ACCELERATE_USE_FSDP": "true"} if launcher else {}
         fixed = ("steps=3", "model.decoder_steps=0", "caption_dropout=0.3", "trackers=[]")
-        logs[name] = finish(train(pairs_folder, out, *fixed, *options, **launching, **environment))
+        run = train(pairs_folder, out, *fixed, *options, launcher=launcher, **environment)
+        logs[name] = finish(run)
         found[name] = trained_weights(out)
     reference = found.pop("one process")
     for name, weights_of in found.items():

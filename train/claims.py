@@ -24,7 +24,7 @@ UNSAID, PRAISED = LEVELS, LEVELS + 1
 # By level: sigma of the blur in pixels of the input; noise and blocks in grey levels, about the
 # middle of what the describer calls so.
 BLUR = (0.4, 1.0, 1.7, 2.9, 5.0)
-NOISE = (0.0, 5.5, 12.0, 22.0, 36.0)
+NOISE = (0.0, 7.0, 12.0, 21.0, 34.0)
 JPEG = (0.0, 2.0, 4.0, 7.0, 12.0)
 MOST = 20.0  # grey levels more than measured that ask for the strongest smoothing
 SHARPENING = 0.5  # strength for a level of blur more than measured

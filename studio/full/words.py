@@ -156,7 +156,8 @@ def model_now(model: str, base: str | None, weights: int, place: str) -> str:
 
 
 def describer_now(name: str) -> str:
-    return "measured from the picture, without a model." if name == "measured" else f"{name}."
+    measured = "measured from the picture, with nothing to download."
+    return measured if name == "measured" else f"{name}."
 
 
 def verdict(row: Requirement, here: Machine) -> str:

@@ -11,6 +11,7 @@ import copy
 import json
 import time
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -21,6 +22,8 @@ from safetensors.torch import save_file
 from train.estimator.dataset import TURN, collect, read
 from train.estimator.fit import BATCH, calibrate, fit
 from train.estimator.report import Judged, draw, figures_of, judge, markdown
+from train.estimator.samples import make_sample
+from train.estimator.second_order import make_second_order
 from train.sharing import one_thread
 from train.terminal import Bar, follow, sentences
 from xpsr.errors import XPSRError
@@ -75,12 +78,15 @@ def evaluate(
     count: Annotated[int, typer.Option(min=1, help="Degraded pictures a photo.")] = 20,
     side: Annotated[int, typer.Option(min=48, help="Their side in pixels.")] = 128,
     seed: Annotated[int, typer.Option(help="Of the degradations.")] = 0,
+    twice: Annotated[bool, typer.Option("--twice", help="Degrade as training pairs are.")] = False,
 ) -> None:
     """Degrade photos with known parameters and see what the estimator says of them."""
     one_thread()
     with sentences():
         judged = Judged()
-        follow("photos", judge(images, count, seed, side, _network(weights), judged))
+        once = partial(make_sample, side=side, extremes=False)
+        make = partial(make_second_order, side=side) if twice else once
+        follow("photos", judge(images, count, seed, make, _network(weights), judged))
         table = figures_of(judged)
         text = markdown(table)
         out.mkdir(parents=True, exist_ok=True)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from train.estimator.samples import make_sample
+from train.estimator.second_order import make_second_order
 from train.files import file_hash, find_photos
 from train.pairing import pair_seed
 from train.sharing import in_order
 from xpsr.errors import XPSRError
 from xpsr.image import open_image
-from xpsr.prompts.estimator import level_of, tokens_of
+from xpsr.prompts.estimator import RANGES, level_of, tokens_of
 
-TURN = 8  # samples of one photo in a file
+TURN = 8  # samples of one photo in a file, in turn of either kind
+VERSION = 2  # of the samples: files of others are left alone
 HELD_OUT = 8  # one photo of so many is not fitted to: it chooses step and temperature
 
 
@@ -27,14 +29,24 @@ class Dataset:
 
     Attributes:
         tokens: (n, groups, WIDTH) statistics.
-        levels: (n, 3) of blur, noise and JPEG, 0 to 3.
+        truths: (n, 3) parameters of blur, noise and JPEG, in units of `RANGES`.
     """
 
     tokens: Tensor
-    levels: Tensor
+    truths: Tensor
+
+    @cached_property
+    def levels(self) -> Tensor:
+        """(n, 3), 0 to 3."""
+        return torch.tensor(
+            [
+                [level_of(*one) for one in zip(RANGES, row, strict=True)]
+                for row in self.truths.tolist()
+            ]
+        )
 
     def __len__(self) -> int:
-        return len(self.levels)
+        return len(self.truths)
 
 
 def collect(
@@ -58,18 +70,19 @@ def _write_turn(item: tuple[int, Path], images: Path, folder: Path, seed: int) -
     file = _file(folder, _key(path, images, seed), turn)
     if file.is_file():
         return None
-    tokens, levels = [], []
+    tokens, truths = [], []
     try:
         photo = open_image(path).image
         for number in range(turn * TURN, (turn + 1) * TURN):
-            sample = make_sample(photo, pair_seed(name, number, seed))
+            make = make_second_order if number % 2 else make_sample
+            sample = make(photo, pair_seed(name, number, seed))
             tokens.append(tokens_of(sample.image).numpy())
-            levels.append([level_of(kind, value) for kind, value in sample.truth.items()])
+            truths.append(list(sample.truth.values()))
     except XPSRError as error:
         return f"{name}: {error}"
     part = file.with_suffix(".part")
     with part.open("wb") as stream:
-        np.savez(stream, tokens=np.stack(tokens), levels=np.array(levels))
+        np.savez(stream, tokens=np.stack(tokens), truths=np.array(truths))
     part.replace(file)  # whole or not at all
     return None
 
@@ -81,7 +94,7 @@ def _key(path: Path, images: Path, seed: int) -> str:
 
 
 def _file(folder: Path, key: str, turn: int) -> Path:
-    return folder / f"{key}_{turn:03d}.npz"
+    return folder / f"{key}_{turn:03d}_v{VERSION}.npz"
 
 
 def read(images: Path, folder: Path, turns: int, seed: int) -> tuple[Dataset, Dataset]:
@@ -107,5 +120,5 @@ def read(images: Path, folder: Path, turns: int, seed: int) -> tuple[Dataset, Da
 def _gather(folder: Path, photos: list[str], turns: int) -> Dataset:
     files = [_file(folder, photo, turn) for photo in photos for turn in range(turns)]
     parts = [np.load(file) for file in files]
-    tokens, levels = (np.concatenate([part[key] for part in parts]) for key in ("tokens", "levels"))
-    return Dataset(torch.from_numpy(tokens), torch.from_numpy(levels))
+    tokens, truths = (np.concatenate([part[key] for part in parts]) for key in ("tokens", "truths"))
+    return Dataset(torch.from_numpy(tokens), torch.from_numpy(truths))

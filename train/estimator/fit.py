@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import cast
 
+import numpy as np
 import torch
 from scipy import optimize
 from torch import Tensor
@@ -56,9 +57,11 @@ def loss_of(logits: Tensor, levels: Tensor) -> Tensor:
 
 @torch.no_grad()
 def calibrate(network: Estimator, held: Dataset) -> None:
-    """Set each type's temperature to the one under which the held-out levels are likeliest.
+    """Set each type's temperature and scale by the held-out samples.
 
-    Guo et al. 2017: it changes how sure the network is, not what it says.
+    The temperature is the one under which their levels are likeliest (Guo et al. 2017): it changes
+    how sure the network is, not what it says. The scale leads from the expected level to the mean
+    parameter of the samples that have it, and never falls as the damage grows.
     """
     network.temperature.fill_(1.0)
     logits = network(held.tokens)
@@ -70,3 +73,10 @@ def calibrate(network: Estimator, held: Dataset) -> None:
             method="bounded",
         )
         network.temperature[kind] = found.x
+    expected = network.expected(network(held.tokens).softmax(dim=2)).numpy()
+    for kind, (low, high) in enumerate(RANGES.values()):
+        order = expected[:, kind].argsort()
+        x, truth = expected[order, kind], held.truths[:, kind].numpy()[order]
+        fitted = optimize.isotonic_regression(truth, increasing=low < high).x
+        at = np.linspace(0, len(x) - 1, network.scale.shape[2]).round().astype(int)
+        network.scale[kind] = torch.from_numpy(np.stack([x[at], fitted[at]]))

@@ -1,14 +1,15 @@
 """How good the estimator is on photos it has not seen: accuracy, calibration, confusion."""
 
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 from scipy import stats
 
-from train.estimator.samples import make_sample
+from train.estimator.samples import Sample
 from train.files import find_photos
 from train.pairing import pair_seed
 from xpsr.errors import XPSRError
@@ -52,7 +53,7 @@ class Figures:
         exact: share with the right level.
         within_one: share at most one level away.
         rank: Spearman's correlation of the expected with the true parameter.
-        measured_rank: the same of the measured describer's figure.
+        measured_rank: the same of the figure that `xpsr.prompts.measured` measures by itself.
         calibration_error: mean distance of confidence and share that was right, over `bins`.
         bins: reliability.
         confusion: (4, 4) pictures; rows are the true levels.
@@ -69,9 +70,14 @@ class Figures:
 
 
 def judge(
-    images: Path, count: int, seed: int, side: int, network: Estimator, judged: Judged
+    images: Path,
+    count: int,
+    seed: int,
+    make: Callable[[Image.Image, int], Sample],
+    network: Estimator,
+    judged: Judged,
 ) -> Iterator[tuple[int, int, str | None]]:
-    """Degrade every photo `count` times to `side` pixels and fill `judged`.
+    """Degrade every photo `count` times with `make` (photo and seed → sample) and fill `judged`.
 
     Yields (done, total, complaint about a photo that is left out).
 
@@ -84,12 +90,13 @@ def judge(
         try:
             photo = open_image(path).image
             seeds = [pair_seed(path.name, variant, seed) for variant in range(count)]
-            samples = [make_sample(photo, one, side=side, extremes=False) for one in seeds]
+            samples = [make(photo, one) for one in seeds]
         except XPSRError as error:
             samples, complaint = [], f"{path.relative_to(images).as_posix()}: left out, {error}"
         for sample in samples:
             judged.truths.append(tuple(sample.truth.values()))
-            judged.rows.append(astuple(estimate(sample.image, network)))
+            said = estimate(sample.image, network)
+            judged.rows.append((said.blur, said.noise, said.jpeg))
             found = measure(sample.image)
             judged.measured.append((found.blur, found.noise, found.jpeg))
         yield number, len(photos), complaint
@@ -136,7 +143,8 @@ def _bins(sure: np.ndarray, right: np.ndarray) -> list[Bin]:
 
 def markdown(table: dict[str, Figures]) -> str:
     """The figures as Markdown."""
-    lines = ["| | pictures | exact | within one | rank | `measured`: rank | calibration error |"]
+    columns = "pictures | exact | within one | rank | by statistics alone: rank | calibration error"
+    lines = [f"| | {columns} |"]
     lines += ["|---|---|---|---|---|---|---|"]
     for name, one in table.items():
         figures = (one.exact, one.within_one, one.rank, one.measured_rank, one.calibration_error)

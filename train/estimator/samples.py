@@ -21,6 +21,7 @@ from xpsr.prompts.estimator import RANGES
 SIDES = (48, 128)  # of a sample, drawn between them
 MARGIN = 8  # a block grid may start at any of so many pixels
 SHRINK = 4.0  # at most
+UNDAMAGED = 0.1  # of samples: a small photo is busy, which must not pass for noise
 ABSENT = {"blur": 0.0, "noise": 0.0, "jpeg": 100.0}
 BEYOND = {"blur": 1.0, "noise": 0.7, "jpeg": 0.3}  # severity above 1, at most
 
@@ -50,13 +51,16 @@ def make_sample(
         photo: each side at least 144 pixels, or `side` + 16.
         seed: same seed, same sample.
         side: of the result in pixels; drawn from `SIDES` if None.
-        extremes: in one of eight samples a type is absent or beyond its range.
+        extremes: in one of eight samples a type is absent or beyond its range, and in one of ten
+            all are absent.
 
     Raises:
         XPSRError: the photo is too small.
     """
     random = np.random.default_rng(seed)
     truth = {name: _parameter(name, random, extremes) for name in RANGES}
+    if extremes and random.random() < UNDAMAGED:
+        truth = dict(ABSENT)
     least = (side or SIDES[1]) + 2 * MARGIN
     if min(photo.size) < least:
         raise XPSRError(f"A photo needs {least} pixels on each side to be degraded.")

@@ -55,7 +55,7 @@ def make_describer(spec: str = "measured") -> Describer:
 
     Args:
         spec: one of
-            "measured": statistics of the picture; no model.
+            "measured": statistics of the picture and a small estimator; no download.
             "dalpsr": the quality text in DaLPSR's form, by a small estimator that is part of xpsr.
             "auto": LLaVA where a GPU and its weights are, else measured.
             "llava", "llava:HUB_ID", "llava:FOLDER": a LLaVA in this process.

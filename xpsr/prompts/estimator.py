@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from safetensors.torch import load_file
@@ -24,6 +25,7 @@ WEIGHTS = Path(__file__).parents[1] / "estimator" / "estimator.safetensors"
 # levels of 255, JPEG quality. Values outside count as the nearest.
 RANGES = {"blur": (0.2, 3.0), "noise": (1.0, 30.0), "jpeg": (95.0, 30.0)}
 LEVELS = 4
+KNOTS = 33  # of the scale from levels to parameters
 MIN_SIDE = 16
 CROP = 128  # as large as the largest it was trained on
 CROPS = 3  # along each side at most
@@ -38,11 +40,17 @@ def level_of(name: str, value: float) -> int:
 
 @dataclass(frozen=True)
 class Estimate:
-    """Probabilities of the four levels of each type; each row sums to one."""
+    """What was found.
+
+    Attributes:
+        blur, noise, jpeg: probabilities of the four levels; each row sums to one.
+        values: the parameter of each type to be expected, in units of `RANGES`.
+    """
 
     blur: tuple[float, ...]
     noise: tuple[float, ...]
     jpeg: tuple[float, ...]
+    values: tuple[float, ...]
 
     def level(self, name: str) -> int:
         """The most probable level of a type, 0 to 3."""
@@ -54,10 +62,8 @@ class Estimate:
         return max(getattr(self, name))
 
     def value(self, name: str) -> float:
-        """The expected parameter of a type (units of `RANGES`), from the middles of the levels."""
-        low, high = RANGES[name]
-        severity = sum(p * (k + 0.5) / LEVELS for k, p in enumerate(getattr(self, name)))
-        return low + severity * (high - low)
+        """The parameter of a type to be expected."""
+        return self.values[tuple(RANGES).index(name)]
 
 
 class Estimator(nn.Module):
@@ -68,9 +74,13 @@ class Estimator(nn.Module):
         self.mean: Tensor
         self.deviation: Tensor
         self.temperature: Tensor
+        self.scale: Tensor
         self.register_buffer("mean", torch.zeros(groups, WIDTH))
         self.register_buffer("deviation", torch.ones(groups, WIDTH))
         self.register_buffer("temperature", torch.ones(len(RANGES), 1))
+        # Of each type: expected levels, rising, and the parameters that they stand for.
+        ends = torch.tensor([[[0.0, LEVELS - 1.0], ends] for ends in RANGES.values()])
+        self.register_buffer("scale", F.interpolate(ends, KNOTS, mode="linear", align_corners=True))
         self.embed = nn.Parameter(torch.randn(groups, WIDTH, width) * WIDTH**-0.5)
         self.place = nn.Parameter(torch.zeros(groups, width))
         self.token_norm = nn.LayerNorm(width)
@@ -88,6 +98,15 @@ class Estimator(nn.Module):
             queries = layer(queries, x)
         logits = self.logit(queries).reshape(len(x), len(RANGES), LEVELS)
         return logits / self.temperature
+
+    def expected(self, probabilities: Tensor) -> Tensor:
+        """Probabilities (…, 3 types, 4 levels) → the level to be expected, (…, 3), 0 to 3."""
+        return probabilities @ torch.arange(LEVELS).to(probabilities)
+
+    def values(self, probabilities: Tensor) -> tuple[float, ...]:
+        """Probabilities (3, 4) → the parameters that were true, on average, where it said so."""
+        scale = zip(self.expected(probabilities).tolist(), self.scale.numpy(), strict=True)
+        return tuple(float(np.interp(level, x, y)) for level, (x, y) in scale)
 
 
 class Layer(nn.Module):
@@ -147,8 +166,8 @@ def estimate(image: Image.Image, network: Estimator | None = None) -> Estimate:
     network = network or load_estimator()
     tokens = torch.stack([tokens_of(image.crop(box)) for box in _boxes(*image.size)])
     logs = network(tokens).log_softmax(dim=2).mean(dim=0)
-    rows = logs.double().softmax(dim=1).tolist()
-    return Estimate(*(tuple(row) for row in rows))
+    rows = logs.double().softmax(dim=1)
+    return Estimate(*(tuple(row) for row in rows.tolist()), values=network.values(rows))
 
 
 def _boxes(width: int, height: int) -> list[tuple[int, int, int, int]]:

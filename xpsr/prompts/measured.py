@@ -1,12 +1,14 @@
-"""Describes a picture from its own statistics: no model, no download, a few milliseconds.
+"""Describes a picture from its own statistics: no download, a fraction of a second.
 
-Every figure is an estimate of what was done to the picture, and more blur, noise or compression
-never reads as less. The words are graded in few fixed levels, because `mini` learned their meaning
-from exactly these sentences.
+Every figure measured here is an estimate of what was done to the picture, and more blur, noise or
+compression never reads as less. They miss what was resized or compressed afterwards, so the words
+for these three come from the degradation estimator as well. The words are graded in few fixed
+levels, because `mini` learned their meaning from exactly these sentences.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -15,11 +17,20 @@ from scipy import ndimage
 from xpsr.errors import XPSRError
 from xpsr.prompts import scene
 from xpsr.prompts.describer import Description
+from xpsr.prompts.estimator import LEVELS, estimate
 
 MIN_SIDE = 16
 MAX_SIDE = 768  # larger pictures are measured on a middle part: resizing would hide the defects
 MAX_BLUR = 8.0  # pixels; beyond it nothing can be told apart
 LUMA = np.array([0.299, 0.587, 0.114])
+Words = tuple[tuple[float, str], ...]
+
+LEAST_CONTRAST = 0.01
+# From which figures of the estimator on there is slight, visible, strong damage, and so on: sigma
+# of the noise, quality of the JPEG, which it cannot tell below 34. Small photographs without any
+# noise are taken for 2 to 6.
+ESTIMATED_NOISE = (5.0, 9.0, 16.0, 28.0)
+ESTIMATED_JPEG = (75.0, 60.0, 48.0)
 
 # A level is the first whose limit lies above the figure; the last has none.
 BLUR_WORDS = (
@@ -81,6 +92,14 @@ class Measurements:
     cast_hue: float
 
 
+class Damage(NamedTuple):
+    """Levels of blur, noise and JPEG, 0 (none) to 4; each has a sentence."""
+
+    blur: int
+    noise: int
+    jpeg: int
+
+
 def measure(image: Image.Image) -> Measurements:
     """Measure a picture of at least 16 x 16 pixels, in its own pixels (it is never resized).
 
@@ -107,10 +126,29 @@ class MeasuredDescriber:
 
     def describe(self, image: Image.Image) -> Description:
         """Describe a picture of at least 16 x 16 pixels; raises XPSRError for a smaller one."""
-        return Description(scene.sentences(image), sentences(measure(image)), self.name)
+        found = measure(image)
+        said = sentences(found, damage(image, found))
+        return Description(scene.sentences(image), said, self.name)
 
 
-def sentences(found: Measurements) -> str:
+def damage(image: Image.Image, found: Measurements) -> Damage:
+    """Which words fit the blur, noise and JPEG of a picture, whose `measure` gave `found`."""
+    own = Damage(
+        rank(found.blur, BLUR_WORDS), rank(found.noise, NOISE_WORDS), rank(found.jpeg, JPEG_WORDS)
+    )
+    if found.contrast < LEAST_CONTRAST:
+        return own  # nothing in it that damage could be told from
+    guess = estimate(image)
+    blur = rank(guess.value("blur"), BLUR_WORDS)
+    if guess.level("blur") == LEVELS - 1:
+        blur = max(blur, own.blur)  # it may lie beyond the estimator's scale
+    # The figures measured here miss much of these two and invent nothing.
+    noise = sum(guess.value("noise") >= limit for limit in ESTIMATED_NOISE)
+    jpeg = sum(guess.value("jpeg") < limit for limit in ESTIMATED_JPEG)
+    return Damage(blur, max(noise, own.noise), max(jpeg, own.jpeg))
+
+
+def sentences(found: Measurements, levels: Damage) -> str:
     """Put measurements into the fixed low-level sentences."""
     light = (
         f"It is {level(found.brightness, EXPOSURE_WORDS)} "
@@ -118,18 +156,23 @@ def sentences(found: Measurements) -> str:
     )
     return " ".join(
         (
-            level(found.blur, BLUR_WORDS),
-            level(found.noise, NOISE_WORDS),
-            level(found.jpeg, JPEG_WORDS),
+            BLUR_WORDS[levels.blur][1],
+            NOISE_WORDS[levels.noise][1],
+            JPEG_WORDS[levels.jpeg][1],
             light,
             _colour_sentence(found),
         )
     )
 
 
-def level(figure: float, words: tuple[tuple[float, str], ...]) -> str:
+def level(figure: float, words: Words) -> str:
     """Pick the word of the level that a figure falls into."""
-    return next(word for limit, word in words if figure < limit)
+    return words[rank(figure, words)][1]
+
+
+def rank(figure: float, words: Words) -> int:
+    """Which level that is, 0 for the first."""
+    return next(number for number, (limit, _) in enumerate(words) if figure < limit)
 
 
 def _colour_sentence(found: Measurements) -> str:
