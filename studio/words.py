@@ -382,7 +382,7 @@ def describer(name: str) -> str:
 
 MINI_HEARS = "The built-in model hears how good it looks, not what it shows."
 MINI_HEARS_ABOUT = (
-    "In 3, blur, noise and JPEG, and how much of them: less than there is leaves a little in, more "
+    "In 3, blur, noise and JPEG, and how much of them: less than there is leaves some in, more "
     "makes the result sharper or smoother. In 2, “smooth” to “very detailed”. With the official "
     "checkpoint all words count: see Full quality."
 )

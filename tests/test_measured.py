@@ -110,9 +110,9 @@ def test_blur_is_seen_below_other_damage(
 @pytest.mark.parametrize(
     ("kind", "series"),
     [
-        ("blur", [partial(blurred, sigma=sigma) for sigma in BLURS]),
-        ("noise", [partial(noisy, sigma=sigma) for sigma in NOISES]),
-        ("jpeg", [partial(compressed, quality=quality) for quality in QUALITIES]),
+        ("blur", [partial(blurred, sigma=sigma) for sigma in BLURS[::2]]),
+        ("noise", [partial(noisy, sigma=sigma) for sigma in NOISES[::2]]),
+        ("jpeg", [partial(compressed, quality=q) for q in QUALITIES[::2]]),
     ],
 )
 def test_the_words_rise_with_the_damage(
