@@ -86,7 +86,7 @@ def test_a_folder_a_reload_and_the_way_to_compare(open_page, picture, tmp_path) 
     (inner / "notes.txt").write_text("no picture")
 
     page = open_page()
-    set_steps(page, 4)
+    set_steps(page, 25)
     page.get_by_role("tab", name="Batch").click()
     status, table = page.locator("#batch-status"), page.locator("#batch-table")
     drop(page, "#batch-files", inner.parent)

@@ -108,7 +108,7 @@ def stopped(done: int, waiting: int) -> str:
 def found_again(done: int, waiting: int, lost: int, was_running: bool) -> str:
     """After a reload or a restart: what is there, what stopped, and how it goes on."""
     said = ["Your last batch, found again."]
-    if was_running:
+    if was_running and (waiting or lost):
         said.append("It stopped because the page was closed or reloaded.")
     if done:
         said.append(f"{_counted(done, 'finished picture')} kept.")
