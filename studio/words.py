@@ -227,8 +227,8 @@ HELP = "Good to know"
 HELP_TEXT = """
 - **It invents detail.** Restored skin, leaves or lettering are plausible, not recovered: never use
   them as evidence.
-- **Describe** measures the picture, or asks a vision model. Which one is chosen
-  when the page is started: `python app.py --describer llava` takes LLaVA, and
+- **Describe** measures the picture, or asks a vision model. Which one is chosen when the page is
+  started: `python app.py --describer llava` takes LLaVA, and
   `--describer http://localhost:8000/v1` a server; left out, it is LLaVA where a GPU and its weights
   are. Correct what it says: the texts are there to be edited.
 - **Compare fairly.** The seed stays the same between runs, so what changes in the result comes from

@@ -201,9 +201,10 @@ def test_more_of_it_never_reads_as_less(series: str, name: str) -> None:
     levels = [one.level(kind) for one in found]
     assert levels == sorted(levels)
     assert levels[0] == 0
-    assert levels[-1] >= 2
+    # Just beyond the last limit: of blur and of noise that follows the light some fall short.
+    assert levels[-1] == 3 or (series in ("blur", "poisson noise") and levels[-1] == 2)
     low, high = RANGES[kind]
-    assert abs(read[-1] - low) > 0.5 * abs(high - low)
+    assert (read[-1] - low) / (high - low) > 0.6
 
 
 def test_shipped_weights_read_what_was_done() -> None:

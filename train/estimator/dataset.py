@@ -1,4 +1,4 @@
-"""Photos → files of statistics and levels, which the network is fitted to."""
+"""Photos → files of statistics and parameters, which the network is fitted to."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

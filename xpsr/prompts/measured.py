@@ -1,6 +1,6 @@
 """Describes a picture from its own statistics: no download, a fraction of a second.
 
-Every figure measured here is an estimate of what was done to the picture, and more blur, noise or
+The figures measured here are estimates of what was done to the picture, and more blur, noise or
 compression never reads as less. They miss what was resized or compressed afterwards, so the words
 for these three come from the degradation estimator as well. The words are graded in few fixed
 levels, because `mini` learned their meaning from exactly these sentences.
