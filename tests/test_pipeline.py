@@ -14,7 +14,7 @@ from PIL import Image
 
 import xpsr
 from xpsr.autoencoder import decode, encode
-from xpsr.errors import XPSRError
+from xpsr.errors import NotEnoughMemoryError, XPSRError
 from xpsr.image import pixel_sha256, to_tensor
 from xpsr.pipeline import Restored, XPSRPipeline
 from xpsr.preview import Preview
@@ -22,6 +22,7 @@ from xpsr.prompts import Prompts
 from xpsr.sampling import Step
 from xpsr.schedule import Noise, Solver, start_latents
 from xpsr.settings import CHOICES, Settings
+from xpsr.shared import Shared
 
 QUICK = Settings(num_inference_steps=2, upscale=2, process_size=0, seed=3)
 
@@ -228,6 +229,21 @@ def test_once_an_image_work_is_done_once(tiny_pipeline, picture, monkeypatch):
     assert counts == {"hint": 1, "text": 2, "heads": 0}
 
 
+@pytest.mark.parametrize("residual", [False, True])
+def test_what_is_shared_is_never_of_another_size(tiny_pipeline, picture, residual):
+    """130 and 132 pixels are both padded to 136."""
+    pipe = XPSRPipeline(**tiny_pipeline.components, residual_latents=residual)
+    shared, hashes = Shared(), []
+    for size in (130, 132):
+        settings = replace(QUICK, process_size=size, num_inference_steps=1)
+        *_, last = pipe.stream(picture(32, 32), Prompts(prompt="a wall"), settings, shared)
+        hashes.append(last.recipe.output_sha256)
+    assert (
+        hashes[1]
+        == run(pipe, picture(32, 32), process_size=132, num_inference_steps=1).recipe.output_sha256
+    )
+
+
 class MixedColours:
     """An autoencoder whose latents are four fixed mixtures of the reduced picture's colours."""
 
@@ -382,6 +398,11 @@ def test_wrong_options_are_told_in_a_sentence(tiny_pipeline, picture, options, w
         tiny_pipeline(picture(16, 16), **options)
 
 
+def test_an_empty_list_is_told_in_a_sentence(tiny_pipeline):
+    with pytest.raises(XPSRError, match="no picture in the list"):
+        tiny_pipeline([])
+
+
 def test_a_scheduler_put_in_its_place_is_not_ignored(tiny_pipeline, picture):
     pipe = XPSRPipeline(**tiny_pipeline.components)
     trained = pipe.scheduler
@@ -406,6 +427,20 @@ def test_too_little_memory_is_told_in_a_sentence(tiny_pipeline, picture, monkeyp
 
     monkeypatch.setattr(tiny_pipeline.unet, "forward", forward)
     with pytest.raises(XPSRError, match="smaller upscale or tile_size"):
+        run(tiny_pipeline, picture(16, 16))
+
+
+@pytest.mark.parametrize("place", ["xpsr.frame.to_tensor", "xpsr.frame.match"])
+def test_so_is_too_little_memory_before_and_after_the_networks(
+    tiny_pipeline, picture, monkeypatch, place
+):
+    """Both make several copies of the whole picture."""
+
+    def full(*args, **kwargs):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9")
+
+    monkeypatch.setattr(place, full)
+    with pytest.raises(NotEnoughMemoryError, match="smaller upscale or tile_size"):
         run(tiny_pipeline, picture(16, 16))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,12 +18,12 @@ from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
 from xpsr.autoencoder import decode, distribution, draw
-from xpsr.errors import NotEnoughMemoryError, XPSRError
+from xpsr.errors import XPSRError
 from xpsr.frame import Frame, make_frame, plan_sizes
 from xpsr.guidance import pair
 from xpsr.image import Source, file_bytes, open_image, pixel_sha256
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
-from xpsr.placement import hardware, is_out_of_memory, threads
+from xpsr.placement import hardware, telling_of_memory, threads
 from xpsr.preview import Preview
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.text import EncoderTexts, assemble, cut_notes, encode_texts
@@ -32,7 +32,7 @@ from xpsr.revision import ModelSource
 from xpsr.sampling import Conditions, Denoiser, Step, base_latent, denoise, embed_tiles, unwatched
 from xpsr.schedule import Noise, NoiseSource, Solver, start_latents
 from xpsr.settings import CHOICES, SETTING_NAMES, Settings
-from xpsr.shared import Shared
+from xpsr.shared import Keep, Shared
 from xpsr.tiling import Blend, cover
 
 if TYPE_CHECKING:
@@ -158,6 +158,8 @@ class XPSRPipeline(DiffusionPipeline):
             XPSRError: a picture that cannot be used, an unknown name or a value out of range.
         """
         images: list[Any] = list(image) if isinstance(image, (list, tuple)) else [image]
+        if not images:
+            raise XPSRError("There is no picture in the list; give at least one.")
         highs, lows = (
             _one_each(name, texts, len(images))
             for name, texts in (("prompt", prompt), ("lowlevel_prompt", lowlevel_prompt))
@@ -216,43 +218,39 @@ class XPSRPipeline(DiffusionPipeline):
         self._check_scheduler()
         default_prompts, default_settings = self.defaults()
         prompts, settings = prompts or default_prompts, settings or default_settings
-        photo = open_image(image)
-        frame = make_frame(photo.image, settings, self.controlnet.downscale)
-        texts = assemble(prompts, settings, self.tokenizer)
-        noise = Noise(settings.seed)
-        solver = Solver(self.scheduler.config, settings.scheduler, settings.num_inference_steps)
-        try:
+        with telling_of_memory():
+            photo = open_image(image)
+            frame = make_frame(photo.image, settings, self.controlnet.downscale)
+            texts = assemble(prompts, settings, self.tokenizer)
+            noise = Noise(settings.seed)
+            solver = Solver(self.scheduler.config, settings.scheduler, settings.num_inference_steps)
             shared = shared or Shared()
-            conditions = self._conditions(frame, texts, settings, shared)
-            blend = self._tiles(conditions.image, settings)
-            base, latents = self._start(conditions, texts, solver, settings, noise, shared, blend)
-            width, height = frame.working
-            hints = shared.get(
-                ("hints", width, height, *blend.tiles),
-                lambda: embed_tiles(self.controlnet, conditions.image, blend),
-            )
-            watch = unwatched
-            if recorder is not None:
-                steps, tiles = len(solver.timesteps), blend.tiles
-                watch = recorder.begin(self.controlnet, self.tokenizer, texts, frame, tiles, steps)
-            predict = Denoiser(self.unet, self.controlnet, conditions, blend, hints, watch)
-            preview = Preview(self.vae, conditions.image, base, frame.multiple, (height, width))
-            for step in denoise(latents, solver, predict, noise):
-                latents = step.latents
-                yield replace(step, preview=preview)
-            decoded = decode(self.vae, latents if base is None else latents + base, frame.multiple)
-        except (RuntimeError, MemoryError) as error:
-            if is_out_of_memory(error):
-                raise NotEnoughMemoryError(
-                    "There is not enough memory for this picture; choose a smaller upscale or "
-                    "tile_size, or another device."
-                ) from error
-            raise
-        finally:
-            self.maybe_free_model_hooks()
-        result = frame.finish(decoded, settings.color_fix)
-        notes = (*photo.notes, *cut_notes(texts))
-        recipe = self._recipe(photo.image, result, prompts, settings, notes)
+            kept = shared.at(frame.working)
+            try:
+                conditions = self._conditions(frame, texts, settings, shared)
+                blend = self._tiles(conditions.image, settings)
+                base, latents = self._start(conditions, texts, solver, settings, noise, kept, blend)
+                hints = kept(
+                    ("hints", *blend.tiles),
+                    lambda: embed_tiles(self.controlnet, conditions.image, blend),
+                )
+                watch = unwatched
+                if recorder is not None:
+                    n, tiles = len(solver.timesteps), blend.tiles
+                    watch = recorder.begin(self.controlnet, self.tokenizer, texts, frame, tiles, n)
+                predict = Denoiser(self.unet, self.controlnet, conditions, blend, hints, watch)
+                visible = frame.working[::-1]
+                preview = Preview(self.vae, conditions.image, base, frame.multiple, visible)
+                for step in denoise(latents, solver, predict, noise):
+                    latents = step.latents
+                    yield replace(step, preview=preview)
+                latents = latents if base is None else latents + base
+                decoded = decode(self.vae, latents, frame.multiple)
+            finally:
+                self.maybe_free_model_hooks()
+            result = frame.finish(decoded, settings.color_fix)
+            notes = (*photo.notes, *cut_notes(texts))
+            recipe = self._recipe(photo.image, result, prompts, settings, notes)
         maps = None if recorder is None else recorder.maps
         yield Restored(result, recipe, time.perf_counter() - started, notes, maps)
 
@@ -300,7 +298,7 @@ class XPSRPipeline(DiffusionPipeline):
         solver: Solver,
         settings: Settings,
         noise: NoiseSource,
-        shared: Shared,
+        kept: Keep,
         blend: Blend,
     ) -> tuple[Tensor | None, Tensor]:
         """The latent to add before decoding (or None), and the one that denoising starts from.
@@ -309,19 +307,18 @@ class XPSRPipeline(DiffusionPipeline):
         """
         image = conditions.image
         if self.config["residual_latents"]:
-            key = ("base", *image.shape, *blend.tiles)
+            key: tuple[Hashable, ...] = ("base", *blend.tiles)
             if self.controlnet.config.degradation_free_reads_texts:
                 key += (texts.high.sent, texts.low.sent, settings.long_prompts)
             make = partial(base_latent, self.controlnet, self.vae, conditions, blend)
-            base = shared.get(key, make)
+            base = kept(key, make)
             return base, start_latents(solver, settings, torch.zeros_like(base), noise)
         if settings.start == "noise":
             factor = self.controlnet.downscale
             height, width = image.shape[-2] // factor, image.shape[-1] // factor
             low = image.new_zeros(1, self.unet.config.in_channels, height, width)
         else:
-            key = ("latents", *image.shape)
-            found = shared.get(key, lambda: distribution(self.vae, image))
+            found = kept(("latents",), lambda: distribution(self.vae, image))
             low = draw(self.vae, found, noise)
         return None, start_latents(solver, settings, low, noise)
 

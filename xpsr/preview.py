@@ -56,7 +56,7 @@ class Preview:
         """(3, C + 1): least squares between the picture's latent and the picture reduced to it."""
         latents = _with_ones(encode(self.vae, self.image))
         target = F.interpolate(self.image.float(), size=latents.shape[-2:], mode="area")
-        known, wanted = (x[0].flatten(1).T.double().cpu() for x in (latents, target))
+        known, wanted = (x[0].flatten(1).T.cpu().double() for x in (latents, target))
         square = known.T @ known
         # A little ridge: a flat picture leaves most of the map undetermined.
         square += torch.diag(1e-4 * square.diagonal() + 1e-8)

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 Value = TypeVar("Value")
+Size = tuple[int, int]
 
 _MOST = 32  # a sweep over sizes must not fill the memory with the hints of all of them
+
+
+class Keep(Protocol):
+    """`Shared.get` for what depends on the size of the picture that the networks see."""
+
+    def __call__(self, key: tuple[Hashable, ...], make: Callable[[], Value]) -> Value:
+        """See `Shared.get`."""
+        ...
 
 
 class Shared:
@@ -29,3 +38,10 @@ class Shared:
                 self._kept.popitem(last=False)
         self._kept.move_to_end(key)
         return self._kept[key]  # type: ignore[return-value]
+
+    def at(self, size: Size) -> Keep:
+        """For everything made from the picture at a working size.
+
+        The size and not the tensor's shape: two sizes can be padded to the same one.
+        """
+        return lambda key, make: self.get((size, *key), make)
