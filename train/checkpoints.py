@@ -34,6 +34,9 @@ class Extras:
             return
         if state["ema"] is not None:
             self.ema.load_state_dict(state["ema"])
+            # accelerate reads what is ours on the CPU; the average is taken where the weights are.
+            pairs = zip(self.ema.shadow_params, self.trained, strict=True)
+            self.ema.shadow_params = [mean.to(weight.device) for mean, weight in pairs]
         else:  # the average begins here, and not with the weights that the run had begun with
             self.ema.shadow_params = [p.detach().clone() for p in self.trained]
 
