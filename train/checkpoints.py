@@ -17,19 +17,23 @@ FOLDER = "checkpoints"
 
 
 class Extras:
-    """What accelerate does not know of: the learning-rate schedule and the averaged weights."""
+    """What accelerate does not know of: the learning-rate schedule, the averaged weights, and the
+    scale of the latents, which a small model takes from its first data and must keep."""
 
-    def __init__(self, schedule: Any, ema: Any | None, trained: list[nn.Parameter]):
-        self.schedule, self.ema, self.trained = schedule, ema, trained
+    def __init__(self, schedule: Any, ema: Any | None, trained: list[nn.Parameter], vae: Any):
+        self.schedule, self.ema, self.trained, self.vae = schedule, ema, trained, vae
 
     def state_dict(self) -> dict:
         return {
             "schedule": self.schedule.state_dict(),
             "ema": self.ema.state_dict() if self.ema is not None else None,
+            "scaling_factor": self.vae.config.scaling_factor,
         }
 
     def load_state_dict(self, state: dict) -> None:
         self.schedule.load_state_dict(state["schedule"])
+        if "scaling_factor" in state:  # not in checkpoints of earlier versions
+            self.vae.register_to_config(scaling_factor=state["scaling_factor"])
         if self.ema is None:
             return
         if state["ema"] is not None:

@@ -135,7 +135,7 @@ def make_state(config: TrainConfig, networks: Networks, accelerator: Accelerator
     # Only now: sharding engines put parameters of their own in place of ours.
     trained = [p for p in model.parameters() if p.requires_grad]
     ema = EMAModel(trained, decay=config.ema_decay) if config.ema_decay else None
-    accelerator.register_for_checkpointing(checkpoints.Extras(schedule, ema, trained))
+    accelerator.register_for_checkpointing(checkpoints.Extras(schedule, ema, trained, networks.vae))
     return State(model, trained, optimizer, schedule, [*schedule.base_lrs], ema)
 
 
