@@ -21,7 +21,7 @@ from train.config import DataConfig
 from train.data import Pairs
 from train.describe import describe
 from train.files import find_photos
-from train.manifest import collect_failures, read_manifest
+from train.manifest import Part, alone, collect_failures, read_manifest
 from train.networks import clip_tokenizer
 from train.pairing import make_pair
 from train.prepare import PrepareConfig, pair_id, prepare
@@ -258,6 +258,27 @@ def test_a_command_that_leaves_texts_unwritten_says_so_and_fails(
         assert ended.value.exit_code == 1 and "still lack" in capsys.readouterr().err
     preparing.main(photos, tmp_path / "new", overrides=["size=128"], describer="none")
     assert "4 of them have no texts yet" in capsys.readouterr().err
+
+
+def test_a_second_command_on_a_folder_is_refused_and_takes_nothing_away(photos, tmp_path, capsys):
+    with alone(tmp_path, Share()), Part(tmp_path, "pairs", 0) as at_work:
+        at_work.add([{"id": "a", "photo": "a.jpg"}])
+        for command in (
+            partial(preparing.main, photos, tmp_path, overrides=["size=128"], describer="none"),
+            partial(describing.main, tmp_path),
+        ):
+            with pytest.raises(typer.Exit) as ended:
+                command()
+            assert ended.value.exit_code == 2
+            assert f"Another command is at work in {tmp_path}: wait" in capsys.readouterr().err
+        with alone(tmp_path, Share(rank=1, world=2)):  # one of its own processes
+            at_work.add([{"id": "b", "photo": "b.jpg"}])
+    assert [line["id"] for line in read_manifest(tmp_path)] == ["a", "b"]
+    preparing.main(photos, tmp_path, overrides=["size=128"], describer="none")
+    assert len(read_manifest(tmp_path)) == 2 + 4
+    with pytest.raises(typer.Exit):
+        describing.main(photos)
+    assert "holds no pairs" in capsys.readouterr().err and not (photos / ".lock").exists()
 
 
 def test_nobody_writes_texts_before_all_have_read_which_are_missing(photos, tmp_path):

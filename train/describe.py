@@ -15,7 +15,16 @@ from typing import Annotated
 import typer
 from PIL import Image
 
-from train.manifest import FAILED, Part, collect, collect_failures, forget_failures, read_manifest
+from train.manifest import (
+    FAILED,
+    Part,
+    alone,
+    collect,
+    collect_failures,
+    forget_failures,
+    read_manifest,
+    require_pairs,
+)
 from train.sharing import Share, in_order, one_thread
 from train.terminal import follow, sentences
 from xpsr.errors import XPSRError
@@ -151,14 +160,16 @@ def main(
     """Describe existing pairs, or describe them anew with another describer."""
     with sentences():
         make_describer(describer)  # an unknown one is refused before the work
+        require_pairs(data)
         share = Share.from_environment()
-        if share.is_first:
-            forget_failures(data)
         one_thread()
-        work = describe(data, describer, again=True, share=share, workers=workers)
-        follow("texts", work)
-        if share.is_first:
-            report(data, describer, again=True)
+        with alone(data, share):
+            if share.is_first:
+                forget_failures(data)
+            work = describe(data, describer, again=True, share=share, workers=workers)
+            follow("texts", work)
+            if share.is_first:
+                report(data, describer, again=True)
 
 
 if __name__ == "__main__":

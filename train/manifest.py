@@ -2,19 +2,23 @@
 
 While pairs are made, every process appends to a file of its own in `parts/`; at the end, and at the
 beginning of the next run, one process collects them into the manifest. Whoever reads sees both, so
-nothing that was finished is ever lost or made twice.
+nothing that was finished is ever lost or made twice. A second command would collect under the
+hands of the first: a command keeps the folder to itself while it runs.
 """
 
 import json
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
+from train.sharing import Share
 from xpsr.errors import XPSRError
 
 MANIFEST = "manifest.jsonl"
 PARTS = "parts"
 FAILED = "failed.jsonl"
+LOCK = ".lock"
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +31,7 @@ def read_manifest(folder: Path) -> list[dict]:
     """
     found = pairs_so_far(folder)
     if not found:
-        raise XPSRError(f"{folder} holds no pairs: make them with python -m train.prepare.")
+        raise _no_pairs(folder)
     return found
 
 
@@ -55,9 +59,49 @@ def pairs_so_far(folder: Path) -> list[dict]:
     return sorted(found, key=lambda line: (PurePosixPath(line["photo"]).parts, line["id"]))
 
 
+def require_pairs(folder: Path) -> None:
+    """XPSRError where `train.prepare` has not begun."""
+    if not has_pairs(folder):
+        raise _no_pairs(folder)
+
+
+def _no_pairs(folder: Path) -> XPSRError:
+    return XPSRError(f"{folder} holds no pairs: make them with python -m train.prepare.")
+
+
 def has_pairs(folder: Path) -> bool:
     """Whether `train.prepare` has begun in this folder."""
     return (folder / MANIFEST).is_file() or any((folder / PARTS).glob("pairs-*"))
+
+
+@contextmanager
+def alone(folder: Path, share: Share) -> Iterator[None]:
+    """While this lasts no other command can work in the folder; the processes of one share it.
+
+    Raises:
+        XPSRError: another command is at work there.
+    """
+    if not share.is_first:
+        yield
+        return
+    with (folder / LOCK).open("a") as file:
+        try:
+            import fcntl
+
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except ImportError:  # Windows, where a file that is open cannot be cleared away
+            pass
+        except BlockingIOError:
+            raise XPSRError(
+                f"Another command is at work in {folder}: wait until it has ended, or stop it."
+            ) from None
+        except OSError as error:
+            logger.warning(
+                "%s cannot be kept from other commands (%s): start none in it meanwhile",
+                folder,
+                error.strerror,
+            )
+        yield  # closing the file gives it free
 
 
 def collect(folder: Path) -> None:

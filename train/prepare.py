@@ -20,7 +20,7 @@ from pydantic import Field
 
 from train.describe import describe, report
 from train.files import find_photos
-from train.manifest import Part, collect, forget_failures, pairs_so_far
+from train.manifest import Part, alone, collect, forget_failures, pairs_so_far
 from train.options import read_options
 from train.pairing import PairConfig, make_pair, pair_seed
 from train.sharing import Share, in_order, one_thread
@@ -180,13 +180,15 @@ def main(
             make_describer(describer)  # an unknown one is refused before the work
         share = Share.from_environment()
         one_thread()
-        follow("photos", prepare(images, out, options, share, workers))
-        if not pairs_so_far(out):
-            raise XPSRError("No photo could be used.")
-        if describer != "none":
-            follow("texts", describe(out, describer, share=share, workers=workers))
-        if share.is_first:
-            report(out, None if describer == "none" else describer)
+        out.mkdir(parents=True, exist_ok=True)
+        with alone(out, share):
+            follow("photos", prepare(images, out, options, share, workers))
+            if not pairs_so_far(out):
+                raise XPSRError("No photo could be used.")
+            if describer != "none":
+                follow("texts", describe(out, describer, share=share, workers=workers))
+            if share.is_first:
+                report(out, None if describer == "none" else describer)
 
 
 if __name__ == "__main__":
