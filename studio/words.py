@@ -75,6 +75,9 @@ REFERENCE_DROP = "Drop it here. It must be as large as the result."
 SCORE_NOW = "Score this result"
 NOTHING_TO_SCORE = "There is no result to score yet: restore a picture first."
 SCORED = "Scored. The table above has the figures, or why there is none."
+SCORED_ANOTHER = (
+    "Scored: the figures are kept with the result that was open then. Open it to see them."
+)
 SCORING_STOPPED = "Stopped. The table has the scores of before."
 NEEDS_DOWNLOAD = "These need a download; choose them under “More scores”: {names}."
 CLOSER = "Look closer: single pixels, and what has changed"
@@ -433,9 +436,11 @@ def scoring(name: str, index: int, total: int) -> str:
     return f"Scoring, {index} of {total}: {name}…"
 
 
-def run_open(title: str, number: int, seed: int) -> str:
+def run_open(title: str, number: int | None, seed: int) -> str:
+    """`number`: its place in the strip; None: newer ones have pushed it out."""
     named = f" of {title}" if title else ""
-    return f"Result {number}{named} · seed {seed}. Texts and settings are as you left them."
+    numbered = f"Result {number}" if number else "Result"
+    return f"{numbered}{named} · seed {seed}. Texts and settings are as you left them."
 
 
 def welcome_back(kept: int, lost: int) -> str:

@@ -66,3 +66,8 @@ def test_levels_with_a_stop_in_the_middle(open_page, photo: Path, tmp_path: Path
 
     page.locator("#ablate-grid button").nth(5).click()
     expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
+
+    page.get_by_role("tab", name="Restore").click()
+    expect(page.locator("#strip .thumbnail-item")).to_have_count(16)
+    page.locator("#strip .thumbnail-item").first.click()
+    expect(page.locator("#status")).to_contain_text("Result 16 of garden")

@@ -53,6 +53,11 @@ def test_the_browser_is_told_of_another_picture_and_of_a_run(demo, handler):
     assert behind(demo, f"Actions.{handler}") >= {"MemoryActions.keep"}
 
 
+@pytest.mark.parametrize("end", ["run", "stopped"])
+def test_the_strip_shows_the_cells_of_an_ablation(demo, end):
+    assert behind(demo, f"RunningActions.{end}") >= {"Face.strip"}
+
+
 def test_seeds_are_counted_whoever_changed_them(demo):
     (count,) = events(demo, "QuestionActions.count")
     targets = {(demo.blocks[one].elem_id, event) for one, event in count.targets if one}

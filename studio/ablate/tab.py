@@ -13,6 +13,7 @@ from xpsr.prompts import PROMPT_NAMES
 from xpsr.settings import SETTING_NAMES
 
 from .. import markup
+from ..restore.showing import Face
 from ..results.memory import MemoryActions
 from ..tab import Tab
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
@@ -214,7 +215,7 @@ def _answer() -> dict[str, Any]:
 def connect(page: Page, part: AblateTab, handle: gr.Tab, services: Services) -> None:
     _connect_question(page, part, handle, QuestionActions(services))
     actions = RunningActions(services)
-    _connect_run(page, part, actions)
+    _connect_run(page, part, actions, Face(services.outputs))
     # The browser is told of every finished cell, so that a reload can go on from it.
     kept = [page.visit, page.written, page.greeted, page.preset, *page.form]
     keep = MemoryActions(services).keep
@@ -265,7 +266,7 @@ def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: Question
     )  # fmt: skip
 
 
-def _connect_run(page: Page, part: AblateTab, act: RunningActions) -> None:
+def _connect_run(page: Page, part: AblateTab, act: RunningActions, face: Face) -> None:
     shown = [getattr(part, name) for name in RUNNING]
     run = part.start.click(act.begin, None, shown, **QUICK).then(
         act.run,
@@ -280,6 +281,8 @@ def _connect_run(page: Page, part: AblateTab, act: RunningActions) -> None:
     stopped = part.stop.click(None, cancels=[run], **PRIVATE)
     stopped = stopped.then(act.stopped, part.study, shown, **QUICK)
     stopped.then(None, js=MOMENT, **PRIVATE).then(act.again, None, part.start, **QUICK)
+    for end in (run, stopped):
+        end.then(face.strip, page.visit, page.strip, **QUICK)
 
 
 TAB = Tab("ablate", words.LABEL, lay_out, connect)

@@ -119,8 +119,9 @@ class Actions:
     ) -> Iterator[tuple]:
         """One run, with something to show after every step."""
         visit.running, mine = True, visit.restoring.begun
+        visit.against = against
         try:
-            yield from self._restoring(payload, visit, against, preset, learned, brought, values)
+            yield from self._restoring(payload, visit, preset, learned, brought, values)
         except Exception as error:
             yield idle(markup.notice(sentence(error), bad=True))
         finally:
@@ -131,7 +132,6 @@ class Actions:
         self,
         payload: Any,
         visit: Visit,
-        against: str,
         preset: str,
         learned: Sequence[str],
         brought: Brought,
@@ -163,11 +163,14 @@ class Actions:
             yield shown(
                 status=markup.notice(words.SCORING),
                 preview=gr.update(value=None, visible=False),
-                **self.face.of(run, visit, against),
+                **self.face.of(run, visit, visit.against),
             )
             run = self.outputs.add_scores(run, results.compare(photo.image, item.image, names))
-            scores = self.face.of(run, visit, against)["scores"]
-            yield idle(markup.notice(done_line(run, photo.notes)), scores=scores)
+            if visit.shown != run.id:  # another one was opened meanwhile, and is told of
+                yield idle(gr.skip())
+                return
+            line = markup.notice(done_line(run, photo.notes))
+            yield idle(line, scores=self.face.table(run, visit))
 
     def _growing(self, line: str, step: Any, size: tuple[int, int]) -> tuple:
         # The preview may be as small as the latent: shown in the shape of the picture.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -13,7 +14,6 @@ from xpsr.errors import XPSRError
 from .. import markup, words
 from ..incoming import open_picture, sentence
 from ..results import scores
-from ..results.outputs import Run
 from ..results.scores import Row
 from ..results.visit import Visit
 from ..services import Services
@@ -29,13 +29,13 @@ class RunActions:
 
     def open(self, event: gr.SelectData, visit: Visit, against: str) -> tuple:
         """One of the strip back on the slider; texts and settings stay."""
-        ids = [run.id for run in self.outputs.found(reversed(visit.runs))]
-        try:
-            run = self.outputs.find(ids[event.index])
-        except (IndexError, XPSRError):
-            return shown(status=markup.notice(words.RUN_GONE, bad=True))
+        run = self.face.found(_clicked(event))
+        if run is None:
+            gone = markup.notice(words.RUN_GONE, bad=True)
+            return shown(status=gone, strip=self.face.strip(visit))
         visit.show(run.id)
-        line = words.run_open(run.title, visit.runs.index(run.id) + 1, run.recipe.seed)
+        number = visit.runs.index(run.id) + 1 if run.id in visit.runs else None
+        line = words.run_open(run.title, number, run.recipe.seed)
         return shown(status=markup.notice(line), **self.face.of(run, visit, against))
 
     def pin(self, visit: Visit, against: str) -> tuple:
@@ -45,6 +45,8 @@ class RunActions:
             return shown(status=markup.notice(words.NOTHING_TO_PIN, bad=True))
         was = visit.pinned == run.id
         visit.pinned = None if was else run.id
+        if was:
+            visit.against = BICUBIC
         changes = self.face.of(run, visit, against)
         # What is compared with depends on this button: without a pinned run there is no choice.
         changes["against"] = gr.update(value=BICUBIC if was else against, visible=not was)
@@ -52,6 +54,7 @@ class RunActions:
 
     def compare_with(self, visit: Visit, against: str) -> tuple:
         """What stands on the left of the slider."""
+        visit.against = against
         run, pinned = self.face.found(visit.shown), self.face.pinned(visit)
         if run is None:
             return shown()
@@ -87,12 +90,11 @@ class RunActions:
         except Exception as error:
             yield gr.skip(), markup.notice(sentence(error), bad=True)
             return
-        run = self.outputs.add_scores(run, rows)
-        yield self.table_of(run, visit), markup.notice(words.SCORED)
-
-    def table_of(self, run: Run, visit: Visit) -> str:
-        pinned = self.face.pinned(visit)
-        return markup.table(run.rows, pinned.rows if pinned and pinned.id != run.id else ())
+        run = self.outputs.add_scores(self.face.found(run.id) or run, rows)
+        if visit.shown != run.id:  # another one was opened meanwhile
+            yield gr.skip(), markup.notice(words.SCORED_ANOTHER)
+            return
+        yield self.face.table(run, visit), markup.notice(words.SCORED)
 
     def look(
         self, visit: Visit, against: str, across: float, down: float, zoom: int, gain: float
@@ -132,3 +134,14 @@ class RunActions:
             return gr.skip(), gr.skip()
         size = closer.fitted(run.recipe.output_size, 480)
         return tuple(round(100 * at / of) for at, of in zip(event.index, size, strict=True))
+
+
+def _clicked(event: gr.SelectData) -> str:
+    """The id of the run whose thumbnail was clicked, which the folder of its file bears.
+
+    Its place would not do: the strip in the browser may be older than the list of runs here.
+    """
+    try:
+        return Path(event.value["image"]["path"]).parent.name
+    except (KeyError, TypeError):
+        return ""

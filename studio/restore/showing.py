@@ -63,13 +63,18 @@ class Face:
                 label=words.COMPARED if left == run.before else words.COMPARED_PINNED,
                 visible=True,
             ),
-            "scores": markup.table(run.rows, () if pinned is None or is_pinned else pinned.rows),
+            "scores": self.table(run, visit),
             "download": gr.update(value=str(run.after), interactive=True),
             "recipe": gr.update(value=str(run.recipe_file), interactive=True),
             "pin": gr.update(value=words.UNPIN if is_pinned else words.PIN, interactive=True),
             "against": gr.update(visible=pinned is not None),
             "strip": self.strip(visit),
         }
+
+    def table(self, run: Run, visit: Visit) -> str:
+        """The scores of a run, against those of the pinned one."""
+        pinned = self.pinned(visit)
+        return markup.table(run.rows, pinned.rows if pinned and pinned.id != run.id else ())
 
     def left(self, run: Run, pinned: Run | None, against: str) -> Any:
         """The picture on the left of the slider, which must be as large as the one on the right."""

@@ -55,6 +55,7 @@ class Visit:
             otherwise push its own first cells out, and could not go on from them.
         shown: the one on the slider, if any.
         pinned: the baseline that others are compared with, if any.
+        against: what is chosen to stand on the left of the slider; see restore/showing.py.
         title: what the visitor calls the picture on the page: foreign text.
         picture: `xpsr.image.pixel_sha256` of it; "": there is none.
         upload: the path of its file.
@@ -71,7 +72,7 @@ class Visit:
         self.runs = list(runs)[-MAX_RUNS:]
         self.cells: list[str] = []
         self.shown, self.pinned = shown, pinned
-        self.title = self.picture = self.upload = ""
+        self.title = self.picture = self.upload = self.against = ""
         self.restoring, self.describing = Presses(), Presses()
         self.running = self.recalled = self.looking = False
 
