@@ -1,14 +1,15 @@
 """The model card of a run: what it is, how it came about, how to use it."""
 
-import json
 import shlex
 from pathlib import Path
 
 import yaml
+from PIL import Image
 
+from train import record
 from train.config import TrainConfig
 from train.manifest import has_pairs, read_manifest
-from train.prepare import OPTIONS
+from train.options import read_yaml
 from xpsr.recipe import Versions
 
 TEMPLATE = """\
@@ -55,7 +56,6 @@ def model_card(config: TrainConfig, steps: int) -> str:
     start = config.model.start
     name = Path(config.out).resolve().name
     own = config.export == "own"
-    changed = config.model_dump(exclude_unset=True)
     is_hub_id = bool(start) and "/" in start and not Path(start).exists()
     return TEMPLATE.format(
         base=f"base_model: {start}\n" if is_hub_id else "",
@@ -68,16 +68,24 @@ def model_card(config: TrainConfig, steps: int) -> str:
         command="accelerate launch -m train --config config.yaml "
         + shlex.join([f"data={Path(config.data).name}", f"out={name}"]),
         versions=", ".join(f"{k} {v}" for k, v in vars(Versions.here()).items() if v),
-        config=yaml.safe_dump(changed, sort_keys=False, allow_unicode=True),
+        config=yaml.safe_dump(_options(config), sort_keys=False, allow_unicode=True),
     )
+
+
+def _options(config: TrainConfig) -> dict:
+    """What the run was trained by; with steps=1 a run is exported by other options than that."""
+    recorded = Path(config.out) / record.NAME
+    return read_yaml(recorded) if recorded.is_file() else config.model_dump(exclude_unset=True)
 
 
 def _upscale(config: TrainConfig) -> int:
     """How much smaller the low-resolution sides are."""
-    made = Path(config.data) / OPTIONS
-    if not has_pairs(Path(config.data)) or not made.is_file():
+    folder = Path(config.data)
+    if not has_pairs(folder):
         return config.degradation.upscale
-    return json.loads(made.read_text(encoding="utf-8"))["upscale"]
+    name = f"{read_manifest(folder)[0]['id']}.png"
+    with Image.open(folder / "HR" / name) as high, Image.open(folder / "LR" / name) as low:
+        return high.width // low.width
 
 
 def _data(config: TrainConfig) -> str:

@@ -13,6 +13,9 @@ from xpsr.errors import XPSRError
 from xpsr.models.own_layers import save_own_layers
 from xpsr.pipeline import XPSRPipeline
 
+# All that an export may consist of; what another kind of export has left goes.
+PARTS = {"model_index.json", "scheduler", "text_encoder", "tokenizer", "vae", "unet", "controlnet"}
+
 
 def as_pipeline(networks: Networks, config: TrainConfig) -> XPSRPipeline:
     """The networks, as they are now, ready to restore."""
@@ -30,10 +33,17 @@ def as_pipeline(networks: Networks, config: TrainConfig) -> XPSRPipeline:
 
 def check_export(networks: Networks, config: TrainConfig) -> None:
     """Refuse before the training what cannot be exported after it."""
-    if config.export == "own" and (networks.whole_unet or networks.train_text_encoder):
+    if config.export != "own":
+        return
+    if networks.whole_unet or networks.train_text_encoder:
         raise XPSRError(
             "export=own leaves out what Stable Diffusion has already; this model has no such base."
             " Leave export=full."
+        )
+    if config.model.start and Path(config.model.start).resolve() == Path(config.out).resolve():
+        raise XPSRError(
+            "export=own would take away the base that it needs: model.start and out are one folder."
+            " Give another out, or leave export=full."
         )
 
 
@@ -55,9 +65,12 @@ def export(
             save_own_layers(pipe.unet, part / "unet")
             pipe.controlnet.save_pretrained(part / "controlnet")
         (part / "README.md").write_text(model_card(config, steps), encoding="utf-8")
-    for new in part.iterdir():
-        old = out / new.name
+    for name in PARTS | {path.name for path in part.iterdir()}:
+        old, new = out / name, part / name
         if old.is_dir():
             shutil.rmtree(old)
-        new.replace(old)
+        if new.exists():
+            new.replace(old)
+        else:
+            old.unlink(missing_ok=True)
     part.rmdir()

@@ -30,7 +30,7 @@ def read_options(
     Raises:
         XPSRError: the file, a key or a value is wrong; one sentence.
     """
-    values = _read_yaml(path) if path is not None else {}
+    values = read_yaml(path) if path is not None else {}
     for override in overrides or []:
         _apply(values, override)
     try:
@@ -41,7 +41,8 @@ def read_options(
         raise XPSRError(f"{path} must hold options by name, as key: value.") from None
 
 
-def _read_yaml(path: str | Path) -> dict[str, Any]:
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """A file of options by name; XPSRError where it is none."""
     try:
         values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
     except FileNotFoundError:
