@@ -1,14 +1,30 @@
 """Going on from a checkpoint: what it holds, and what is said where things are not as they were."""
 
-import torch
-from diffusers.training_utils import EMAModel
+import logging
+import shutil
+from pathlib import Path
 
-from train.checkpoints import Extras
+import pytest
+import torch
+from accelerate.state import AcceleratorState
+from diffusers.training_utils import EMAModel
+from training_help import CONFIGS, make_photos
+
+from train import record
+from train.__main__ import run
+from train.checkpoints import Extras, Place
+from train.config import read_config
+from train.data import Samples
+from train.describe import describe
+from train.prepare import PrepareConfig, prepare
+from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder
 
 
-class Nothing:
-    """Stands in for a schedule."""
+class Schedule:
+    """One that has taken some steps."""
+
+    last_epoch = 7
 
     def state_dict(self) -> dict:
         return {}
@@ -17,10 +33,11 @@ class Nothing:
         pass
 
 
-def extras(*weights: torch.Tensor, scale: float = 1.0) -> Extras:
+def extras(*weights: torch.Tensor, scale: float = 1.0, place: Place | None = None) -> Extras:
     trained = [torch.nn.Parameter(weight) for weight in weights]
     vae = PatchAutoencoder(4, 2, 4, 1, scaling_factor=scale)
-    return Extras(Nothing(), EMAModel(trained, decay=0.9), trained, vae)
+    ema = EMAModel(trained, decay=0.9)
+    return Extras(Schedule(), ema, trained, vae, place or Place(0, 4, 10, "a"))
 
 
 def test_averaged_weights_go_on_where_the_weights_are():
@@ -35,8 +52,80 @@ def test_averaged_weights_go_on_where_the_weights_are():
 
 def test_the_scale_of_the_latents_stays_that_of_the_first_data():
     saved, here = extras(torch.ones(1), scale=1.25).state_dict(), extras(torch.ones(1), scale=1.5)
-    old = {key: value for key, value in saved.items() if key != "scaling_factor"}
+    old = {key: saved[key] for key in ("schedule", "ema")}  # of an earlier version
     here.load_state_dict(old)
+    assert here.place.seen == 28 and not here.changes
     assert here.vae.config.scaling_factor == 1.5
     here.load_state_dict(saved)
     assert here.vae.config.scaling_factor == 1.25
+
+
+@pytest.mark.parametrize(
+    ("now", "said"),
+    [
+        (Place(0, 4, 10, "a"), []),
+        (Place(0, 2, 10, "a"), ["a step takes 2 pairs, before 4"]),
+        (Place(0, 4, 12, "b"), ["data holds 12 pairs or photos, before 10"]),
+        (Place(0, 4, 10, "b"), ["data holds other pairs, texts or photos"]),
+    ],
+)
+def test_what_makes_other_samples_is_told(now, said):
+    here = extras(torch.ones(1), place=now)
+    here.load_state_dict(extras(torch.ones(1), place=Place(24, 4, 10, "a")).state_dict())
+    assert here.changes == said and here.place.seen == 24
+
+
+def smoke(data: Path, out: Path, *overrides: str) -> None:
+    always = ["batch_size=2", "model.decoder_steps=0", "trackers=[]"]
+    AcceleratorState._reset_state(reset_partial_state=True)
+    options = [f"data={data}", f"out={out}", *always, *overrides]
+    run(read_config(CONFIGS / "smoke.yaml", options))
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("pairs")
+    list(prepare(make_photos(tmp_path_factory.mktemp("photos")), out, PrepareConfig(size=128)))
+    list(describe(out, "measured"))
+    return out
+
+
+def test_a_run_goes_on_after_the_samples_it_has_seen(pairs, tmp_path, caplog, monkeypatch):
+    """Whatever a step takes now, none is shown again; other data is told."""
+    caplog.set_level(logging.INFO)
+    data, drawn = shutil.copytree(pairs, tmp_path / "pairs"), []
+    batch = Samples.batch
+    monkeypatch.setattr(Samples, "batch", lambda self, n: drawn.extend(n) or batch(self, n))
+    smoke(data, tmp_path / "out", "steps=2")
+    smoke(data, tmp_path / "out", "steps=4", "batch_size=1")
+    assert drawn == [0, 1, 2, 3, 4, 5]
+    assert "a step takes 1 pairs, before 2. The run goes on after the 4 samples" in caplog.text
+    caplog.clear()
+    manifest = data / "manifest.jsonl"
+    manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[1:]))
+    smoke(data, tmp_path / "out", "steps=5", "batch_size=1")
+    assert drawn[6:] == [6] and "data holds 3 pairs or photos, before 4" in caplog.text
+
+
+def test_the_options_of_a_run_outlive_those_that_do_not_fit_it(pairs, tmp_path):
+    smoke(pairs, tmp_path, "steps=1")
+    options = (tmp_path / "config.yaml").read_text()
+    with pytest.raises(XPSRError, match="which .*config.yaml holds"):
+        smoke(pairs, tmp_path, "steps=2", "model.unet.block_out_channels=[16, 32]")
+    assert (tmp_path / "config.yaml").read_text() == options
+
+
+def test_a_default_that_is_given_is_no_change(tmp_path):
+    before = ["data=pairs", f"out={tmp_path}", "model.alpha_bar_range=[0.1, 0.005]"]
+    record.write(tmp_path, read_config(CONFIGS / "smoke.yaml", before))
+
+    def changes(*overrides: str) -> list[str]:
+        return record.changes(tmp_path, read_config(CONFIGS / "smoke.yaml", [*before, *overrides]))
+
+    assert changes("weight_decay=0.01", "crop=64", "steps=9") == []
+    assert changes("crop=96", "model.unet.act_fn=gelu") == [
+        "crop: 64, now 96",
+        "model.unet.act_fn: not given, now gelu",
+    ]
+    (tmp_path / "config.yaml").write_text("data: pairs\nout: x\ncolour: red\n")
+    assert "There is no option 'colour'" in changes()[0]

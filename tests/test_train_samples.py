@@ -58,7 +58,7 @@ def test_a_sample_depends_on_seed_and_number_alone(pairs_folder, tokenizer):
 def test_processes_parts_and_batches_see_the_same_samples(pairs_folder, tokenizer, workers):
     config = DataConfig(crop=64, data_workers=workers)
     pairs = Pairs(pairs_folder, tokenizer, config)
-    plain = Numbers(batch_size=2, parts=1, world=1, rank=0, step=1, steps=3)
+    plain = Numbers(batch_size=2, parts=1, world=1, rank=0, first=2, steps=2)
     assert list(plain) == [[2, 3], [4, 5]]
     parts = [n for batch in replace(plain, batch_size=1, parts=2) for n in batch]
     ranks = [list(replace(plain, batch_size=1, world=2, rank=r)) for r in (0, 1)]
@@ -75,7 +75,7 @@ def test_errors_of_processes_arrive_as_they_are(pairs_folder, tokenizer, tmp_pat
     broken = tmp_path / "pairs" / "LR" / f"{pairs.batch([0]).ids[0]}.png"
     broken.write_bytes(b"")
     pairs = Pairs(tmp_path / "pairs", tokenizer, DataConfig(data_workers=workers))
-    numbers = Numbers(batch_size=1, parts=1, world=1, rank=0, step=0, steps=1)
+    numbers = Numbers(batch_size=1, parts=1, world=1, rank=0, first=0, steps=1)
     with pytest.raises(XPSRError, match="cannot be read: delete .* train.prepare again") as raised:
         next(pairs.loader(numbers))
     assert str(raised.value).startswith(f"The pair {broken.name}")

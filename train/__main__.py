@@ -15,14 +15,14 @@ from accelerate import Accelerator
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType, ProjectConfiguration
 
-from train import checkpoints, record
+from train import record
 from train.autoencoder import train_decoder
 from train.check import Check
 from train.config import TrainConfig, read_config
 from train.data import Samples
 from train.export import check_export, export
 from train.handover import decoder_examples
-from train.loop import Report, State, train
+from train.loop import Report, State, begin, train
 from train.networks import Networks, make_networks
 from train.photos import training_data
 from train.precision import advice
@@ -70,20 +70,22 @@ def run(config: TrainConfig) -> None:
             _say(slow)
         if changed := record.changes(out, config):
             _say(f"Other options than when {out} was begun: {'; '.join(changed)}.")
-        if checkpoints.newest_step(out) <= config.steps:  # else it is only exported
-            record.write(out, config)
-    state, step = None, config.steps
-    for step, report, state in train(config, networks, samples, accelerator):
+    state = begin(config, networks, samples, accelerator)
+    # Only now: what the options were is needed where the run cannot go on with those of now. And
+    # what is beyond its steps is only exported.
+    if accelerator.is_main_process and state.step <= config.steps:
+        record.write(out, config)
+    for report in train(config, state, samples, accelerator):
         if report is not None:
             _tell(report, accelerator)
-        if check is not None and step % config.validate_every == 0:
+        if check is not None and state.step % config.validate_every == 0:
             if accelerator.is_main_process:
-                _check(check, step, state, networks, accelerator)
+                _check(check, state, networks, accelerator)
             accelerator.wait_for_everyone()
     networks = _gathered(config, networks, state, accelerator)
     if accelerator.is_main_process:
         finish_decoder(networks, samples, config)
-        export(networks, config, step)
+        export(networks, config, state.step)
         _say(f"exported to {out}")
     accelerator.end_training()
 
@@ -167,10 +169,10 @@ def finish_decoder(networks: Networks, samples: Samples, config: TrainConfig) ->
 
 
 def _gathered(
-    config: TrainConfig, networks: Networks, state: State | None, accelerator: Accelerator
+    config: TrainConfig, networks: Networks, state: State, accelerator: Accelerator
 ) -> Networks:
     """The networks whole again where an engine has spread their weights over processes."""
-    if state is None or accelerator.distributed_type not in SHARDED:
+    if accelerator.distributed_type not in SHARDED:
         return networks
     weights = accelerator.get_state_dict(state.model)
     if not accelerator.is_main_process:
@@ -183,17 +185,16 @@ def _gathered(
     return whole
 
 
-def _check(
-    check: Check, step: int, state: State, networks: Networks, accelerator: Accelerator
-) -> None:
+def _check(check: Check, state: State, networks: Networks, accelerator: Accelerator) -> None:
     """Validation is a look, not the work: what goes wrong with it is told and training goes on."""
     try:
-        scores = check.run(step, state, networks, accelerator)
+        scores = check.run(state, networks, accelerator)
     except XPSRError as error:
-        return _say(f"validation of step {step} failed: {error}")
-    accelerator.log({f"validation/{name}": value for name, value in scores.items()}, step=step)
+        return _say(f"validation of step {state.step} failed: {error}")
+    named = {f"validation/{name}": value for name, value in scores.items()}
+    accelerator.log(named, step=state.step)
     figures = (f"{name} {value:.3f}" for name, value in scores.items() if "_better" not in name)
-    return _say(f"validation of step {step}  {'  '.join(figures)}")
+    return _say(f"validation of step {state.step}  {'  '.join(figures)}")
 
 
 def _tell(report: Report, accelerator: Accelerator) -> None:

@@ -44,9 +44,7 @@ class Check:
         data = open_data(folder, networks.tokenizer, plain, config.seed, config.degradation)
         return cls(data, config)
 
-    def run(
-        self, step: int, state: State, networks: Networks, accelerator: Accelerator
-    ) -> dict[str, float]:
+    def run(self, state: State, networks: Networks, accelerator: Accelerator) -> dict[str, float]:
         """Restore with the averaged weights if there are any; means of the scores.
 
         Writes `validation/step-….png`: a row a picture, low-resolution, restored, clean.
@@ -63,7 +61,7 @@ class Check:
                 before, after = scores_of(shown, clean, low), scores_of(restored, clean, low)
                 scores.append((before, after))
                 rows.append((shown, restored, clean))
-        sheet(rows, Path(self.config.out) / FOLDER / f"step-{step:08d}.png")
+        sheet(rows, Path(self.config.out) / FOLDER / f"step-{state.step:08d}.png")
         return means(scores)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +17,66 @@ logger = logging.getLogger(__name__)
 FOLDER = "checkpoints"
 
 
-class Extras:
-    """What accelerate does not know of: the learning-rate schedule, the averaged weights, and the
-    scale of the latents, which a small model takes from its first data and must keep."""
+@dataclass
+class Place:
+    """Where a run stands in its samples, and what decides which come next.
 
-    def __init__(self, schedule: Any, ema: Any | None, trained: list[nn.Parameter], vae: Any):
-        self.schedule, self.ema, self.trained, self.vae = schedule, ema, trained, vae
+    Attributes:
+        seen: how many were drawn so far.
+        a_step: how many a step takes, of all processes.
+        count: of the pairs or photos.
+        digest: of their names and stored texts.
+    """
+
+    seen: int
+    a_step: int
+    count: int
+    digest: str
+
+    def changes(self, before: "Place") -> list[str]:
+        """What makes the samples to come others than they would have been."""
+        found = []
+        if self.a_step != before.a_step:
+            found.append(f"a step takes {self.a_step} pairs, before {before.a_step}")
+        if self.count != before.count:
+            found.append(f"data holds {self.count} pairs or photos, before {before.count}")
+        elif self.digest != before.digest:
+            found.append("data holds other pairs, texts or photos")
+        return found
+
+
+class Extras:
+    """What accelerate does not know of: the learning-rate schedule, the averaged weights, the place
+    in the samples, and the scale of the latents, which a small model takes from its first data and
+    must keep.
+
+    Attributes:
+        changes: after loading, what is new about the samples, each a part of a sentence.
+    """
+
+    def __init__(
+        self, schedule: Any, ema: Any | None, trained: list[nn.Parameter], vae: Any, place: Place
+    ):
+        self.schedule, self.ema, self.trained = schedule, ema, trained
+        self.vae, self.place = vae, place
+        self.changes: list[str] = []
 
     def state_dict(self) -> dict:
         return {
             "schedule": self.schedule.state_dict(),
             "ema": self.ema.state_dict() if self.ema is not None else None,
             "scaling_factor": self.vae.config.scaling_factor,
+            "place": asdict(self.place),
         }
 
     def load_state_dict(self, state: dict) -> None:
         self.schedule.load_state_dict(state["schedule"])
-        if "scaling_factor" in state:  # not in checkpoints of earlier versions
+        if "place" in state:
+            before = Place(**state["place"])
+            self.place.seen, self.changes = before.seen, self.place.changes(before)
             self.vae.register_to_config(scaling_factor=state["scaling_factor"])
+        else:  # of an earlier version, which took every step for one of now
+            self.place.seen = self.schedule.last_epoch * self.place.a_step
         if self.ema is None:
             return
         if state["ema"] is not None:
@@ -65,12 +108,6 @@ def save(accelerator: Accelerator, out: Path, step: int, keep: int) -> None:
     accelerator.wait_for_everyone()
 
 
-def newest_step(out: Path) -> int:
-    """Of the newest checkpoint, read or not; 0 = there is none."""
-    found = sorted((out / FOLDER).glob("step-*"))
-    return int(found[-1].name.removeprefix("step-")) if found else 0
-
-
 def resume(accelerator: Accelerator, out: Path) -> int:
     """Load the newest checkpoint that can be read; returns its step, 0 when there is none.
 
@@ -95,7 +132,7 @@ def resume(accelerator: Accelerator, out: Path) -> int:
         return int(folder.name.removeprefix("step-"))
     if found:
         raise XPSRError(
-            f"No checkpoint in {out / FOLDER} fits this configuration ({reason}); give another out,"
-            " or the options the run was started with."
+            f"No checkpoint in {out / FOLDER} fits this configuration ({reason}); give another"
+            f" out, or the options the run was started with, which {out / 'config.yaml'} holds."
         )
     return 0

@@ -1,8 +1,8 @@
 """Samples by number: each is a function of the seed and its number alone.
 
-A step takes the numbers step·N … step·N + N - 1, N being the pairs a step in all. So a resumed run
-sees what the uninterrupted one would have seen, and two processes of one pair, one process of two,
-and two accumulated parts of one all see the same pairs with the same noise.
+A step takes the next N numbers, N being the pairs a step in all. So a resumed run sees what the
+uninterrupted one would have seen, and two processes of one pair, one process of two, and two
+accumulated parts of one all see the same pairs with the same noise.
 """
 
 import logging
@@ -18,10 +18,11 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from train.claims import FLAWLESS, Claim, claim
+from train.claims import Claim
 from train.config import DataConfig
 from train.manifest import read_manifest
-from train.wording import DETAIL, degree, reworded, sharpened
+from train.texts import ask, check_texts
+from train.wording import DETAIL, degree, sharpened
 from xpsr.errors import XPSRError
 
 logger = logging.getLogger(__name__)
@@ -29,7 +30,6 @@ logger = logging.getLogger(__name__)
 Window = tuple[slice, slice]  # rows and columns
 
 NO_DETAIL = len(DETAIL)
-DETAIL_STEP = 1.0  # strength of the unsharp mask for a degree of detail more
 MAX_SHARPNESS = 2.5
 MEMORY = 2 * 2**30  # bytes of decoded pictures that one process keeps
 
@@ -144,6 +144,10 @@ class Samples(Dataset, ABC):
     def pair(self, index: int, random: np.random.Generator) -> Pair:
         """A pair, whole; `random` may decide what is made of it."""
 
+    @abstractmethod
+    def names(self) -> Iterator[str]:
+        """Of all pairs or photos, in order, with the texts that are stored."""
+
     def pictures(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         """Clean and enlarged low-resolution picture, (H, W, 3) 8-bit each."""
         pair = self.pair(index, np.random.default_rng((self.seed, index)))
@@ -154,44 +158,43 @@ class Samples(Dataset, ABC):
         epoch, place = divmod(number, len(self))
         random = np.random.default_rng((self.seed, number))
         pair = self.pair(int(_order(self.seed, epoch, len(self))[place]), random)
-        config = self.config
-        gives_high = config.prompts in ("both", "high")
-        gives_low = config.prompts in ("both", "low")
-        # A target that follows a text is a riddle where that text is not given.
-        detail_ratio = config.detail_ratio if gives_high else 0.0
-        trust_ratio = config.trust_ratio if gives_low else 0.0
-        window = _window(pair.clean.shape, config.crop, random)
-        clean, low = pair.clean[window], pair.lowlevel_prompt
+        window = _window(pair.clean.shape, self.config.crop, random)
+        clean, shown, high, low = self._shown(pair, window, random)
+        bare = bool(self.config.bare_ratio and random.random() < self.config.bare_ratio)
+        asked = ask(high, low, pair.prompt, bare, self.config, random)
+        if asked.trusts:
+            clean = shown
+        clean = sharpened(clean, min(max(asked.sharpness, -1.0), MAX_SHARPNESS))
+        clean, shown = self._turned(clean, shown, random)
+        seed = int(random.integers(2**63))
+        texts = asked.high, asked.low
+        return Sample(
+            pair.id, clean, shown, *texts, seed, bare, asked.vivid, asked.claim, asked.degrees
+        )
+
+    def _shown(
+        self, pair: Pair, window: Window, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray, str, str]:
+        """Clean side and the one that is shown, (H, W, 3) each, and the latter's two texts."""
+        clean, config = pair.clean[window], self.config
         high, low = (
-            "" if random.random() < config.caption_dropout else text for text in (pair.prompt, low)
+            "" if random.random() < config.caption_dropout else text
+            for text in (pair.prompt, pair.lowlevel_prompt)
         )
         if random.random() < config.original_image_ratio:
-            shown, low = clean, low and pair.hr_lowlevel_prompt
-        else:
-            shown = pair.enlarged(window)
-        bare = bool(config.bare_ratio and random.random() < config.bare_ratio)
-        vivid = not bare and bool(high or not detail_ratio)
-        sharpness = config.sharpen_targets if vivid else 0.0
-        claimed, degrees = Claim(low, low), 0
-        if config.claim_ratio and low:
-            claimed = claim(low, pair.prompt, random, config.claim_ratio)
-            low = claimed.text
-        if detail_ratio and high and random.random() < detail_ratio:
-            high, degrees = reworded(high, random)
-            sharpness += DETAIL_STEP * degrees
-            vivid = vivid and degrees >= 0
-        if random.random() < trust_ratio:
-            clean, low, sharpness = shown, str(random.choice(FLAWLESS)), 0.0
-            vivid = False
-        clean = sharpened(clean, min(max(sharpness, -1.0), MAX_SHARPNESS))
-        if config.flips and random.random() < 0.5:
+            return clean, clean, high, low and pair.hr_lowlevel_prompt
+        return clean, pair.enlarged(window), high, low
+
+    def _turned(
+        self, clean: np.ndarray, shown: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Both sides mirrored and turned, if they are to be."""
+        if self.config.flips and random.random() < 0.5:
             clean, shown = clean[:, ::-1], shown[:, ::-1]
-        if config.turns:
+        if self.config.turns:
             turns = int(random.integers(4))
             clean, shown = np.rot90(clean, turns), np.rot90(shown, turns)
-        high, low = high if gives_high else "", low if gives_low else ""
-        seed = int(random.integers(2**63))
-        return Sample(pair.id, clean, shown, high, low, seed, bare, vivid, claimed, degrees)
+        return clean, shown
 
     def batch(self, numbers: Sequence[int]) -> Batch:
         """The samples of these numbers as one batch."""
@@ -257,27 +260,33 @@ def _raised(found: Batch | XPSRError) -> Batch:
 
 @dataclass(frozen=True)
 class Numbers:
-    """The samples of one process from a step on, a list for each of its batches.
+    """The samples of one process, a list for each of its batches.
 
     Attributes:
         batch_size: pairs a batch.
         parts: batches a step that are accumulated.
         world, rank: processes, and which of them.
-        step, steps: the first step, and where to end.
+        first: number of the first sample of all processes.
+        steps: how many steps to take.
     """
 
     batch_size: int
     parts: int
     world: int
     rank: int
-    step: int
+    first: int
     steps: int
 
+    @property
+    def a_step(self) -> int:
+        """How many samples a step takes, of all processes."""
+        return self.batch_size * self.parts * self.world
+
     def __iter__(self) -> Iterator[list[int]]:
-        a_step = self.batch_size * self.parts * self.world
-        for step in range(self.step, self.steps):
+        for step in range(self.steps):
             for part in range(self.parts):
-                first = step * a_step + (part * self.world + self.rank) * self.batch_size
+                first = self.first + step * self.a_step
+                first += (part * self.world + self.rank) * self.batch_size
                 yield list(range(first, first + self.batch_size))
 
 
@@ -313,11 +322,15 @@ class Pairs(Samples):
                 f"caption_source=hr and original_image_ratio need texts of the clean side, which"
                 f" some pairs in {folder} do not have: {advice}"
             )
+        check_texts(*zip(*map(self._texts, self.lines), strict=True), self.config)
         self._decoded: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self.lines)
+
+    def names(self) -> Iterator[str]:
+        return map(repr, self.lines)
 
     def pair(self, index: int, random: np.random.Generator) -> Pair:
         line = self.lines[index]

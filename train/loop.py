@@ -1,6 +1,8 @@
 """The training loop."""
 
+import hashlib
 import json
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from train.networks import Networks
 from train.optimizer import make_optimizer
 from train.step import TrainingStep
 from xpsr.errors import XPSRError
+
+logger = logging.getLogger(__name__)
 
 NOT_FINITE = "not_finite"
 
@@ -49,7 +53,12 @@ class Report:
 
 @dataclass
 class State:
-    """All that changes while training."""
+    """All that changes while training.
+
+    Attributes:
+        step: how many are done.
+        place: where it stands in its samples.
+    """
 
     model: nn.Module
     trained: list[nn.Parameter]
@@ -57,52 +66,84 @@ class State:
     schedule: Any
     base_rates: list[float]
     ema: EMAModel | None
+    place: checkpoints.Place
+    step: int = 0
+
+
+def begin(
+    config: TrainConfig, networks: Networks, samples: Samples, accelerator: Accelerator
+) -> State:
+    """The state of the newest checkpoint in `config.out`, or that of the start.
+
+    Raises:
+        XPSRError: no checkpoint fits the configuration, or its schedule does not fit its steps.
+    """
+    place = checkpoints.Place(
+        0, _numbers(config, accelerator).a_step, len(samples), digest(samples)
+    )
+    state, extras = make_state(config, networks, place, accelerator)
+    state.step = checkpoints.resume(accelerator, Path(config.out))
+    if state.step:
+        as_configured(state, config)
+    if extras.changes:
+        logger.info(
+            "Since that checkpoint has changed: %s. The run goes on after the %d samples that it"
+            " has seen.",
+            "; ".join(extras.changes),
+            place.seen,
+        )
+    return state
 
 
 def train(
-    config: TrainConfig, networks: Networks, samples: Samples, accelerator: Accelerator
-) -> Iterator[tuple[int, Report | None, State]]:
-    """Train from the newest checkpoint in `config.out` (or the start) to `config.steps`, or until
-    `config.minutes` are over.
+    config: TrainConfig, state: State, samples: Samples, accelerator: Accelerator
+) -> Iterator[Report | None]:
+    """Train from `state` to `config.steps`, or until `config.minutes` are over.
 
     Yields:
-        after every step its number, a report if one is due, and the state; where no step is left,
-        the number of the newest checkpoint. The last one has the averaged weights in place if
-        there are any.
+        after every step a report if one is due; once as well where no step is left. At the end the
+        averaged weights are in place if there are any.
     """
-    out = Path(config.out)
-    state = make_state(config, networks, accelerator)
-    first = step = checkpoints.resume(accelerator, out)
-    if step:
-        as_configured(state, config)
-    numbers = Numbers(
+    first, end = state.step, config.steps
+    batches = samples.loader(_numbers(config, accelerator, state.place.seen, end - first))
+    began = time.monotonic()
+    if first >= end:
+        yield None
+    while state.step < end:
+        terms = optimise(state, batches, config, accelerator)
+        if _out_of_time(config, accelerator, began):
+            end = state.step
+        report = None
+        if state.step % config.log_every == 0 or state.step == end:
+            spent = time.monotonic() - began
+            report = _report(config, accelerator, terms, state, state.step - first, spent)
+        if state.step % config.save_every == 0 or state.step == end:
+            _stop_on_broken_weights(state)
+            checkpoints.save(accelerator, Path(config.out), state.step, config.keep_checkpoints)
+        yield report
+    if state.ema is not None:
+        state.ema.copy_to(state.trained)
+
+
+def _numbers(
+    config: TrainConfig, accelerator: Accelerator, first: int = 0, steps: int = 0
+) -> Numbers:
+    return Numbers(
         config.batch_size,
         config.gradient_accumulation_steps,
         accelerator.num_processes,
         accelerator.process_index,
-        step,
-        config.steps,
+        first,
+        steps,
     )
-    batches = samples.loader(numbers)
-    began = time.monotonic()
-    end = config.steps
-    if step >= end:
-        yield step, None, state
-    while step < end:
-        terms = optimise(state, batches, config, accelerator)
-        step += 1
-        if _out_of_time(config, accelerator, began):
-            end = step
-        report = None
-        if step % config.log_every == 0 or step == end:
-            spent = time.monotonic() - began
-            report = _report(step, config, accelerator, terms, state, step - first, spent)
-        if step % config.save_every == 0 or step == end:
-            _stop_on_broken_weights(state, step)
-            checkpoints.save(accelerator, out, step, config.keep_checkpoints)
-        yield step, report, state
-    if state.ema is not None:
-        state.ema.copy_to(state.trained)
+
+
+def digest(samples: Samples) -> str:
+    """Of the names and stored texts of all pairs or photos."""
+    found = hashlib.sha256()
+    for name in samples.names():
+        found.update(name.encode("utf-8", "surrogateescape"))
+    return found.hexdigest()
 
 
 def _out_of_time(config: TrainConfig, accelerator: Accelerator, began: float) -> bool:
@@ -113,8 +154,11 @@ def _out_of_time(config: TrainConfig, accelerator: Accelerator, began: float) ->
     return accelerator.reduce(late.to(accelerator.device), "sum").item() > 0
 
 
-def make_state(config: TrainConfig, networks: Networks, accelerator: Accelerator) -> State:
-    """Model, optimiser, schedule and averaged weights, ready for any number of processes."""
+def make_state(
+    config: TrainConfig, networks: Networks, place: checkpoints.Place, accelerator: Accelerator
+) -> tuple[State, checkpoints.Extras]:
+    """Model, optimiser, schedule and averaged weights, ready for any number of processes; and what
+    of it a checkpoint holds besides accelerate's own."""
     cache = LatentCache(config, networks.vae) if config.cache_latents else None
     model = TrainingStep(networks, config, cache)
     if config.gradient_checkpointing:
@@ -135,8 +179,9 @@ def make_state(config: TrainConfig, networks: Networks, accelerator: Accelerator
     # Only now: sharding engines put parameters of their own in place of ours.
     trained = [p for p in model.parameters() if p.requires_grad]
     ema = EMAModel(trained, decay=config.ema_decay) if config.ema_decay else None
-    accelerator.register_for_checkpointing(checkpoints.Extras(schedule, ema, trained, networks.vae))
-    return State(model, trained, optimizer, schedule, [*schedule.base_lrs], ema)
+    extras = checkpoints.Extras(schedule, ema, trained, networks.vae, place)
+    accelerator.register_for_checkpointing(extras)
+    return State(model, trained, optimizer, schedule, [*schedule.base_lrs], ema, place), extras
 
 
 def as_configured(state: State, config: TrainConfig) -> None:
@@ -174,6 +219,8 @@ def optimise(
     state.schedule.step()
     if state.ema is not None:
         state.ema.step(state.trained)
+    state.step += 1
+    state.place.seen += state.place.a_step
     return torch.stack(terms).mean(dim=0)
 
 
@@ -186,7 +233,6 @@ def _terms(losses: Losses) -> Tensor:
 
 
 def _report(
-    step: int,
     config: TrainConfig,
     accelerator: Accelerator,
     terms: Tensor,
@@ -194,19 +240,18 @@ def _report(
     done: int,
     seconds: float,
 ) -> Report:
-    pairs = config.batch_size * config.gradient_accumulation_steps * accelerator.num_processes
     means = dict(zip(TERMS, accelerator.reduce(terms, "mean").tolist(), strict=True))
     if not config.loss.adversarial_weight:
         del means["judge"]
-    left = (config.steps - step) * seconds / done
+    left = (config.steps - state.step) * seconds / done
     if config.minutes is not None:
         left = min(left, max(0.0, 60 * config.minutes - seconds))
     return Report(
-        step,
+        state.step,
         config.steps,
         means,
         state.schedule.get_last_lr()[0],
-        done * pairs / seconds,
+        done * state.place.a_step / seconds,
         left,
         _memory(accelerator.device),
     )
@@ -222,12 +267,12 @@ def _memory(device: torch.device) -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _stop_on_broken_weights(state: State, step: int) -> None:
+def _stop_on_broken_weights(state: State) -> None:
     """The last step may have broken what no loss has looked at since."""
     if not all(torch.isfinite(parameter).all() for parameter in state.trained):
         raise XPSRError(
-            f"After step {step} the weights are not numbers any more, so they are not kept. The"
-            " last checkpoint is unharmed: a smaller learning_rate usually helps."
+            f"After step {state.step} the weights are not numbers any more, so they are not kept."
+            " The last checkpoint is unharmed: a smaller learning_rate usually helps."
         )
 
 

@@ -1,6 +1,7 @@
 """Photos that are degraded and described as they are drawn: nothing is stored, nothing repeats."""
 
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -45,6 +46,9 @@ class Photos(Samples):
 
     def __len__(self) -> int:
         return len(self.files)
+
+    def names(self) -> Iterator[str]:
+        return (path.relative_to(self.folder).as_posix() for path in self.files)
 
     def pair(self, index: int, random: np.random.Generator) -> Pair:
         path, photo = self._photo(index)

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from train.config import TrainConfig
+from train.config import TrainConfig, read_config
 from xpsr.errors import XPSRError
 
 NAME = "config.yaml"
@@ -37,17 +37,20 @@ def check_folder(out: Path) -> None:
 
 def changes(out: Path, config: TrainConfig) -> list[str]:
     """What differs from the run that is there already: "learning_rate: 0.001, now 1e-05"."""
-    try:
-        before = yaml.safe_load((out / NAME).read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError, UnicodeDecodeError):
+    if not (out / NAME).is_file():
         return []
-    now = config.model_dump(exclude_unset=True)
-    old, new = (dict(_leaves({k: v for k, v in x.items() if k not in FREE})) for x in (before, now))
-    every = sorted(old.keys() | new.keys())
+    try:
+        before = read_config(out / NAME)
+    except XPSRError as error:  # damaged, or of a version with other options
+        return [f"unknown, for those are not to be read. {error}".rstrip(".")]
+    # With all defaults: one that is given is no change.
+    old, new = (
+        dict(_leaves(one.model_dump(mode="json", exclude=FREE))) for one in (before, config)
+    )
     return [
         f"{key}: {old.get(key, 'not given')}, now {new.get(key, 'not given')}"
-        for key in every
-        if _plain(old.get(key)) != _plain(new.get(key))
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
     ]
 
 
@@ -62,7 +65,3 @@ def _leaves(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
         name = f"{prefix}{key}"
         found += _leaves(value, f"{name}.") if isinstance(value, dict) else [(name, value)]
     return found
-
-
-def _plain(value: Any) -> Any:
-    return [*value] if isinstance(value, tuple) else value
