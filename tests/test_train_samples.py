@@ -1,5 +1,6 @@
 """Samples: what is drawn from the pairs, by number, with the texts that belong to it."""
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -9,8 +10,9 @@ import torch
 from PIL import Image
 from training_help import make_photos
 
+from train.claims import FLAWLESS
 from train.config import DataConfig
-from train.data import FLAWLESS, Numbers, Pairs
+from train.data import Numbers, Pairs
 from train.describe import describe
 from train.networks import clip_tokenizer
 from train.pairing import PairConfig
@@ -220,16 +222,44 @@ def test_photos_are_degraded_as_they_are_drawn(photos, tokenizer, caplog):
 @pytest.mark.parametrize("prompts", ["none", "high", "low", "both"])
 def test_no_target_follows_a_text_that_is_not_given(prompts, pairs_folder, tokenizer):
     """The paper's Table 2 compares texts, not targets."""
-    taught = DataConfig(crop=64, prompts=prompts, trust_ratio=0.4, detail_ratio=0.4)
+    ratios = {"trust_ratio": 0.4, "detail_ratio": 0.4, "claim_ratio": 0.4}
+    taught = DataConfig(crop=64, prompts=prompts, **ratios)
     plain = DataConfig(crop=64, prompts=prompts)
     pairs = [Pairs(pairs_folder, tokenizer, config) for config in (taught, plain)]
-    changed = 0
+    changed, asked = 0, pairs[0].batch(range(24)).asked.any(dim=0)
     for number in range(24):
         a, b = (each[number] for each in pairs)
         changed += not np.array_equal(a.clean, b.clean)
         if prompts == "none":
             assert a.high == a.low == ""
     assert (changed > 0) is (prompts != "none")
+    by_quality, by_content = prompts in ("both", "low"), prompts in ("both", "high")
+    assert asked.tolist() == [by_quality, by_quality, by_content]
+
+
+def test_options_that_reword_texts_are_refused_where_they_know_none(
+    pairs_folder, tokenizer, tmp_path, caplog
+):
+    shutil.copytree(pairs_folder, tmp_path / "pairs")
+    manifest = tmp_path / "pairs" / "manifest.jsonl"
+    lines = [json.loads(line) for line in manifest.read_text().splitlines()]
+    other = {"prompt": "A dog on a beach.", "lowlevel_prompt": "Blurry and noisy."}
+
+    def opened(described, **options):
+        some = (line | other if i < described else line for i, line in enumerate(lines))
+        manifest.write_text("".join(json.dumps(line) + "\n" for line in some))
+        caplog.clear()
+        return Pairs(tmp_path / "pairs", tokenizer, DataConfig(**options))
+
+    for option, text, away in (("claim_ratio", "low", "high"), ("detail_ratio", "high", "low")):
+        with pytest.raises(XPSRError, match=f"^{option} rewords .*train.describe"):
+            opened(len(lines), **{option: 0.5})
+        opened(len(lines), **{option: 0.5}, prompts=away)  # a text that is not given is no matter
+        assert not caplog.text
+        opened(3, **{option: 0.5}, prompts=text)
+        assert f"3 of 8 texts are not of the measured describer: {option}" in caplog.text
+        opened(0, **{option: 0.5})
+        assert not caplog.text
 
 
 def test_pairs_without_a_manifest_are_not_taken_for_photos(tmp_path, tokenizer):

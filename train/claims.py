@@ -126,6 +126,11 @@ def claim(text: str, content: str, random: np.random.Generator, false_ratio: flo
     return Claim(new, text, (said[0], said[1], said[2]), *_difference(found, heard))
 
 
+def is_measured(text: str) -> bool:
+    """Whether a quality text is of the measured describer."""
+    return _levels(text) is not None
+
+
 def _levels(text: str) -> list[int] | None:
     """Levels of blur, noise and JPEG in a text of the measured describer; None = it is another."""
     found = [next((i for i, s in enumerate(kind) if s in text), None) for kind in SENTENCES]

@@ -322,7 +322,8 @@ class Pairs(Samples):
                 f"caption_source=hr and original_image_ratio need texts of the clean side, which"
                 f" some pairs in {folder} do not have: {advice}"
             )
-        check_texts(*zip(*map(self._texts, self.lines), strict=True), self.config)
+        contents, qualities, _ = zip(*map(self._texts, self.lines), strict=True)
+        check_texts(contents, qualities, self.config)
         self._decoded: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         self._bytes = 0
 
@@ -334,9 +335,12 @@ class Pairs(Samples):
 
     def pair(self, index: int, random: np.random.Generator) -> Pair:
         line = self.lines[index]
+        return Pair(line["id"], *self._read(index), *self._texts(line))
+
+    def _texts(self, line: dict[str, str]) -> tuple[str, str, str]:
+        """The three texts of a `Pair`."""
         source = "hr_prompt" if self.config.caption_source == "hr" else "prompt"
-        texts = (line[source], line["lowlevel_prompt"], line["hr_lowlevel_prompt"])
-        return Pair(line["id"], *self._read(index), *texts)
+        return line[source], line["lowlevel_prompt"], line["hr_lowlevel_prompt"]
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         if index in self._decoded:
