@@ -13,6 +13,12 @@ import torch
 from hub_server import hub
 from safetensors.torch import load_file
 
+LOOK = """
+import json, sys, torch
+from xpsr.inspection import inspect_model
+facts = inspect_model(*sys.argv[1:])
+print(json.dumps([facts.name, facts.kind, facts.weights, facts.fetched]))
+"""
 LOAD = """
 import sys, torch, xpsr
 from xpsr.errors import XPSRError
@@ -47,6 +53,12 @@ def run(
     )
 
 
+def looked(address: str, home: Path) -> list:
+    found = run(LOOK, address, home, "authors/xpsr", "someone/sd")
+    assert found.returncode == 0, found.stderr
+    return json.loads(found.stdout)
+
+
 def checksum(pipeline) -> float:
     networks = (pipeline.unet, pipeline.controlnet)
     return sum(p.double().sum().item() for n in networks for p in n.parameters())
@@ -79,9 +91,17 @@ def test_an_official_checkpoint_of_pickled_weights_and_its_base(golden, tiny_pip
     for part in ("vae", "text_encoder", "tokenizer", "scheduler"):
         getattr(tiny_pipeline, part).save_pretrained(base / part)
     with hub({"authors/xpsr": official, "someone/sd": base}) as (address, fetched):
+        before = looked(address, tmp_path / "home")
+        assert before[:3] == ["authors/xpsr", "hub", 0]
+        files = [*official.rglob("*.bin"), *base.rglob("*.safetensors")]
+        assert before[3] >= sum(path.stat().st_size for path in files)
         found = load(address, tmp_path / "home", "authors/xpsr", "someone/sd")
         assert found.returncode == 0, found.stderr
         assert "authors/xpsr/unet/diffusion_pytorch_model.bin" in fetched
+        after = looked(address, tmp_path / "home")
+        assert after[2] > 100_000 and after[3] == 0
+        alone = run(LOOK, address, tmp_path / "home", "authors/xpsr")
+        assert "name a folder or hub id of Stable Diffusion 1.5 as base" in alone.stderr
 
         missing = load(address, tmp_path / "home", "nobody/nothing")
     assert missing.returncode == 1

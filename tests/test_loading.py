@@ -14,10 +14,11 @@ import torch
 from diffusers import UNet2DConditionModel
 from diffusers.models import modeling_utils
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 import xpsr
 from xpsr.errors import XPSRError
+from xpsr.inspection import inspect_model
 from xpsr.models import XPSRUNet2DConditionModel
 from xpsr.models.own_layers import save_own_layers
 from xpsr.pipeline import Restored, XPSRPipeline
@@ -118,6 +119,7 @@ def test_a_variant_is_loaded_where_there_is_nothing_else(tiny_pipeline, picture,
     assert not (folder / "vae" / "diffusion_pytorch_model.safetensors").exists()
     pipe = xpsr.load(folder, device="cpu")
     assert pipe.unet.dtype == torch.float32
+    assert inspect_model(str(folder)).weights == inspect_model(str(tmp_path / "plain")).weights
     for name in ("unet", "controlnet", "vae", "text_encoder"):
         before, after = (getattr(one, name).state_dict() for one in (half, pipe))
         assert all(torch.equal(before[key].float(), after[key]) for key in before)
@@ -166,6 +168,29 @@ def test_folders_that_hold_no_model(tiny_pipeline, base_folder, tmp_path):
     weights = tmp_path / "vae" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1000])
     with pytest.raises(XPSRError, match="is damaged or cut short"):
+        xpsr.load(tmp_path, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("part", "lost", "words"),
+    [
+        ("text_encoder", "layers.0.", r"\d+ missing \(first: \S*layers\.0\."),
+        ("unet", ".pixel_attentions.", r"\d+ missing \(first: \S*pixel_attentions"),
+        ("vae", "decoder.conv_in.", "2 missing"),
+        ("controlnet", None, r"1 not expected \(first: stranger\)"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused(tiny_pipeline, tmp_path, part, lost, words):
+    """Both libraries would make up what is missing, anew at every start, and only log it."""
+    tiny_pipeline.save_pretrained(tmp_path)
+    (path,) = (tmp_path / part).glob("*.safetensors")
+    weights = load_file(path)
+    kept = {name: value for name, value in weights.items() if lost is None or lost not in name}
+    assert len(kept) < len(weights) or lost is None
+    if lost is None:
+        kept["stranger"] = torch.zeros(1)
+    save_file(kept, path, {"format": "pt"})
+    with pytest.raises(XPSRError, match=f'"{part}" in .* do not fit its config.json: {words}'):
         xpsr.load(tmp_path, device="cpu")
 
 

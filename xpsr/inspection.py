@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from fnmatch import fnmatch
+import fnmatch
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from huggingface_hub import HfApi, snapshot_download
@@ -15,20 +14,25 @@ from xpsr.errors import XPSRError
 from xpsr.loading import (
     BASE_PARTS,
     COMPONENTS,
+    INDEX,
     MINI,
     cannot_fetch,
     check_base,
     class_of,
     is_hub_id,
+    pickled_files,
     read_index,
     wanted_files,
+    weight_files,
 )
-from xpsr.models.checkpoint import check, locate
+from xpsr.models.checkpoint import PARTS, check, locate
+from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.own_layers import has_own_layers
 from xpsr.models.weights_file import read_shapes
 
 NETWORKS = ("vae", "text_encoder", "unet", "controlnet")
-_HEADS = ("diffusion_pytorch_model*", "model*", "pytorch_model*", "own_layers*")
+_OF_BASE = NETWORKS[:2]  # what an official checkpoint takes from its base
+_ENDINGS = (".safetensors", ".bin")
 
 
 @dataclass(frozen=True)
@@ -38,8 +42,8 @@ class ModelFacts:
     Attributes:
         name: as it was named.
         kind: "embedded", "folder", "official" or "hub".
-        weights: how many numbers its networks hold, the base's included; 0 where that is not
-            known before it is fetched.
+        weights: how many numbers its networks hold, the base's included, but for those that have
+            to be fetched first.
         fetched: bytes that have to come from the hub first.
     """
 
@@ -49,8 +53,8 @@ class ModelFacts:
     fetched: int = 0
 
     def bytes(self, dtype: torch.dtype) -> int:
-        """Memory for the weights in a number format; of a model on the hub, what its files take."""
-        return self.weights * dtype.itemsize or self.fetched
+        """Memory for the weights in a number format; of what is on the hub, what its files take."""
+        return self.weights * dtype.itemsize + self.fetched
 
 
 def inspect_model(name: str, base: str | None = None) -> ModelFacts:
@@ -60,87 +64,134 @@ def inspect_model(name: str, base: str | None = None) -> ModelFacts:
         XPSRError: it would fail, as far as that can be told from names, shapes and sizes.
     """
     folder = MINI if name == "mini" else Path(name).expanduser()
-    if not folder.is_dir():
-        if not is_hub_id(name):
-            raise XPSRError(
-                f'There is no model "{name}": give "mini", a folder that exists, or a hub id such '
-                "as owner/name."
-            )
-        return _on_hub(name, tuple(COMPONENTS))
-    if (folder / "model_index.json").is_file():
-        if base:
-            raise XPSRError(f"{name} is a complete model; leave base out.")
-        index = read_index(folder)
-        for part in COMPONENTS:
-            if not (folder / part).is_dir():
-                raise XPSRError(f'The model in {folder} is incomplete: it has no "{part}".')
-            class_of(part, index)
-        weights = sum(_weights(folder / part) for part in NETWORKS)
-        return ModelFacts(name, "embedded" if name == "mini" else "folder", weights)
-    return _official(name, locate(folder), base)
+    if folder.is_dir():
+        found = _local(folder, base)
+    elif is_hub_id(name):
+        found = _on_hub(name, base)
+    else:
+        raise XPSRError(
+            f'There is no model "{name}": give "mini", a folder that exists, or a hub id such '
+            "as owner/name."
+        )
+    return replace(found, name=name, kind="embedded" if name == "mini" else found.kind)
 
 
-def _official(name: str, folder: Path, base: str | None) -> ModelFacts:
+def _local(folder: Path, base: str | None) -> ModelFacts:
+    if not (folder / INDEX).is_file():
+        return _official(locate(folder), base)
+    _refuse_base(str(folder), base)
+    index = read_index(folder)
+    for part in COMPONENTS:
+        if not (folder / part).is_dir():
+            raise XPSRError(f'The model in {folder} is incomplete: it has no "{part}".')
+        class_of(part, index)
+    return ModelFacts(str(folder), "folder", sum(_weights(folder / part) for part in NETWORKS))
+
+
+def _official(folder: Path, base: str | None) -> ModelFacts:
     if has_own_layers(folder / "unet"):
-        weights, width, of_base = _weights(folder / "controlnet"), None, (*NETWORKS[:2], "unet")
-        weights += _weights(folder / "unet")
+        weights = sum(_weights(folder / part) for part in PARTS)
+        more = _base(folder.name, base, (*_OF_BASE, "unet"))
     else:
         found = check(folder)
         if found.problems:
             raise XPSRError(" ".join(found.problems))
-        weights, of_base = sum(part.weights for part in found.parts), NETWORKS[:2]
-        width = found.parts[0].text_width
+        weights = sum(part.weights for part in found.parts)
+        more = _base(folder.name, base, _OF_BASE, found.parts[0].text_width)
+    return ModelFacts(str(folder), "official", weights + more.weights, more.fetched)
+
+
+def _on_hub(name: str, base: str | None) -> ModelFacts:
+    """A model by its hub id: of what lies in the cache the weights, of all else the bytes."""
+    if here := _cached(name, tuple(COMPONENTS)):
+        return replace(_local(here, base), kind="hub")
+    sizes = _listed(name, tuple(COMPONENTS))
+    if INDEX in sizes:
+        _refuse_base(name, base)
+        _refuse_incomplete(name, sizes, tuple(COMPONENTS))
+        return ModelFacts(name, "hub", 0, sum(sizes.values()))
+    _refuse_incomplete(name, sizes, PARTS)
+    own = f"unet/{OWN_LAYERS}" in sizes
+    more = _base(name, base, (*_OF_BASE, "unet") if own else _OF_BASE)
+    return ModelFacts(name, "hub", more.weights, sum(sizes.values()) + more.fetched)
+
+
+def _base(
+    name: str, base: str | None, networks: tuple[str, ...], width: int | None = None
+) -> ModelFacts:
+    """What the base of an official checkpoint adds; `width` as for `check_base`, if known."""
     if not base:
         raise XPSRError(
-            f"{folder.name} is an official checkpoint, which holds only a part of the model; "
+            f"{name} is an official checkpoint, which holds only a part of the model; "
             "name a folder or hub id of Stable Diffusion 1.5 as base."
         )
-    if not (place := Path(base).expanduser()).is_dir():
-        there = _on_hub(base, tuple(BASE_PARTS))
-        return ModelFacts(name, "official", weights + there.weights, there.fetched)
-    if width:
-        check_base(place, width)
-    return ModelFacts(name, "official", weights + sum(_weights(place / p) for p in of_base))
+    place = Path(base).expanduser()
+    if place.is_dir():
+        if width:
+            check_base(place, width)
+        return ModelFacts(base, "folder", sum(_weights(place / part) for part in networks))
+    if not is_hub_id(base):
+        raise XPSRError(f"{base} is neither a folder that exists nor a hub id such as owner/name.")
+    parts = tuple(dict.fromkeys((*BASE_PARTS, *networks)))
+    if here := _cached(base, parts):
+        return ModelFacts(base, "hub", sum(_weights(here / part) for part in networks))
+    sizes = _listed(base, parts)
+    _refuse_incomplete(base, sizes, parts)
+    return ModelFacts(base, "hub", 0, sum(sizes.values()))
 
 
-def _on_hub(name: str, parts: tuple[str, ...]) -> ModelFacts:
-    if not is_hub_id(name):
-        raise XPSRError(f"{name} is neither a folder that exists nor a hub id such as owner/name.")
+def _refuse_base(name: str, base: str | None) -> None:
+    if base:
+        raise XPSRError(f"{name} is a complete model; leave base out.")
+
+
+def _cached(name: str, parts: tuple[str, ...]) -> Path | None:
+    """Where an earlier download of a hub id lies; None if it is not whole."""
     patterns = wanted_files(parts)
     try:
         here = Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
-        if all((here / part).is_dir() for part in parts):
-            weights = sum(_weights(here / part) for part in parts if part in NETWORKS)
-            return ModelFacts(name, "hub", weights)
     except (LocalEntryNotFoundError, HFValidationError, OSError):
-        pass
+        return None
+    needed = PARTS if set(PARTS) <= set(parts) and not (here / INDEX).is_file() else parts
+    whole = all(
+        (here / part).is_dir() and (part not in NETWORKS or _weight_files(here / part))
+        for part in needed
+    )
+    return here if whole else None
+
+
+def _listed(name: str, parts: tuple[str, ...]) -> dict[str, int]:
+    """{file on the hub: bytes} of what would be fetched."""
     try:
         files = HfApi().model_info(name, files_metadata=True, timeout=20).siblings or []
     except Exception as error:  # of the hub, of the network, of a proxy
         raise cannot_fetch(name) from error
     sizes = {file.rfilename: file.size or 0 for file in files}
-    wanted = {k: v for k, v in sizes.items() if any(fnmatch(k, pattern) for pattern in patterns)}
+    wanted = [name for pattern in wanted_files(parts) for name in fnmatch.filter(sizes, pattern)]
+    for part in parts:  # pickled weights only where there is nothing safer, as `find_model` does
+        if not fnmatch.filter(wanted, f"{part}/*.safetensors"):
+            wanted += (name for name in pickled_files(part) if name in sizes)
+    return {name: sizes[name] for name in wanted}
+
+
+def _refuse_incomplete(name: str, sizes: dict[str, int], parts: tuple[str, ...]) -> None:
     for part in parts:
-        if not any(file.startswith(f"{part}/") for file in wanted):
+        if not any(file.startswith(f"{part}/") for file in sizes):
             raise XPSRError(f'"{name}" on the hub is no such model: it has no "{part}".')
-        weights = (f"{part}/*.safetensors", f"{part}/*.bin")
-        if part in NETWORKS and not any(fnmatch(k, w) for k in wanted for w in weights):
+        if part in NETWORKS and not any(
+            fnmatch.filter(sizes, f"{part}/*{ending}") for ending in _ENDINGS
+        ):
             raise XPSRError(f'"{name}" on the hub is incomplete: its "{part}" has no weights.')
-    return ModelFacts(name, "hub", 0, sum(wanted.values()))
 
 
 def _weights(folder: Path) -> int:
     """How many numbers the weight files of a network hold; XPSRError if one is cut short."""
-    found: list[Path] = []
-    for head in _HEADS:
-        for ending in (".safetensors", ".bin"):
-            # Variants such as model.fp16.safetensors are the same once more.
-            same = [path for path in folder.glob(head + ending) if path.name.count(".") == 1]
-            found = found or same
+    found = _weight_files(folder)
     if not found:
         raise XPSRError(f"{folder} has no weights.")
-    return sum(value.numel() for path in found for value in _shapes(path))
+    return sum(value.numel() for path in found for value in read_shapes(path).values())
 
 
-def _shapes(path: Path) -> list[Any]:
-    return list(read_shapes(path).values())
+def _weight_files(folder: Path) -> list[Path]:
+    found = [weight_files(folder, ending) for ending in _ENDINGS]
+    return next(filter(None, found), [])

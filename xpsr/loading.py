@@ -29,6 +29,7 @@ from xpsr.placement import choose_device, choose_dtype
 from xpsr.revision import ModelSource, revision_of
 
 MINI = Path(__file__).parent / "mini"
+INDEX = "model_index.json"
 BASE_PARTS = {
     "vae": "AutoencoderKL",
     "text_encoder": "CLIPTextModel",
@@ -79,7 +80,7 @@ def load(
     number_format = choose_dtype(place, dtype)
     name = str(name_or_folder)
     folder = find_model(name, tuple(COMPONENTS))
-    if (folder / "model_index.json").is_file():
+    if (folder / INDEX).is_file():
         if base is not None:
             raise XPSRError(f"{name} is a complete model; leave base out.")
         parts = read_parts(folder, tuple(COMPONENTS), number_format)
@@ -121,7 +122,7 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
 def find_model(name: str, parts: tuple[str, ...]) -> Path:
     """The local folder of a model; a hub id is fetched (only `parts` of it) or taken from cache."""
     if name == "mini":
-        if not (MINI / "model_index.json").is_file():
+        if not (MINI / INDEX).is_file():
             raise XPSRError(
                 "The embedded model is missing; install XPSR Studio again or name another model."
             )
@@ -138,7 +139,7 @@ def find_model(name: str, parts: tuple[str, ...]) -> Path:
         found = Path(snapshot_download(name, allow_patterns=wanted_files(parts)))
         # Only where there is nothing safer: pickled weights, read later without running their code.
         if bare := [part for part in parts if _lacks_weights(found / part)]:
-            patterns = [f"{part}/{file}" for part in bare for file in _PICKLED]
+            patterns = [file for part in bare for file in pickled_files(part)]
             found = Path(snapshot_download(name, allow_patterns=patterns))
         return found
     except (HfHubHTTPError, HFValidationError, OSError) as error:
@@ -152,7 +153,12 @@ def is_hub_id(name: str) -> bool:
 
 def wanted_files(parts: tuple[str, ...]) -> list[str]:
     """Patterns for what is fetched of a model on the hub."""
-    return ["model_index.json", *(f"{part}/{file}" for part in parts for file in _WANTED)]
+    return [INDEX, *(f"{part}/{file}" for part in parts for file in _WANTED)]
+
+
+def pickled_files(part: str) -> list[str]:
+    """What is fetched of a part whose weights are nowhere in a safer format."""
+    return [f"{part}/{file}" for file in _PICKLED]
 
 
 def cannot_fetch(name: str) -> XPSRError:
@@ -169,7 +175,7 @@ def _lacks_weights(part: Path) -> bool:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
-    path = folder / "model_index.json"
+    path = folder / INDEX
     if not path.is_file():  # a base given as bare component folders
         return {}
     try:
@@ -211,13 +217,16 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
         raise XPSRError(f'The model in {folder.parent} is incomplete: it has no "{folder.name}".')
     options: dict[str, Any] = {}
     files = sorted(folder.glob("*.safetensors"))
-    if issubclass(kind, torch.nn.Module):
+    network = issubclass(kind, torch.nn.Module)
+    if network:
+        options["output_loading_info"] = True
         options["dtype" if kind.__module__.startswith("transformers") else "torch_dtype"] = dtype
         options["variant"] = _variant(folder)
     try:
         # Already on this disk: without the flag a missing file would be looked for in the network.
         with no_progress_bars():
             part = kind.from_pretrained(folder, local_files_only=True, **options)
+            part, told = part if network else (part, {})
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         for path in files:
             read_shapes(path)  # says so where a file is damaged or cut short
@@ -225,10 +234,32 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
         raise XPSRError(
             f'The "{folder.name}" in {folder.parent} cannot be loaded: {reason}'
         ) from error
+    # Both libraries only log a warning, and make up what is missing.
+    if misfit := _misfit(told, strict=kind.__name__ in models.__all__):
+        raise XPSRError(
+            f'The weights of "{folder.name}" in {folder.parent} do not fit its config.json: '
+            f"{misfit}."
+        )
     if hasattr(part, "register_to_config"):
         # diffusers notes the folder's path and writes it into every copy that is saved later.
         part.register_to_config(_name_or_path="")
     return part
+
+
+def _misfit(told: dict[str, Any], strict: bool) -> str:
+    """What keeps weights from being those of a network, by what `from_pretrained` tells of them.
+
+    What is not expected counts for our own networks only: files of the base hold old buffers.
+    """
+    kinds = {"missing_keys": "missing", "mismatched_keys": "of the wrong shape"}
+    if strict:
+        kinds["unexpected_keys"] = "not expected"
+    parts = []
+    for kind, words in kinds.items():
+        names = sorted(one if isinstance(one, str) else one[0] for one in told.get(kind) or ())
+        if names:
+            parts.append(f"{len(names)} {words} (first: {names[0]})")
+    return "; ".join(parts)
 
 
 def _variant(folder: Path) -> str | None:
@@ -242,6 +273,16 @@ def _variant(folder: Path) -> str | None:
             "only one there."
         )
     return found.pop()
+
+
+def weight_files(folder: Path, ending: str) -> list[Path]:
+    """The files with this ending that `load` takes a network's weights from, in their order."""
+    variant, found = _variant(folder), []
+    for path in sorted(folder.iterdir()):
+        named = _NAMED.fullmatch(path.name)
+        if path.suffix == ending and (path.name == OWN_LAYERS or (named and named[1] == variant)):
+            found.append(path)
+    return found
 
 
 @contextmanager
