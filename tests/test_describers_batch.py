@@ -172,6 +172,15 @@ def test_a_file_of_something_else_is_left_alone(run, folder, content: str):
     assert code == 2 and "Line 1" in said and out.read_text() == content
 
 
+@pytest.mark.parametrize("content", [b"notes without a line break", b"\x89PNG\r\n\x1a\n\x00rest"])
+def test_nor_is_it_cut_short(run, folder, content: bytes):
+    """The end of a file of ours may be half a line; that of another is no business of ours."""
+    out = folder.parent / "holiday.png"
+    out.write_bytes(content)
+    code, _, said = run(folder, "--out", out)
+    assert code == 2 and "choose another --out" in said and out.read_bytes() == content
+
+
 def test_a_place_that_cannot_be_written_is_said_first(run, folder):
     code, printed, said = run(folder, "--out", folder / "no" / "such" / "words.jsonl")
     assert code == 2 and "--out" in said and printed == ""

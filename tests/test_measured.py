@@ -206,6 +206,18 @@ def test_the_worst_picture_in_words() -> None:
     )
 
 
+def test_a_picture_of_many_colours_is_called_so() -> None:
+    """No one of them covers enough of it to be named: a colour chart, a stained-glass window."""
+    steps = range(0, 256, 51)
+    colours = itertools.product(steps, steps, steps)
+    named = {scene.colour_name(np.array(rgb) / 255): rgb for rgb in colours}
+    cells = list(itertools.islice(itertools.cycle(named.values()), scene.CELLS**2))
+    pixels = np.array(cells, np.uint8).reshape(scene.CELLS, scene.CELLS, 3)
+    image = Image.fromarray(pixels.repeat(20, axis=0).repeat(20, axis=1))
+    text = MeasuredDescriber().describe(image).high
+    assert text.startswith("A square picture in many colours.")
+
+
 def test_content_names_colours_and_places() -> None:
     pixels = np.zeros((120, 180, 3))
     pixels[:40] = (60, 120, 230)

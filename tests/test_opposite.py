@@ -48,6 +48,10 @@ def test_sentences_of_the_measured_describer_turn_into_such(sentence):
         ("high resolution, best quality, clear", "low resolution, worst quality, unclear"),
         ("NOISY and Blurry", "Clean and Sharp"),
         ("A cat on a blurry roof.", "A cat on a sharp roof."),
+        ("The blacks are crushed and the image is sharp.",
+         "The blacks are crushed and the image is very blurry."),
+        ("It is sharpened, and sharply lit.  It is dark.",
+         "It is sharpened, and sharply lit.  It is bright."),
     ],
 )  # fmt: skip
 def test_statements_are_turned_one_by_one(text, turned):

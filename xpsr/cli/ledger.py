@@ -13,6 +13,8 @@ from xpsr.cli.report import to_line
 from xpsr.errors import XPSRError
 from xpsr.prompts.batch import place_in_launch
 
+_START = to_line({"input": ""}).encode()[:-2]  # every record's first bytes
+
 
 class Ledger:
     """What was described already, and where the rest is written.
@@ -62,10 +64,9 @@ class Ledger:
 
 
 def _complete_records(file: BinaryIO, path: Path) -> list[dict[str, Any]]:
-    """Every whole line; a last one that was cut short is removed from the file."""
+    """Every whole line; a last one that was cut short is removed from the file, if it is ours."""
     data = file.read()
     end = data.rfind(b"\n") + 1
-    file.truncate(end)
     records = []
     for number, line in enumerate(data[:end].splitlines(), 1):
         if not line.strip():
@@ -79,6 +80,10 @@ def _complete_records(file: BinaryIO, path: Path) -> list[dict[str, Any]]:
                 "choose another --out."
             ) from None
         records.append(record)
+    rest = data[end:]
+    if rest and not records and not rest.startswith(_START) and not _START.startswith(rest):
+        raise XPSRError(f"{path} holds something else already; choose another --out.")
+    file.truncate(end)
     return records
 
 

@@ -98,7 +98,7 @@ _ANY = _alternatives("|".join([*_TO_GOOD, *_TO_BAD]))
 _AMOUNT, _FAULT = _alternatives(_HOW_MUCH), _alternatives(_FAULTS)
 _TURN = re.compile(
     rf"""
-    (?P<sentence>{"|".join(pattern for pattern, _ in _SENTENCES)})
+    \b(?P<sentence>{"|".join(pattern for pattern, _ in _SENTENCES)})\b
     | (?P<sigma>with\ sigma\ )(?P<low>[01](?:\.\d+)?)~(?P<high>[01](?:\.\d+)?)
     | \b(?P<none>no|without(?:\ any)?|free\ of)\s+(?:(?:{_AMOUNT})\s+)?(?P<missing>{_FAULT})\b
     | (?:\bnot|(?P<joined>n['’]t))\s+(?P<denied>{_DEGREE}(?:{_ANY}))\b

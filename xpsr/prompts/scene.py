@@ -104,6 +104,8 @@ def _main_colours(names: list[list[str]]) -> str:
     found = Counter(sorted(itertools.chain(*names)))  # sorted: ties must not depend on the place
     least = 0.08 * found.total()
     kept = [name for name, count in found.most_common(3) if count >= least]
+    if not kept:
+        return "many colours"
     return kept[0] if len(kept) == 1 else f"{', '.join(kept[:-1])} and {kept[-1]}"
 
 
