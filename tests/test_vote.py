@@ -8,6 +8,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from made_runs import keep_run
 from PIL import Image
@@ -135,7 +136,7 @@ def test_nothing_that_is_served_tells_which_is_which(vote, outputs, picture):
         assert a.id not in text and b.id not in text and "seed" not in text
         served.append(left.parent.name)
         sides.add(ballot.trial.left)
-        values = told(vote.answer("left", ballot))
+        values = told(vote.answer("left", ballot, visit))
     assert len(set(served)) == 12 and sides == {"A", "B"}
 
 
@@ -167,9 +168,40 @@ def test_what_cannot_be_voted_on_is_refused_in_a_sentence(vote, outputs, picture
     a, other = keep_run(outputs, picture(24, 16)), keep_run(outputs, picture(16, 24))
     for pair in ((a.id, a.id), (a.id, other.id)):
         values = told(vote.start(pair, True, Visit(), ballot := Ballot()))
-        assert words_compare.CANNOT_VOTE in values["question"] and not ballot.pairs
+        # Beside the button: the column of the questions is hidden then.
+        assert words_compare.CANNOT_VOTE in values["kept"] and not ballot.pairs
+        assert values["question"] == values["voting"] == gr.skip()
     values = told(vote.start((a.id, "no such run"), True, Visit(), Ballot()))
-    assert "no longer there" in values["question"]
+    assert "no longer there" in values["kept"]
+
+
+def test_pairs_whose_pictures_are_gone_are_asked_no_more(vote, outputs, picture):
+    a, b, c = (keep_run(outputs, picture(24, 16), shade) for shade in (0, 9, 18))
+    ballot, visit = Ballot(), Visit([a.id, b.id, c.id])
+    vote.start((a.id, b.id), False, visit, ballot)
+    for pair in ((a.id, c.id), (b.id, c.id)):
+        ballot.add(pair)
+    outputs.limit = 1
+    outputs.tidy(spare={a.id, b.id})
+    for _ in range(6):
+        values = told(vote.answer("left", ballot, visit))
+        assert Path(values["left"]).is_file() and 'role="alert"' not in values["question"]
+    assert ballot.pairs == [(a.id, b.id)] and len(ballot.votes) == 6
+    outputs.tidy(spare={a.id})
+    for _ in range(2):  # whatever is pressed now
+        values = told(vote.answer("left", ballot, visit))
+        assert words_compare.NO_PAIR_LEFT in values["question"] and len(ballot.votes) == 7
+        assert not values["answers"]["visible"] and values["left"] is None
+        assert "for" in values["result"] and values["save_json"]["visible"]
+
+
+def test_dropped_pairs_are_told_of(vote, outputs, picture):
+    a, b = keep_run(outputs, picture(24, 16)), keep_run(outputs, picture(24, 16), shade=9)
+    ballot, visit = Ballot(), Visit([a.id, b.id])
+    vote.start((a.id, b.id), False, visit, ballot)
+    ballot.add((a.id, "no such run"))
+    values = told(vote.answer("same", ballot, visit))  # the other pair was asked less often
+    assert "1 pair is no longer there and is asked no more." in values["question"]
 
 
 def test_votes_outlive_the_pictures_they_were_given_on():

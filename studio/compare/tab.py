@@ -275,7 +275,7 @@ def _connect_vote(page: Page, part: Parts, handle: gr.Tab, actions: BlindVote) -
     events = [
         part.view["start"].click(actions.start, [pair, more, page.visit, ballot], panel, **QUICK),
         *(
-            button.click(partial(actions.answer, answer), ballot, panel, **QUICK)
+            button.click(partial(actions.answer, answer), [ballot, page.visit], panel, **QUICK)
             for button, answer in answers
         ),
         reveal.click(actions.reveal, [ballot, page.visit], panel, **QUICK),

@@ -47,10 +47,11 @@ class BlindVote:
             wanted = [(a, b), *(vote.matching((a, b), runs) if more else ())]
             took = [ballot.add((one.id, other.id)) for one, other in wanted]
             full = "" if all(took) else words.TOO_MANY_PAIRS.format(count=vote.MAX_PAIRS)
-            return self._ask(ballot, full, looking=gr.update(visible=False),
-                             voting=gr.update(visible=True))  # fmt: skip
-        except Exception as error:
-            return panel(question=markup.notice(sentence(error), bad=True))
+            asked = self._ask(ballot, visit, full)
+            return panel(**asked, looking=gr.update(visible=False), voting=gr.update(visible=True))
+        except Exception as error:  # said beside the button, as there is no question yet
+            kept = _kept(ballot)
+            return panel(**kept | {"kept": kept["kept"] + markup.notice(sentence(error), bad=True)})
 
     def recall(self, stored: Any, ballot: Ballot) -> tuple:
         """The tab is opened: the votes that the browser remembers, where there are none yet."""
@@ -63,37 +64,43 @@ class BlindVote:
 
     def resume(self, ballot: Ballot, visit: Visit) -> tuple:
         """The votes so far, without another question."""
-        shown = dict(zip(PANEL, self.reveal(ballot, visit), strict=True))
+        shown = self._told(ballot, visit)
         shown |= {"looking": gr.update(visible=False), "voting": gr.update(visible=True)}
-        return panel(**shown | {"question": "", "answers": gr.update(visible=False)})
+        return panel(**shown, question="", answers=gr.update(visible=False))
 
-    def answer(self, answer: Answer, ballot: Ballot) -> tuple:
+    def answer(self, answer: Answer, ballot: Ballot, visit: Visit) -> tuple:
         ballot.answer(answer)
         try:
-            return self._ask(ballot)
+            return panel(**self._ask(ballot, visit))
         except Exception as error:
             return panel(question=markup.notice(sentence(error), bad=True))
 
-    def _ask(self, ballot: Ballot, note: str = "", **changes: Any) -> tuple:
-        trial = ballot.draw()
-        count = len(ballot.votes)
-        said = words.trial(count + 1, count, len(ballot.pairs))
-        try:
-            left, right = self._serve(trial)
-        except XPSRError:
-            ballot.drop(trial.pair)
-            raise
-        return panel(
-            question=markup.notice(f"{said} {note}".strip()),
-            left=str(left),
-            right=str(right),
-            answers=gr.update(visible=True),
-            reveal=gr.update(interactive=count > 0),
-            result="",
-            save_json=gr.update(visible=False),
-            save_csv=gr.update(visible=False),
-            **changes,
-        )
+    def _ask(self, ballot: Ballot, visit: Visit, note: str = "") -> dict[str, Any]:
+        """The next question; where no pair is left for one, the votes."""
+        before = len(ballot.pairs)
+        while ballot.pairs:
+            trial = ballot.draw()
+            try:
+                left, right = self._serve(trial)
+                break
+            except XPSRError:
+                ballot.drop(trial.pair)
+        else:
+            said = markup.notice(words.NO_PAIR_LEFT, bad=True)
+            nothing = {"left": None, "right": None, "answers": gr.update(visible=False)}
+            return {**self._told(ballot, visit), **nothing, "question": said}
+        count, gone = len(ballot.votes), before - len(ballot.pairs)
+        said = [words.trial(count + 1, count, len(ballot.pairs)), words.pairs_gone(gone), note]
+        return {
+            "question": markup.notice(" ".join(filter(None, said))),
+            "left": str(left),
+            "right": str(right),
+            "answers": gr.update(visible=True),
+            "reveal": gr.update(interactive=count > 0),
+            "result": "",
+            "save_json": gr.update(visible=False),
+            "save_csv": gr.update(visible=False),
+        }
 
     def _serve(self, trial: Trial) -> tuple[Path, Path]:
         """Pixels alone, under names that are the same in every comparison."""
@@ -107,6 +114,9 @@ class BlindVote:
 
     def reveal(self, ballot: Ballot, visit: Visit) -> tuple:
         """Tell the result, and allow it to be taken away."""
+        return panel(**self._told(ballot, visit))
+
+    def _told(self, ballot: Ballot, visit: Visit) -> dict[str, Any]:
         ballot.revealed = True
         last = ballot.votes[-1].left if ballot.votes else ""
         runs = self._runs(ballot)
@@ -120,12 +130,12 @@ class BlindVote:
         saved[0].write_text(vote.to_json(ballot, runs), encoding="utf-8")
         saved[1].write_text(vote.to_csv(ballot), encoding="utf-8")
         as_json, as_csv = (gr.update(value=str(path), visible=True) for path in saved)
-        return panel(
-            result=compare_markup.result(ballot, names, last),
-            save_json=as_json,
-            save_csv=as_csv,
-            discard=gr.update(visible=True),
-        )
+        return {
+            "result": compare_markup.result(ballot, names, last),
+            "save_json": as_json,
+            "save_csv": as_csv,
+            "discard": gr.update(visible=True),
+        }
 
     def _runs(self, ballot: Ballot) -> dict[str, Run]:
         ids = {run_id for pair in ballot.voted_pairs() for run_id in pair}

@@ -91,6 +91,10 @@ SAVE_CSV = "Votes (CSV)"
 PAIR_COLUMNS = ("Pair", "for A", "for B", "no difference")
 CANNOT_VOTE = "A vote needs two different results of the same picture and of the same size."
 GONE = "no longer there"
+NO_PAIR_LEFT = (
+    "None of the pictures of this vote is there any more: they were removed to make room, or for "
+    "their age. These are your votes so far."
+)
 TOO_MANY_PAIRS = "A vote takes at most {count} pairs; the rest was left out."
 
 
@@ -105,6 +109,16 @@ def trial(number: int, votes: int, pairs: int) -> str:
     given = "no votes yet" if not votes else f"{votes} vote{'s' * (votes != 1)} so far"
     over = f"{pairs} pair{'s' * (pairs != 1)}"
     return f"Comparison {number} · {given} · {over}. Which of the two is better?"
+
+
+def pairs_gone(count: int) -> str:
+    """Pairs that had to be dropped from the vote; empty where there are none."""
+    if not count:
+        return ""
+    is_asked = (
+        "pair is no longer there and is" if count == 1 else "pairs are no longer there and are"
+    )
+    return f"{count} {is_asked} asked no more."
 
 
 def verdict(for_a: int, for_b: int, ties: int, chance: float) -> str:
