@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from train.__main__ import _refuse_with_sharding
+from train.compatibility import check_options
 from train.config import LossConfig, TrainConfig
 from train.discriminator import Discriminator
 from train.optimizer import ADAMW_PACE, JUDGE_PACE, make_optimizer
@@ -87,6 +87,6 @@ def test_muon_leaves_vectors_tables_and_the_judge_to_adamw():
     ids=lambda options: next(iter(options)),
 )
 def test_what_needs_whole_weights_is_refused_where_they_are_cut_up(options):
-    _refuse_with_sharding(TrainConfig(data="", out="out"))
+    check_options(TrainConfig(data="", out="out"), "cuda", sharded=True)
     with pytest.raises(XPSRError, match="FSDP"):
-        _refuse_with_sharding(TrainConfig(data="", out="out", **options))
+        check_options(TrainConfig(data="", out="out", **options), "cuda", sharded=True)

@@ -129,3 +129,13 @@ def test_a_default_that_is_given_is_no_change(tmp_path):
     ]
     (tmp_path / "config.yaml").write_text("data: pairs\nout: x\ncolour: red\n")
     assert "There is no option 'colour'" in changes()[0]
+
+
+def test_a_constant_rate_warms_up_as_well_and_within_the_steps(pairs, tmp_path, capsys):
+    warm = ("lr_schedule=constant", "lr_warmup_steps=2")
+    smoke(pairs, tmp_path, *warm, "steps=3")
+    said = [line.split("lr ")[1].split()[0] for line in capsys.readouterr().err.splitlines()[1:4]]
+    assert said == ["5.00e-04", "1.00e-03", "1.00e-03"]
+    with pytest.raises(XPSRError, match="never be reached"):
+        smoke(pairs, tmp_path / "other", *warm, "steps=2")
+    smoke(pairs, tmp_path, *warm, "steps=1")  # exports what is there

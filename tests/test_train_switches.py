@@ -15,6 +15,7 @@ from training_help import CONFIGS, make_photos, weights
 
 import xpsr
 from train.__main__ import run
+from train.compatibility import check_options
 from train.config import read_config
 from train.data import Pairs
 from train.describe import describe
@@ -203,7 +204,7 @@ def test_cached_latents_are_those_of_the_autoencoder(pairs_folder, base, tmp_pat
     for wrong in ("crop=64", "flips=true", "turns=true"):
         options = ("crop=null", "cache_latents=true", wrong)
         with pytest.raises(XPSRError, match="cache_latents"):
-            LatentCache(sd15(pairs_folder, tmp_path, base, *options), networks.vae)
+            check_options(sd15(pairs_folder, tmp_path, base, *options), "cpu", sharded=False)
 
 
 @pytest.mark.parametrize("residual", [True, False])

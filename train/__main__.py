@@ -18,6 +18,7 @@ from accelerate.utils import DistributedType, ProjectConfiguration
 from train import record
 from train.autoencoder import train_decoder
 from train.check import Check
+from train.compatibility import check_options
 from train.config import TrainConfig, read_config
 from train.data import Samples
 from train.export import check_export, export
@@ -58,12 +59,12 @@ def run(config: TrainConfig) -> None:
     accelerator, tracked = _accelerator(config)
     if not accelerator.is_main_process:  # every process does the same; one log is enough
         logging.getLogger("train").setLevel(logging.WARNING)
+    sharded = accelerator.distributed_type in SHARDED
+    check_options(config, accelerator.device.type, sharded)
     networks = _networks(config)
     check_export(networks, config)
     samples = training_data(config, networks.tokenizer)
     check = Check.of(config, networks) if config.validate_every else None
-    if accelerator.distributed_type in SHARDED:
-        _refuse_with_sharding(config)
     if accelerator.is_main_process:
         _say(f"{len(samples)} in {config.data}, {accelerator.num_processes} processes. {tracked}")
         if slow := advice(config.mixed_precision, accelerator.device, config.optimizer):
@@ -88,27 +89,6 @@ def run(config: TrainConfig) -> None:
         export(networks, config, state.step)
         _say(f"exported to {out}")
     accelerator.end_training()
-
-
-def _refuse_with_sharding(config: TrainConfig) -> None:
-    """What needs whole weights on one process."""
-    if config.validate_every:
-        raise XPSRError(
-            "validate_every needs the whole weights on one process; with FSDP or DeepSpeed set it"
-            " to 0 and use python -m train.validate on the export."
-        )
-    if config.loss.adversarial_weight:
-        raise XPSRError(
-            "loss.adversarial_weight is for small models, which fit on one device: train without"
-            " FSDP and DeepSpeed."
-        )
-    if config.model.texts_only:
-        raise XPSRError(
-            "model.texts_only is for small models, which fit on one device: train without FSDP and"
-            " DeepSpeed."
-        )
-    if config.optimizer == "muon":
-        raise XPSRError("optimizer=muon looks at whole matrices, which FSDP and DeepSpeed cut up.")
 
 
 def _accelerator(config: TrainConfig) -> tuple[Accelerator, str]:

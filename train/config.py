@@ -148,6 +148,7 @@ class TrainConfig(DataConfig):
         optimizer: `adamw`, `adamw8bit` (needs bitsandbytes) or `muon` (not with FSDP or DeepSpeed),
             by which small models learn in fewer steps.
         lr_schedule: any name of `diffusers.optimization.get_scheduler`.
+        lr_warmup_steps: over so many the rate rises to `learning_rate`, whatever the schedule.
         ema_decay: 0 = no running average of the weights.
         trackers: names that accelerate knows (tensorboard, wandb, trackio …); `null` = tensorboard
             where it is installed.

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from train.config import TrainConfig
 from train.data import Batch
 from train.disk import writing
-from train.manifest import has_pairs
-from xpsr.errors import XPSRError
 
 
 class LatentCache:
@@ -22,19 +20,9 @@ class LatentCache:
 
     Kept in float32, so a run with it is the run without it. Files are written under another name
     first: processes that meet at the same picture write the same bytes.
-
-    Raises:
-        XPSRError: the configuration shows pictures in more than one way.
     """
 
     def __init__(self, config: TrainConfig, vae: nn.Module):
-        if not has_pairs(Path(config.data)):
-            raise XPSRError("cache_latents needs ready pairs: make them with train.prepare.")
-        for name in ("crop", "flips", "turns", "trust_ratio", "sharpen_targets", "detail_ratio"):
-            if getattr(config, name):
-                raise XPSRError(
-                    f"cache_latents keeps whole pictures as they are; leave out {name}."
-                )
         digest = hashlib.sha256()
         for tensor in vae.state_dict().values():
             digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())

@@ -85,6 +85,11 @@ def begin(
     state.step = checkpoints.resume(accelerator, Path(config.out))
     if state.step:
         as_configured(state, config)
+    if state.step < config.steps <= config.lr_warmup_steps:
+        raise XPSRError(
+            f"lr_warmup_steps={config.lr_warmup_steps} is no less than steps={config.steps}: the"
+            " learning rate would never be reached."
+        )
     if extras.changes:
         logger.info(
             "Since that checkpoint has changed: %s. The run goes on after the %d samples that it"
@@ -165,9 +170,11 @@ def make_state(
         networks.unet.enable_gradient_checkpointing()
         networks.controlnet.enable_gradient_checkpointing()
     optimizer = make_optimizer(config, model)
+    # "constant" itself passes over the warm-up.
+    name = {"constant": "constant_with_warmup"}.get(config.lr_schedule, config.lr_schedule)
     try:
         schedule = get_scheduler(
-            config.lr_schedule,
+            name,
             optimizer,
             num_warmup_steps=config.lr_warmup_steps,
             num_training_steps=config.steps,

@@ -106,31 +106,16 @@ def make_networks(
             "model.degradation_free_only trains a predictor that this ControlNet does not have;"
             " give model.controlnet.degradation_free_channels."
         )
-    _refuse_texts(config, networks)
+    if config.texts_only and networks.controlnet.reader is None:
+        raise XPSRError(
+            "model.texts_only trains a reader that this ControlNet does not have; give"
+            " model.controlnet.degradation_free_reads_texts=true."
+        )
     networks.texts_only = config.texts_only
     networks.train_decoder = config.train_decoder
     networks.degradation_free_only = config.degradation_free_only
     networks.choose_trained()
     return networks
-
-
-def _refuse_texts(config: ModelConfig, networks: Networks) -> None:
-    if not config.texts_only:
-        return
-    if config.degradation_free_only:
-        raise XPSRError("model.texts_only and model.degradation_free_only leave nothing to learn.")
-    if config.train_decoder or config.decoder_steps:
-        raise XPSRError(
-            "model.texts_only holds the decoder still: leave out model.train_decoder and"
-            " model.decoder_steps."
-        )
-    if config.start is None:
-        raise XPSRError("model.texts_only keeps the answers of trained networks: give model.start.")
-    if networks.controlnet.reader is None:
-        raise XPSRError(
-            "model.texts_only trains a reader that this ControlNet does not have; give"
-            " model.controlnet.degradation_free_reads_texts=true."
-        )
 
 
 def _is_xpsr(start: str) -> bool:
@@ -228,8 +213,6 @@ def build_small(
                 f"Without model.start the networks are built by the tables of model, and"
                 f" model.{name} is missing: train/configs/smoke.yaml is an example."
             )
-    if "train_text_encoder" in config.model_fields_set and not config.train_text_encoder:
-        raise XPSRError("model.train_text_encoder=false needs a start: a new one knows no words.")
     if unknown := sorted(config.text_encoder.keys() - CLIPTextConfig().to_dict().keys()):
         raise XPSRError(f"model.text_encoder has no option {unknown[0]!r}.")
     tokenizer = clip_tokenizer()

@@ -40,11 +40,8 @@ class TrainingStep(nn.Module):
         weights = config.loss
         self.judge = Discriminator(seed=config.seed) if weights.adversarial_weight else None
         self.reading = Reading(networks) if config.model.texts_only else None
-        if config.model.degradation_free_only or config.model.texts_only:
-            _refuse_other_targets(config)
-        elif config.claim_ratio:
-            raise XPSRError("claim_ratio is for model.texts_only, which teaches what texts claim.")
-        elif self.scheduler.config.prediction_type != "sample":
+        part = config.model.degradation_free_only or config.model.texts_only
+        if not part and self.scheduler.config.prediction_type != "sample":
             _refuse_clean_latents(config)
 
     def forward(self, batch: Batch) -> Losses:
@@ -166,23 +163,6 @@ class TrainingStep(nn.Module):
         total = self.scheduler.config.num_train_timesteps
         uniform = torch.cat([torch.rand(1, generator=draw) for draw in draws])
         return (uniform ** (1 / self.config.timestep_power) * total).long().clamp(max=total - 1)
-
-
-def _refuse_other_targets(config: TrainConfig) -> None:
-    """What the clean picture's predictor, or its reader, cannot learn."""
-    only = "degradation_free_only" if config.model.degradation_free_only else "texts_only"
-    unread = ("trust_ratio", "detail_ratio", "claim_ratio")
-    for name in ("trust_ratio",) if only == "texts_only" else unread:
-        if getattr(config, name):
-            raise XPSRError(
-                f"{name} changes the target by what a text says, which model.{only} does not teach;"
-                " leave it out."
-            )
-    if config.loss.adversarial_weight:
-        raise XPSRError(
-            f"model.{only} trains the likeliest picture, which need not look like a photo; leave"
-            " out loss.adversarial_weight."
-        )
 
 
 def _refuse_clean_latents(config: TrainConfig) -> None:

@@ -1,0 +1,49 @@
+"""Options that would be passed over are refused in a sentence; the shipped ones fit together."""
+
+import pytest
+from training_help import CONFIGS
+
+from train.compatibility import check_options
+from train.config import read_config
+from xpsr.errors import XPSRError
+
+ALONE = "model.degradation_free_only=true"
+
+
+@pytest.mark.parametrize(
+    ("name", "overrides", "says"),
+    [
+        ("smoke", ["mixed_precision=fp16"], "mixed_precision=fp16 is for GPUs"),
+        ("smoke", ["model.train_decoder=true"], "needs an error of the decoded picture"),
+        ("mini_clean", ["bare_ratio=0.1", "prompts=low"], "no use for prompts, bare_ratio"),
+        ("mini_clean", ["timestep_power=2"], "no use for timestep_power"),
+        ("mini_clean", ["loss.pixel_weight=0"], "no use for loss.pixel_weight"),
+        ("mini_clean", ["loss.decoded_weight=1"], "no use for loss.decoded_weight"),
+        ("mini_words", ["loss.latent_weight=0"], "no use for loss.latent_weight"),
+        ("mini_words", ["loss.gradient_weight=1"], "no use for loss.gradient_weight"),
+        ("mini_words", [ALONE], "leave nothing to learn"),
+        ("mini_words", ["model.start=null"], "give model.start"),
+        ("mini", ["claim_ratio=0.1"], "claim_ratio is for"),
+        ("smoke", ["model.train_text_encoder=false"], "needs a start"),
+        ("smoke", ["cache_latents=true"], "needs ready pairs"),
+    ],
+)
+def test_what_would_be_passed_over_is_refused(name, overrides, says, tmp_path):
+    options = [f"data={tmp_path}", "out=out"]
+    with pytest.raises(XPSRError, match=says):
+        check_options(read_config(CONFIGS / f"{name}.yaml", [*options, *overrides]), "cpu", False)
+
+
+def test_what_is_given_as_it_is_by_default_asks_for_nothing(tmp_path):
+    plain = ["data=data", "out=out", "prompts=both", "timestep_power=1", "loss.pixel_weight=0.05"]
+    check_options(read_config(CONFIGS / "mini_clean.yaml", plain), "cpu", False)
+    # The decoder learns by these after the loop.
+    after = ["model.decoder_steps=5", "loss.decoded_weight=2"]
+    check_options(read_config(CONFIGS / "mini_clean.yaml", [*plain, *after]), "cpu", False)
+
+
+def test_every_shipped_config_goes_together():
+    names = [p for p in CONFIGS.glob("*.yaml") if not p.stem.startswith(("pairs", "accelerate"))]
+    assert len(names) == 6
+    for path in names:
+        check_options(read_config(path, ["data=x", "out=y"]), "cuda", False)

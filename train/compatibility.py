@@ -1,0 +1,147 @@
+"""Options that do not go together, or would be passed over: said before anything is built."""
+
+from operator import attrgetter
+from pathlib import Path
+
+from train.config import TrainConfig
+from train.manifest import has_pairs
+from xpsr.errors import XPSRError
+
+DEFAULTS = TrainConfig(data="", out="-")
+# What a run that trains only a part does not look at, or cannot learn by.
+OF_PICTURES = ("decoded_weight", "gradient_weight")
+OF_LOSS = tuple(
+    f"loss.{name}" for name in ("pixel_weight", "latent_weight", "log_floor", "adversarial_weight")
+)
+UNREAD = {
+    "degradation_free_only": (
+        *("prompts", "bare_ratio", "trust_ratio", "detail_ratio", "claim_ratio", "timestep_power"),
+        *("model.train_text_encoder", "model.train_decoder", *OF_LOSS),
+    ),
+    "texts_only": (
+        *("trust_ratio", "model.train_decoder", "model.decoder_steps"),
+        *("loss.decoded_log_floor", *OF_LOSS),
+    ),
+}
+# What shows a clean picture in more than one way.
+VARIED = ("crop", "flips", "turns", "trust_ratio", "sharpen_targets", "detail_ratio")
+
+
+def check_options(config: TrainConfig, device: str, sharded: bool) -> None:
+    """Refuse what the networks need not be known for.
+
+    Args:
+        device: kind of the device that is trained on: "cpu", "cuda", …
+        sharded: whether weights are cut up, by FSDP or DeepSpeed.
+
+    Raises:
+        XPSRError: says what does not go together, and what to do.
+    """
+    every = _parts(config) + _needs(config, device)
+    if config.cache_latents:
+        every += _cached(config)
+    if sharded:
+        every += _sharded(config)
+    for wrong, said in every:
+        if wrong:
+            raise XPSRError(said)
+
+
+Rules = list[tuple[bool, str]]
+
+
+def _parts(config: TrainConfig) -> Rules:
+    """Of runs that train a part of the model."""
+    model = config.model
+    rules = [
+        (
+            model.texts_only and model.degradation_free_only,
+            "model.texts_only and model.degradation_free_only leave nothing to learn.",
+        ),
+        (
+            model.texts_only and model.start is None,
+            "model.texts_only keeps the answers of trained networks: give model.start.",
+        ),
+        (
+            config.claim_ratio > 0 and not (model.texts_only or model.degradation_free_only),
+            "claim_ratio is for model.texts_only, which teaches what texts claim.",
+        ),
+    ]
+    for part, names in UNREAD.items():
+        if not model.decoder_steps:  # the decoder, after the loop, reads them in any case
+            names = (*names, *(f"loss.{name}" for name in OF_PICTURES))
+        passed_over = [name for name in names if getattr(model, part) and _given(config, name)]
+        said = f"model.{part} has no use for {', '.join(passed_over)}: leave that out."
+        rules.append((bool(passed_over), said))
+    return rules
+
+
+def _needs(config: TrainConfig, device: str) -> Rules:
+    """Of options that need others."""
+    model, loss = config.model, config.loss
+    judged = loss.decoded_weight or loss.gradient_weight or loss.adversarial_weight
+    knows_no_words = "train_text_encoder" in model.model_fields_set and not model.train_text_encoder
+    return [
+        (
+            model.train_decoder and not judged,
+            "model.train_decoder needs an error of the decoded picture to learn by: give"
+            " loss.decoded_weight, loss.gradient_weight or loss.adversarial_weight.",
+        ),
+        (
+            knows_no_words and model.start is None,
+            "model.train_text_encoder=false needs a start: a new one knows no words.",
+        ),
+        (
+            config.mixed_precision == "fp16" and device == "cpu",
+            "mixed_precision=fp16 is for GPUs; on this processor give no or bf16.",
+        ),
+    ]
+
+
+def _cached(config: TrainConfig) -> Rules:
+    return [
+        (
+            not has_pairs(Path(config.data)),
+            "cache_latents needs ready pairs: make them with train.prepare.",
+        ),
+        *(
+            (
+                _given(config, name),
+                f"cache_latents keeps whole pictures as they are; leave out {name}.",
+            )
+            for name in VARIED
+        ),
+    ]
+
+
+def _sharded(config: TrainConfig) -> Rules:
+    """What needs whole weights on one process."""
+    small = {
+        "loss.adversarial_weight": config.loss.adversarial_weight > 0,
+        "model.texts_only": config.model.texts_only,
+    }
+    return [
+        (
+            config.validate_every > 0,
+            "validate_every needs the whole weights on one process; with FSDP or DeepSpeed set it"
+            " to 0 and use python -m train.validate on the export.",
+        ),
+        *(
+            (
+                given,
+                f"{name} is for small models, which fit on one device: train without FSDP and"
+                " DeepSpeed.",
+            )
+            for name, given in small.items()
+        ),
+        (
+            config.optimizer == "muon",
+            "optimizer=muon looks at whole matrices, which FSDP and DeepSpeed cut up.",
+        ),
+    ]
+
+
+def _given(config: TrainConfig, name: str) -> bool:
+    """Whether an option is another than without being given."""
+    value = attrgetter(name)
+    return value(config) != value(DEFAULTS)
