@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+import gradio as gr
 import pytest
 from made_runs import keep_run
 from PIL import Image
@@ -48,7 +49,7 @@ def test_only_what_changed_is_told(compare, outputs, picture):
         settings=Settings(seed=5, start="noise"),
         versions=Versions.here().model_copy(update={"torch": "9.9"}),
     )
-    view = seen(compare.swap((b.id, a.id), Visit([a.id, b.id]), 8))
+    view = seen(compare.swap((b.id, a.id), Visit([a.id, b.id])))
     assert view["pair"] == (a.id, b.id)
     assert "<del>red </del>" in view["texts"] and "&lt;b&gt;" in view["texts"]
     assert "<b>" not in view["texts"] and view["texts"].count("<section>") == 1
@@ -58,62 +59,71 @@ def test_only_what_changed_is_told(compare, outputs, picture):
         assert said in rows
     assert "Steps" not in rows and "Model" not in rows
     assert view["slider"]["value"] == (str(a.after), str(b.after))
-    with Image.open(view["map"]) as image:
-        assert image.getpixel((5, 5)) == (96, 96, 96)  # 12 levels brighter, eight times as strong
     assert view["start"]["interactive"]
     assert re.search(r"1[12]\.\d\d of 255 grey levels", compare.measure((a.id, b.id)))
+
+
+def test_the_map_is_drawn_when_it_is_looked_at(compare, outputs, picture):
+    a, b = (keep_run(outputs, picture(24, 16), shade) for shade in (0, 12))
+    view = seen(compare.swap((b.id, a.id), Visit([a.id, b.id])))
+    assert view["map"] is None and compare.draw(view["pair"], 8, False) == gr.skip()
+    with Image.open(compare.draw(view["pair"], 8, True)) as image:
+        assert image.getpixel((5, 5)) == (96, 96, 96)  # 12 levels brighter, eight times as strong
+    other = keep_run(outputs, picture(24, 16), upscale=3)
+    assert compare.draw((a.id, other.id), 8, True) == gr.skip()
+    assert compare.draw(NO_PAIR, 8, True) == gr.skip()
 
 
 def test_another_input_or_size_is_said(compare, outputs, picture):
     a = keep_run(outputs, picture(24, 16))
     b = keep_run(outputs, picture(16, 24), upscale=3)
-    view = seen(compare.swap((b.id, a.id), Visit([a.id, b.id]), 8))
+    view = seen(compare.swap((b.id, a.id), Visit([a.id, b.id])))
     assert words_compare.OTHER_INPUT in view["note"]
     assert "A has 48 × 32 pixels and B 48 × 72" in view["note"]
     assert not view["over"]["visible"] and view["beside"]["visible"]
     assert (view["side_a"], view["side_b"]) == (str(a.after), str(b.after))
     assert not view["start"]["interactive"]
     assert compare.measure((a.id, b.id)) == ""
-    same = seen(compare.swap((a.id, a.id), Visit([a.id]), 8))
+    same = seen(compare.swap((a.id, a.id), Visit([a.id])))
     assert words_compare.SAME_RUN in same["note"]
 
 
 def test_the_first_pair_and_pairs_from_elsewhere(compare, outputs, picture):
     runs = [keep_run(outputs, picture(24, 16), shade) for shade in range(4)]
     visit = Visit([run.id for run in runs])
-    view = seen(compare.enter(visit, NO_PAIR, None, None, 8))
+    view = seen(compare.enter(visit, NO_PAIR, None, None))
     assert view["pair"] == (runs[2].id, runs[3].id)
     assert view["strip_a"] == view["strip_b"] | {"selected_index": 1}
     assert view["strip_a"] is not view["strip_b"]  # Gradio takes them apart
     visit.pinned = runs[0].id
-    assert seen(compare.enter(visit, NO_PAIR, None, None, 8))["pair"] == (runs[0].id, runs[3].id)
+    assert seen(compare.enter(visit, NO_PAIR, None, None))["pair"] == (runs[0].id, runs[3].id)
     for number in range(3):  # single results, as of a batch: the pair of one picture says more
         visit.add(keep_run(outputs, picture(30 + number, 16)).id)
-    assert seen(compare.enter(visit, NO_PAIR, None, None, 8))["pair"] == (runs[0].id, runs[3].id)
+    assert seen(compare.enter(visit, NO_PAIR, None, None))["pair"] == (runs[0].id, runs[3].id)
     del visit.runs[4:]
     pair, asked = (runs[2].id, runs[3].id), (runs[1].id, runs[0].id, "anew")
     for event in ("the tab opens", "somebody asks"):  # in whichever order they come
-        view = seen(compare.enter(visit, pair, asked, None, 8))
+        view = seen(compare.enter(visit, pair, asked, None))
         assert (view["pair"], view["taken"]) == (asked[:2], asked), event
-    assert seen(compare.enter(visit, pair, asked, asked, 8))["pair"] == pair
-    gone = seen(compare.swap(("no such run", runs[0].id), visit, 8))
+    assert seen(compare.enter(visit, pair, asked, asked))["pair"] == pair
+    gone = seen(compare.swap(("no such run", runs[0].id), visit))
     assert "no longer there" in gone["note"]
     labels = list(offered(outputs, visit))
     assert (labels[0], labels[3]) == ("4 · garden · seed 0", "1 · garden · seed 0 · pinned")
-    empty = seen(compare.enter(Visit(), NO_PAIR, None, None, 8))
+    empty = seen(compare.enter(Visit(), NO_PAIR, None, None))
     assert words_compare.NONE_CHOSEN in empty["note"]
 
 
 def test_only_a_pair_that_the_visitor_chose_outlasts_newer_results(compare, outputs, picture):
     runs = [keep_run(outputs, picture(24, 16), shade) for shade in range(4)]
     visit = Visit([run.id for run in runs[:2]])
-    view = seen(compare.enter(visit, NO_PAIR, None, None, 8, NO_PAIR))
+    view = seen(compare.enter(visit, NO_PAIR, None, None, NO_PAIR))
     visit.add(runs[2].id)
-    view = seen(compare.enter(visit, view["pair"], None, None, 8, view["first"]))
+    view = seen(compare.enter(visit, view["pair"], None, None, view["first"]))
     assert view["pair"] == (runs[1].id, runs[2].id)
-    view = seen(compare.swap(view["pair"], visit, 8))
+    view = seen(compare.swap(view["pair"], visit))
     visit.add(runs[3].id)
-    view = seen(compare.enter(visit, view["pair"], None, None, 8, view["first"]))
+    view = seen(compare.enter(visit, view["pair"], None, None, view["first"]))
     assert view["pair"] == (runs[2].id, runs[1].id)
 
 

@@ -43,8 +43,9 @@ class Compare:
     def __init__(self, services: Services) -> None:
         self.outputs = services.outputs
 
-    def enter(self, visit: Visit, pair: Pair, chosen: Asked, taken: Asked, gain: float,
-              first: Pair = NO_PAIR) -> tuple:  # fmt: skip
+    def enter(
+        self, visit: Visit, pair: Pair, chosen: Asked, taken: Asked, first: Pair = NO_PAIR
+    ) -> tuple:
         """The tab is opened: the runs of today, and a first pair where the visitor has chosen none.
 
         The `first` one that was shown so makes room for a newer one.
@@ -55,16 +56,16 @@ class Compare:
         if chosen and chosen != taken:
             pair, first = (chosen[0], chosen[1]), NO_PAIR
         own = pair if pair != first else NO_PAIR
-        shown = dict(zip(VIEW, self._entered(visit, own, gain), strict=True))
+        shown = dict(zip(VIEW, self._entered(visit, own), strict=True))
         return tuple({**shown, "taken": chosen}[name] for name in VIEW)
 
-    def _entered(self, visit: Visit, pair: Pair, gain: float) -> tuple:
+    def _entered(self, visit: Visit, pair: Pair) -> tuple:
         found = offered(self.outputs, visit)
         strip = [(str(run.thumb), caption_of(run, visit)) for run in found.values()]
         changes: dict[str, Any] = {"ids": tuple(run.id for run in found.values())}
         if not any(pair):
             changes["first"] = pair = self._first_pair(visit)
-        return self._view(pair, visit, gain, strip, changes)
+        return self._view(pair, visit, strip, changes)
 
     def _first_pair(self, visit: Visit) -> Pair:
         """The newest run of a picture that was restored twice; else the newest one and another.
@@ -78,28 +79,29 @@ class Compare:
         chosen = next(of_one, both[0] if both else None)
         return (chosen[0].id, chosen[1].id) if chosen else NO_PAIR
 
-    def choose_a(self, pair: Pair, ids: tuple[str, ...], visit: Visit, gain: float,
-                 event: gr.SelectData) -> tuple:  # fmt: skip
+    def choose_a(
+        self, pair: Pair, ids: tuple[str, ...], visit: Visit, event: gr.SelectData
+    ) -> tuple:
         """A click into the strip of A."""
-        return self._choose(pair, (_clicked(ids, event), pair[1]), visit, gain)
+        return self._choose(pair, (_clicked(ids, event), pair[1]), visit)
 
-    def choose_b(self, pair: Pair, ids: tuple[str, ...], visit: Visit, gain: float,
-                 event: gr.SelectData) -> tuple:  # fmt: skip
-        return self._choose(pair, (pair[0], _clicked(ids, event)), visit, gain)
+    def choose_b(
+        self, pair: Pair, ids: tuple[str, ...], visit: Visit, event: gr.SelectData
+    ) -> tuple:
+        return self._choose(pair, (pair[0], _clicked(ids, event)), visit)
 
-    def _choose(self, pair: Pair, new: Pair, visit: Visit, gain: float) -> tuple:
+    def _choose(self, pair: Pair, new: Pair, visit: Visit) -> tuple:
         if new == pair:  # the strips tell of marks that we have set ourselves as well
             return tuple(gr.skip() for _ in VIEW)
-        return self._view(new, visit, gain)
+        return self._view(new, visit)
 
-    def swap(self, pair: Pair, visit: Visit, gain: float) -> tuple:
-        return self._view((pair[1], pair[0]), visit, gain)
+    def swap(self, pair: Pair, visit: Visit) -> tuple:
+        return self._view((pair[1], pair[0]), visit)
 
     def _view(
         self,
         pair: Pair,
         visit: Visit,
-        gain: float,
         strip: list[tuple[str, str]] | None = None,
         changes: dict[str, Any] | None = None,
     ) -> tuple:
@@ -113,14 +115,12 @@ class Compare:
         labels = {run.id: label for label, run in found.items()}
         try:
             runs = [self.outputs.find(run_id) for run_id in pair if run_id]
-            shown |= self._both(runs[0], runs[1], visit, gain, labels) if len(runs) == 2 else HALF
+            shown |= self._both(runs[0], runs[1], visit, labels) if len(runs) == 2 else HALF
         except Exception as error:
             shown["note"] = markup.notice(sentence(error), bad=True)
         return tuple(shown.get(name, gr.skip()) for name in VIEW)
 
-    def _both(
-        self, a: Run, b: Run, visit: Visit, gain: float, labels: Mapping[str, str]
-    ) -> dict[str, Any]:
+    def _both(self, a: Run, b: Run, visit: Visit, labels: Mapping[str, str]) -> dict[str, Any]:
         same_size = a.recipe.output_size == b.recipe.output_size
         files = (str(a.after), str(b.after))
         may_vote = comparable(a, b)
@@ -133,7 +133,7 @@ class Compare:
             "side_a": None if same_size else files[0],
             "side_b": None if same_size else files[1],
             "difference_box": gr.update(visible=same_size),
-            "map": self._map(a, b, gain) if same_size else None,
+            "map": None,
             "texts": changes_markup.texts(a.recipe.prompts, b.recipe.prompts, words.MARKS),
             "settings": compare_markup.settings(a, b),
             "scores": compare_markup.scores(a, b),
@@ -142,19 +142,15 @@ class Compare:
             "start": gr.update(interactive=may_vote),
         }
 
-    def strengthen(self, pair: Pair, gain: float) -> Any:
-        """The difference map with another gain."""
+    def draw(self, pair: Pair, gain: float, unfolded: bool) -> Any:
+        """The difference map, where it is looked at; apart from the rest, as `measure` is."""
         try:
             a, b = (self.outputs.find(run_id) for run_id in pair)
-            return self._map(a, b, gain)
+            if not unfolded or a.recipe.output_size != b.recipe.output_size:
+                return gr.skip()
+            return closer.difference_file(a.after, b.after, gain, self.outputs.shelf)
         except Exception:  # the pair says itself what is wrong with it
             return gr.skip()
-
-    def _map(self, a: Run, b: Run, gain: float) -> str:
-        path = self.outputs.shelf.new_folder() / "difference.png"
-        found = closer.difference(open_rgb(a.after), open_rgb(b.after), gain)
-        found.save(path, compress_level=1)
-        return str(path)
 
     def measure(self, pair: Pair) -> Any:
         """How far the two are apart; apart from the rest, as it takes a moment."""

@@ -66,6 +66,7 @@ class Parts:
     swap: gr.Button
     position: gr.Slider
     gain: gr.Slider
+    unfolded: gr.State
     view: dict[str, Any]
     ballot: gr.State
     votes: gr.BrowserState
@@ -84,6 +85,7 @@ def lay_out(opening: Opening) -> Parts:
         "taken": gr.State(None),  # what another tab has asked for, once it is shown
     }
     parts: dict[str, Any] = {
+        "unfolded": gr.State(False),  # whether the difference is looked at
         "ballot": gr.State(Ballot()),
         # The key keeps nothing secret; fixed, so that votes are found again after a restart.
         "votes": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=STORAGE_KEY),
@@ -238,16 +240,23 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
     actions = Compare(services)
     view = [part.view[name] for name in VIEW]
     pair = part.view["pair"]
-    state = [pair, part.view["ids"], page.visit, part.gain]
-    asked = [page.visit, pair, page.chosen, part.view["taken"], part.gain, part.view["first"]]
+    state = [pair, part.view["ids"], page.visit]
+    asked = [page.visit, pair, page.chosen, part.view["taken"], part.view["first"]]
+    draw = {
+        "fn": actions.draw,
+        "inputs": [pair, part.gain, part.unfolded],
+        "outputs": part.view["map"],
+        **QUICK,
+    }
     events = [
         handle.select(actions.enter, asked, view, **QUICK),
         page.chosen.change(actions.enter, asked, view, **QUICK),
         part.view["strip_a"].select(actions.choose_a, state, view, **QUICK),
         part.view["strip_b"].select(actions.choose_b, state, view, **QUICK),
-        part.swap.click(actions.swap, [pair, page.visit, part.gain], view, **QUICK),
+        part.swap.click(actions.swap, [pair, page.visit], view, **QUICK),
     ]
     for event in events:
+        event.then(**draw)
         event.then(
             actions.measure,
             pair,
@@ -258,7 +267,10 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
         )
         event.then(None, js=SHOW_CHOSEN, **PRIVATE)
     connect_divider(part.position, part.view["slider"])
-    part.gain.release(actions.strengthen, [pair, part.gain], part.view["map"], **QUICK)
+    part.gain.release(**draw)
+    box = part.view["difference_box"]
+    box.expand(lambda: True, None, part.unfolded, **QUICK).then(**draw)
+    box.collapse(lambda: False, None, part.unfolded, **QUICK)
     _connect_vote(page, part, handle, BlindVote(services))
 
 

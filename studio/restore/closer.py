@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-from PIL import Image
+from pathlib import Path
+
+from PIL import Image, ImageChops
+
+from ..results.difference import open_rgb
+from ..results.shelf import Shelf
 
 SIDE = 480  # pixels of a detail on the page
 
@@ -33,8 +37,14 @@ def difference(before: Image.Image, after: Image.Image, gain: float) -> Image.Im
         before, after: RGB, 8 bits.
         gain: the absolute difference of each channel is multiplied by it, and cut off at 255.
     """
-    first, second = (np.asarray(image.convert("RGB"), dtype=np.int16) for image in (before, after))
-    return Image.fromarray((np.abs(second - first) * gain).clip(0, 255).astype(np.uint8))
+    return ImageChops.difference(before, after).point(lambda level: min(int(level * gain), 255))
+
+
+def difference_file(before: Path, after: Path, gain: float, shelf: Shelf) -> str:
+    """The same of two files, as a PNG that can be served: quickly written rather than small."""
+    path = shelf.new_folder() / "difference.png"
+    difference(open_rgb(before), open_rgb(after), gain).save(path, compress_level=1)
+    return str(path)
 
 
 def fitted(size: tuple[int, int], side: int) -> tuple[int, int]:

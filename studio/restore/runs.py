@@ -97,12 +97,12 @@ class RunActions:
         yield self.face.table(run, visit), markup.notice(words.SCORED)
 
     def look(
-        self, visit: Visit, against: str, across: float, down: float, zoom: int, gain: float
+        self, visit: Visit, against: str, across: float, down: float, zoom: int
     ) -> tuple[Any, ...]:
-        """Overview, detail before, detail after and difference of the run on the slider."""
+        """Overview, detail before and detail after of the run on the slider."""
         run = self.face.found(visit.shown)
         if run is None or not visit.looking:
-            return tuple(gr.skip() for _ in range(4))
+            return tuple(gr.skip() for _ in range(3))
         left = self.face.left(run, self.face.pinned(visit), against)
         with Image.open(left) as one, Image.open(run.after) as other:
             before, after = one.convert("RGB"), other.convert("RGB")
@@ -115,8 +115,15 @@ class RunActions:
                 label=words.DETAIL_PINNED if is_pinned else words.DETAIL_BEFORE,
             ),
             closer.detail(after, *place),
-            closer.difference(before, after, gain),
         )
+
+    def map(self, visit: Visit, against: str, gain: float) -> Any:
+        """The difference of the run on the slider from what stands on the left of it."""
+        run = self.face.found(visit.shown)
+        if run is None or not visit.looking:
+            return gr.skip()
+        left = self.face.left(run, self.face.pinned(visit), against)
+        return closer.difference_file(left, run.after, gain, self.outputs.shelf)
 
     def open_closer(self, visit: Visit) -> None:
         visit.looking = True

@@ -40,16 +40,24 @@ def connect_runs(page: Page, runs: RunActions) -> None:
 
 def _connect_closer(page: Page, runs: RunActions) -> None:
     closer = page.closer
-    controls = (closer.across, closer.down, closer.zoom, closer.gain)
+    controls = (closer.across, closer.down, closer.zoom)
     look = {
         "fn": runs.look,
         "inputs": [page.visit, page.against, *controls],
-        "outputs": [closer.overview, closer.before, closer.after, closer.difference],
+        "outputs": [closer.overview, closer.before, closer.after],
         **QUICK,
     }
-    closer.accordion.expand(runs.open_closer, page.visit, None, **QUICK).then(**look)
+    # Of the whole picture, so by itself: another place or zoom leaves it as it is.
+    whole = {
+        "fn": runs.map,
+        "inputs": [page.visit, page.against, closer.gain],
+        "outputs": closer.difference,
+        **QUICK,
+    }
+    opened = closer.accordion.expand(runs.open_closer, page.visit, None, **QUICK)
     closer.accordion.collapse(runs.close_closer, page.visit, None, **QUICK)
-    for control in controls:
-        control.change(trigger_mode="always_last", **look)
-    page.comparison.change(trigger_mode="always_last", **look)
+    for event, changed in ((look, controls), (whole, (closer.gain,))):
+        opened.then(**event)
+        for one in (*changed, page.comparison):
+            one.change(trigger_mode="always_last", **event)
     closer.overview.select(runs.point, page.visit, [closer.across, closer.down], **QUICK)
