@@ -19,8 +19,8 @@ from .models.engine import Engine
 from .opening import Opening
 from .restore.wiring import connect
 from .results import scores
-from .results.outputs import GIGABYTE, Outputs, Run
-from .results.shelf import KEEP_SECONDS, Shelf
+from .results.outputs import Outputs
+from .results.shelf import GIGABYTE, KEEP_SECONDS, Shelf
 from .services import Services
 from .tabs import TABS
 from .theme import CSS, HEAD, make_theme
@@ -28,11 +28,7 @@ from .theme import CSS, HEAD, make_theme
 
 def build(engine: Engine, where: Where, may_change_model: Permission = NOT_ALLOWED) -> gr.Blocks:
     """Lay the page out and connect it. No model is loaded."""
-    shelf = Shelf()
-    found = examples.gather(shelf.folder.parent / "examples")
-    services = Services(
-        engine, where.outputs(shelf, found), may_change_model, LastChoice(where.folder)
-    )
+    services = Services(engine, where.outputs(), may_change_model, LastChoice(where.folder))
     demo = StudioBlocks(
         title=words.TITLE,
         analytics_enabled=False,
@@ -41,7 +37,7 @@ def build(engine: Engine, where: Where, may_change_model: Permission = NOT_ALLOW
     with demo:
         # First, so that Gradio does not give their names to handlers of the page.
         publish(Endpoints(services))
-        page = lay_out(_opening(services, found))
+        page = lay_out(_opening(services))
         connect(demo, page, services)
         for tab in TABS:
             part, handle = page.parts[tab.id]
@@ -57,7 +53,8 @@ class Where:
 
     Attributes:
         folder: the folder of results.
-        gigabytes: beyond so many the oldest results are removed.
+        gigabytes: beyond so many the oldest results are removed; files made of them for the page
+            may take as many again.
         keep_seconds: older results are removed as well; None: they stay.
     """
 
@@ -65,17 +62,21 @@ class Where:
     gigabytes: float = 2.0
     keep_seconds: float | None = None
 
-    def outputs(self, shelf: Shelf, found: list[Run]) -> Outputs:
+    def outputs(self) -> Outputs:
+        """The folder of results, with the examples."""
+        limit = int(self.gigabytes * GIGABYTE)
+        shelf = Shelf(limit)
         return Outputs(
             self.folder,
             shelf,
-            limit=int(self.gigabytes * GIGABYTE),
+            limit=limit,
             keep_seconds=self.keep_seconds,
-            examples=found,
+            examples=examples.gather(shelf.folder.parent / "examples"),
         )
 
 
-def _opening(services: Services, found: list[Run]) -> Opening:
+def _opening(services: Services) -> Opening:
+    found = list(services.outputs.examples.values())
     preset = services.engine.default_preset()
     opening: dict[str, Any] = {
         "preset": preset,

@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import argparse
 import logging
-import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from PIL import Image
 
 from xpsr.errors import XPSRError
 
 from .results.names import result_name
 from .results.outputs import Run
 from .results.scores import (
+    Row,
     compare,
     read_rows,
     shown_metrics,
@@ -28,9 +27,11 @@ from .results.scores import (
     write_rows,
     write_thumb,
 )
+from .results.whole import lend_as, make_once
 
 if TYPE_CHECKING:
     from xpsr.pipeline import XPSRPipeline
+    from xpsr.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
@@ -49,44 +50,62 @@ def pictures(home: Path = HOME) -> list[Path]:
     return [p for p in files if p.suffix.lower() in (".png", ".jpg", ".jpeg", ".webp")]
 
 
-def gather(folder: Path, home: Path = HOME) -> list[Run]:
-    """Every finished example, copied into `folder`. An incomplete one is left out, and logged."""
-    found = []
+class Examples(Mapping[str, Run]):
+    """Finished examples by their ids; what was removed of one is made again when it is asked for.
+
+    Args:
+        serve: for each id, what lends the files and tells of them.
+    """
+
+    def __init__(self, serve: Mapping[str, Callable[[], Run]]) -> None:
+        self._serve = serve
+
+    def __getitem__(self, run_id: str) -> Run:
+        return self._serve[run_id]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._serve)
+
+    def __len__(self) -> int:
+        return len(self._serve)
+
+
+def gather(folder: Path, home: Path = HOME) -> Examples:
+    """Every finished example, served from `folder`. An incomplete one is left out, and logged."""
+    from xpsr.recipe import read_recipe
+
+    found = {}
     for picture in pictures(home):
         result = home / "results" / f"{picture.stem}.png"
         if not result.exists():
             continue
         try:
-            found.append(_copy(picture, result, folder / picture.stem))
+            rows = read_rows(result.with_suffix(".json"))
+            serve = partial(
+                _serve, picture, result, read_recipe(result), rows, folder / picture.stem
+            )
+            found[serve().id] = serve
         except (XPSRError, OSError, ValueError, KeyError) as error:
             log.warning("the example %s is left out: %s", picture.name, error)
-    return found
+    return Examples(found)
 
 
-def _copy(picture: Path, result: Path, folder: Path) -> Run:
-    from xpsr.recipe import read_recipe
-
-    recipe = read_recipe(result)
-    folder.mkdir(parents=True, exist_ok=True)
-    after = folder / result_name(title_of(picture), recipe.settings)
-    shutil.copyfile(result, after)
-    recipe_file = folder / "recipe.json"
-    recipe_file.write_text(recipe.to_json(), encoding="utf-8")
-    copy = folder / f"picture{picture.suffix}"
-    shutil.copyfile(picture, copy)
-    with Image.open(picture) as image:
-        before = write_enlarged(image.convert("RGB"), recipe.output_size, folder / "before.png")
+def _serve(picture: Path, result: Path, recipe: Recipe, rows: tuple[Row, ...], folder: Path) -> Run:
+    after = lend_as(result, folder / result_name(title_of(picture), recipe.settings))
+    enlarged = partial(write_enlarged, picture, recipe.output_size)
     return Run(
         id=f"example-{picture.stem}",
         title=title_of(picture),
-        picture=copy,
-        before=before,
+        picture=lend_as(picture, folder / f"picture{picture.suffix}"),
         after=after,
-        thumb=write_thumb(after, folder / "thumb.jpg"),
-        recipe_file=recipe_file,
+        thumb=make_once(folder / "thumb.jpg", partial(write_thumb, after)),
+        recipe_file=make_once(
+            folder / "recipe.json", lambda path: path.write_text(recipe.to_json(), encoding="utf-8")
+        ),
         recipe=recipe,
         seconds=0.0,
-        rows=read_rows(result.with_suffix(".json")),
+        make_before=partial(make_once, folder / "before.png", enlarged),
+        rows=rows,
     )
 
 

@@ -319,12 +319,20 @@ RUN_DAMAGED = (
 DISK_FULL = "The disk of temporary files is full, so this result cannot be shown: make room there."
 
 
+def not_lent(why: str) -> str:
+    """A cell of an ablation is kept, but the page cannot have it."""
+    return (
+        f"The temporary files take nothing more ({why.lower() or 'no reason given'}). What is "
+        "finished is kept: make room there, and start again."
+    )
+
+
 def cannot_keep(folder: str, why: str) -> str:
     """A result that is shown all the same."""
     return (
         f"It could not be written to {folder} ({why.lower() or 'no reason given'}), so download it "
-        "now: it is gone when the page is stopped. Make room there, or start the page with "
-        "another folder, --outputs FOLDER."
+        "now: it is gone when the page is stopped, or a day later. Make room there, or start the "
+        "page with another folder, --outputs FOLDER."
     )
 
 

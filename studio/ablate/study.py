@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,11 +14,13 @@ from PIL import Image
 from xpsr.ablation.plan import Cell, Plan
 from xpsr.errors import XPSRError
 
+from .. import words
 from ..restore import texts
 from ..restore.texts import Brought
 from ..results.outputs import Outputs, Run
 from ..results.scores import Row, enlarge, with_origins
 from ..results.visit import Visit
+from ..results.whole import lend_as
 
 if TYPE_CHECKING:
     from xpsr.ablation import CellResult
@@ -182,7 +182,7 @@ class RunKeeper:
             self.runs[cell.run] = run
             self.visit.add_cell(run.id)
             return replace(result, recipe=run.recipe, path=self._lend(run, cell), _image=None)
-        except (XPSRError, OSError) as error:
+        except XPSRError as error:
             raise CellsLostError(str(error)) from error
 
     def note(self, result: CellResult) -> None:
@@ -204,12 +204,10 @@ class RunKeeper:
         from xpsr.ablation.folder import file_name
 
         path = self.cells / file_name(cell, self.names[cell.variant])
-        if not path.exists():
-            try:
-                os.link(run.after, path)
-            except OSError:  # another disk, or one without links
-                shutil.copyfile(run.after, path)
-        return path
+        try:
+            return lend_as(run.after, path)
+        except OSError as error:
+            raise XPSRError(words.not_lent(error.strerror or "")) from error
 
 
 def runs_by_recipe(outputs: Outputs, visit: Visit, image: Image.Image) -> dict[Any, Run]:

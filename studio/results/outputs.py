@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import re
 import secrets
 import shutil
 import threading
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
-from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from xpsr.errors import XPSRError
@@ -24,16 +24,18 @@ from xpsr.recipe import Recipe, read_recipe, save_png
 from .. import words
 from .names import result_name
 from .scores import Row, read_rows, write_enlarged, write_rows, write_thumb
-from .shelf import KEEP_SECONDS, Shelf
+from .shelf import GIGABYTE, KEEP_SECONDS, Shelf
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from xpsr.pipeline import Restored
 
 log = logging.getLogger(__name__)
 
-GIGABYTE = 1024**3
 # All but the result, whose name is that of the picture (once it was "restored" for all of them).
 OTHER_PICTURES = ("picture.png", "before.png")
+AT_HAND = 1000  # so many runs are not read again while nothing in their folders changes
 _ID = re.compile(r"\d{8}-\d{6}-[\w-]{22}")
 
 
@@ -45,10 +47,10 @@ class Run:
         id: what `Outputs.find` takes; nobody can guess the one of a stranger.
         title: the name of the picture, as its owner calls it: foreign text.
         picture: the picture as it was brought (PNG).
-        before: the same, enlarged to the size of the result (bicubic).
         after: the result, with its recipe inside.
         thumb: the result at the size of a thumbnail (JPEG).
         recipe_file: the recipe by itself (JSON).
+        make_before: see `before`.
         rows: the scores before and after; empty until they are known.
         kept: it lies in the folder of results; else it is gone with the process.
     """
@@ -56,15 +58,25 @@ class Run:
     id: str
     title: str
     picture: Path
-    before: Path
     after: Path
     thumb: Path
     recipe_file: Path
     recipe: Recipe
     seconds: float
+    make_before: Callable[[], Path] = field(compare=False, repr=False)
     notes: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
     kept: bool = True
+
+    @property
+    def before(self) -> Path:
+        """The picture, enlarged to the size of the result (bicubic); made when first asked for.
+
+        Raises:
+            XPSRError: there is no room for it, or the picture is damaged.
+        """
+        with _told():
+            return self.make_before()
 
 
 class _About(BaseModel):
@@ -88,7 +100,7 @@ class Outputs:
         shelf: serves the files.
         limit: bytes; beyond it the oldest runs are removed.
         keep_seconds: older runs are removed as well; None: they stay.
-        examples: finished runs that ship with the project.
+        examples: finished runs that ship with the project, by their ids.
     """
 
     def __init__(
@@ -98,11 +110,11 @@ class Outputs:
         *,
         limit: int = 2 * GIGABYTE,
         keep_seconds: float | None = None,
-        examples: Sequence[Run] = (),
+        examples: Mapping[str, Run] | None = None,
     ) -> None:
         self.folder = Path(folder).expanduser().absolute()
         self.shelf, self.limit, self.keep_seconds = shelf, limit, keep_seconds
-        self.examples = {run.id: run for run in examples}
+        self.examples = examples or {}
         self._tidying = threading.Lock()
 
     def keep(self, picture: Image.Image, restored: Restored, title: str = "") -> Run:
@@ -129,20 +141,23 @@ class Outputs:
     ) -> Run:
         """A run that is served, and gone with the process: its note says so."""
         about.notes.append(words.cannot_keep(str(self.folder), why))
+        folder = self.shelf.folder / run_id
         try:
-            _write(self.shelf.folder / run_id, picture, restored, about)
+            _write(folder, picture, restored, about)
         except OSError as error:
+            shutil.rmtree(folder, ignore_errors=True)
             raise XPSRError(words.no_disk(str(self.folder), error.strerror or "")) from error
         return self.find(run_id)
 
     def add_scores(self, run: Run, rows: Sequence[Row]) -> Run:
-        """The run with its scores, which are written beside it."""
+        """The run with these scores, and those others that it has; written beside it."""
+        rows = tuple({row.name: row for row in (*run.rows, *rows)}.values())
         try:
             if (folder := self._place(run.id)).is_dir():
                 write_rows(rows, folder / "scores.json")
         except OSError as error:  # the page has them all the same
             log.warning("the scores of %s could not be written: %s", run.id, error.strerror)
-        return replace(run, rows=tuple(rows))
+        return replace(run, rows=rows)
 
     def find(self, run_id: str) -> Run:
         """A run by its id.
@@ -152,30 +167,34 @@ class Outputs:
         """
         if run_id in self.examples:
             return self.examples[run_id]
-        folder = self._place(run_id)
-        if not _ID.fullmatch(run_id) or not folder.is_dir():
+        if not self.has(run_id):
             raise XPSRError(words.RUN_GONE)
-        try:
-            (after,) = (one for one in folder.glob("*.png") if one.name not in OTHER_PICTURES)
-            about = _About.model_validate_json((folder / "run.json").read_bytes())
-            recipe, rows = read_recipe(after), read_rows(folder / "scores.json")
-            return Run(
-                id=run_id,
-                title=about.title,
-                picture=self.shelf.lend(folder / "picture.png", run_id),
-                before=self._before(folder / "picture.png", recipe.output_size, run_id),
-                after=(lent := self.shelf.lend(after, run_id)),
-                thumb=write_thumb(lent, lent.with_name("thumb.jpg")),
-                recipe_file=self.shelf.lend(folder / "recipe.json", run_id),
-                recipe=recipe,
-                seconds=about.seconds,
-                notes=tuple(about.notes),
-                rows=rows,
-                kept=folder.parent == self.folder,
-            )
-        except (OSError, ValueError, ValidationError, XPSRError) as error:
-            full = isinstance(error, OSError) and error.errno == errno.ENOSPC
-            raise XPSRError(words.DISK_FULL if full else words.RUN_DAMAGED) from error
+        with _told():
+            folder = self._place(run_id)
+            return self._lent(folder, _read(folder, _state_of(folder)))
+
+    def has(self, run_id: str) -> bool:
+        """Whether there is such a run, be it damaged."""
+        return bool(_ID.fullmatch(run_id)) and self._place(run_id).is_dir()
+
+    def _lent(self, folder: Path, read: _Read) -> Run:
+        lend, make = self.shelf.lend, self.shelf.make
+        picture, after = lend(folder / "picture.png", folder.name), lend(read.after, folder.name)
+        enlarged = partial(write_enlarged, picture, read.recipe.output_size)
+        return Run(
+            id=folder.name,
+            title=read.about.title,
+            picture=picture,
+            after=after,
+            thumb=make(folder.name, "thumb.jpg", partial(write_thumb, after)),
+            recipe_file=lend(folder / "recipe.json", folder.name),
+            recipe=read.recipe,
+            seconds=read.about.seconds,
+            make_before=partial(make, folder.name, "before.png", enlarged),
+            notes=tuple(read.about.notes),
+            rows=read.rows,
+            kept=folder.parent == self.folder,
+        )
 
     def _place(self, run_id: str) -> Path:
         """The folder of a run: among the results, or on the shelf where these take none."""
@@ -196,27 +215,54 @@ class Outputs:
     def tidy(self, spare: Iterable[str] = ()) -> None:
         """Remove what is too old, and the oldest runs beyond the limit. Only runs are touched."""
         with self._tidying:
-            folders = [p for p in sorted(self.folder.glob("*")) if _ID.fullmatch(p.name)]
-            sizes = {folder: _size(folder) for folder in folders}
-            total, now = sum(sizes.values()), time.time()
-            for folder in folders:
-                old = self.keep_seconds and _age(folder, now) > self.keep_seconds
+            now = time.time()
+            runs = {p: _weigh(p, now) for p in self.folder.glob("*") if _ID.fullmatch(p.name)}
+            total = sum(size for size, _ in runs.values())
+            for folder, (size, age) in sorted(runs.items()):
+                old = self.keep_seconds and age > self.keep_seconds
                 if folder.name in spare or not (old or total > self.limit):
                     continue
                 shutil.rmtree(folder, ignore_errors=True)
                 shutil.rmtree(self.shelf.folder / folder.name, ignore_errors=True)
-                total -= sizes[folder]
+                total -= size
             for left in self.folder.glob(".*"):  # by a crash
-                if _ID.fullmatch(left.name[1:]) and _age(left, now) > KEEP_SECONDS:
+                if _ID.fullmatch(left.name[1:]) and _weigh(left, now)[1] > KEEP_SECONDS:
                     shutil.rmtree(left, ignore_errors=True)
+        self.shelf.tidy()
 
-    def _before(self, picture: Path, size: tuple[int, int], name: str) -> Path:
-        path = self.shelf.folder / name / "before.png"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with Image.open(picture) as image:
-                write_enlarged(image.convert("RGB"), size, path)
-        return path
+
+class _Read(NamedTuple):
+    """What the files of a run say."""
+
+    after: Path
+    about: _About
+    recipe: Recipe
+    rows: tuple[Row, ...]
+
+
+@lru_cache(AT_HAND)
+def _read(folder: Path, _state: tuple) -> _Read:
+    """The files of a run, which are in this state; see `_state_of`."""
+    (after,) = (one for one in folder.glob("*.png") if one.name not in OTHER_PICTURES)
+    about = _About.model_validate_json((folder / "run.json").read_bytes())
+    return _Read(after, about, read_recipe(after), read_rows(folder / "scores.json"))
+
+
+def _state_of(folder: Path) -> tuple:
+    """Changes as soon as any finished file of the folder does."""
+    entries = sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+    stats = [(entry.name, entry.stat()) for entry in entries]
+    return tuple((name, one.st_ino, one.st_size, one.st_mtime_ns) for name, one in stats)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """What can go wrong with the files of a run, in a sentence for a visitor."""
+    try:
+        yield
+    except (OSError, ValueError, ValidationError, XPSRError) as error:
+        full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+        raise XPSRError(words.DISK_FULL if full else words.RUN_DAMAGED) from error
 
 
 def _write(folder: Path, picture: Image.Image, restored: Restored, about: _About) -> None:
@@ -229,12 +275,12 @@ def _write(folder: Path, picture: Image.Image, restored: Restored, about: _About
     (folder / "run.json").write_text(about.model_dump_json(), encoding="utf-8")
 
 
-def _size(folder: Path) -> int:
-    return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
-
-
-def _age(folder: Path, now: float) -> float:
-    try:
-        return now - folder.stat().st_mtime
-    except FileNotFoundError:
-        return 0.0
+def _weigh(folder: Path, now: float) -> tuple[int, float]:
+    """The bytes of a run, and for how many seconds it has been there."""
+    size, since = 0, now
+    for path in (folder, *folder.glob("*")):
+        with suppress(FileNotFoundError):  # removed meanwhile
+            status = path.stat()
+            size += status.st_size if path != folder else 0
+            since = min(since, status.st_mtime)  # scores may have come later
+    return size, now - since

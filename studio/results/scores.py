@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from .whole import write_whole
+
 if TYPE_CHECKING:
     from xpsr.metrics import Score
     from xpsr.pipeline import Restored
@@ -34,18 +36,18 @@ def enlarge(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     return image.resize(size, Image.Resampling.BICUBIC)
 
 
-def write_enlarged(image: Image.Image, size: tuple[int, int], path: Path) -> Path:
-    enlarge(image, size).save(path, compress_level=1)  # read once by a browser: speed over size
-    return path
+def write_enlarged(picture: Path, size: tuple[int, int], path: Path) -> None:
+    """A picture at another size, as `path`."""
+    with Image.open(picture) as image:
+        large = enlarge(image.convert("RGB"), size)
+    large.save(path, compress_level=1)  # read once by a browser: speed over size
 
 
-def write_thumb(picture: Path, path: Path) -> Path:
+def write_thumb(picture: Path, path: Path) -> None:
     """A small JPEG of a picture for strips and lists."""
-    if not path.exists():
-        with Image.open(picture) as image:
-            image.thumbnail((192, 192))
-            image.convert("RGB").save(path, quality=88)
-    return path
+    with Image.open(picture) as image:
+        image.thumbnail((192, 192))
+        image.convert("RGB").save(path, quality=88)
 
 
 def shown_metrics(learned: Sequence[str] = (), with_reference: bool = False) -> list[str]:
@@ -83,7 +85,8 @@ def compare(
 def write_rows(rows: Sequence[Row], path: Path) -> None:
     """Scores as {name: {"before", "after"}}; where there is none, the reason stands instead."""
     pairs = {row.name: {"before": _saved(row.before), "after": _saved(row.after)} for row in rows}
-    path.write_text(json.dumps(pairs, indent=1) + "\n", encoding="utf-8")
+    text = json.dumps(pairs, indent=1) + "\n"
+    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:
