@@ -133,6 +133,7 @@ def test_a_line_cut_short_by_a_stop_is_no_broken_one(photos, tmp_path, caplog):
 def test_other_options_are_not_mixed_into_a_folder(photos, pairs_folder):
     with pytest.raises(XPSRError, match="size=128"):
         list(prepare(photos, pairs_folder, PAIRS.model_copy(update={"size": 64})))
+    assert json.loads((pairs_folder / "prepare.json").read_text())["size"] == 128
 
 
 @pytest.mark.timeout(600)
@@ -167,7 +168,7 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_lost(photos, tmp_path):
     work.close()
     before = {line["id"] for line in read_manifest(tmp_path)}
     names = {pair_id(f"photo{i}.png", v) for i in range(4) for v in range(2)}
-    victim = tmp_path / "HR" / f"{sorted(names - before)[-1]}.png"
+    victim = tmp_path / "HR" / f".{sorted(names - before)[-1]}.png.part"
     victim.symlink_to("/dev/full")
     command = [sys.executable, "-m", "train.prepare", f"--images={photos}", f"--out={tmp_path}"]
     done = subprocess.run(

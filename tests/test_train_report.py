@@ -44,6 +44,10 @@ def test_photos_of_one_name_are_two_and_another_one_is_refused(picture, tmp_path
     picture(80, 80).save(tmp_path / "val" / "b" / "1.jpg")
     with pytest.raises(XPSRError, match=r"both be b_1\.png"):
         degraded(tmp_path / "val", "mild", tmp_path / "new", None)
+    (out / "photos.json").write_text("")
+    (tmp_path / "val" / "b" / "1.jpg").unlink()
+    with pytest.raises(XPSRError, match=r"photos\.json is damaged: .*another folder for --out"):
+        degraded(tmp_path / "val", "mild", out, None)
 
 
 def test_tables_of_all_sets_become_one(tmp_path: Path) -> None:

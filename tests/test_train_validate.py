@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ from PIL import Image
 from rich.console import Console
 
 import xpsr
+from train import validate
+from train.files import named_photos
 from train.scores import NAMES, better, scores_of
 from train.validate import COLUMNS, Examination, Table, examine, read_setting, summary
 from xpsr.errors import XPSRError
@@ -58,6 +61,9 @@ def test_a_table_cut_short_goes_on_with_its_whole_lines(tmp_path):
     with (tmp_path / "scores.csv").open("a") as file:
         file.write("mild,d.png,bicu")
     again = Table(tmp_path / "scores.csv")
+    os.utime(tmp_path / "scores.csv", (1, 1))
+    Table(tmp_path / "scores.csv")
+    assert (tmp_path / "scores.csv").stat().st_mtime == 1  # what is whole is not written again
     assert again.has("mild", "a,b.png", "bicubic") and not again.has("mild", "d.png", "bicubic")
     assert again.column("mild", "bicubic", "piqe") == {"a,b.png": 1.0}
     again.add(picture="d.png", method="bicubic", **row)
@@ -95,6 +101,9 @@ def test_photos_are_scored_once_and_another_model_is_refused(mini, tmp_path, pic
     (out / "run.json").write_text(json.dumps({**run, "weights_sha256": "other"}))
     with pytest.raises(XPSRError, match="another model"):
         Examination(mini, settings, out, photos)
+    (out / "run.json").write_text("")
+    with pytest.raises(XPSRError, match=r"run\.json is damaged: .* choose another folder"):
+        Examination(mini, settings, out, photos)
 
 
 def test_another_photo_of_the_same_name_is_refused_and_others_are_not_counted(
@@ -113,3 +122,20 @@ def test_another_photo_of_the_same_name_is_refused_and_others_are_not_counted(
         Examination(mini, {}, out, {"a/1.png": photos["b/1.png"]})
     rows = Table(out / "scores.csv").rows
     assert [row["picture"] for row in rows] == ["a/1.png", "b/1.png"]
+
+
+def test_photos_of_subfolders_count_and_what_is_made_among_them_does_not(
+    mini, tmp_path, picture, monkeypatch, capsys
+):
+    monkeypatch.setattr(xpsr, "load", lambda name, base: mini)
+    (tmp_path / "a").mkdir()
+    picture(64, 64).save(tmp_path / "a" / "1.png")
+    (tmp_path / "b.jpg").symlink_to("nowhere.jpg")
+    out = tmp_path / "report"
+    for _ in range(2):
+        validate.main(tmp_path, out, recipe=["mild"], setting=["num_inference_steps=1"])
+    assert "b.jpg: left out" in capsys.readouterr().err
+    rows = Table(out / "scores.csv").rows
+    assert [row["picture"] for row in rows] == ["a/1.png", "a/1.png"]
+    with pytest.raises(XPSRError, match="no pictures"):
+        named_photos(out, out)

@@ -1,9 +1,13 @@
-"""What happens where a disk is full: nothing half is left behind, and a sentence says so."""
+"""Files are written whole or not at all; a full disk and a damaged file are told in a sentence."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from PIL import Image
 
 from xpsr.errors import XPSRError
 
@@ -32,3 +36,41 @@ def writing(part: Path, what: str) -> Iterator[None]:
             f"{what} cannot be written to {part.parent} ({reason}). What was written before is"
             " unharmed: make room and run the same command again."
         ) from error
+
+
+@contextmanager
+def whole(path: Path) -> Iterator[Path]:
+    """Where to write what takes the place of `path` at the end; a stop before leaves that alone."""
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, text: str) -> None:
+    """The text as UTF-8 in the place of what the file held before."""
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def save_png(picture: Image.Image, path: Path) -> None:
+    """The picture in a file that is there only when it is whole."""
+    with whole(path) as part:
+        picture.save(part, "PNG")
+
+
+def read_json(path: Path, advice: str) -> dict[str, Any]:
+    """The object in a file.
+
+    Raises:
+        XPSRError: it holds something else; `advice` says what to do.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise XPSRError(f"{path} is damaged: {advice}.")
+    return found

@@ -36,6 +36,21 @@ def find_photos(images: Path) -> list[Path]:
     return sorted(photos)
 
 
+def named_photos(images: Path, out: Path, limit: int | None = None) -> dict[str, Path]:
+    """The first `limit` photos below a folder by their place in it, without what is made in `out`.
+
+    Raises:
+        XPSRError: as `find_photos`.
+    """
+    photos = [path for path in find_photos(images) if out.resolve() not in path.resolve().parents]
+    if not photos:
+        raise XPSRError(f"There are no pictures in {images} beside those in {out}.")
+    return {path.relative_to(images).as_posix(): path for path in photos[:limit]}
+
+
 def file_hash(path: Path) -> str:
-    """Of what a file holds."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    """Of what a file holds; empty where it cannot be read, which opening it as a photo tells."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError:
+        return ""

@@ -19,6 +19,7 @@ import typer
 from pydantic import Field
 
 from train.describe import describe, report
+from train.disk import read_json, save_png, write_whole
 from train.files import find_photos
 from train.manifest import Part, alone, collect, forget_failures, pairs_so_far
 from train.options import read_options
@@ -127,8 +128,8 @@ def pairs_of_photo(
         hr, lr, drawn = make_pair(photo, config, seed, batch_seed)
         # The line of a pair that is made again is there already; it counts once this is, too.
         (out / "LR" / f"{pair}.png").unlink(missing_ok=True)
-        hr.save(out / "HR" / f"{pair}.png")
-        lr.save(out / "LR" / f"{pair}.png")
+        save_png(hr, out / "HR" / f"{pair}.png")
+        save_png(lr, out / "LR" / f"{pair}.png")
         seeds = {"seed": seed} | ({} if batch_seed is None else {"batch_seed": batch_seed})
         recipe = drawn.pop("recipe")
         lines.append(
@@ -149,18 +150,15 @@ def _same_options(out: Path, config: PrepareConfig) -> None:
     path = out / OPTIONS
     free = {"variants", "device"}
     if path.is_file():
-        try:
-            before = PrepareConfig.model_validate_json(path.read_text(encoding="utf-8"))
-        except ValueError:
-            raise XPSRError(f"{path} is damaged; delete it if the options are the same.") from None
-        for name in PrepareConfig.model_fields.keys() - free:
-            old, new = getattr(before, name), getattr(config, name)
-            if old != new:
+        before = read_json(path, "delete it if the options are the same")
+        before = PrepareConfig().model_dump(mode="json") | before
+        for name, new in config.model_dump(mode="json", exclude=free).items():
+            if before[name] != new:
                 raise XPSRError(
-                    f"The pairs in {out} were made with {name}={old}, not {new}; choose another"
-                    " folder or the same options."
+                    f"The pairs in {out} were made with {name}={before[name]}, not {new}; choose"
+                    " another folder or the same options."
                 )
-    path.write_text(config.model_dump_json(indent=1), encoding="utf-8")
+    write_whole(path, config.model_dump_json(indent=1))
 
 
 def main(

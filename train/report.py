@@ -20,10 +20,10 @@ import typer
 from PIL import Image
 
 from train.degrade import RECIPES
+from train.disk import read_json, save_png, write_whole
 from train.files import file_hash, find_photos
-from train.pairing import PairConfig, make_pair, pair_seed
 from train.terminal import follow, sentences
-from train.validate import SEED, as_markdown
+from train.validate import as_markdown, degraded_photo, middle
 from xpsr.errors import XPSRError
 from xpsr.image import open_image, resize
 
@@ -90,27 +90,23 @@ def _by_name(images: Path) -> dict[str, Path]:
 def _same_photos(out: Path, photos: dict[str, Path], asked: dict[str, Path]) -> None:
     """Refuse to mix pictures of other photos into a set; more photos may be added."""
     path = out / PHOTOS
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    damaged = "the pictures beside it may be of any photos; choose another folder for --out"
+    before = read_json(path, damaged) if path.is_file() else {}
     there = {made.stem for made in (out / "HR").glob("*.png")}
     # What is there counts in the table whether it is asked for or not.
     now = {name: file_hash(photos[name]) for name in photos if name in asked or name in there}
     if any(name not in now or now[name] != before.get(name) for name in there):
         raise XPSRError(f"{out} holds pictures of other photos; choose another folder for --out.")
-    path.write_text(json.dumps(before | now, indent=1), encoding="utf-8")
+    write_whole(path, json.dumps(before | now, indent=1))
 
 
 def _degrade(path: Path, recipe: str, low: Path, high: Path) -> str | None:
     try:
-        photo = open_image(path).image
+        clean, small, _ = degraded_photo(path, recipe)
     except XPSRError as error:
         return f"{path.name}: left out, {error}"
-    size = min(512, min(photo.size) // 8 * 8)
-    if size < 64:
-        return f"{path.name}: left out, a side is shorter than 64 pixels"
-    config = PairConfig(size=size, recipe=recipe)
-    clean, small, _ = make_pair(photo, config, pair_seed(path.name, 0, SEED))
-    clean.save(high)
-    small.save(low)
+    save_png(clean, high)
+    save_png(small, low)
     return None
 
 
@@ -153,13 +149,8 @@ def sheet(sets: list[PictureSet], out: Path) -> Image.Image:
         if high is not None:
             columns.append(open_image(high).image)
         for column, picture in enumerate(columns):
-            canvas.paste(_middle(picture), (column * SIDE, row * SIDE))
+            canvas.paste(middle(picture, SIDE), (column * SIDE, row * SIDE))
     return canvas
-
-
-def _middle(picture: Image.Image) -> Image.Image:
-    left, top = ((side - SIDE) // 2 for side in picture.size)
-    return picture.crop((left, top, left + SIDE, top + SIDE))
 
 
 def _folder(one: PictureSet, out: Path) -> Path:
@@ -177,7 +168,9 @@ def main(
     real: Annotated[Path | None, typer.Option(help="Low-quality photos without originals.")] = None,
     model: Annotated[str, typer.Option(help="mini, a folder or a hub id.")] = "mini",
     preset: Annotated[str | None, typer.Option(help="Default: the model's own.")] = None,
-    limit: Annotated[int | None, typer.Option(help="Only so many pictures of each set.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Only so many pictures of each set.")
+    ] = None,
 ) -> None:
     """Evaluate a model on clean photos, pairs and low-quality photos; one table, one sheet."""
     with sentences():

@@ -27,8 +27,9 @@ from rich.progress import Progress
 
 import xpsr
 from train.degrade import RECIPES
-from train.files import SUFFIXES, file_hash
-from train.prepare import PrepareConfig, make_pair, pair_seed
+from train.disk import read_json, write_whole
+from train.files import file_hash, named_photos
+from train.pairing import PairConfig, make_pair, pair_seed
 from train.scores import NAMES, better, scores_of
 from train.terminal import sentences
 from xpsr.errors import XPSRError
@@ -41,6 +42,7 @@ SEED = 20_240_305  # of the degradations; apart from every training seed
 BICUBIC = "bicubic"
 RUN = "run.json"
 COLUMNS = ("recipe", "picture", "method", "degradation_seed", "seed", *NAMES)
+DAMAGED = "the scores beside it may be of anything; choose another folder"
 SIDE = 256  # of the crops on the contact sheets
 
 
@@ -77,9 +79,9 @@ class Table:
 
     def __init__(self, path: Path, pictures: Collection[str] | None = None):
         self.path, self.pictures = path, pictures
-        if path.exists():  # a stop in the middle of a line
-            whole = path.read_bytes()
-            path.write_bytes(whole[: whole.rfind(b"\n") + 1])
+        if path.exists() and not (there := path.read_bytes()).endswith(b"\n"):
+            with path.open("r+b") as file:  # a stop in the middle of a line
+                file.truncate(there.rfind(b"\n") + 1)
         with path.open("a+", newline="", encoding="utf-8") as file:
             if not file.tell():
                 csv.writer(file).writerow(COLUMNS)
@@ -136,13 +138,7 @@ class Examination:
         ]
         if not missing:
             return
-        path = self.photos[name]
-        seed = pair_seed(path.name, 0, SEED)
-        photo = open_image(path).image
-        size = min(512, min(photo.size) // 8 * 8)
-        if size < 64:
-            raise XPSRError("a side is shorter than 64 pixels")
-        clean, low, _ = make_pair(photo, PrepareConfig(size=size, recipe=recipe), seed)
+        clean, low, seed = degraded_photo(self.photos[name], recipe)
         text = self.describer.describe(low)
         described = {"prompt": text.high, "lowlevel_prompt": text.low}
         self._crop(recipe, name, "original", clean)
@@ -169,14 +165,33 @@ class Examination:
         canvas.save(self.out / f"sheet_{recipe}.png")
 
     def _crop(self, recipe: str, name: str, method: str, image: Image.Image) -> None:
-        left, top = ((side - SIDE) // 2 for side in image.size)
-        crop = image.crop((left, top, left + SIDE, top + SIDE))
         path = self._crop_path(recipe, name, method)
         path.parent.mkdir(parents=True, exist_ok=True)
-        crop.save(path)
+        middle(image, SIDE).save(path)
 
     def _crop_path(self, recipe: str, name: str, method: str) -> Path:
         return self.out / "crops" / f"{name} {recipe} {method.replace('/', '_')}.png"
+
+
+def degraded_photo(path: Path, recipe: str) -> tuple[Image.Image, Image.Image, int]:
+    """A crop of a clean photo, what the recipe leaves of it, and the seed, which its name gives.
+
+    Raises:
+        XPSRError: the photo cannot be read or is too small.
+    """
+    photo = open_image(path).image
+    size = min(512, min(photo.size) // 8 * 8)
+    if size < 64:
+        raise XPSRError("a side is shorter than 64 pixels")
+    seed = pair_seed(path.name, 0, SEED)
+    clean, low, _ = make_pair(photo, PairConfig(size=size, recipe=recipe), seed)
+    return clean, low, seed
+
+
+def middle(picture: Image.Image, side: int) -> Image.Image:
+    """A square out of it; black where the picture is smaller."""
+    left, top = ((length - side) // 2 for length in picture.size)
+    return picture.crop((left, top, left + side, top + side))
 
 
 def identity(pipe: xpsr.XPSRPipeline) -> dict[str, str]:
@@ -186,8 +201,7 @@ def identity(pipe: xpsr.XPSRPipeline) -> dict[str, str]:
 
 def holds_scores_of(pipe: xpsr.XPSRPipeline, out: Path) -> bool:
     """Whether the scores in a folder are this very model's."""
-    run = json.loads((out / RUN).read_text(encoding="utf-8"))
-    return identity(pipe).items() <= run.items()
+    return identity(pipe).items() <= read_json(out / RUN, DAMAGED).items()
 
 
 def weights_hash(pipe: xpsr.XPSRPipeline) -> str:
@@ -201,7 +215,7 @@ def weights_hash(pipe: xpsr.XPSRPipeline) -> str:
 
 def _same_run(path: Path, model: dict[str, str], photos: dict[str, Path], scored: set[str]) -> None:
     """Refuse to mix scores of two models, or of two photos of one name, in one table."""
-    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else model
+    before = read_json(path, DAMAGED) if path.is_file() else model
     hashes = before.pop("photos", {})
     if before != model:
         raise XPSRError(f"{path.parent} holds scores of another model; choose another folder.")
@@ -212,7 +226,7 @@ def _same_run(path: Path, model: dict[str, str], photos: dict[str, Path], scored
                 f"The {name} whose scores are in {path.parent} is not known to be this picture;"
                 " choose another folder."
             )
-    path.write_text(json.dumps({**model, "photos": hashes | now}, indent=1), encoding="utf-8")
+    write_whole(path, json.dumps({**model, "photos": hashes | now}, indent=1))
 
 
 def summary(table: Table, recipes: list[str], settings: list[str]) -> Iterator[list[str]]:
@@ -242,7 +256,7 @@ def as_markdown(rows: list[list[str]]) -> str:
 
 
 def main(
-    images: Annotated[Path, typer.Option(help="Folder of clean photos.")],
+    images: Annotated[Path, typer.Option(help="Folder of clean photos, with its subfolders.")],
     out: Annotated[Path, typer.Option(help="Folder for scores.csv, summary.md, contact sheets.")],
     model: Annotated[str, typer.Option(help="mini, a folder or a hub id.")] = "mini",
     base: Annotated[str | None, typer.Option(help="Base of a model that needs one.")] = None,
@@ -252,7 +266,7 @@ def main(
     setting: Annotated[
         list[str] | None, typer.Option(help="default or key=value,key=value; again for more.")
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Only so many photos.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Only so many photos.")] = None,
 ) -> None:
     """Restore degraded photos and score them beside bicubic."""
     console = Console(stderr=True)
@@ -261,13 +275,8 @@ def main(
         if unknown := [name for name in recipes if name not in RECIPES]:
             raise XPSRError(f"There is no recipe {unknown[0]!r}: choose from {', '.join(RECIPES)}.")
         settings = {text: read_setting(text) for text in setting or ["default"]}
-        if not images.is_dir():
-            raise XPSRError(f"There is no folder {images}.")
-        photos = sorted(p for p in images.iterdir() if p.suffix.lower() in SUFFIXES)[:limit]
-        if not photos:
-            raise XPSRError(f"There are no pictures in {images}.")
-        by_name = {path.name: path for path in photos}
-        work = Examination(xpsr.load(model, base=base), settings, out, by_name)
+        photos = named_photos(images, out, limit)
+        work = Examination(xpsr.load(model, base=base), settings, out, photos)
         examine(work, recipes, console)
         rows = list(summary(work.table, recipes, list(settings)))
         (out / "summary.md").write_text(as_markdown(rows), encoding="utf-8")

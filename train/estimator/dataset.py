@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from train.disk import whole
 from train.estimator.samples import make_sample
 from train.estimator.second_order import make_second_order
 from train.files import file_hash, find_photos
@@ -80,10 +81,8 @@ def _write_turn(item: tuple[int, Path], images: Path, folder: Path, seed: int) -
             truths.append(list(sample.truth.values()))
     except XPSRError as error:
         return f"{name}: {error}"
-    part = file.with_suffix(".part")
-    with part.open("wb") as stream:
+    with whole(file) as part, part.open("wb") as stream:
         np.savez(stream, tokens=np.stack(tokens), truths=np.array(truths))
-    part.replace(file)  # whole or not at all
     return None
 
 
