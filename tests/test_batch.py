@@ -124,6 +124,10 @@ def test_stop_keeps_what_is_done_and_the_rest_can_go_on(actions, files):
             said = named(actions.stop(batch))
     assert "1 finished picture kept, 1 still waiting" in said["status"]
     assert said["start"]["value"] == words.go_on(1) and not said["stop"]["interactive"]
+    # The work that was stopped ends a moment later, and says so as if the queue had refused it.
+    assert not said["start"]["interactive"] and begin(actions, batch) == {}
+    assert named(actions.refused(batch)) == {}
+    assert named(actions.stopped(batch))["start"]["interactive"]
     assert [item.state for item in batch.items] == ["done", "waiting"]
     first = batch.items[0].run
 
@@ -162,6 +166,30 @@ def test_too_much_is_refused_in_a_sentence(actions, files, monkeypatch):
     said = named(actions.receive(files[:2], batch))
     assert "960 pixels together" in said["status"] and 'role="alert"' in said["status"]
     assert not batch.items
+
+
+def test_files_beyond_the_limit_leave_the_batch_as_it_is(actions, files, monkeypatch):
+    monkeypatch.setattr("studio.batch.batch.MAX_PICTURES", 2)
+    batch, visit = Batch(), Visit()
+    actions.receive(files[:2], batch)
+    begin(actions, batch)
+    for told in turns(actions, batch, visit):
+        if batch.items[1].state == "working" and "step 1" in told.get("table", ""):
+            refused = named(actions.receive(files[:3], batch))
+    assert "3 files; a batch holds 2" in refused["status"] and words.STAYS in refused["status"]
+    assert refused["stop"]["interactive"] and "of 2 done" in refused["status"]
+    assert [item.state for item in batch.items] == ["done", "done"]
+    done = [item.run for item in batch.items]
+
+    said = named(actions.receive(files[:3], batch))
+    assert "3 files" in said["status"] and said["archive"]["interactive"]
+    assert len(actions.keep(batch)["items"]) == 2
+    said = named(actions.receive(files[:2], batch))
+    assert "3 files" not in said["status"] and [item.run for item in batch.items] == done
+    assert len(visit.runs) == 2
+    monkeypatch.setattr("studio.batch.batch.MAX_PIXELS", 500)
+    assert "pixels together" in named(actions.receive(files[:1] + files[2:3], batch))["status"]
+    assert [item.run for item in batch.items] == done
 
 
 def test_the_zip_holds_pictures_recipes_and_scores(actions, files):

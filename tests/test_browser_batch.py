@@ -125,3 +125,30 @@ def test_a_folder_a_reload_and_the_way_to_compare(open_page, picture, tmp_path) 
     )
     page.locator("#batch-compare").click()
     expect(page.locator("#compare-note")).to_contain_text(re.compile(r"B: \d · wave 1"))
+
+
+def test_more_files_than_a_batch_holds_are_not_even_sent(open_page, picture, tmp_path) -> None:
+    inner = tmp_path / "holiday" / "sea"
+    inner.mkdir(parents=True)
+    picture(40, 32).save(first := inner / "wave 0.png")
+    for index in range(1, 101):
+        (inner / f"wave {index}.png").write_bytes(first.read_bytes())
+    page = open_page()
+    sent: list[str] = []
+    page.on("request", lambda one: sent.append(one.url) if "/upload?" in one.url else None)
+    page.get_by_role("tab", name="Batch").click()
+    status, lines = page.locator("#batch-status"), page.locator("#batch-table tbody tr")
+    refused = "These are more than 100 files"
+    drop(page, "#batch-files", inner.parent)
+    expect(status).to_contain_text(refused)
+    assert not sent
+    (inner / "wave 100.png").rename(inner / ".hidden.png")  # which does not count
+    drop(page, "#batch-files", inner.parent)
+    expect(status).to_contain_text("100 pictures", timeout=WAIT_MS)
+    (inner / ".hidden.png").rename(inner / "wave 100.png")
+    before = len(sent)
+    page.locator("#tab-batch input[webkitdirectory]").set_input_files(inner)
+    expect(status).to_contain_text(refused)
+    expect(status).to_contain_text("Until then the batch stays as it is.")
+    expect(lines).to_have_count(100)
+    assert len(sent) == before

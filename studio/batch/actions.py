@@ -25,7 +25,7 @@ from ..results.visit import Visit, to_compare
 from ..services import Services
 from . import words
 from .archive import Entry, write_archive
-from .batch import Batch, Item, Order, by_a_system
+from .batch import MAX_PICTURES, Batch, Item, Order, by_a_system
 from .memory import recalled, to_keep
 from .table import render
 
@@ -65,8 +65,7 @@ class BatchActions:
         try:
             batch.bring(payloads or [])
         except Exception as error:
-            batch.stop()
-            return self._idle(batch, sentence(error), bad=True)
+            return self._refuse(batch, sentence(error))
         if batch.running:
             return self._at_work(batch)
         if not batch.items:
@@ -75,6 +74,17 @@ class BatchActions:
         refused = sum(item.size is None for item in batch.items)
         said = words.brought(len(batch.items) - refused, pixels, refused)
         return self._idle(batch, said)
+
+    def too_many(self, batch: Batch) -> tuple:
+        """The browser has found more files than a batch holds, and has sent none of them."""
+        return self._refuse(batch, words.more_than(MAX_PICTURES))
+
+    def _refuse(self, batch: Batch, why: str) -> tuple:
+        """Files that are not taken; the batch is left as it is, in the middle of a run as well."""
+        batch.refused = f"{why} {words.STAYS}" if batch.items else why
+        if batch.running:
+            return self._at_work(batch)
+        return self._idle(batch, batch.refused, bad=True)
 
     def add_folder(self, payloads: Sequence[dict] | None, folder: Sequence[dict] | None) -> Any:
         """The list of files with those of a folder behind it, in the order of their names."""
@@ -93,7 +103,7 @@ class BatchActions:
         *values: Any,
     ) -> tuple:
         """Start or go on; the settings are those that the form shows now."""
-        if batch.running:
+        if batch.running or batch.stopping:
             return shown()
         if not batch.items:
             return self._idle(batch, words.NOTHING, bad=True)
@@ -106,7 +116,7 @@ class BatchActions:
 
     def retry(self, turn: int, batch: Batch, *form: Any) -> tuple:
         """Those that failed once more."""
-        if batch.running:
+        if batch.running or batch.stopping:
             return shown()
         batch.retry()
         return self.begin(turn, batch, *form)
@@ -181,13 +191,21 @@ class BatchActions:
             item.finish(self.outputs.add_scores(run, rows))
 
     def stop(self, batch: Batch) -> tuple:
-        """At once; whoever is at work sees it after the present step."""
+        """At once; whoever is at work sees it after the present step.
+
+        Until then it cannot go on: the end of that work would be taken for the end of the new one.
+        """
         batch.stop()
-        return self._idle(batch, words.stopped(batch.count("done"), batch.left))
+        batch.stopping = True
+        return self._stopped(batch)
 
     def stopped(self, batch: Batch) -> tuple:
-        """The same again, unless it goes on by now."""
-        return shown() if batch.running else self.stop(batch)
+        """Whoever was at work has let go: the same once more, behind his last word."""
+        batch.stopping = False
+        return self._stopped(batch)
+
+    def _stopped(self, batch: Batch) -> tuple:
+        return self._idle(batch, words.stopped(batch.count("done"), batch.left))
 
     def refused(self, batch: Batch) -> tuple:
         """An event ended without a word: it was stopped, or the queue is full."""
@@ -247,7 +265,7 @@ class BatchActions:
         done, failed = batch.count("done"), batch.count("failed")
         line = words.at_work(done, failed, len(batch.items), batch.seconds_left())
         return shown(
-            status=markup.notice(line),
+            status=markup.lines([line, batch.refused] if batch.refused else [line]),
             table=render(batch),
             start=gr.update(interactive=False),
             stop=gr.update(interactive=True),
@@ -265,9 +283,11 @@ class BatchActions:
         return shown(
             status=markup.notice(said, bad=bad),
             table=render(batch),
-            start=gr.update(value=start, interactive=True),
+            start=gr.update(value=start, interactive=not batch.stopping),
             stop=gr.update(interactive=False),
-            retry=gr.update(visible=any(item.may_retry for item in batch.items)),
+            retry=gr.update(
+                visible=any(item.may_retry for item in batch.items), interactive=not batch.stopping
+            ),
             archive=gr.update(interactive=batch.count("done") > 0),
             **self._result(batch),
             **changes,

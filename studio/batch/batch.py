@@ -147,6 +147,8 @@ class Batch:
     Attributes:
         order: what is done now, or was done last.
         running: false as soon as Stop is pressed; whoever is at work looks after every step.
+        stopping: Stop was pressed, and Gradio has not yet let go of whoever was at work.
+        refused: why the files that were brought last are not among the items.
         begun: it has been at work since these files were brought, or before a reload.
         picked: the item whose result the visitor wants to see; None: the newest.
     """
@@ -154,6 +156,8 @@ class Batch:
     items: list[Item] = field(default_factory=list)
     order: Order | None = None
     running: bool = False
+    stopping: bool = False
+    refused: str = ""
     begun: bool = False
     picked: int | None = None
 
@@ -161,20 +165,18 @@ class Batch:
         """Take these files and no others; what is known of them already stays.
 
         Raises:
-            XPSRError: they are too many or too large together; then nothing waits.
+            XPSRError: they are too many or too large together; then all stays as it was.
         """
         # By their paths: the same file brought twice is one picture.
         own = {str(one.get("path")): one for one in payloads if not by_a_system(one)}
-        wanted = list(own.values())
+        if len(own) > MAX_PICTURES:
+            raise XPSRError(words.too_many(len(own), MAX_PICTURES))
         known = {str(item.payload.get("path")): item for item in self.items}
-        self.items, self.picked = [], None
-        self.begun = self.begun and bool(known.keys() & own.keys())
-        if len(wanted) > MAX_PICTURES:
-            raise XPSRError(words.too_many(len(wanted), MAX_PICTURES))
         items = [known.get(path) or Item.of(one) for path, one in own.items()]
         if (pixels := sum(item.pixels for item in items)) > MAX_PIXELS:
             raise XPSRError(words.too_large(pixels, MAX_PIXELS))
-        self.items = items
+        self.begun = self.begun and bool(known.keys() & own.keys())
+        self.items, self.picked, self.refused = items, None, ""
 
     def count(self, *states: State) -> int:
         return sum(item.state in states for item in self.items)
@@ -187,6 +189,7 @@ class Batch:
     def begin(self, order: Order) -> None:
         """Go on with those that wait; where none does, with all of them anew."""
         self.order, self.running, self.begun, self.picked = order, True, True, None
+        self.refused = ""
         if not self.left:
             for item in self.items:
                 item.wait()

@@ -13,11 +13,11 @@ from ..opening import Opening
 from ..page import Page
 from ..services import Services
 from ..tab import Tab
-from ..triggers import HEAVY, PRIVATE, QUICK, bring_into_view
+from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, bring_into_view
 from . import words
 from .actions import SHOWN, BatchActions
 from .batch import Batch
-from .dropping import DROP_FOLDERS
+from .bringing import BRING_FILES
 from .memory import STORAGE_KEY
 from .table import CHOOSE
 from .table import CSS as TABLE_CSS
@@ -45,6 +45,7 @@ FOLLOW = "() => document.querySelector('#batch-zip-file').click()"
 class Part:
     """The components of the tab, by role."""
 
+    intro: gr.HTML
     files: gr.File
     folder: gr.UploadButton
     which: gr.Radio
@@ -66,8 +67,8 @@ class Part:
 
 def lay_out(opening: Opening) -> Part:
     """What goes in on the left, the table and the results on the right."""
-    gr.HTML(markup.quiet(words.INTRO), js_on_load=DROP_FOLDERS, elem_classes="flat")
     parts: dict[str, Any] = {
+        "intro": gr.HTML(markup.quiet(words.INTRO), js_on_load=BRING_FILES, elem_classes="flat"),
         "batch": gr.State(Batch()),
         # The key keeps nothing secret; fixed, so that it is found again after a restart.
         "stored": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=STORAGE_KEY),
@@ -177,9 +178,11 @@ def connect(page: Page, part: Part, handle: gr.Tab, services: Services) -> None:
         event.failure(actions.refused, part.batch, filled, **QUICK)
     # At once, and once more behind the last word of whoever was at work: taking him from the queue
     # may have to wait for his present step.
-    part.stop.click(actions.stop, part.batch, filled, **QUICK)
-    stopped = part.stop.click(None, cancels=[describing, restoring]).then(
-        actions.stopped, part.batch, filled, **QUICK
+    stopped = (
+        part.stop.click(actions.stop, part.batch, filled, **QUICK)
+        .then(None, cancels=[describing, restoring], **PRIVATE)
+        .then(None, js=MOMENT, **PRIVATE)
+        .then(actions.stopped, part.batch, filled, **QUICK)
     )
     part.table.click(actions.pick, part.batch, filled, **QUICK)
     connect_divider(part.position, part.comparison)
@@ -207,6 +210,7 @@ def _connect_files(part: Part, actions: BatchActions, filled: list[Any]) -> Any:
     part.folder.upload(
         actions.add_folder, [part.files, part.folder], part.files, preprocess=False, **QUICK
     )
+    part.intro.select(actions.too_many, part.batch, filled, **QUICK)
     return part.files.change(
         actions.receive, [part.files, part.batch], filled, preprocess=False, **QUICK
     )

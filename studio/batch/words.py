@@ -32,6 +32,7 @@ RESULT_GONE = "its result is no longer there: it was removed to make room, or fo
 ZIP = "Download all as ZIP"
 ZIP_NAME = "restored.zip"
 
+STAYS = "Until then the batch stays as it is."
 EMPTY = "Drop pictures or a folder on the left; each picture gets a line here."
 NOTHING = "Bring some pictures first: drop them or a folder on the left."
 NOTHING_DONE = "No picture is finished yet, so there is nothing to download."
@@ -51,6 +52,13 @@ REFUSED = (
 
 def too_many(count: int, most: int) -> str:
     return f"These are {count} files; a batch holds {most}. Take some away, and do the rest after."
+
+
+def more_than(most: int) -> str:
+    return (
+        f"These are more than {most} files, which is what a batch holds, so none of them was "
+        "taken. Choose fewer, and do the rest after."
+    )
 
 
 def too_large(pixels: int, most: int) -> str:
