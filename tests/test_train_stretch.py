@@ -145,6 +145,34 @@ def test_a_stretch_goes_on_from_what_the_configuration_says(tmp_path):
         assert stretch.start_of(config, "first", [], tmp_path) == "first"
 
 
+def test_what_cannot_be_judged_is_refused_before_the_training(tmp_path, monkeypatch):
+    photos, out = make_photos(tmp_path / "photos", count=1), tmp_path / "stretch"
+    config = tmp_path / "more.yaml"
+    config.write_text(yaml.safe_dump({"data": "pairs", "steps": 2}))
+    trained = []
+    monkeypatch.setattr(stretch, "train", lambda *_: trained.append(1))
+
+    def said(*options, start="mini"):
+        command = ["--config", config, "--images", photos, "--start", start, "--out", out, *options]
+        found = CliRunner().invoke(stretch.app, [*map(str, command)])
+        assert found.exit_code == 2, found.output
+        return " ".join(found.output.split())
+
+    assert "--limit" in said("--limit", "0")
+    assert "by --out" in said("out=elsewhere")
+    assert "give one of them" in said("model.start=mini")
+    assert "no option 'stepz'" in said("stepz=2")
+    assert not out.exists()
+    console = Console(quiet=True)
+    stretch.judged("mini", {"photo0.png": photos / "photo0.png"}, out / "before", console)
+    other = tmp_path / "other"
+    xpsr.load("mini").save_pretrained(other)
+    assert "another model; choose another folder" in said(start=other)
+    (photos / "photo0.png").write_bytes((photos / "narrow.png").read_bytes())
+    assert "not known to be this picture" in said()
+    assert not trained
+
+
 def test_scores_of_a_model_that_has_learnt_more_since_are_made_anew(tmp_path):
     photos = {"photo0.png": make_photos(tmp_path / "photos", count=1) / "photo0.png"}
     again, console = tmp_path / "after", Console(quiet=True)

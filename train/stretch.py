@@ -3,9 +3,9 @@
 python -m train.stretch --config train/configs/mini_more.yaml --start mini --images PHOTOS --out DIR
     [data=PAIRS minutes=9 …]
 
-Training time often comes in pieces. A stretch goes on from `--start` for `minutes`, restores the
-same degraded photos with both models, and writes the better one to DIR/better in fp16 files of at
-most 16 MiB. The next stretch starts from there.
+Training time often comes in pieces. A stretch restores degraded photos with the model
+`--start`, goes on from it for `minutes`, restores the same with what came of it, and writes the
+better one to DIR/better in fp16 files of at most 16 MiB. The next stretch starts from there.
 
 Which is better is put to the vote: every photo, recipe and score of `JUDGED` has one voice. No
 score alone would do: PSNR and SSIM ask for dullness, PIQE and detail for sharpness.
@@ -24,7 +24,7 @@ from rich.console import Console
 
 import xpsr
 from train.config import read_config
-from train.files import find_photos
+from train.files import named_photos
 from train.scores import better
 from train.terminal import sentences
 from train.validate import RUN, Examination, Table, as_markdown, examine, holds_scores_of, summary
@@ -45,8 +45,18 @@ def train(config: Path, start: str, out: Path, overrides: list[str]) -> None:
 
 
 def start_of(config: Path, start: str | None, overrides: list[str], out: Path) -> str:
-    """What the stretch goes on from: `start`, else what the configuration says."""
-    return start or read_config(config, [*overrides, f"out={out}"]).model.start or "mini"
+    """What the stretch goes on from: `start`, else what the configuration says.
+
+    Raises:
+        XPSRError: the options are wrong, or say otherwise than the command.
+    """
+    keys = {override.partition("=")[0] for override in overrides}
+    if "out" in keys:
+        raise XPSRError(f"out= cannot be given here: the run is written to {out}, by --out.")
+    if start and "model.start" in keys:
+        raise XPSRError("--start and model.start= say the same twice: give one of them.")
+    said = read_config(config, [*overrides, f"out={out}"]).model.start
+    return start or said or "mini"
 
 
 def judged(
@@ -92,21 +102,19 @@ def main(
             " model.start; mini where it has none."
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(help="Judge by so many photos only.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Judge by so many photos only.")] = None,
     overrides: Annotated[list[str] | None, typer.Argument(metavar="key=value…")] = None,
 ) -> None:
     """Train for a while, then keep the better of before and after."""
     console = Console(stderr=True)
     with sentences():
-        found = find_photos(images)[:limit]
-        photos = {path.relative_to(images).as_posix(): path for path in found}
+        photos = named_photos(images, out, limit)
         start = start_of(config, start, overrides or [], out / "run")
-        train(config, start, out / "run", overrides or [])
         models = {"before": start, "after": str(out / "run")}
-        tables = {
-            name: judged(models[name], photos, out / name, console, again=name == "after")
-            for name in models
-        }
+        # First of all: a folder of another start or of other photos is refused here.
+        tables = {"before": judged(start, photos, out / "before", console)}
+        train(config, start, out / "run", overrides or [])
+        tables["after"] = judged(models["after"], photos, out / "after", console, again=True)
         for name, table in tables.items():
             rows = list(summary(table, RECIPES, [*SETTING]))
             typer.echo(f"{name} ({models[name]}):\n{as_markdown(rows)}")
