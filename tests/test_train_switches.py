@@ -201,6 +201,12 @@ def test_cached_latents_are_those_of_the_autoencoder(pairs_folder, base, tmp_pat
             cache = LatentCache(small, networks.vae)
             found = TrainingStep(networks, small, cache)(batch_of)
             assert torch.allclose(found.total, wanted.total, atol=1e-6)
+    # Of the same name, another picture; and half precision of the run around it.
+    for picture in (batch_of.clean, -batch_of.clean):
+        with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+            found = LatentCache(small, networks.vae).encode(replace(batch_of, clean=picture))
+        wanted = networks.vae.encode(picture).latent_dist.mean
+        assert torch.equal(found.latent_dist.mean, wanted)
     for wrong in ("crop=64", "flips=true", "turns=true"):
         options = ("crop=null", "cache_latents=true", wrong)
         with pytest.raises(XPSRError, match="cache_latents"):

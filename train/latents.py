@@ -1,6 +1,7 @@
 """What the frozen autoencoder makes of clean pictures, kept on the disk."""
 
 import hashlib
+from functools import cached_property
 from pathlib import Path
 from uuid import uuid4
 
@@ -18,36 +19,45 @@ from train.disk import writing
 class LatentCache:
     """Mean and log-variance of whole clean pictures, one file each, in `data/latents/`.
 
-    Kept in float32, so a run with it is the run without it. Files are written under another name
-    first: processes that meet at the same picture write the same bytes.
+    A file is named after the picture itself: pairs that are made anew find none of before. Encoded
+    and kept in float32 whatever the run computes in, so that runs can share them. Files are written
+    under another name first: processes that meet at the same picture write the same bytes.
     """
 
     def __init__(self, config: TrainConfig, vae: nn.Module):
-        digest = hashlib.sha256()
-        for tensor in vae.state_dict().values():
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
-        self.folder = Path(config.data) / "latents" / digest.hexdigest()[:16]
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.data, self.vae = Path(config.data), vae
         weight = next(vae.parameters())
         with torch.no_grad():
             blank = vae.encode(weight.new_zeros(1, 3, 64, 64)).latent_dist
         self.deterministic = blank.deterministic
 
-    def encode(self, vae: nn.Module, batch: Batch) -> AutoencoderKLOutput:
-        """As `vae.encode(batch.clean)`."""
-        moments = [
-            self._moments(vae, name, picture[None])
-            for name, picture in zip(batch.ids, batch.clean, strict=True)
-        ]
-        posterior = DiagonalGaussianDistribution(torch.cat(moments), self.deterministic)
-        return AutoencoderKLOutput(latent_dist=posterior)
+    @cached_property
+    def folder(self) -> Path:
+        """Named after the weights, which a checkpoint may have brought since the beginning; not
+        after those that learn, for nothing that encodes does."""
+        digest = hashlib.sha256()
+        for tensor in (*self.vae.parameters(), *self.vae.buffers()):
+            if not tensor.requires_grad:
+                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
+        folder = self.data / "latents" / digest.hexdigest()[:16]
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
-    def _moments(self, vae: nn.Module, name: str, picture: Tensor) -> Tensor:
-        path = self.folder / f"{name}.safetensors"
+    def encode(self, batch: Batch) -> AutoencoderKLOutput:
+        """As `vae.encode(batch.clean)`."""
+        moments = torch.cat([self._moments(picture[None]) for picture in batch.clean])
+        return AutoencoderKLOutput(
+            latent_dist=DiagonalGaussianDistribution(moments, self.deterministic)
+        )
+
+    def _moments(self, picture: Tensor) -> Tensor:
+        pixels = ((picture + 1) * 127.5).round().byte().cpu().contiguous().numpy()
+        path = self.folder / f"{hashlib.sha256(pixels).hexdigest()[:32]}.safetensors"
         if not path.is_file():
-            posterior = vae.encode(picture).latent_dist
+            with torch.autocast(picture.device.type, enabled=False):
+                moments = self.vae.encode(picture).latent_dist.parameters
             part = path.with_suffix(f".{uuid4().hex}.part")
             with writing(part, "A cached latent"):
-                save_file({"moments": posterior.parameters.float().cpu().contiguous()}, part)
+                save_file({"moments": moments.float().cpu().contiguous()}, part)
             part.replace(path)
         return load_file(path)["moments"].to(picture.device)

@@ -135,7 +135,7 @@ class TrainingStep(nn.Module):
         if self.cache is None:
             posterior = self.vae.encode(batch.clean).latent_dist
         else:
-            posterior = self.cache.encode(self.vae, batch).latent_dist
+            posterior = self.cache.encode(batch).latent_dist
         latent = posterior.mean + posterior.std * _normal(posterior.mean, draws)
         base: Tensor | float = 0.0
         if self.residual_latents:
