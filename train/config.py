@@ -23,7 +23,8 @@ class LossConfig(Strict):
     `adversarial_weight`: of what a judge that learns along can tell from a photo (see
     `discriminator.py`), for such models as well. What a model is not certain of it blurs; this is
     the counterweight, and costs PSNR. Bare samples and those whose text asks for no sharper picture
-    (`trust_ratio`, `detail_ratio`) are not judged.
+    (`trust_ratio`, `detail_ratio`) are not judged. How a step is divided over processes and
+    accumulated batches matters here: the judged pictures are averaged over each.
 
     `gradient_weight`: of how unlike the edges of the decoded picture are to the clean one's (see
     `gradient_error`), for such models as well.
