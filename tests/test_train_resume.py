@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState
 from diffusers.training_utils import EMAModel
 from training_help import CONFIGS, make_photos
 
-from train import record
+from train import checkpoints, record
 from train.__main__ import run
 from train.checkpoints import Extras, Place
 from train.config import read_config
@@ -105,6 +105,41 @@ def test_a_run_goes_on_after_the_samples_it_has_seen(pairs, tmp_path, caplog, mo
     manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[1:]))
     smoke(data, tmp_path / "out", "steps=5", "batch_size=1")
     assert drawn[6:] == [6] and "data holds 3 pairs or photos, before 4" in caplog.text
+
+
+class Disk:
+    """accelerate, as far as files go: a checkpoint is whole where it has its file."""
+
+    is_main_process = True
+    step = 3
+
+    def save_state(self, folder: str) -> None:
+        Path(folder).mkdir(parents=True)
+        (Path(folder) / "whole").touch()
+
+    def load_state(self, folder: str) -> None:
+        (Path(folder) / "whole").read_text()
+
+    def wait_for_everyone(self) -> None:
+        pass
+
+
+def test_a_damaged_checkpoint_takes_no_place_of_a_whole_one(tmp_path, caplog):
+    disk, folder = Disk(), tmp_path / "checkpoints"
+    for step in (100, 200):
+        checkpoints.save(disk, tmp_path, step, keep=2)
+    (folder / "step-00000200" / "whole").unlink()
+    (folder / "part-300").mkdir()
+    assert checkpoints.resume(disk, tmp_path) == 100
+    assert {path.name for path in folder.iterdir()} == {"step-00000100", "unread-step-00000200"}
+    assert "step-00000200 is now unread-step-00000200" in caplog.text
+    checkpoints.save(disk, tmp_path, 150, keep=1)
+    assert checkpoints.resume(disk, tmp_path) == 150
+    # Where none can be read, nothing is moved: an option may be all that is wrong.
+    (folder / "step-00000150" / "whole").unlink()
+    with pytest.raises(XPSRError, match="No checkpoint"):
+        checkpoints.resume(disk, tmp_path)
+    assert (folder / "step-00000150").is_dir()
 
 
 def test_the_options_of_a_run_outlive_those_that_do_not_fit_it(pairs, tmp_path):

@@ -169,7 +169,7 @@ def _check(check: Check, state: State, networks: Networks, accelerator: Accelera
     """Validation is a look, not the work: what goes wrong with it is told and training goes on."""
     try:
         scores = check.run(state, networks, accelerator)
-    except XPSRError as error:
+    except (XPSRError, OSError) as error:  # the latter's: there is no room for the sheet
         return _say(f"validation of step {state.step} failed: {error}")
     named = {f"validation/{name}": value for name, value in scores.items()}
     accelerator.log(named, step=state.step)

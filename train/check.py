@@ -10,7 +10,8 @@ from accelerate import Accelerator
 from PIL import Image
 
 from train.config import TrainConfig
-from train.data import Samples
+from train.data import Pair, Samples
+from train.disk import save_png
 from train.export import as_pipeline
 from train.loop import State
 from train.networks import Networks
@@ -19,14 +20,10 @@ from train.scores import NAMES, better, scores_of
 from train.validate import read_setting
 
 FOLDER = "validation"
-LEFT_OUT = (
-    "caption_dropout",
-    "original_image_ratio",
-    "trust_ratio",
-    "sharpen_targets",
-    "detail_ratio",
-    "claim_ratio",
-)
+# What asks for texts that the pairs of `validate_data` need not have; a pair itself is without it.
+LEFT_OUT = ("original_image_ratio", "detail_ratio", "claim_ratio")
+# Which values of `prompts` give which text.
+GIVEN = {"prompt": ("both", "high"), "lowlevel_prompt": ("both", "low")}
 
 
 @dataclass(frozen=True)
@@ -55,14 +52,20 @@ class Check:
             for index in range(min(self.config.validate_pictures, len(self.samples))):
                 pair = self.samples.pair(index, np.random.default_rng(index))
                 clean, shown, low = map(Image.fromarray, (pair.clean, pair.enlarged(), pair.low))
-                texts = {"prompt": pair.prompt, "lowlevel_prompt": pair.lowlevel_prompt}
-                options = texts | read_setting(self.config.validate_setting)
+                options = self._texts(pair) | read_setting(self.config.validate_setting)
                 restored = pipe(low, **options, upscale=clean.width // low.width).images[0]
                 before, after = scores_of(shown, clean, low), scores_of(restored, clean, low)
                 scores.append((before, after))
                 rows.append((shown, restored, clean))
         sheet(rows, Path(self.config.out) / FOLDER / f"step-{state.step:08d}.png")
         return means(scores)
+
+    def _texts(self, pair: Pair) -> dict[str, str]:
+        """Those of a pair that the run trains with; the others are as empty as there."""
+        return {
+            name: getattr(pair, name) if self.config.prompts in values else ""
+            for name, values in GIVEN.items()
+        }
 
 
 @contextmanager
@@ -100,4 +103,4 @@ def sheet(rows: list[tuple[Image.Image, ...]], path: Path) -> None:
         for x, picture in enumerate(row):
             canvas.paste(picture, (x * width, y * height))
     path.parent.mkdir(parents=True, exist_ok=True)
-    canvas.save(path)
+    save_png(canvas, path)

@@ -111,12 +111,18 @@ def save(accelerator: Accelerator, out: Path, step: int, keep: int) -> None:
 def resume(accelerator: Accelerator, out: Path) -> int:
     """Load the newest checkpoint that can be read; returns its step, 0 when there is none.
 
+    What is newer and cannot be read is put aside under another name: among the newest that are kept
+    it would take the place of one that can. What a stop in the middle of writing left is removed.
+
     Raises:
         XPSRError: there are checkpoints and none can be read. To begin anew over them would destroy
             what may only need another option.
     """
+    if accelerator.is_main_process:
+        for part in (out / FOLDER).glob("part-*"):
+            shutil.rmtree(part)
     found = sorted((out / FOLDER).glob("step-*"), reverse=True)
-    for folder in found:
+    for newer, folder in enumerate(found):
         try:
             accelerator.load_state(str(folder))
         except Exception as error:  # whatever a damaged file raises, the one before may be whole
@@ -129,6 +135,9 @@ def resume(accelerator: Accelerator, out: Path) -> int:
         # the middle of one.
         accelerator.step = 0
         logger.info("going on from %s", folder)
+        accelerator.wait_for_everyone()  # all have looked at those
+        if accelerator.is_main_process:
+            _put_aside(found[:newer])
         return int(folder.name.removeprefix("step-"))
     if found:
         raise XPSRError(
@@ -136,3 +145,11 @@ def resume(accelerator: Accelerator, out: Path) -> int:
             f" out, or the options the run was started with, which {out / 'config.yaml'} holds."
         )
     return 0
+
+
+def _put_aside(unread: list[Path]) -> None:
+    for folder in unread:
+        aside = folder.with_name(f"unread-{folder.name}")
+        shutil.rmtree(aside, ignore_errors=True)
+        folder.rename(aside)
+        logger.warning("%s is now %s; delete it where it is of no use", folder, aside.name)

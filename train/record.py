@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from train.config import TrainConfig, read_config
+from train.disk import write_whole
 from xpsr.errors import XPSRError
 
 NAME = "config.yaml"
@@ -56,7 +57,7 @@ def changes(out: Path, config: TrainConfig) -> list[str]:
 
 def write(out: Path, config: TrainConfig) -> None:
     text = yaml.safe_dump(config.model_dump(exclude_unset=True), sort_keys=False)
-    (out / NAME).write_text(text, encoding="utf-8")
+    write_whole(out / NAME, text)
 
 
 def _leaves(table: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

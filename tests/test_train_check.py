@@ -1,0 +1,66 @@
+"""A look at a run on the way: with the texts it trains with, and never its end."""
+
+from contextlib import nullcontext
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from train import check as looking
+from train.__main__ import _check
+from train.check import Check
+from train.config import TrainConfig
+from train.data import Pair
+
+STATE = SimpleNamespace(model=torch.nn.Identity(), ema=None, step=3)
+ACCELERATOR = SimpleNamespace(autocast=nullcontext)
+
+
+class OnePair:
+    def __len__(self) -> int:
+        return 1
+
+    def pair(self, index: int, random: np.random.Generator) -> Pair:
+        clean = random.integers(0, 255, (64, 64, 3), dtype=np.uint8)
+        return Pair("a", clean, clean[::4, ::4], "A boat.", "Blurred.", "Sharp.")
+
+
+@pytest.fixture
+def shown(monkeypatch) -> list[tuple[str, str]]:
+    """The texts that the pipeline is given."""
+    found = []
+
+    def pipe(low: Image.Image, prompt: str, lowlevel_prompt: str, upscale: int) -> SimpleNamespace:
+        found.append((prompt, lowlevel_prompt))
+        return SimpleNamespace(images=[low.resize((low.width * upscale, low.height * upscale))])
+
+    monkeypatch.setattr(looking, "as_pipeline", lambda *_: pipe)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("prompts", "texts"),
+    [
+        ("both", ("A boat.", "Blurred.")),
+        ("high", ("A boat.", "")),
+        ("low", ("", "Blurred.")),
+        ("none", ("", "")),
+    ],
+)
+def test_a_run_is_looked_at_with_the_texts_that_it_knows(prompts, texts, shown, tmp_path):
+    config = TrainConfig(data="pairs", out=str(tmp_path), prompts=prompts)
+    scores = Check(OnePair(), config).run(STATE, None, ACCELERATOR)
+    assert shown == [texts] and "psnr" in scores
+    assert (tmp_path / "validation" / "step-00000003.png").is_file()
+
+
+def test_a_full_disk_at_the_look_does_not_end_the_run(shown, tmp_path, monkeypatch, capsys):
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(looking, "sheet", full)
+    config = TrainConfig(data="pairs", out=str(tmp_path))
+    _check(Check(OnePair(), config), STATE, None, ACCELERATOR)
+    assert "validation of step 3 failed: [Errno 28] No space left" in capsys.readouterr().err
