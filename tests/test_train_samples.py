@@ -268,3 +268,16 @@ def test_pairs_without_a_manifest_are_not_taken_for_photos(tmp_path, tokenizer):
         Image.new("RGB", (64, 64)).save(tmp_path / side / "a.png")
     with pytest.raises(XPSRError, match="no manifest"):
         open_data(tmp_path, tokenizer, DataConfig(), 0, PairConfig(size=64))
+
+
+def test_whole_pairs_that_no_network_takes_are_a_sentence(tmp_path, tokenizer):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    Image.new("RGB", (120, 120)).save(photos / "a.png")
+
+    def batch(**options):
+        return Photos(photos, tokenizer, DataConfig(**options), 0, PairConfig(size=100)).batch([0])
+
+    with pytest.raises(XPSRError, match=r"pairs of 100 x 100 pixels.*give crop=SIDE"):
+        batch()
+    assert batch(crop=64).clean.shape == (1, 3, 64, 64)

@@ -378,6 +378,11 @@ def _window(shape: tuple[int, ...], crop: int | None, random: np.random.Generato
     """Crops start on the grid of whole low-resolution pixels (upscaling 4), and of patches."""
     height, width = shape[:2]
     if crop is None:
+        if height % 8 or width % 8:
+            raise XPSRError(
+                f"There are pairs of {width} x {height} pixels, and the networks need multiples of"
+                " 8: give crop=SIDE."
+            )
         return np.s_[0:height, 0:width]
     if crop > min(height, width):
         raise XPSRError(f"crop is {crop}, but there are pairs of {width} x {height} pixels.")

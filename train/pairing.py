@@ -11,6 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from train.degrade import RECIPES, degrade, sharpen
 from train.options import Strict
 from xpsr.image import resize
+from xpsr.prompts.measured import MIN_SIDE
 
 RecipeName = Literal["paper", "mild", "heavy"]
 
@@ -50,6 +51,11 @@ class PairConfig(Strict):
     def _whole_pixels(self) -> "PairConfig":
         if self.size % self.upscale:
             raise ValueError(f"size {self.size} is no multiple of upscale {self.upscale}")
+        if (low := self.size // self.upscale) < MIN_SIDE:
+            raise ValueError(
+                f"size {self.size} and upscale {self.upscale} make low-resolution sides of {low}"
+                f" pixels, and texts need {MIN_SIDE}"
+            )
         return self
 
     def possible_scales(self, photo: Image.Image) -> list[float]:
