@@ -68,6 +68,7 @@ class Page:
     browser: gr.BrowserState
     greeting: gr.Row
     greeted: gr.Checkbox
+    back: gr.Checkbox
     hide_greeting: gr.Button
     chosen: gr.State
     parts: dict[str, tuple[Any, gr.Tab]]

@@ -319,6 +319,12 @@ RUN_DAMAGED = (
 DISK_FULL = "The disk of temporary files is full, so this result cannot be shown: make room there."
 
 
+OTHER_MODEL = (
+    "Your two texts are as you left them. Everything else was set for another model and comes back "
+    "with it; what stands there now suits this one."
+)
+
+
 def not_lent(why: str) -> str:
     """A cell of an ablation is kept, but the page cannot have it."""
     return (
@@ -451,9 +457,14 @@ def run_open(title: str, number: int | None, seed: int) -> str:
     return f"{numbered}{named} · seed {seed}. Texts and settings are as you left them."
 
 
-def welcome_back(kept: int, lost: int) -> str:
+def welcome_back(kept: int, lost: int, mine: bool = True) -> str:
+    """After a reload. `mine`: the settings are those that the visitor had with this model."""
+    texts = "Texts and settings are as you left them." if mine else OTHER_MODEL
+    if not kept and not lost:
+        return texts
     if not kept:
-        return "Texts and settings are as you left them."
-    gone = f" {lost} older ones are no longer there." if lost else ""
+        gone = "Your last result is" if lost == 1 else f"Your {lost} results are"
+        return f"{texts} {gone} no longer there: removed to make room, or because of age."
     results = "Your last result is" if kept == 1 else f"Your {kept} results are"
-    return f"Texts and settings are as you left them. {results} below.{gone}"
+    gone = "1 older one is" if lost == 1 else f"{lost} older ones are"
+    return f"{texts} {results} below." + (f" {gone} no longer there." if lost else "")

@@ -14,7 +14,7 @@ from studio.models.choice import Permission
 from studio.models.engine import Engine, EngineOptions
 
 SILENT = (gr.HTML, gr.Markdown, gr.State, gr.BrowserState)
-NOT_FOR_PEOPLE = {"greeted"}  # see studio/restore/layout.py
+NOT_FOR_PEOPLE = {"greeted", "back"}  # see studio/restore/layout.py
 
 
 @pytest.fixture(scope="module")

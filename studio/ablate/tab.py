@@ -14,7 +14,7 @@ from xpsr.settings import SETTING_NAMES
 
 from .. import markup
 from ..restore.showing import Face
-from ..results.memory import MemoryActions
+from ..results.memory import MemoryActions, to_keep
 from ..tab import Tab
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
 from . import words
@@ -217,10 +217,9 @@ def connect(page: Page, part: AblateTab, handle: gr.Tab, services: Services) -> 
     actions = RunningActions(services)
     _connect_run(page, part, actions, Face(services.outputs))
     # The browser is told of every finished cell, so that a reload can go on from it.
-    kept = [page.visit, page.written, page.greeted, page.preset, *page.form]
     keep = MemoryActions(services).keep
     part.grid.change(
-        keep, kept, page.browser, preprocess=False, trigger_mode="always_last", **QUICK
+        keep, to_keep(page), page.browser, preprocess=False, trigger_mode="always_last", **QUICK
     )
     opened = [page.tabs, page.chosen, part.status]
     for table in (part.grid, part.effects):

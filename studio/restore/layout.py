@@ -45,9 +45,10 @@ def _greeting() -> dict[str, Any]:
         hide = gr.Button(
             words.HIDE_STEPS, size="sm", min_width=80, scale=0, elem_id="hide-greeting"
         )
-    # What the browser is told; it is no secret, and no decision hangs on it.
+    # What the page tells of itself; it is no secret, and no decision hangs on it.
     greeted = gr.Checkbox(False, visible=False, label="greeted")
-    return {"greeting": row, "hide_greeting": hide, "greeted": greeted}
+    back = gr.Checkbox(False, visible=False, label="back")
+    return {"greeting": row, "hide_greeting": hide, "greeted": greeted, "back": back}
 
 
 def _picture() -> dict[str, Any]:

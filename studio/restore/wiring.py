@@ -15,7 +15,7 @@ from xpsr.settings import SETTING_NAMES
 from .. import markup, words
 from ..form import MAIN_TEXTS, TEXT_SETTINGS
 from ..page import Page
-from ..results.memory import MemoryActions
+from ..results.memory import MemoryActions, to_keep
 from ..services import Services
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, RECEIVED
 from .actions import Actions
@@ -228,7 +228,7 @@ def _connect_memory(
     """Bring back what the browser remembers, then keep every change, and what `events` change."""
     kept = {
         "fn": memory.keep,
-        "inputs": [page.visit, page.written, page.greeted, page.preset, *page.form],
+        "inputs": to_keep(page),
         "outputs": page.browser,
         "preprocess": False,  # Gradio's own would refuse all for one number out of its range
         **QUICK,
@@ -246,7 +246,7 @@ def _connect_memory(
             page.greeting,
         ],
         **QUICK,
-    )
+    ).then(lambda: True, None, page.back, **QUICK)
     # What is shown, pinned and in the strip changes with these three.
     changed = (*page.form, page.preset, page.written, page.comparison, page.strip, page.pin)
     triggers = [one.change for one in changed if hasattr(one, "change")] + [page.pin.click]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import gradio as gr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,6 +24,9 @@ from .outputs import Run
 from .visit import MAX_CELLS, Visit
 from .visit import MAX_RUNS as MAX_RESULTS
 
+if TYPE_CHECKING:
+    from ..page import Page
+
 log = logging.getLogger(__name__)
 
 STORAGE_KEY = "xpsr-studio"
@@ -42,22 +45,27 @@ class Written(BaseModel):
     runs: Annotated[list[Sentences], Field(max_length=MAX_RUNS)]
 
 
-class Memory(BaseModel):
-    """One visitor's page. `form` is in the order of its `fields`.
-
-    `picture` is the digest of the picture on the page, which itself is not kept. `running`: it was
-    being restored when this was kept.
-    """
+class Settled(BaseModel):
+    """Texts and settings, and the model they were made with; `form` is in the order of `FORM`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    version: Literal[1] = 1
     model: Annotated[str, Field(max_length=1000)] = ""
     preset: Literal[tuple(PRESETS)]  # pyright: ignore[reportInvalidTypeForm]
-    fields: tuple[str, ...] = FORM
     form: Annotated[
         list[str | int | float | None], Field(min_length=len(FORM), max_length=len(FORM))
     ]
+
+
+class Memory(Settled):
+    """One visitor's page. `form` is in the order of its `fields`.
+
+    `picture` is the digest of the picture on the page, which itself is not kept. `running`: it was
+    being restored when this was kept. `aside`: what the page had with the model before this one.
+    """
+
+    version: Literal[1] = 1
+    fields: tuple[str, ...] = FORM
     brought: Annotated[
         list[Written], Field(min_length=len(MAIN_TEXTS), max_length=len(PROMPT_NAMES))
     ]
@@ -68,6 +76,24 @@ class Memory(BaseModel):
     picture: Annotated[str, Field(max_length=64)] = ""
     running: bool = False
     greeted: bool = False
+    aside: Settled | None = None
+
+    @classmethod
+    def read(cls, kept: Any) -> Memory | None:
+        """What the browser remembers; None: nothing that can be used."""
+        try:
+            memory = cls.model_validate(kept) if kept else None
+        except ValidationError as error:
+            log.info("what the browser remembers cannot be used: %s", error)
+            return None
+        return memory if memory and memory.fields == FORM else None
+
+
+def to_keep(page: Page) -> list[Any]:
+    """The components that `MemoryActions.keep` takes the values of."""
+    return [
+        page.browser, page.back, page.visit, page.written, page.greeted, page.preset, *page.form
+    ]  # fmt: skip
 
 
 class MemoryActions:
@@ -77,8 +103,27 @@ class MemoryActions:
         self.engine, self.outputs = services.engine, services.outputs
         self.face = Face(services.outputs)
 
-    def keep(self, visit: Visit, brought: Brought, greeted: bool, preset: str, *values: Any) -> Any:
-        """What the browser is to remember, after every change."""
+    def keep(
+        self,
+        kept: Any,
+        back: bool,
+        visit: Visit,
+        brought: Brought,
+        greeted: bool,
+        preset: str,
+        *values: Any,
+    ) -> Any:
+        """What the browser is to remember, after every change.
+
+        `back`: the page has got back what is `kept`. Where the visit does not know of that, Gradio
+        has dropped it for those of other visitors, and this is a new one.
+        """
+        if back and visit.takes_back():
+            if (memory := Memory.read(kept)) is not None:
+                self._take_back(memory, visit)
+                if visit.shown not in visit.runs:  # nothing has been made since
+                    visit.shown, visit.picture = memory.shown, visit.picture or memory.picture
+            visit.recalled = True
         if not visit.recalled:  # the page has not yet got back what would be overwritten here
             return gr.skip()
         try:
@@ -97,7 +142,8 @@ class MemoryActions:
                 pinned=visit.pinned,
                 picture=visit.picture,
                 running=visit.restoring.pending,
-                greeted=greeted,
+                greeted=greeted or visit.greeted,
+                aside=visit.aside,
             )
         except ValidationError:  # half typed, or longer than any text may be: the last one stays
             return gr.skip()
@@ -109,35 +155,30 @@ class MemoryActions:
         Values for the form, the preset, who wrote what, picture and note, the result, and
         whether the visitor has been here before.
         """
-        nothing = (*(gr.skip() for _ in range(len(FORM) + 4 + len(RESULT))), gr.skip())
-        try:
-            memory = Memory.model_validate(kept) if kept else None
-            if memory is None or memory.fields != FORM:
-                return nothing
-        except ValidationError as error:
-            log.info("what the browser remembers cannot be used: %s", error)
-            return nothing
-        finally:
-            visit.recalled = True
-        # One bad value, such as a seed below zero, must not take all the others with it.
-        form = fill_form(*read_usable(memory.preset, memory.form))
-        chosen = memory.preset
-        if memory.model != self.engine.options.model:
-            # Settings are made for one model; with another the page opens with those for that.
-            chosen = gr.skip()
-            form = tuple(
-                value if name in MAIN_TEXTS else gr.skip()
-                for name, value in zip(FORM, form, strict=True)
-            )
-        return self._recalled(memory, visit, form, chosen)
+        filled = (*(gr.skip() for _ in range(len(FORM) + 4 + len(RESULT))), gr.skip())
+        if not visit.takes_back():
+            return filled
+        memory = Memory.read(kept)
+        if memory is not None:
+            filled = self._recalled(memory, visit)
+        visit.recalled = True  # last: until then, nothing of the page may be kept instead
+        return filled
 
-    def _recalled(self, memory: Memory, visit: Visit, form: tuple, preset: Any) -> tuple:
-        runs = self.outputs.found(memory.runs)
-        found = [run.id for run in runs]
-        visit.runs[:] = [*found, *(one for one in visit.runs if one not in found)]
+    def _take_back(self, memory: Memory, visit: Visit) -> None:
+        """What the server knows of a visitor; what has been made meanwhile stays."""
+        # A result that cannot be shown now may be tomorrow, when there is room on the disk.
+        there = [one for one in memory.runs if self.outputs.has(one)]
+        visit.runs[:] = list(dict.fromkeys([*there, *visit.runs]))[-MAX_RESULTS:]
         visit.cells[:] = list(dict.fromkeys([*memory.cells, *visit.cells]))[-MAX_CELLS:]
-        if self.face.found(memory.pinned):
+        if visit.pinned is None and self.face.found(memory.pinned):
             visit.pinned = memory.pinned
+        visit.greeted, visit.aside = memory.greeted, memory.aside
+
+    def _recalled(self, memory: Memory, visit: Visit) -> tuple:
+        self._take_back(memory, visit)
+        form, preset, mine = self._settled(memory, visit)
+        runs = self.outputs.found(memory.runs)
+        lost = len(memory.runs) - len(runs)
         brought = tuple(
             from_runs(one.text, [run.model_dump() for run in one.runs]) for one in memory.brought
         )
@@ -146,8 +187,8 @@ class MemoryActions:
         said = [words.RUN_DROPPED] if memory.running else []
         if run is not None:
             visit.show(run.id)
-        if run is not None or said:
-            said.append(words.welcome_back(len(found), len(memory.runs) - len(found)))
+        if run is not None or said or lost or not mine:
+            said.append(words.welcome_back(len(runs), lost, mine))
         result = shown(
             status=markup.notice(" ".join(said)) if said else gr.skip(),
             **({"strip": self.face.strip(visit)} if run is None else
@@ -155,6 +196,28 @@ class MemoryActions:
         )  # fmt: skip
         greeting = gr.update(visible=not memory.greeted)
         return (*form, preset, brought or NOTHING_BROUGHT, picture, note, *result, greeting)
+
+    def _settled(self, memory: Memory, visit: Visit) -> tuple[tuple, Any, bool]:
+        """Values for the form and the preset, and whether they are as this model had them last.
+
+        Settings are made for one model: with another the page opens with those for that, or with
+        what it had there before, and those of the first are kept aside.
+        """
+        now, was = self.engine.options.model, memory
+        if memory.model != now:
+            was = memory.aside if memory.aside and memory.aside.model == now else None
+            visit.aside = Settled(model=memory.model, preset=memory.preset, form=memory.form)
+        # One bad value, such as a seed below zero, must not take all the others with it.
+        form = fill_form(*read_usable(memory.preset, memory.form))
+        if was is None:
+            others, preset = tuple(gr.skip() for _ in FORM), gr.skip()
+        else:
+            others, preset = fill_form(*read_usable(was.preset, was.form)), was.preset
+        form = tuple(
+            text if name in MAIN_TEXTS else other
+            for name, text, other in zip(FORM, form, others, strict=True)
+        )
+        return form, preset, was is not None
 
     def _picture(self, memory: Memory, visit: Visit, runs: Sequence[Run | None]) -> tuple[Any, Any]:
         """The picture that was on the page, where one of the runs has it, and the note about it.

@@ -175,6 +175,8 @@ class Outputs:
 
     def has(self, run_id: str) -> bool:
         """Whether there is such a run, be it damaged."""
+        if run_id in self.examples:
+            return True
         return bool(_ID.fullmatch(run_id)) and self._place(run_id).is_dir()
 
     def _lent(self, folder: Path, read: _Read) -> Run:

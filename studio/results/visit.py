@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .memory import Settled
 
 MAX_RUNS = 100
 MAX_CELLS = 400
+_TAKING = threading.Lock()
 
 
 @dataclass
@@ -63,6 +69,8 @@ class Visit:
         describing: those on Describe and its Stop.
         running: whether a picture of the first tab is being restored.
         recalled: whether the page has got back what the browser remembers.
+        greeted: whether the browser remembers that the first steps were read.
+        aside: texts and settings for another model, as the browser remembers them.
         looking: whether the closer look is open.
     """
 
@@ -74,7 +82,15 @@ class Visit:
         self.shown, self.pinned = shown, pinned
         self.title = self.picture = self.upload = self.against = ""
         self.restoring, self.describing = Presses(), Presses()
-        self.running = self.recalled = self.looking = False
+        self.running = self.recalled = self.looking = self.greeted = False
+        self.aside: Settled | None = None
+        self._taking = False
+
+    def takes_back(self) -> bool:
+        """Whether what the browser remembers is to be taken back now: for the first who asks."""
+        with _TAKING:
+            first, self._taking = not (self._taking or self.recalled), True
+        return first
 
     def add(self, run_id: str) -> None:
         """A run has been finished."""
