@@ -30,9 +30,11 @@ def lines(texts: Sequence[str], bad: bool = False) -> str:
 
 
 def quiet(text: str, about: str = "") -> str:
-    """A small line beside something, with more about it where the pointer rests."""
-    title = f' title="{escape(about, quote=True)}"' if about else ""
-    return f'<p class="quiet"{title}>{escape(text)}</p>'
+    """A small line beside something; where there is more about it, it can be unfolded."""
+    if not about:
+        return f'<p class="quiet">{escape(text)}</p>'
+    line = f"<summary>{escape(text)}</summary>"
+    return f'<details class="quiet">{line}<p>{escape(about)}</p></details>'
 
 
 def meter(fitted: FittedText | None, with_words: bool = True) -> str:
@@ -43,9 +45,8 @@ def meter(fitted: FittedText | None, with_words: bool = True) -> str:
     if fitted.lost and with_words:
         cut = f': <span class="cut">{escape(fitted.cut.strip())}</span>'
     full = " full" if fitted.lost else ""
-    about = escape(words.METER_INFO.format(room=fitted.room // fitted.blocks), quote=True)
-    said = f"{escape(fitted.figures)}{cut}"
-    return f'<div class="meter{full}" title="{about}">{said}</div>'
+    said = f"{escape(words.tokens(fitted.figures))}{cut}"
+    return f'<div class="meter{full}">{said}</div>'
 
 
 def steps(lines: Sequence[str]) -> str:

@@ -46,6 +46,15 @@ input[type=range]:focus-visible { outline: 2px solid var(--primary-600) !importa
 #describer .quiet { margin: 0; font-size: .8rem; }
 .meter.full { color: var(--body-text-color); }
 .quiet { margin: .5rem 0 0; font-size: .85rem; color: var(--body-text-color-subdued); }
+/* One that can be unfolded: as quiet, with a small arrow before it. */
+details.quiet summary, details.quiet p { margin: 0; padding: .1rem 0 .1rem .9rem;
+  font-size: inherit; line-height: 1.3rem; color: inherit; max-width: 76ch; }
+details.quiet summary { cursor: pointer; list-style: none; position: relative; }
+details.quiet summary::-webkit-details-marker { display: none; }
+details.quiet summary::before { content: "›"; position: absolute; left: .15rem; font-size: 1.1em; }
+details.quiet[open] summary::before { transform: rotate(90deg); }
+details.quiet summary:hover, details.quiet[open] summary { color: var(--body-text-color); }
+details.quiet summary:focus-visible { outline: 2px solid var(--primary-600); }
 
 /* Who wrote a text, and the tools beside it: small, in one line where there is room. */
 .under { gap: .4rem !important; align-items: center !important; flex-wrap: wrap !important; }

@@ -42,7 +42,6 @@ HIGH_EMPTY = "A stone bridge over a river, trees behind it, evening light."
 LOW = "3 · How it looks now"
 LOW_INFO = "Blur, noise, compression, contrast: what is wrong with it."
 LOW_EMPTY = "Blurred, with strong noise and visible compression blocks."
-METER_INFO = "The model reads {room} tokens at most: short words, or pieces of longer ones."
 RESTORE = "Restore"
 STOP = "Stop"
 EXAMPLES = "Or open a finished example"
@@ -150,9 +149,11 @@ UNCHANGED = "As it was brought."
 CHANGED = "Changed since it was brought:"
 AS_DESCRIBED = "Undo edits"
 OPPOSITE = "Say the opposite"
-CUT = "not read by the model"
 EXACT = "The exact text that the model reads"
-EXACT_INFO = "Put together from all texts; nothing else is added. What is struck out is not read."
+EXACT_INFO = (
+    "Put together from all texts; nothing else is added. What is struck out is not read. Tokens "
+    "are short words, or pieces of longer ones; the model reads {room} of a text at most."
+)
 EXACT_LABELS = {
     "high": "Content",
     "low": "Looks",
@@ -260,10 +261,9 @@ DESCRIBED_BY = "Both texts are by {source}: correct what is wrong."
 DESCRIBED_BEFORE = (
     "Both texts are by {source}, which has described this picture before and was not asked again."
 )
-DESCRIBER_OTHERS = f"Others: see “{HELP}”."
 DESCRIBER_CHANGE = (
     "For another describer start the page with --describer llava, or with the address of a vision "
-    "server."
+    f"server; see “{HELP}”."
 )
 DESCRIBER_WAITING = "Waiting for the describer…"
 DESCRIBING = "{name} is looking at the picture…"
@@ -394,7 +394,7 @@ def described(source: str, remembered: bool) -> str:
 
 def describer(name: str) -> str:
     """Who describes, in one line."""
-    return f"{DESCRIBERS.get(name, f'Asks {name}.')} {DESCRIBER_OTHERS}"
+    return DESCRIBERS.get(name, f"Asks {name}.")
 
 
 MINI_HEARS = "The built-in model hears how good it looks, not what it shows."
@@ -410,9 +410,9 @@ def describer_about(why: str | None) -> str:
     return " ".join(part for part in (why, DESCRIBER_CHANGE) if part)
 
 
-def origin(kind: str, by: str) -> str:
-    """Where a sentence comes from, in full."""
-    return f"{ORIGINS[kind]}: {by}" if by else ORIGINS[kind]
+def tokens(figures: str) -> str:
+    """How much of a text is read: `figures` as of `FittedText`."""
+    return f"Tokens: {figures}"
 
 
 def origin_count(kind: str, count: int) -> str:

@@ -242,9 +242,9 @@ def test_auto_says_what_it_chose_and_how_to_change_it(monkeypatch):
     assert "hears how good" in line
     other = Describing(Engine(EngineOptions(model="folder", describer="auto"))).introduce()
     assert "hears how good" not in other
-    title = line[: line.index(">")]
-    assert "no GPU" in title and "--describer llava" in title
-    assert "Measured" in line and words.HELP in line
+    shown, _, folded = line[: line.index("</details>")].partition("</summary>")
+    assert "no GPU" in folded and "--describer llava" in folded and words.HELP in folded
+    assert "Measured" in shown and "title=" not in line
 
 
 def test_a_stop_that_comes_before_the_describing_counts(actions, payload):

@@ -117,6 +117,8 @@ def test_the_page_tells_who_wrote_what(texts):
     )
     assert "edited" in chips and "measured" in chips and "typed" in chips
     assert "&lt;i&gt;scan" in details and "<i>" not in details
+    # Fingers and keys get at all of it: nothing is told where a pointer rests.
+    assert "title=" not in details + chips and "Tokens are short words" in details
     assert "<ins>very </ins>" in details
     assert (undo_high["visible"], undo["visible"]) == (False, True)
     assert texts.as_brought(1, brought) == MEASURED_LOW

@@ -28,15 +28,8 @@ def chips(sentences: Iterable[Sentence]) -> str:
     return f'<div class="chips">{"".join(made)}</div>'
 
 
-def _chip(kind: str, label: str, about: str = "") -> str:
-    return (
-        f'<span class="chip chip-{escape(kind, quote=True)}" title="{escape(about, quote=True)}">'
-        f"{escape(label)}</span>"
-    )
-
-
-def _named(origin: Origin) -> str:
-    return _chip(origin.kind, words.ORIGINS[origin.kind], words.origin(origin.kind, origin.by))
+def _chip(kind: str, label: str) -> str:
+    return f'<span class="chip chip-{escape(kind, quote=True)}">{escape(label)}</span>'
 
 
 def details(
@@ -62,15 +55,15 @@ def details(
         f"<h4>{escape(words.WRITTEN_BY)}</h4>"
         f'<div class="columns">{origins}</div>'
         f"<h4>{escape(words.EXACT)}</h4>"
-        f'<p class="quiet">{escape(words.EXACT_INFO)}</p>'
+        f"{_quiet(words.EXACT_INFO.format(room=exact.high.room // exact.high.blocks))}"
         f'<div class="columns">{read}</div>'
     )
 
 
 def _origins(label: str, sentences: Sequence[Sentence], brought: Sequence[Sentence]) -> str:
     lines = "".join(
-        f"<li>{_named(sentence.origin)} {escape(sentence.text.strip())}"
-        f"{_behind(sentence.origin)}</li>"
+        f"<li>{_chip(sentence.origin.kind, words.ORIGINS[sentence.origin.kind])} "
+        f"{escape(sentence.text.strip())}{_behind(sentence.origin)}</li>"
         for sentence in sentences
         if sentence.text.strip()
     )
@@ -106,7 +99,7 @@ def _exact(name: str, fitted: FittedText) -> str:
     pieces = "".join(
         f"<span>{escape(piece.text)}</span>"
         if piece.read
-        else f'<del class="cut" title="{escape(words.CUT, quote=True)}">{escape(piece.text)}</del>'
+        else f'<del class="cut">{escape(piece.text)}</del>'
         for piece in fitted.pieces
     )
     shown = pieces or f'<span class="quiet">{escape(words.EXACT_EMPTY)}</span>'
