@@ -6,8 +6,9 @@ or covered by an error badge.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from .. import markup, words
 from ..form import MAIN_TEXTS, read_form
 from ..incoming import open_picture, picture_title, sentence
 from ..models.engine import is_result, is_step
-from ..models.waiting import sign
+from ..models.waiting import POLL_SECONDS, sign
 from ..results import scores as results
 from ..results.scores import with_origins
 from ..results.visit import Visit
@@ -41,18 +42,34 @@ class Actions:
     def __init__(self, services: Services) -> None:
         self.engine, self.outputs = services.engine, services.outputs
         self.face = Face(services.outputs)
+        self.fetching = False  # whether a page that was opened loads the model
+        self.not_coming: str | None = None  # why it could not be loaded
 
-    def greet(self) -> Iterator[dict]:
-        """Say that the model is on its way, and why when it is not coming."""
+    async def greet(self) -> AsyncIterator[dict]:
+        """Say that the model is on its way, and why when it is not coming.
+
+        However many pages are opened meanwhile, they wait without a thread of their own, and what
+        went wrong for one of them is told to all: only Restore tries once more.
+        """
         if self.engine.ready:
             yield gr.skip()
             return
         yield gr.update(value=markup.notice(words.LOADING), visible=True)
-        try:
-            self.engine.pipeline()
+        while not self.engine.ready and self.not_coming is None:
+            if self.fetching or self.engine.loading.locked():
+                await asyncio.sleep(POLL_SECONDS)
+                continue
+            self.fetching = True
+            try:
+                await asyncio.to_thread(self.engine.pipeline)
+            except Exception as error:
+                self.not_coming = sentence(error)
+            finally:
+                self.fetching = False
+        if self.engine.ready:
             yield gr.update(visible=False)
-        except Exception as error:
-            yield gr.update(value=markup.notice(sentence(error), bad=True), visible=True)
+        else:
+            yield gr.update(value=markup.notice(self.not_coming or "", bad=True), visible=True)
 
     def receive(
         self,
