@@ -9,6 +9,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from made_runs import keep_run
 from PIL import Image
 
 from studio.ablate import words
@@ -18,6 +19,7 @@ from studio.ablate.running import RUNNING, RunningActions
 from studio.ablate.study import Study
 from studio.form import fill_form
 from studio.models.engine import Engine, EngineOptions
+from studio.restore.showing import Face
 from studio.restore.texts import NOTHING_BROUGHT
 from studio.results import visit as visit_module
 from studio.results.outputs import Outputs
@@ -259,3 +261,13 @@ def test_a_finished_run_can_be_taken_apart(actions, ask) -> None:
     assert len(seen["parts"]["choices"]) == 3 and visit.runs[0] in {
         value: label for label, value in seen["source"]["choices"]
     }
+
+
+def test_a_result_has_one_number_wherever_it_is_offered(actions, ask, picture) -> None:
+    runs = [keep_run(actions.outputs, picture(24, 20), shade) for shade in range(3)]
+    visit = Visit([runs[0].id, "20200101-000000-" + 22 * "x", *(run.id for run in runs[1:])])
+    seen = named(SEEN, actions.look(*ask(visit=visit)))
+    _, *offered = [label for label, _ in seen["source"]["choices"]]
+    assert [label.split(" · ")[0] for label in offered] == ["4", "3", "1"]
+    strip = Face(actions.outputs).strip(visit)["value"]
+    assert [caption for _, caption in strip] == ["4", "3", "1"]

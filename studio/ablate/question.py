@@ -15,6 +15,7 @@ from xpsr.settings import Settings
 
 from .. import markup
 from ..incoming import sentence
+from ..results.run_list import label_of, runs_of
 from ..results.visit import Visit
 from ..services import Services
 from . import words
@@ -104,12 +105,9 @@ class QuestionActions:
         yield counted["cost"], counted["start"]
 
     def _sources(self, visit: Visit) -> list[tuple[str, str]]:
-        made = [
-            (words.run_name(run.title, number, run.recipe.seed), run.id)
-            for number, run in enumerate(self.outputs.found(visit.runs), 1)
-        ][: -MAX_SOURCES - 1 : -1]
-        ready = [(words.example_name(run.title), run.id) for run in self.outputs.examples.values()]
-        return [(words.FORM, FORM), *made, *ready]
+        made = [(label, run.id) for label, run in runs_of(self.outputs, visit).items()]
+        ready = [(label_of(run), run.id) for run in self.outputs.examples.values()]
+        return [(words.FORM, FORM), *made[:MAX_SOURCES], *ready]
 
     def _counted(self, asked: Asked) -> dict[str, Any]:
         """Cost and start button, or what is wrong with the plan."""

@@ -87,14 +87,6 @@ def effects_info(by_seed: float | None) -> str:
     return EFFECTS_INFO.format(seed="" if by_seed is None else BY_SEED.format(change=by_seed))
 
 
-def run_name(title: str, number: int, seed: int) -> str:
-    return f"Result {number}: {title or 'picture'}, seed {seed}"
-
-
-def example_name(title: str) -> str:
-    return f"Example: {title}"
-
-
 def cell(number: int, total: int, variant: str, seed: int, step: str, left: float | None) -> str:
     """The line while it runs; `number` counts from 1."""
     rest = f" · about {duration(left)} left" if left and left >= 1 else ""
