@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from train.config import TrainConfig
 from train.options import read_options
 from train.prepare import PrepareConfig
 from xpsr.errors import XPSRError
@@ -22,3 +23,34 @@ def test_sizes_that_cannot_work_are_refused(overrides, says) -> None:
         read_options(PrepareConfig, None, overrides)
     assert str(raised.value).endswith(says)
     read_options(PrepareConfig, None, ["size=64", "upscale=4"])
+
+
+@pytest.mark.parametrize(
+    ("override", "says"),
+    [
+        ("degradation.recipe=foo", "'degradation.recipe' cannot be 'foo': Input should be 'paper'"),
+        ("degradation.recipe={papr: 1}", "'degradation.recipe' cannot be 'papr': Input should be"),
+        ("degradation.recipe={mild: x}", "'degradation.recipe' cannot be 'x': Input should be a"),
+        ("degradation.scales=[1, 5]", "'degradation.scales' cannot be 5: Input should be less"),
+        ("degradation.sizes=3", "no option 'degradation.sizes'. The options of 'degradation' are"),
+        ("trackers=[1]", "'trackers' cannot be 1"),
+    ],
+)
+def test_a_sentence_names_options_that_there_are(override, says) -> None:
+    with pytest.raises(XPSRError) as raised:
+        read_options(TrainConfig, None, ["data=x", "out=y", override])
+    assert says in str(raised.value)
+
+
+def test_a_power_of_ten_is_a_number(tmp_path) -> None:
+    numbers = {"1e-4": 1e-4, "2E+3": 2e3, "-1.e2": -100.0, ".5e1": 5.0, "1.0e-4": 1e-4}
+    path = tmp_path / "config.yaml"
+    for text, number in numbers.items():
+        path.write_text(f"data: x\nout: y\nmodel: {{scheduler: {{beta_start: {text}}}}}\n")
+        given = read_options(TrainConfig, path).model.scheduler
+        path.write_text("data: x\n")
+        options = [f"model.scheduler.beta_start={text}", "out=1e-4"]
+        config = read_options(TrainConfig, path, options)
+        assert given == config.model.scheduler == {"beta_start": number} and config.out == "1e-4"
+    config = read_options(TrainConfig, path, ["out=y", "model.scheduler.name=1e-4x"])
+    assert config.model.scheduler == {"name": "1e-4x"}

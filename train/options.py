@@ -1,5 +1,6 @@
 """Options: YAML file + `key=value` overrides → one checked value, or one sentence."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import UnionType
@@ -14,6 +15,17 @@ Options = TypeVar("Options", bound="Strict")
 
 # Folders stay text even when they look like a number.
 FOLDERS = ("data", "out", "start", "validate_data")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML 1.1 takes 1e-4 for a word, and 1.0e-4 for a number."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)
 
 
 class Strict(BaseModel):
@@ -44,7 +56,7 @@ def read_options(
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """A file of options by name; XPSRError where it is none."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        values = yaml.load(Path(path).read_text(encoding="utf-8"), _Loader) or {}
     except FileNotFoundError:
         raise XPSRError(f"There is no configuration file {path}.") from None
     except (yaml.YAMLError, OSError, UnicodeDecodeError) as error:
@@ -70,7 +82,7 @@ def _apply(values: dict, override: str) -> None:
 
 def _value(key: str, text: str) -> Any:
     try:
-        value = yaml.safe_load(text)
+        value = yaml.load(text, _Loader)
     except yaml.YAMLError:
         raise XPSRError(f"The value of {key!r} cannot be read: {text!r}.") from None
     # YAML takes no, off and yes for truth values; `mixed_precision=no` means the word.
@@ -78,12 +90,14 @@ def _value(key: str, text: str) -> Any:
 
 
 def _sentence(kind: type[Strict], error: ValidationError) -> str:
-    first = error.errors()[0]
-    key = ".".join(str(part) for part in first["loc"])
+    errors = error.errors()
+    key = _key(kind, errors[0]["loc"])
+    # Where several kinds of value are possible, the one that was meant fails at the deepest place.
+    first = max((e for e in errors if _key(kind, e["loc"]) == key), key=lambda e: len(e["loc"]))
     if first["type"] == "extra_forbidden":
-        where = _model_at(kind, first["loc"][:-1])
-        of = f" of {'.'.join(map(str, first['loc'][:-1]))!r}" if len(first["loc"]) > 1 else ""
-        return f"There is no option {key!r}. The options{of} are: {', '.join(where.model_fields)}."
+        name, where = ".".join(map(str, first["loc"])), _model_at(kind, first["loc"][:-1])
+        of = f" of {key!r}" if key else ""
+        return f"There is no option {name!r}. The options{of} are: {', '.join(where.model_fields)}."
     if first["type"] == "missing":
         return f"The option {key!r} is missing: give it as {key}=VALUE."
     if first["type"] in ("model_type", "model_attributes_type"):
@@ -93,6 +107,16 @@ def _sentence(kind: type[Strict], error: ValidationError) -> str:
     if not key:
         return f"The options do not fit together: {message}."
     return f"The option {key!r} cannot be {first['input']!r}: {message}."
+
+
+def _key(kind: type[Strict], place: tuple[int | str, ...]) -> str:
+    """The option at `place`, without what pydantic adds of its value's kind and parts."""
+    names = []
+    for depth, name in enumerate(place):
+        if name not in _model_at(kind, place[:depth]).model_fields:
+            break
+        names.append(str(name))
+    return ".".join(names)
 
 
 def _model_at(kind: type[Strict], place: tuple[int | str, ...]) -> type[Strict]:
