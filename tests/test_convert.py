@@ -166,7 +166,7 @@ def test_what_is_not_whole_is_reported_and_never_converted(xpsr, official, base)
     assert [part["name"] for part in record["parts"]] == ["controlnet"]
     assert len(record["problems"]) == 1 and record["problems"][0] in done.err
     refused = xpsr("convert", official, official.parent / "out", "--base", base)
-    assert refused.code == 2 and refused.out == "" and "cut short" in refused.err
+    assert refused.code == 2 and refused.out == "" and refused.err.count("cut short") == 1
     assert not (official.parent / "out").exists()
 
 

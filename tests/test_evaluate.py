@@ -6,8 +6,10 @@ import csv
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from xpsr.errors import XPSRError
 from xpsr.evaluation import pairs as finding
 from xpsr.evaluation import plot, table
 from xpsr.evaluation.judging import PAPER, Judge, choose_metrics
+from xpsr.names import distinct_names
 from xpsr.prompts import Prompts
 from xpsr.recipe import read_recipe, save_png
 from xpsr.settings import Settings
@@ -98,10 +101,33 @@ def test_partners_and_sizes(tmp_path: Path) -> None:
     lows, highs = (sorted((tmp_path / part).iterdir()) for part in ("lr", "hr"))
     found = finding.find_pairs(lows, highs, 2)
     assert [(p.name, p.high.name) for p in found.pairs] == [("a_LR4", "a_HR.png"), ("d", "d.png")]
-    assert set(found.problems) == {"b.png", "c.png", "e.png", "f.png"}
+    assert set(found.problems) == {"b.png", "c.png", "f.png"} and found.spare == ("e.png",)
     assert "enlarged already" in found.problems["f.png"]
     assert "16 x 12" in found.problems["b.png"] and "32 x 24" in found.problems["b.png"]
-    assert "--hr" in found.problems["c.png"] and "--lr" in found.problems["e.png"]
+    assert "--hr" in found.problems["c.png"]
+
+
+def test_no_original_is_taken_for_two_inputs(tmp_path: Path) -> None:
+    """ "box2" is no second input of "box", and DIV2K's "0801x4" one of "0801"."""
+    for name, side in (
+        ("lr/box1.png", 8), ("lr/box2.png", 8), ("lr/0801x4.png", 8), ("lr/a.png", 8),
+        ("lr/a_LR4.png", 8), ("hr/box1.png", 16), ("hr/0801.png", 16), ("hr/a.png", 16),
+    ):  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("RGB", (side, side)).save(tmp_path / name)
+    lows, highs = (sorted((tmp_path / part).iterdir()) for part in ("lr", "hr"))
+    found = finding.find_pairs(lows, highs, 2)
+    pairs = [(pair.name, pair.high.name) for pair in found.pairs if pair.high]
+    assert pairs == [("0801x4", "0801.png"), ("a", "a.png"), ("box1", "box1.png")]
+    assert "no original" in found.problems["box2.png"]
+    assert "original of a.png, a.png" in found.problems["a_LR4.png"]
+
+
+def test_every_picture_has_a_name_of_its_own() -> None:
+    assert distinct_names(["a", "a-2", "A", "a", "b"]) == ["a", "a-2", "A-3", "a-4", "b"]
+    lows = [Path(name) for name in ("a.jpg", "a.png", "a-2.png")]
+    names = [pair.name for pair in finding.find_pairs(lows, None, 4).pairs]
+    assert sorted(names) == ["a", "a-2", "a-3"]
 
 
 def test_columns_come_in_the_papers_order() -> None:
@@ -158,7 +184,7 @@ def luma(path: Path, size: tuple[int, int] | None = None) -> np.ndarray:
     image = image.convert("RGB")
     if size:
         image = image.resize(size, Image.Resampling.BICUBIC)
-    return 16 + np.asarray(image, dtype=float) @ [65.481, 128.553, 24.966] / 255
+    return 16 + np.asarray(image, dtype=float) @ [65481, 128553, 24966] / 255000
 
 
 def psnr(a: np.ndarray, b: np.ndarray) -> float:
@@ -223,9 +249,8 @@ def test_the_table_agrees_with_another_library(
 ) -> None:
     """PSNR and SSIM of the Y of BT.601, computed again from the written pictures."""
     out = tmp_path / "out"
-    done = xpsr(
-        "evaluate", "--lr", photos, "--model", tiny, "--metrics", "ssim,psnr", "--out", out, *QUICK
-    )
+    options = ("--metrics", "ssim,psnr", *QUICK)
+    done = xpsr("evaluate", "--lr", photos, "--model", tiny, "--out", out, *options)
     assert done.code == 0, done.err
     *rows, last = done.records
     assert [row["name"] for row in rows] == [f"Canon_00{n}_LR4" for n in range(3)]
@@ -240,16 +265,15 @@ def test_the_table_agrees_with_another_library(
         library = np.mean([peak_signal_noise_ratio(a, b, data_range=255) for a, b in both])
         assert lines[method]["psnr"] == pytest.approx(library, abs=1e-3)
         assert lines[method]["ssim"] == pytest.approx(np.mean([ssim(a, b) for a, b in both]))
-        # The library neither rounds nor bounds.
-        library = np.mean(
-            [
-                structural_similarity(
-                    a, b, data_range=255, gaussian_weights=True, sigma=1.5,
-                    use_sample_covariance=False,
-                )
-                for a, b in both
-            ]
-        )  # fmt: skip
+        # The library does not round, and its map has to be bounded as pyiqa's is.
+        maps = [
+            structural_similarity(
+                a, b, data_range=255, gaussian_weights=True, sigma=1.5,
+                use_sample_covariance=False, full=True,
+            )[1][5:-5, 5:-5]
+            for a, b in both
+        ]  # fmt: skip
+        library = np.mean([one.clip(0) for one in maps])
         assert lines[method]["ssim"] == pytest.approx(library, abs=0.01)
     text = (out / "table.md").read_text(encoding="utf-8")
     assert (
@@ -292,6 +316,46 @@ def test_what_cannot_be_had_is_an_empty_column_with_its_reason(
     assert "needs a download" in last["missing"]["fid"]
     assert "fid" not in last["lines"][0]["scores"] and "psnr" in last["lines"][0]["scores"]
     assert "FID is missing or incomplete: needs a download" in (out / "table.md").read_text("utf-8")
+
+
+def test_a_score_that_could_not_be_fetched_is_asked_for_when_it_can_be(
+    xpsr, photos: Path, tiny: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """Only the scores are made anew, and only once there is one."""
+    monkeypatch.setattr(metric_models, "_attempts", {})
+    monkeypatch.setattr(metric_models, "_online", lambda: False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights"))
+    out = tmp_path / "out"
+    options = ("--lr", photos, "--model", tiny, "--metrics", "psnr,brisque", "--out", out, *QUICK)
+    first = xpsr("evaluate", *options)
+    assert "needs a download" in first.records[-1]["missing"]["brisque"]
+    assert len(xpsr("evaluate", *options).records) == 1  # still nothing to be had: nothing to do
+    kept = {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
+
+    arrived: Future = Future()
+    arrived.set_result(lambda picture: picture.mean())
+    attempt = metric_models._Attempt(arrived, True, float("inf"))
+    monkeypatch.setattr(metric_models, "_attempts", {"brisque": attempt})
+    *rows, last = xpsr("evaluate", *options).records
+    assert len(rows) == 3 and 0 < last["lines"][0]["scores"]["brisque"] < 1
+    assert kept == {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
+    assert len(xpsr("evaluate", *options).records) == 1
+
+
+def test_pictures_of_ones_own_are_never_written_over(
+    xpsr, photos: Path, tiny: Path, tmp_path: Path
+) -> None:
+    shutil.move(photos / "LR", photos / "pictures")
+    before = {path: path.read_bytes() for path in photos.rglob("*.png")}
+    options = ("--model", tiny, "--metrics", "piqe", *QUICK)
+    done = xpsr("evaluate", "--lr", photos / "pictures", "--out", photos, *options)
+    assert (done.code, done.out) == (2, "") and "one of the pictures themselves" in done.err
+    (tmp_path / "out" / "pictures").mkdir(parents=True)
+    (strange := tmp_path / "out" / "pictures" / "Canon_000_LR4.png").write_bytes(b"a drawing")
+    done = xpsr("evaluate", "--lr", photos / "pictures", "--out", tmp_path / "out", *options)
+    assert (done.code, done.out) == (2, "") and "carries no recipe" in done.err
+    assert strange.read_bytes() == b"a drawing"
+    assert before == {path: path.read_bytes() for path in photos.rglob("*.png")}
 
 
 def test_problems_are_named_and_the_others_done(

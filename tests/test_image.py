@@ -244,6 +244,13 @@ def test_modes_keep_their_greys(mode: str) -> None:
     assert np.abs(found.astype(int) - plane[..., None]).max() <= 1
 
 
+def test_whole_numbers_up_to_255_are_no_black_picture() -> None:
+    plane = np.tile(np.arange(0, 256, 8, dtype=np.int32), (20, 1))
+    opened = open_image(encoded(Image.fromarray(plane), "TIFF"))
+    assert np.array_equal(np.asarray(opened.image)[..., 0], plane)
+    assert opened.notes == ("The brightness values were taken for 0 to 255: none is higher.",)
+
+
 def test_see_through_parts_become_white_with_a_note(bad_files: dict[str, Path]) -> None:
     red = Image.new("RGBA", (40, 30), (255, 0, 0, 255))
     red.paste((0, 0, 255, 0), (0, 0, 20, 30))

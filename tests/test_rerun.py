@@ -36,6 +36,25 @@ def test_rerun(xpsr, tiny: Path, tmp_path: Path) -> None:
     assert "version of torch: 1.0 then" in changed.err and "hardware: abacus then" in changed.err
 
 
+def test_rerun_takes_number_format_and_device_of_then(xpsr, tiny: Path, tmp_path: Path) -> None:
+    photo(32, 24).save(tmp_path / "a.png")
+    common = ("--model", tiny, "--out")
+    run = xpsr(
+        "restore", tmp_path / "a.png", "--dtype", "bfloat16", *QUICK, *common, tmp_path / "b"
+    )
+    assert run.code == 0, run.err
+    again = ("rerun", tmp_path / "b" / "a.png", "--image", tmp_path / "a.png", *common)
+    assert xpsr(*again, tmp_path / "c").out == "identical\n"
+    other = xpsr(*again, tmp_path / "d", "--dtype", "float32")
+    assert other.code == 1 and "dtype: bfloat16 then, float32 now" in other.err
+
+    recipe = json.loads(read_recipe(tmp_path / "b" / "a.png").to_json())
+    recipe["device"] = "abacus"
+    (tmp_path / "far.json").write_text(json.dumps(recipe))
+    far = xpsr("rerun", tmp_path / "far.json", *common, tmp_path / "e")
+    assert far.code == 1 and "made on the device abacus, which is not here" in far.err
+
+
 def test_rerun_uses_as_many_threads_as_then(xpsr, tiny: Path, tmp_path: Path) -> None:
     """Another number of threads adds up in another order, so pixels would differ slightly."""
     import torch

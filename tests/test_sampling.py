@@ -201,6 +201,22 @@ def test_as_many_steps_as_there_are_noise_levels(trained, name):
     assert solver.timesteps == list(range(trained["num_train_timesteps"]))[::-1]
 
 
+@pytest.mark.parametrize("name", CHOICES["scheduler"])
+@pytest.mark.parametrize("steps", [1, 260, 600, 999])
+def test_every_number_of_steps_begins_near_the_last_level(trained, name, steps):
+    """With that spacing some would begin at the lowest level, in the middle, or beyond the last."""
+    total = trained["num_train_timesteps"]
+    solver = Solver(trained, name, steps * total // 1000 or 1)
+    assert 0.85 * total < solver.timesteps[0] < total
+    low = torch.zeros(1, 4, 4, 4)
+    assert torch.isfinite(start_latents(solver, Settings(), low, Noise(0))).all()
+
+
+def test_the_usual_numbers_of_steps_keep_the_spacing_of_the_training(trained):
+    spaced = [Solver(trained, "ddpm", steps).scheduler.config for steps in (2, 4, 20, 50, 100)]
+    assert {config.timestep_spacing for config in spaced} == {"leading"}
+
+
 def test_too_many_steps_are_refused():
     with pytest.raises(XPSRError, match="fewer steps"):
         Solver(DDIMScheduler(num_train_timesteps=10).config, "ddim", 11)

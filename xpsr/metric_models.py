@@ -17,6 +17,7 @@ from torch import Tensor
 
 from xpsr.errors import XPSRError
 
+NEEDS_DOWNLOAD = "needs a download"  # how a reason begins that may be gone next time
 PROBE_SECONDS = 4.0
 OFFLINE_SECONDS = 20.0  # for weights that lie on the disk; nothing can arrive
 ONLINE_SECONDS = 600.0  # somebody asked for this score: a real download is no hang
@@ -65,7 +66,16 @@ def judge(name: str, needs_download: bool) -> Judge:
             reason = "the server did not deliver it"
         else:
             reason = "it is still under way, ask again later"
-        raise XPSRError(f"needs a download: {reason}") from error
+        raise XPSRError(f"{NEEDS_DOWNLOAD}: {reason}") from error
+
+
+def is_to_be_had(name: str) -> bool:
+    """Whether a metric that needs a download can be computed now; fetches it if it can."""
+    try:
+        judge(name, needs_download=True)
+    except XPSRError:
+        return False
+    return True
 
 
 def _start(name: str, online: bool) -> _Attempt:

@@ -44,7 +44,10 @@ def _to_eight_bits(image: Image.Image, notes: list[str]) -> Image.Image:
     """16-bit, 32-bit and float greys → L, scaled instead of clipped."""
     values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
-    if image.mode.startswith("I;16") or (image.mode == "I" and low >= 0 and high <= 65535):
+    if image.mode == "I" and low >= 0 and 0 < high <= 255.0:
+        notes.append("The brightness values were taken for 0 to 255: none is higher.")
+        white = 255.0
+    elif image.mode.startswith("I;16") or (image.mode == "I" and low >= 0 and high <= 65535):
         white = 4095.0 if _is_twelve_bit(image) else 65535.0
     elif image.mode == "F" and low >= 0 and high <= 1.0:
         white = 1.0

@@ -80,17 +80,16 @@ class Solver:
             # The authors' SD file ends at the first noise level instead of at none at all.
             own = {**own, "set_alpha_to_one": trained.get("set_alpha_to_one", True)}
         longest = kept.get("num_train_timesteps", 1000)
-        if steps == longest:
-            # There is one way through all levels. Counted from the other end, as in the files of
-            # Stable Diffusion, it would begin beyond the last level, or stay at the first.
-            kept["timestep_spacing"] = "trailing"
-        self.scheduler = kind(**kept, **own)
         if steps > longest:
             raise XPSRError(
                 f"num_inference_steps is {steps}, but this model knows only {longest} noise "
                 "levels; use fewer steps."
             )
+        self.scheduler = kind(**kept, **own)
         self.scheduler.set_timesteps(steps)
+        if not _covers(int(self.scheduler.timesteps[0]), steps, longest):
+            self.scheduler = kind(**{**kept, **own, "timestep_spacing": "trailing"})
+            self.scheduler.set_timesteps(steps)
         # Plain numbers: asking a tensor for them in the loop would make a GPU wait at every step.
         self.timesteps: list[int] = [int(t) for t in self.scheduler.timesteps]
 
@@ -156,6 +155,16 @@ class Solver:
 
     def _alpha(self, timestep: int) -> float:
         return self.scheduler.alphas_cumprod[timestep].item()
+
+
+def _covers(first: int, steps: int, longest: int) -> bool:
+    """Whether a walk that begins at `first` goes through the noise levels it is meant to.
+
+    Counted from the other end, as in the files of Stable Diffusion, one step stays at the lowest
+    level, many are so short in whole numbers that they reach half of the levels (260 of 3 each),
+    and 999 or 1000 can begin beyond the last one.
+    """
+    return first < longest and steps > 1 and first > 0.9 * (longest - longest / steps)
 
 
 def start_latents(solver: Solver, settings: Settings, low: Tensor, noise: NoiseSource) -> Tensor:

@@ -26,9 +26,9 @@ def ssim(image: Image.Image, reference: Image.Image) -> float:
 
 
 def _luma(image: Image.Image) -> np.ndarray:
-    """Rounded, as pictures are."""
-    rgb = np.asarray(image.convert("RGB"), dtype=np.float64) / 255
-    return np.rint(rgb @ (65.481, 128.553, 24.966) + 16)
+    """Rounded, as pictures are; from whole numbers, so that no half is rounded by chance."""
+    rgb = np.asarray(image.convert("RGB"), dtype=np.float64)
+    return np.rint(rgb @ (65481, 128553, 24966) / 255000 + 16)
 
 
 def _window(values: np.ndarray) -> np.ndarray:

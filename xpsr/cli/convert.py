@@ -10,7 +10,7 @@ import typer
 
 from xpsr.cli.options import Base
 from xpsr.cli.progress import Bytes
-from xpsr.cli.report import SOME_FAILED, Emit, results_only, say, to_line
+from xpsr.cli.report import BAD_USAGE, SOME_FAILED, Emit, results_only, say, to_line
 from xpsr.errors import XPSRError
 
 if TYPE_CHECKING:
@@ -53,6 +53,8 @@ def convert(
                 raise typer.Exit(SOME_FAILED)
             return
         assert out is not None
+        if found.problems:  # told above, each in its line
+            raise typer.Exit(BAD_USAGE)
         _convert(official, out, base, dtype, emit)
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xpsr.cli import options as o
-from xpsr.cli.files import find_pictures, make_folder
+from xpsr.cli.files import find_pictures, make_folder, refuse_originals, refuse_strangers
 from xpsr.cli.pace import Pace
 from xpsr.cli.report import SOME_FAILED, CannotBeginError, each, results_only, say, to_line
 from xpsr.cli.run_options import settings_of, texts_of, with_run_options
@@ -97,6 +97,7 @@ def evaluate(
         published_lines(found.dataset, published)
         author = make_describer(describer) if describe else None
         place = choose_device(_own_device(device))
+        _refuse_to_write_over(found.pairs, out / "pictures")
         make_folder(out / "pictures")
         options = {
             "model": model,
@@ -166,9 +167,19 @@ def _pairs(lr: Path, hr: Path | None, upscale: int, limit: int | None) -> Pairs:
     found = find_pairs(lows, highs, upscale, dataset_of(low))
     for name, reason in found.problems.items() if first else ():
         say(f"{name} {reason}; it is left out.")
+    if first and found.spare:
+        more = ", …" if len(found.spare) > 3 else ""
+        said = f"{', '.join(found.spare[:3])}{more}"
+        say(f"Originals without an input of their name in the folder of --lr: {said}")
     if not found.pairs:
         raise XPSRError("No picture is left to evaluate; see the names and sizes above.")
     return replace(found, pairs=found.pairs[:limit])
+
+
+def _refuse_to_write_over(pairs: list[Pair], folder: Path) -> None:
+    results = [folder / f"{pair.name}.png" for pair in pairs]
+    refuse_originals(results, [path for pair in pairs for path in (pair.low, pair.high) if path])
+    refuse_strangers(results)
 
 
 def _loader(
@@ -243,17 +254,21 @@ def _work(
 ) -> tuple[Ledger, bool]:
     """Judge what this process is to judge and what is not done yet; whether all went well."""
     from xpsr.cli.ledger import Ledger
-    from xpsr.evaluation.judging import OF_SETS
+    from xpsr.evaluation.judging import OF_SETS, to_be_had_now
     from xpsr.prompts.batch import own_share
 
     mine = {pair.name: pair for pair in own_share(pairs)}
     ledger = Ledger(out / "rows.jsonl", list(mine))
     wanted = set(columns) - set(OF_SETS)
     last = {row["input"]: row for row in ledger.records}  # the one that pictures/ agrees with
+    open_scores = to_be_had_now(row for name, row in last.items() if name in mine)
     done = {
         name
         for name, row in last.items()
-        if name in mine and wanted <= set(row.get("scores", ())) and present.are_of(row, mine[name])
+        if name in mine
+        and wanted <= set(row.get("scores", ()))
+        and not wanted & open_scores & set(row.get("reasons", ()))
+        and present.are_of(row, mine[name])
     }
     todo = [name for name in mine if name not in done]
     if len(todo) < len(mine):

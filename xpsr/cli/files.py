@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from xpsr.errors import XPSRError
+from xpsr.names import distinct_names
 
 # A file with such an ending is meant to be a picture: it is reported if it cannot be read.
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -58,21 +59,23 @@ def plan_results(pictures: Sequence[Path], out: Path, option: str = "--out") -> 
     Raises:
         XPSRError: a result would replace a picture that is still needed.
     """
-    plan: list[Path] = []
-    taken: set[str] = set()
-    reserved = {path.stem.casefold() for path in pictures}
-    for picture in pictures:
-        name, number = picture.stem, 2
-        # Some systems hold A.png and a.png for one file.
-        while name.casefold() in taken or (number > 2 and name.casefold() in reserved):
-            name, number = f"{picture.stem}-{number}", number + 1
-        taken.add(name.casefold())
-        plan.append(out / f"{name}.png")
+    plan = [out / f"{name}.png" for name in distinct_names([path.stem for path in pictures])]
+    refuse_originals(plan, pictures, option)
+    return plan
+
+
+def refuse_originals(
+    results: Sequence[Path], pictures: Sequence[Path], option: str = "--out"
+) -> None:
+    """No result may take the place of a picture that is worked on.
+
+    Raises:
+        XPSRError: one would.
+    """
     sources = {path.resolve() for path in pictures}
-    for result in plan:
+    for result in results:
         if result.resolve() in sources:
             raise XPSRError(f"{result} is one of the pictures themselves; choose another {option}.")
-    return plan
 
 
 def refuse_strangers(results: Sequence[Path], option: str = "--out") -> None:

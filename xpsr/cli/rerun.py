@@ -44,7 +44,10 @@ def rerun(
     device: o.Device = None,
     dtype: o.Dtype = None,
 ) -> None:
-    """Repeat a recipe into DIR/NAME.png; says "identical" or "not identical" (its pixels)."""
+    """Repeat a recipe into DIR/NAME.png; says "identical" or "not identical" (its pixels).
+
+    Device and number format are those of the recipe, unless they are named.
+    """
     with results_only() as emit:
         from xpsr.recipe import read_recipe, save_png
 
@@ -56,9 +59,12 @@ def rerun(
         refuse_strangers([result])
         make_folder(out)
         from xpsr import load
-        from xpsr.placement import using_threads
+        from xpsr.placement import DTYPES, using_threads
 
-        pipe = load(name, base=base, device=device, dtype=dtype)
+        place = device or _device(recipe)
+        known = place == recipe.device and recipe.dtype in DTYPES
+        number_format = dtype or (recipe.dtype if known else None)
+        pipe = load(name, base=base, device=place, dtype=number_format)
         progress = Steps(1)
         with progress.picture(str(source)), using_threads(_threads(recipe)):
             again = last(pipe, str(source), recipe.prompts, recipe.settings, progress)
@@ -80,6 +86,17 @@ def _model_of(recipe: Recipe, model: str | None) -> str:
             + (f', and where its base "{recipe.base}" is with --base.' if recipe.base else ".")
         )
     return model or "mini"
+
+
+def _device(recipe: Recipe) -> str | None:
+    """The kind of device it was made on, if there is one here; None: the best there is."""
+    from xpsr.placement import choose_device
+
+    try:
+        return choose_device(recipe.device).type
+    except XPSRError:
+        say(f"The recipe was made on the device {recipe.device}, which is not here.")
+        return None
 
 
 def _threads(recipe: Recipe) -> int | None:

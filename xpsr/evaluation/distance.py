@@ -9,7 +9,7 @@ from pathlib import Path
 from xpsr.errors import XPSRError
 from xpsr.evaluation.pairs import Pair
 from xpsr.image import open_image, resize
-from xpsr.metric_models import judge
+from xpsr.metric_models import Judge, judge
 from xpsr.metrics import Score
 
 
@@ -23,6 +23,10 @@ def fid_of_set(pairs: Sequence[Pair], results: Path) -> dict[str, dict[str, Scor
     Returns:
         {"scores" | "bicubic": {"fid": score}}, as `table.summarise` takes it.
     """
+    try:
+        ask = judge("fid", needs_download=True)  # before a picture is touched
+    except XPSRError as error:
+        return {key: {"fid": Score(None, str(error))} for key in ("scores", "bicubic")}
     with tempfile.TemporaryDirectory() as folder:
         places = {name: Path(folder, name) for name in ("scores", "bicubic", "originals")}
         for place in places.values():
@@ -38,16 +42,14 @@ def fid_of_set(pairs: Sequence[Pair], results: Path) -> dict[str, dict[str, Scor
             for name, picture in pictures.items():
                 picture.save(places[name] / f"{pair.name}.png")
         return {
-            key: {"fid": fid(places[key], places["originals"])} for key in ("scores", "bicubic")
+            key: {"fid": _between(ask, places[key], places["originals"])}
+            for key in ("scores", "bicubic")
         }
 
 
-def fid(results: Path, originals: Path) -> Score:
-    """Fréchet Inception Distance between two folders of pictures, by pyiqa; lower is better."""
+def _between(ask: Judge, results: Path, originals: Path) -> Score:
+    """Fréchet Inception Distance of two folders of pictures, by pyiqa; lower is better."""
     try:
-        ask = judge("fid", needs_download=True)
         return Score(float(ask(str(results), str(originals))))
-    except XPSRError as error:
-        return Score(None, str(error))
-    except Exception as error:  # as all judges: they raise what they like
+    except Exception as error:  # the judges raise what they like
         return Score(None, f"could not be computed for these pictures ({type(error).__name__})")

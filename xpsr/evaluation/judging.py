@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from xpsr.errors import XPSRError
 from xpsr.evaluation.identity import identity
 from xpsr.evaluation.pairs import Pair
 from xpsr.image import open_image, resize
+from xpsr.metric_models import NEEDS_DOWNLOAD, is_to_be_had
 from xpsr.metrics import METRICS, Score, reasons, score, to_json
 from xpsr.prompts import Prompts
 from xpsr.recipe import read_recipe, save_png
@@ -50,6 +51,17 @@ def choose_metrics(names: Sequence[str] | None, with_originals: bool) -> list[st
 def needs_originals(name: str) -> bool:
     """Whether a score compares with the true pictures."""
     return name in OF_SETS or METRICS[name].needs_reference
+
+
+def to_be_had_now(rows: Iterable[Mapping[str, Any]]) -> set[str]:
+    """The scores that some of the rows lack for want of a download, and that are here by now."""
+    lacking = {
+        name
+        for row in rows
+        for name, reason in row.get("reasons", {}).items()
+        if name in METRICS and reason.startswith(NEEDS_DOWNLOAD)
+    }
+    return {name for name in lacking if is_to_be_had(name)}
 
 
 @dataclass

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from PIL import Image
 
 from xpsr.errors import XPSRError
+from xpsr.names import distinct_names
 
 # Names of the folders of low- and high-quality pictures in StableSR's, SeeSR's and XPSR's sets.
 LOW_FOLDERS = ("test_LR", "LR", "lq", "lr")
@@ -20,7 +21,8 @@ _SETS = (
     ("RealSR", re.compile(r"real-?sr", re.IGNORECASE)),
     ("DIV2K-Val", re.compile(r"div2k", re.IGNORECASE)),
 )
-_ENDING = re.compile(r"[-_.]?(?:lr|hr|lq|gt|x)[-_]?x?\d?$", re.IGNORECASE)
+# "_LR4", "-hr", and right behind a number DIV2K's "x4"; not the end of "box2".
+_ENDING = re.compile(r"(?:[-_.](?:lr|hr|lq|gt|x)[-_]?x?\d?|(?<=\d)x\d)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -39,12 +41,14 @@ class Pairs:
     Attributes:
         pairs: sorted by name.
         dataset: "RealSR", "DRealSR" or "DIV2K-Val" if the path says so, else None.
-        problems: {name of a picture: why it cannot be used}.
+        problems: {name of an input: why it cannot be used}.
+        spare: names of originals without an input.
     """
 
     pairs: list[Pair]
     dataset: str | None
     problems: dict[str, str] = field(default_factory=dict)
+    spare: tuple[str, ...] = ()
 
 
 def open_folders(low: Path, high: Path | None) -> tuple[Path, Path | None]:
@@ -94,22 +98,22 @@ def find_pairs(
         return Pairs(_distinct(pairs), dataset)
     partners = _by_name(highs)
     problems: dict[str, str] = {}
-    pairs, used = [], set()
-    for low in lows:
+    pairs, used = [], {}
+    # Whole names first: "a" has an older right to the original "a" than "a_LR4" has.
+    for low in sorted(lows, key=lambda path: path.stem not in partners):
         high = partners.get(low.stem) or partners.get(_core(low.stem))
         if high is None:
             problems[low.name] = "has no original of its name in the folder of --hr"
-            continue
-        used.add(high)
-        reason = _unequal(low, high, upscale)
-        if reason:
-            problems[low.name] = reason
+        elif high in used:
+            problems[low.name] = f"would have the original of {used[high]}, {high.name}"
         else:
-            pairs.append(Pair(low.stem, low, high))
-    for high in highs:
-        if high not in used:
-            problems[high.name] = "has no input of its name in the folder of --lr"
-    return Pairs(_distinct(pairs), dataset, problems)
+            used[high] = low.name
+            if reason := _unequal(low, high, upscale):
+                problems[low.name] = reason
+            else:
+                pairs.append(Pair(low.stem, low, high))
+    spare = tuple(high.name for high in highs if high not in used)
+    return Pairs(_distinct(pairs), dataset, problems, spare)
 
 
 def _first(folder: Path, names: tuple[str, ...]) -> Path | None:
@@ -130,15 +134,10 @@ def _core(stem: str) -> str:
 
 
 def _distinct(pairs: list[Pair]) -> list[Pair]:
-    """A number for a second picture with the same stem (a.png and a.jpg)."""
-    seen: dict[str, int] = defaultdict(int)
-    named = []
-    for pair in sorted(pairs, key=lambda one: (one.name, one.low.name)):
-        key = pair.name.casefold()
-        seen[key] += 1
-        name = pair.name if seen[key] == 1 else f"{pair.name}-{seen[key]}"
-        named.append(Pair(name, pair.low, pair.high))
-    return named
+    """Sorted, with a number for a second picture with the same stem (a.png and a.jpg)."""
+    ordered = sorted(pairs, key=lambda one: (one.name, one.low.name))
+    names = distinct_names([pair.name for pair in ordered])
+    return [replace(pair, name=name) for pair, name in zip(ordered, names, strict=True)]
 
 
 def _unequal(low: Path, high: Path, upscale: int) -> str | None:
