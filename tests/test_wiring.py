@@ -61,12 +61,12 @@ def test_the_strip_shows_the_cells_of_an_ablation(demo, end):
 def test_the_map_of_the_differences_is_made_for_another_run_or_gain_alone(demo):
     changes = {
         (demo.blocks[one].elem_id, event)
-        for made in events(demo, "RunActions.map")
+        for made in events(demo, "RunActions.draw")
         for one, event in made.targets
         if one
     }
     assert changes == {("comparison", "change"), ("closer-gain", "change")}
-    assert behind(demo, "RunActions.open_closer") == {"RunActions.look", "RunActions.map"}
+    assert behind(demo, "RunActions.open_closer") == {"RunActions.look", "RunActions.draw"}
 
 
 def test_seeds_are_counted_whoever_changed_them(demo):

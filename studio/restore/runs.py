@@ -117,7 +117,7 @@ class RunActions:
             closer.detail(after, *place),
         )
 
-    def map(self, visit: Visit, against: str, gain: float) -> Any:
+    def draw(self, visit: Visit, against: str, gain: float) -> Any:
         """The difference of the run on the slider from what stands on the left of it."""
         run = self.face.found(visit.shown)
         if run is None or not visit.looking:

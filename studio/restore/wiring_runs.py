@@ -49,7 +49,7 @@ def _connect_closer(page: Page, runs: RunActions) -> None:
     }
     # Of the whole picture, so by itself: another place or zoom leaves it as it is.
     whole = {
-        "fn": runs.map,
+        "fn": runs.draw,
         "inputs": [page.visit, page.against, closer.gain],
         "outputs": closer.difference,
         **QUICK,
