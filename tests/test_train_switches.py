@@ -164,6 +164,8 @@ def test_only_the_own_layers_are_exported_and_loaded_on_their_base(
         xpsr.load(str(tmp_path / "own"))
     with pytest.raises(XPSRError, match="export=full"):
         trained(smoke(pairs_folder, tmp_path / "small", "export=own"))
+    with pytest.raises(XPSRError, match="holds only a part of a model"):
+        networks_of(sd15(pairs_folder, tmp_path / "more", tmp_path / "own"))
     card = (tmp_path / "own" / "README.md").read_text()
     assert card.startswith("---\n") and "4 pairs of 4 photos" in card and "base=" in card
 
@@ -287,6 +289,7 @@ def test_a_loss_that_is_no_number_stops_with_the_pairs_named(pairs_folder, tmp_p
         ("model.text_encoder.hiden_size=5", "hiden_size"),
         ("model.scheduler.prediction_type=sampel", "sampel"),
         ("model.autoencoder.patch_size=7", "tables of model"),
+        ("model.autoencoder.latent_channels=193", "patches have 192 numbers"),
         ("model.unet={}", "model.unet is missing"),
         ("model.train_text_encoder=false", "needs a start"),
         ("model.start=mini", r"cannot be \[16, 16\] with model.start=mini"),

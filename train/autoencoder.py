@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from train.config import LossConfig
 from train.data import Samples
 from train.loss import decoded_error
+from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder
 
 logger = logging.getLogger(__name__)
@@ -33,13 +34,33 @@ def patches_of(pairs: Samples, patch_size: int, count: int, seed: int) -> Tensor
 
 
 def start_from_components(vae: PatchAutoencoder, pairs: Samples, seed: int = 0) -> None:
-    """Set the basis to the principal components of the training photos."""
+    """Set the basis to the principal components of the training photos.
+
+    Raises:
+        XPSRError: a patch has no so many components, or patches do not fill the photos.
+    """
+    _refuse_sizes(vae, pairs)
     patches = patches_of(pairs, vae.config.patch_size, 200_000, seed).double()
     mean = patches.mean(dim=0)
     centred = patches - mean
     _, vectors = torch.linalg.eigh(centred.T @ centred)
     components = vectors.flip(1)[:, : vae.config.latent_channels].T
     vae.set_basis(components.float(), mean.float())
+
+
+def _refuse_sizes(vae: PatchAutoencoder, pairs: Samples) -> None:
+    side, channels = vae.config.patch_size, vae.config.latent_channels
+    said = "No network can be built from the tables of model: autoencoder."
+    if side < 1 or not 1 <= channels <= 3 * side**2:
+        raise XPSRError(
+            f"{said}latent_channels cannot be {channels} with autoencoder.patch_size={side}, whose"
+            f" patches have {3 * side**2} numbers."
+        )
+    height, width, _ = pairs.pictures(0)[0].shape
+    if height % side or width % side:
+        raise XPSRError(
+            f"{said}patch_size cannot be {side} with pictures of {width} x {height} pixels."
+        )
 
 
 def set_scaling(vae: PatchAutoencoder, pairs: Samples, residual: bool, seed: int = 0) -> None:

@@ -42,8 +42,8 @@ class LossConfig(Strict):
 class ModelConfig(Strict):
     """What is trained.
 
-    `start` is an XPSR pipeline folder to go on from, or a Stable Diffusion folder or hub id to
-    start from as the authors do (the paper's Table 6: another base). Without it a small model is
+    `start` is a folder or hub id: an XPSR pipeline to go on from, or a Stable Diffusion to start
+    from as the authors do (the paper's Table 6: another base). Without it a small model is
     built from the tables below. `controlnet.fusion` is how the two texts meet (Table 3): parallel,
     serial, high or low.
 

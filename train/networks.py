@@ -1,27 +1,40 @@
 """What a run trains and what it holds still: loaded, from Stable Diffusion, or built small."""
 
 import gzip
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import DDPMScheduler, UNet2DConditionModel
+from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
 from torch import nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
+import xpsr
 from train.autoencoder import set_scaling, start_from_components
 from train.config import ModelConfig
 from train.data import Samples
 from train.loss import PREDICTION_TYPES
 from xpsr.errors import XPSRError
+from xpsr.loading import COMPONENTS, find_model, read_index, read_part
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.attention import fusion_units
+from xpsr.models.own_layers import has_own_layers
+from xpsr.pipeline import XPSRPipeline
 
 # Trained besides the whole ControlNet when the UNet comes from Stable Diffusion.
 OWN_UNET_LAYERS = ".pixel_attentions."
+# The parts of a Stable Diffusion that are read, whatever else it names in their place.
+STABLE_DIFFUSION = {
+    "unet": UNet2DConditionModel,
+    "vae": AutoencoderKL,
+    "text_encoder": CLIPTextModel,
+    "tokenizer": CLIPTokenizer,
+    "scheduler": DDPMScheduler,
+}
 # The tables of `model` that build nothing where a start is given.
 FIXED_BY_START = ("text_encoder", "autoencoder", "scheduler")
 
@@ -83,16 +96,12 @@ def make_networks(
         XPSRError: `start` is nothing that can be loaded, or a table holds what no network knows.
     """
     torch.manual_seed(seed)
-    try:
-        if config.start is None:
-            networks = build_small(config, samples, seed)
-        elif config.start == "mini" or _is_xpsr(config.start):
-            networks = _from_pipeline(config)
-        else:
-            networks = _from_stable_diffusion(config)
-    except (TypeError, ValueError, RuntimeError) as error:  # torch's, for sizes that do not fit
-        reason = " ".join(str(error).split())[:300]
-        raise XPSRError(f"No network can be built from the tables of model: {reason}") from error
+    if config.start is None:
+        networks = build_small(config, samples, seed)
+    else:
+        folder = find_model(config.start, tuple(COMPONENTS))
+        from_folder = _from_pipeline if _is_xpsr(folder) else _from_stable_diffusion
+        networks = from_folder(config, folder)
     for name in ("train_decoder", "decoder_steps"):
         if getattr(config, name) and not isinstance(networks.vae, PatchAutoencoder):
             raise XPSRError(f"model.{name} is for small models, whose decoder is our own.")
@@ -118,15 +127,22 @@ def make_networks(
     return networks
 
 
-def _is_xpsr(start: str) -> bool:
-    index = Path(start) / "model_index.json"
-    return index.is_file() and "XPSRPipeline" in index.read_text(encoding="utf-8")
+@contextmanager
+def _by_tables() -> Iterator[None]:
+    """Around what is built by the tables of `model`, and nothing else."""
+    try:
+        yield
+    except (TypeError, ValueError, RuntimeError) as error:  # torch's, for sizes that do not fit
+        reason = " ".join(str(error).split())[:300]
+        raise XPSRError(f"No network can be built from the tables of model: {reason}") from error
 
 
-def _from_pipeline(config: ModelConfig) -> Networks:
-    import xpsr
+def _is_xpsr(folder: Path) -> bool:
+    return read_index(folder).get("_class_name") == XPSRPipeline.__name__
 
-    pipe = xpsr.load(config.start, device="cpu", dtype=torch.float32)
+
+def _from_pipeline(config: ModelConfig, folder: Path) -> Networks:
+    pipe = xpsr.load(folder, device="cpu", dtype=torch.float32)
     if config.controlnet.get("degradation_free_reads_texts"):
         pipe.controlnet.learn_to_read()
     networks = Networks(
@@ -145,25 +161,25 @@ def _from_pipeline(config: ModelConfig) -> Networks:
     return networks
 
 
-def _from_stable_diffusion(config: ModelConfig) -> Networks:
-    from diffusers import AutoencoderKL
-
-    start = config.start
-    try:
-        plain = UNet2DConditionModel.from_pretrained(start, subfolder="unet")
-        vae = AutoencoderKL.from_pretrained(start, subfolder="vae")
-        text_encoder = CLIPTextModel.from_pretrained(start, subfolder="text_encoder")
-        tokenizer = CLIPTokenizer.from_pretrained(start, subfolder="tokenizer")
-        scheduler = DDPMScheduler.from_pretrained(start, subfolder="scheduler")
-    except OSError as error:
-        raise XPSRError(f"{start} is no Stable Diffusion folder or hub id: {error}") from error
+def _from_stable_diffusion(config: ModelConfig, folder: Path) -> Networks:
+    official = (folder / "controlnet").is_dir() and not read_index(folder)
+    if official or has_own_layers(folder / "unet"):
+        raise XPSRError(
+            f"model.start={config.start} holds only a part of a model, as a run with export=own or"
+            " an official checkpoint does: give a whole one (export=full; python -m xpsr convert),"
+            " or a Stable Diffusion."
+        )
     if config.train_text_encoder:
         raise XPSRError(
             "model.train_text_encoder is for small models: on Stable Diffusion only XPSR's own"
             " layers learn."
         )
-    unet = XPSRUNet2DConditionModel.from_unet(plain, **config.unet)
-    controlnet = XPSRControlNetModel.from_unet(unet, **config.controlnet)
+    plain, vae, text_encoder, tokenizer, scheduler = (
+        read_part(folder / name, kind, torch.float32) for name, kind in STABLE_DIFFUSION.items()
+    )
+    with _by_tables():
+        unet = XPSRUNet2DConditionModel.from_unet(plain, **config.unet)
+        controlnet = XPSRControlNetModel.from_unet(unet, **config.controlnet)
     networks = Networks(vae, text_encoder, tokenizer, unet, controlnet, scheduler)
     _refuse_changes(config, networks, FIXED_BY_START)
     return networks
@@ -217,23 +233,26 @@ def build_small(
         raise XPSRError(f"model.text_encoder has no option {unknown[0]!r}.")
     tokenizer = clip_tokenizer()
     pairs = samples(tokenizer)
-    vae = PatchAutoencoder(**config.autoencoder)
+    with _by_tables():
+        vae = PatchAutoencoder(**config.autoencoder)
     start_from_components(vae, pairs, seed)
     set_scaling(vae, pairs, config.residual_latents, seed)
-    text_config = CLIPTextConfig(vocab_size=len(tokenizer), **config.text_encoder)
-    text_config.bos_token_id, text_config.eos_token_id = (
-        tokenizer.bos_token_id,
-        tokenizer.eos_token_id,
-    )
-    width, channels = text_config.hidden_size, vae.config.latent_channels
-    shared = {"cross_attention_dim": width, "in_channels": channels}
-    unet = XPSRUNet2DConditionModel(**shared, out_channels=channels, **config.unet)
-    controlnet = XPSRControlNetModel.from_unet(unet, **config.controlnet)
-    start_awake(controlnet)
-    start_quiet(unet, controlnet)
+    with _by_tables():
+        text_config = CLIPTextConfig(vocab_size=len(tokenizer), **config.text_encoder)
+        text_config.bos_token_id, text_config.eos_token_id = (
+            tokenizer.bos_token_id,
+            tokenizer.eos_token_id,
+        )
+        width, channels = text_config.hidden_size, vae.config.latent_channels
+        shared = {"cross_attention_dim": width, "in_channels": channels}
+        unet = XPSRUNet2DConditionModel(**shared, out_channels=channels, **config.unet)
+        controlnet = XPSRControlNetModel.from_unet(unet, **config.controlnet)
+        start_awake(controlnet)
+        start_quiet(unet, controlnet)
+        text_encoder = CLIPTextModel(text_config)
     return Networks(
         vae,
-        CLIPTextModel(text_config),
+        text_encoder,
         tokenizer,
         unet,
         controlnet,
@@ -246,12 +265,13 @@ def build_small(
 
 def small_scheduler(config: ModelConfig) -> DDPMScheduler:
     """The noise schedule of a small model, cut short by `alpha_bar_range` if that is given."""
-    if config.alpha_bar_range is None:
-        return DDPMScheduler(**config.scheduler)
-    count = config.scheduler.get("num_train_timesteps", 1000)
-    first, last = config.alpha_bar_range
-    betas = [1 - first] + [1 - (last / first) ** (1 / (count - 1))] * (count - 1)
-    return DDPMScheduler(trained_betas=betas, **config.scheduler)
+    with _by_tables():
+        if config.alpha_bar_range is None:
+            return DDPMScheduler(**config.scheduler)
+        count = config.scheduler.get("num_train_timesteps", 1000)
+        first, last = config.alpha_bar_range
+        betas = [1 - first] + [1 - (last / first) ** (1 / (count - 1))] * (count - 1)
+        return DDPMScheduler(trained_betas=betas, **config.scheduler)
 
 
 def start_awake(controlnet: XPSRControlNetModel) -> None:

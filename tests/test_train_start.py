@@ -1,0 +1,36 @@
+"""What a run begins with: where `model.start` leads, and what stops it from being built."""
+
+import pytest
+import torch
+from training_help import CONFIGS
+
+from train import networks
+from train.config import ModelConfig, read_config
+from train.networks import make_networks
+from xpsr.errors import XPSRError
+
+
+def no_data(_tokenizer) -> None:
+    raise RuntimeError("the pictures cannot be read")
+
+
+def test_a_pipeline_on_the_hub_goes_on_with_its_own_weights(tiny_pipeline, tmp_path, monkeypatch):
+    """And not with fresh ones on its UNet: what is fetched tells what it is."""
+    tiny_pipeline.save_pretrained(tmp_path / "fetched")
+    fetched = {"someone/tiny": tmp_path / "fetched"}
+    monkeypatch.setattr(networks, "find_model", lambda name, _: fetched[name])
+    found = make_networks(ModelConfig(start="someone/tiny"), no_data, seed=0)
+    for part in ("unet", "controlnet"):
+        saved = getattr(tiny_pipeline, part).state_dict()
+        assert all(torch.equal(v, saved[k]) for k, v in getattr(found, part).state_dict().items())
+
+
+def test_an_official_checkpoint_alone_is_no_start(golden):
+    with pytest.raises(XPSRError, match="holds only a part of a model"):
+        make_networks(ModelConfig(start=str(golden / "tiny")), no_data, seed=0)
+
+
+def test_what_goes_wrong_with_the_data_is_not_laid_to_the_tables():
+    config = read_config(CONFIGS / "smoke.yaml", ["data=x", "out=y"]).model
+    with pytest.raises(RuntimeError, match="the pictures cannot be read"):
+        make_networks(config, no_data, seed=0)
