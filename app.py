@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -18,6 +19,7 @@ from studio.build import Where, build, serving
 from studio.models import zerogpu
 from studio.models.choice import ALLOW, LastChoice, ModelChoice, Permission
 from studio.models.engine import Engine, EngineOptions
+from studio.results.shelf import KEEP_SECONDS
 from xpsr.errors import XPSRError
 from xpsr.prompts.describer import make_describer
 
@@ -63,7 +65,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         type=float,
         default=2.0,
         metavar="GIGABYTES",
-        help="beyond so many the oldest results are removed; default: 2",
+        help="beyond so many the oldest results are removed; what is made of them for the page may "
+        "take as much again, among the temporary files; default: 2",
     )
     add(
         "--allow-model-change",
@@ -145,6 +148,8 @@ def serve(options: argparse.Namespace) -> None:
             make_describer(options.describer)
     except XPSRError as error:
         sys.exit(str(error))
+    # What is served lies among the temporary files, which a normal exit removes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     engine.warm_up()
     try:
         demo.launch(
@@ -179,7 +184,7 @@ demo = build(
         options.outputs,
         options.outputs_limit,
         # The disk of a Space is everybody's: nobody's pictures stay there for long.
-        keep_seconds=24 * 3600 if "SPACE_ID" in os.environ else None,
+        keep_seconds=KEEP_SECONDS if "SPACE_ID" in os.environ else None,
     ),
     allowed,
 )

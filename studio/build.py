@@ -19,6 +19,7 @@ from .models.engine import Engine
 from .opening import Opening
 from .restore.wiring import connect
 from .results import scores
+from .results.housekeeping import keep_tidy
 from .results.outputs import Outputs
 from .results.shelf import GIGABYTE, KEEP_SECONDS, Shelf
 from .services import Services
@@ -44,6 +45,7 @@ def build(engine: Engine, where: Where, may_change_model: Permission = NOT_ALLOW
             tab.connect(page, part, handle, services)
     # One picture at a time is worked on; whoever comes seventeenth is told to come back.
     demo.queue(max_size=16)
+    keep_tidy(services.outputs)
     return demo
 
 
@@ -83,6 +85,7 @@ def _opening(services: Services) -> Opening:
         "texts": asdict(Prompts.from_preset(preset)),
         "settings": asdict(Settings.from_preset(preset)),
         "learned": scores.learned_metrics(),
+        "gigabytes": services.outputs.limit / GIGABYTE,
         "may_change_model": services.may_change_model.granted,
         "example_pictures": tuple(example.picture for example in found),
         "example_titles": tuple(example.title for example in found),

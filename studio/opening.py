@@ -24,4 +24,5 @@ class Opening:
     scores: str = ""
     status: str = ""
     shown: str | None = None  # the id of the run on the slider
+    gigabytes: float = 2.0  # beyond so many the oldest results are removed
     may_change_model: bool = False  # shows what only a local page may do

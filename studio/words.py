@@ -237,10 +237,11 @@ HELP_TEXT = """
   are. Correct what it says: the texts are there to be edited.
 - **Compare fairly.** The seed stays the same between runs, so what changes in the result comes from
   what you changed.
-- **Nothing is lost.** Every result is kept with its recipe in the folder `outputs` of the computer
-  that runs this page; texts and settings are kept by your browser.
+- **A reload loses nothing.** Every result is kept with its recipe in the folder `outputs` of the
+  computer that runs this page, texts and settings by your browser. Beyond {gigabytes:g} GB of results
+  (`--outputs-limit`) the oldest make room, pinned ones as well: download what you want to keep.
 - **Privacy.** Pictures stay on that computer, unless a vision server is asked to describe them. On
-  a public Space results are deleted within a day.
+  a public Space pictures and results are deleted within a day.
 """
 
 # What happens ----------------------------------------------------------------------------------

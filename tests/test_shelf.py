@@ -14,10 +14,14 @@ import gradio as gr
 import pytest
 from gradio.route_utils import delete_files_created_by_app
 from made_runs import keep_run, make_recipe
+from studio_server import free_port, start
 
 from studio import examples
 from studio.ablate.study import RunKeeper
+from studio.build import Where, build
+from studio.models.engine import Engine, EngineOptions
 from studio.restore.texts import NOTHING_BROUGHT
+from studio.results import housekeeping
 from studio.results import outputs as outputs_module
 from studio.results import shelf as shelf_module
 from studio.results.outputs import Outputs
@@ -229,3 +233,44 @@ def test_the_folder_of_a_running_ablation_may_be_missing(outputs, picture, tmp_p
     shutil.rmtree(folder)
     made = CellResult(cell, recipe, {}, 1.0, "computed", _image=image)
     assert keeper.keep(made).picture().size == image.size
+
+
+def test_old_results_go_while_nobody_is_there(outputs, picture, monkeypatch):
+    old, young = keep_run(outputs, picture(24, 16)), keep_run(outputs, picture(24, 16))
+    outputs.keep_seconds = 3600.0
+    make_older(outputs.folder / old.id, 7200)
+    (outputs.folder / old.id / "scores.json").write_text("{}")  # that makes it no younger
+    times, tidy, seen = iter(range(3)), outputs.tidy, threading.Event()
+
+    def first_in_vain():
+        number = next(times)
+        if number == 0:
+            raise OSError(errno.EIO, "Input/output error")
+        if number == 2:
+            seen.set()
+            threading.Event().wait()  # the thread has done its part
+        tidy()
+
+    monkeypatch.setattr(outputs, "tidy", first_in_vain)
+    housekeeping.keep_tidy(outputs, every=0.01)
+    assert seen.wait(30)
+    assert outputs.found([old.id, young.id]) == [outputs.find(young.id)]
+    assert not old.after.exists()  # nor is it served any longer
+
+
+def test_the_page_tells_the_limit_it_has(tmp_path):
+    demo = build(Engine(EngineOptions()), Where(str(tmp_path / "outputs"), gigabytes=7.5))
+    told = [one.value for one in demo.blocks.values() if isinstance(one, gr.Markdown)]
+    assert any("Beyond 7.5 GB of results" in text for text in told)
+
+
+@pytest.mark.slow
+def test_a_server_that_is_told_to_end_leaves_no_pictures(tiny, tmp_path):
+    (tmp_path / "tmp").mkdir()
+    kept = {"XPSR_OUTPUTS": str(tmp_path / "outputs"), "TMPDIR": str(tmp_path / "tmp")}
+    _, process = start(tiny, free_port(), tmp_path / "log", **kept)
+    (served,) = (tmp_path / "tmp").glob("xpsr-studio-*")
+    assert list(served.rglob("*.png"))
+    process.terminate()
+    assert process.wait(60) == 0
+    assert not served.exists()

@@ -34,7 +34,7 @@ def lay_out_restoring(opening: Opening) -> dict[str, Any]:
         parts["meters"] |= more.pop("meters")
         parts |= more
     with gr.Accordion(words.HELP, open=False):
-        gr.Markdown(words.HELP_TEXT)
+        gr.Markdown(words.HELP_TEXT.format(gigabytes=opening.gigabytes))
     return parts
 
 

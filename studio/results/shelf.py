@@ -16,7 +16,7 @@ from pathlib import Path
 from .whole import lend_as, make_once
 
 GIGABYTE = 1024**3
-# Looked for once an hour at least, so that nothing lies there for more than a day.
+# What is older is looked for once an hour at least, so that nothing stays for more than a day.
 KEEP_SECONDS = 23 * 3600
 SPARE_SECONDS = 15 * 60  # what was asked for so lately is still on somebody's page
 PREFIX = "xpsr-studio-"
