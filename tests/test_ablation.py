@@ -32,6 +32,7 @@ TWO = plans.sweep("guidance_scale", [1.0], PROMPTS, Settings(), SEEDS)
     [
         ("A cat. A dog! Is it?", "sentence", ["A cat.", "A dog!", "Is it?"]),
         ("About 4.5 m, approx. five.", "sentence", ["About 4.5 m, approx. five."]),
+        ("By Dr. Smith.  It is dark.", "sentence", ["By Dr. Smith.", "It is dark."]),
         ("一只猫。屋顶上。", "sentence", ["一只猫。", "屋顶上。"]),
         ("no stop", "sentence", ["no stop"]),
         ("  ", "sentence", []),

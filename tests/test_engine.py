@@ -260,11 +260,35 @@ def test_only_a_local_page_lets_visitors_change_the_model(
         monkeypatch.setenv("SPACE_ID", "someone/studio")
     permission = Permission.for_page(host, share, asked)
     assert permission.granted is granted
+    if asked:
+        permission.check({"host": "studio.example", "x-forwarded-for": "203.0.113.7"})
     if not granted:
         with pytest.raises(XPSRError, match="only whoever runs it"):
             permission.check()
         monkeypatch.setenv("XPSR_ALLOW_MODEL_CHANGE", "1")
         assert Permission.for_page(host, share, asked).granted
+
+
+@pytest.mark.parametrize(
+    ("headers", "fine"),
+    [
+        (None, True),
+        ({"host": "127.0.0.1:7860"}, True),
+        ({"host": "localhost:7860"}, True),
+        ({"host": "[::1]:7860"}, True),
+        ({"host": "studio.example"}, False),  # a tunnel, or a name that points to this machine
+        ({"host": "127.0.0.1:7860", "x-forwarded-for": "203.0.113.7"}, False),
+        ({"host": "[broken"}, False),
+        ({}, False),
+    ],
+)
+def test_nor_does_it_where_others_reach_it_through_a_proxy(headers, fine):
+    permission = Permission.for_page("127.0.0.1", share=False, asked=False)
+    if fine:
+        permission.check(headers)
+    else:
+        with pytest.raises(XPSRError, match="--allow-model-change"):
+            permission.check(headers)
 
 
 def test_the_choice_is_remembered_for_the_next_start(tmp_path):

@@ -158,3 +158,12 @@ def test_the_way_through_the_page(open_page, studio, tiny, official, tmp_path):
     page.locator("#full-model textarea").fill(str(studio.model))  # for whoever comes next
     page.locator("#full-use").click()
     expect(page.locator("#full-used")).to_contain_text(f"{studio.model} is in use", timeout=WAIT_MS)
+
+    # Somebody who comes through a proxy of this machine is a stranger.
+    page.set_extra_http_headers({"X-Forwarded-For": "203.0.113.7"})
+    page.locator("#full-checkpoint textarea").fill(str(official))
+    page.locator("#full-check").click()
+    expect(page.locator("#full-converted")).to_contain_text("from this computer only")
+    page.locator("#full-model textarea").fill("mini")
+    page.locator("#full-use").click()
+    expect(page.locator("#full-used")).to_contain_text("from this computer only")

@@ -26,6 +26,8 @@ from ..services import Services
 from . import words
 from .markup import now, requirements
 
+# Gradio fills it in by its type; without one it is no visitor who asks.
+Asking = gr.Request | None
 FORMATS = ("float16", "float32")
 # What a preset brings: all but the two main texts.
 REST_OF_FORM = len(PROMPT_NAMES) - len(MAIN_TEXTS) + len(SETTING_NAMES)
@@ -60,10 +62,10 @@ class FullActions:
         place = str(pipeline.device) if pipeline is not None else ""
         return now(options.model, options.base, weights, place, describer, machine)
 
-    def check(self, folder: str) -> str:
+    def check(self, folder: str, request: Asking = None) -> str:
         """Whether a download is whole, in words."""
         try:
-            self.services.may_change_model.check()
+            self.services.may_change_model.check(_headers(request))
             from xpsr.models.checkpoint import check
 
             found = check(ModelChoice.typed(folder).model)
@@ -71,11 +73,13 @@ class FullActions:
         except Exception as error:
             return markup.notice(sentence(error), bad=True)
 
-    def convert(self, folder: str, base: str, out: str, dtype: str) -> Iterator[tuple]:
+    def convert(
+        self, folder: str, base: str, out: str, dtype: str, request: Asking = None
+    ) -> Iterator[tuple]:
         """Convert a checkpoint; values for the status and for the field of the model."""
         yield markup.notice(words.CHECKING), gr.skip()
         try:
-            self.services.may_change_model.check()
+            self.services.may_change_model.check(_headers(request))
             from xpsr.conversion import convert
 
             checkpoint = ModelChoice.typed(folder, base)
@@ -92,20 +96,20 @@ class FullActions:
     def convert_stopped(self) -> str:
         return markup.notice(words.CONVERT_STOPPED)
 
-    def look(self, model: str, base: str) -> str:
+    def look(self, model: str, base: str, request: Asking = None) -> str:
         """What a model is and whether it fits, before anything is loaded."""
         try:
-            self.services.may_change_model.check()
+            self.services.may_change_model.check(_headers(request))
             found = look(self.engine, ModelChoice.typed(model, base))
             return markup.notice(words.looked(found), bad=not found.fits)
         except Exception as error:
             return markup.notice(sentence(error), bad=True)
 
-    def use(self, model: str, base: str) -> Iterator[tuple]:
+    def use(self, model: str, base: str, request: Asking = None) -> Iterator[tuple]:
         """Change the model: values for status, what runs now, banner, preset, texts, settings."""
         yield self._changing(markup.notice(words.CHECKING))
         try:
-            self.services.may_change_model.check()
+            self.services.may_change_model.check(_headers(request))
             choice = ModelChoice.typed(model, base)
             for item in switch(self.engine, choice):
                 if isinstance(item, Waiting):
@@ -117,9 +121,9 @@ class FullActions:
         except Exception as error:
             yield self._changing(markup.notice(sentence(error), bad=True))
 
-    def use_mini(self) -> Iterator[tuple]:
+    def use_mini(self, request: Asking = None) -> Iterator[tuple]:
         """Back to the built-in model."""
-        yield from self.use("mini", "")
+        yield from self.use("mini", "", request)
 
     def use_stopped(self) -> str:
         return markup.notice(words.USE_STOPPED)
@@ -136,3 +140,9 @@ class FullActions:
         said = markup.notice(words.in_use(self.engine.options.model, preset))
         banner = gr.update(visible=False)
         return (said, self._now(Machine.here()), banner, preset, *self.choose_preset(preset))
+
+
+def _headers(request: gr.Request | None) -> dict[str, str] | None:
+    if request is None:
+        return None
+    return {name.lower(): value for name, value in dict(request.headers).items()}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from xpsr.errors import XPSRError
 
@@ -15,6 +17,8 @@ from . import words
 log = logging.getLogger(__name__)
 ALLOW = "XPSR_ALLOW_MODEL_CHANGE"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# What tunnels and reverse proxies add; the host alone does not tell, since many pass theirs on.
+_PASSED_ON = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
 
 
 @dataclass(frozen=True)
@@ -49,22 +53,44 @@ class Permission:
     """Whether visitors may change the model and name folders of this machine.
 
     The model is everybody's, and a folder's name tells what lies on a disk. So only a page that
-    nobody else can reach allows it by itself.
+    nobody else can reach allows it by itself. A tunnel or a reverse proxy makes others reach a page
+    that is served to this machine alone, so each request is looked at as well.
+
+    Attributes:
+        granted: the page offers it.
+        to_all: the owner allows it to whoever asks.
     """
 
     granted: bool
+    to_all: bool = False
 
     @classmethod
     def for_page(cls, host: str, share: bool, asked: bool) -> Permission:
         """For a page on `host`; `asked`: the owner allows it wherever it is."""
         if asked or os.environ.get(ALLOW, "").lower() in ("1", "true", "yes"):
-            return cls(True)
+            return cls(granted=True, to_all=True)
         return cls(host in _LOOPBACK and not share and "SPACE_ID" not in os.environ)
 
-    def check(self) -> None:
-        """Raises XPSRError where it is not allowed."""
+    def check(self, headers: Mapping[str, str] | None = None) -> None:
+        """Raises XPSRError where it is not allowed.
+
+        Args:
+            headers: of the request, by their names in small letters; None: nobody else's.
+        """
         if not self.granted:
             raise XPSRError(words.NOT_ALLOWED)
+        if not self.to_all and headers is not None and not _from_here(headers):
+            raise XPSRError(words.NOT_ALLOWED_FROM_AFAR)
+
+
+def _from_here(headers: Mapping[str, str]) -> bool:
+    """Whether a browser on this machine asked this page directly, by its own name."""
+    if any(name in headers for name in _PASSED_ON):
+        return False
+    try:
+        return urlsplit(f"//{headers.get('host', '')}").hostname in _LOOPBACK
+    except ValueError:
+        return False
 
 
 NOT_ALLOWED = Permission(granted=False)

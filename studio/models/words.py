@@ -6,6 +6,10 @@ NOT_ALLOWED = (
     "The model of this page is the same for all its visitors, and only whoever runs it can change "
     "it: by starting it with --model."
 )
+NOT_ALLOWED_FROM_AFAR = (
+    "The model can be changed from this computer only, and this page was reached from another one "
+    "or through a proxy. Whoever runs it can allow that by starting it with --allow-model-change."
+)
 LAST_UNREADABLE = "{path} cannot be read, so the page starts with the built-in model."
 LAST_UNWRITABLE = "The model is in use, but {path} cannot be written, so the next start forgets it."
 PLACES = {"cuda": "on the GPU", "mps": "on the GPU", "cpu": "in memory"}

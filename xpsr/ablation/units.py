@@ -6,14 +6,15 @@ another place, or in another text, is left alone.
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 from typing import Literal
 
+from xpsr.prompts.sentences import split_sentences
+
 Kind = Literal["sentence", "clause", "word"]
 
-# A full stop ends a sentence where a blank follows, and no small letter behind it ("approx. five").
-_SENTENCE_END = re.compile(r"[.!?]+[\"')\]]*\s+(?=[^\sa-z])|[。！？]\s*|\n+\s*")
 _CLAUSE_END = re.compile(r"[,;:]\s+|[、，；：]\s*")
 _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
 _SEPARATOR_BEFORE = re.compile(r"[,;:、，；：]\s*$")
@@ -47,12 +48,12 @@ def split(text: str, kind: Kind) -> list[Unit]:
     if kind == "word":
         spans = [match.span() for match in _WORD.finditer(text)]
     else:
-        spans = _pieces(text, 0, len(text), _SENTENCE_END)
+        spans = _sentences(text)
         if kind == "clause":
             spans = [
                 part
                 for start, end in spans
-                for part in _pieces(text, start, _without_stop(text, start, end), _CLAUSE_END)
+                for part in _clauses(text, start, _without_stop(text, start, end))
             ]
     return [
         Unit(kind, start, end, text[start:end]) for start, end in spans if text[start:end].strip()
@@ -84,13 +85,16 @@ def without(text: str, unit: Unit) -> str:
     return (rest if after else rest.rstrip()) if _WORD.search(rest) else ""
 
 
-def _pieces(text: str, start: int, end: int, border: re.Pattern[str]) -> list[tuple[int, int]]:
-    """Spans between the borders; a sentence keeps its own stop, a clause not its comma."""
-    keep_mark = border is _SENTENCE_END
+def _sentences(text: str) -> list[tuple[int, int]]:
+    ends = list(itertools.accumulate(map(len, split_sentences(text))))
+    return [_trimmed(text, start, end) for start, end in itertools.pairwise([0, *ends])]
+
+
+def _clauses(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    """Spans between the separators, which belong to none of them."""
     spans: list[tuple[int, int]] = []
-    for match in border.finditer(text, start, end):
-        mark_end = match.start() + len(match.group().rstrip()) if keep_mark else match.start()
-        spans.append((start, mark_end))
+    for match in _CLAUSE_END.finditer(text, start, end):
+        spans.append((start, match.start()))
         start = match.end()
     spans.append((start, end))
     return [_trimmed(text, *span) for span in spans]
