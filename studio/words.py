@@ -238,8 +238,9 @@ HELP_TEXT = """
 - **Compare fairly.** The seed stays the same between runs, so what changes in the result comes from
   what you changed.
 - **A reload loses nothing.** Every result is kept with its recipe in the folder `outputs` of the
-  computer that runs this page, texts and settings by your browser. Beyond {gigabytes:g} GB of results
-  (`--outputs-limit`) the oldest make room, pinned ones as well: download what you want to keep.
+  computer that runs this page, texts and settings by your browser. Beyond {gigabytes:g} GB of
+  results (`--outputs-limit`) the oldest make room, pinned ones as well: download what you want to
+  keep.
 - **Privacy.** Pictures stay on that computer, unless a vision server is asked to describe them. On
   a public Space pictures and results are deleted within a day.
 """
@@ -314,40 +315,6 @@ NO_EXAMPLE = "That example is no longer there; choose another one."
 
 
 RUN_GONE = "This result is no longer there: it was removed to make room, or because of its age."
-RUN_DAMAGED = (
-    "The files of this result are damaged, or by another version of XPSR Studio or another program."
-)
-DISK_FULL = "The disk of temporary files is full, so this result cannot be shown: make room there."
-
-
-OTHER_MODEL = (
-    "Your two texts are as you left them. Everything else was set for another model and comes back "
-    "with it; what stands there now suits this one."
-)
-
-
-def not_lent(why: str) -> str:
-    """A cell of an ablation is kept, but the page cannot have it."""
-    return (
-        f"The temporary files take nothing more ({why.lower() or 'no reason given'}). What is "
-        "finished is kept: make room there, and start again."
-    )
-
-
-def cannot_keep(folder: str, why: str) -> str:
-    """A result that is shown all the same."""
-    return (
-        f"It could not be written to {folder} ({why.lower() or 'no reason given'}), so download it "
-        "now: it is gone when the page is stopped, or a day later. Make room there, or start the "
-        "page with another folder, --outputs FOLDER."
-    )
-
-
-def no_disk(folder: str, why: str) -> str:
-    return (
-        f"The result could not be written, neither to {folder} nor among the temporary files "
-        f"({why.lower() or 'no reason given'}): make room, and press Restore once more."
-    )
 
 
 def step(index: int, total: int, seconds_left: float | None, seed: int) -> str:
@@ -456,16 +423,3 @@ def run_open(title: str, number: int | None, seed: int) -> str:
     named = f" of {title}" if title else ""
     numbered = f"Result {number}" if number else "Result"
     return f"{numbered}{named} · seed {seed}. Texts and settings are as you left them."
-
-
-def welcome_back(kept: int, lost: int, mine: bool = True) -> str:
-    """After a reload. `mine`: the settings are those that the visitor had with this model."""
-    texts = "Texts and settings are as you left them." if mine else OTHER_MODEL
-    if not kept and not lost:
-        return texts
-    if not kept:
-        gone = "Your last result is" if lost == 1 else f"Your {lost} results are"
-        return f"{texts} {gone} no longer there: removed to make room, or because of age."
-    results = "Your last result is" if kept == 1 else f"Your {kept} results are"
-    gone = "1 older one is" if lost == 1 else f"{lost} older ones are"
-    return f"{texts} {results} below." + (f" {gone} no longer there." if lost else "")

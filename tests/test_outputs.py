@@ -19,6 +19,7 @@ from studio.results.outputs import Outputs
 from studio.results.scores import Row, compare
 from studio.results.shelf import Shelf
 from studio.results.visit import Visit
+from studio.results.words import OTHER_MODEL, welcome_back
 from studio.services import Services
 from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
@@ -208,12 +209,12 @@ def test_what_was_set_for_another_model_comes_back_with_it(memory):
 
     visit = Visit()
     said = str(page("two").recall(kept, visit))
-    assert words.OTHER_MODEL in said and "Texts and settings are as you left them" not in said
+    assert OTHER_MODEL in said and "Texts and settings are as you left them" not in said
     other = changed(prompt="A new text.", guidance_scale=7.0)
     kept = page("two").keep(None, False, visit, NOTHING_BROUGHT, True, "paper", *other)
 
     values = page("one").recall(kept, visit := Visit())
-    assert words.OTHER_MODEL not in str(values)
+    assert OTHER_MODEL not in str(values)
     back = changed(prompt="A new text.", negative_prompt="people", guidance_scale=2.5)
     assert values[: len(FORM) + 1] == (*back, "official")
     kept = page("one").keep(None, False, visit, NOTHING_BROUGHT, True, "official", *back)
@@ -345,7 +346,7 @@ def test_a_run_that_a_reload_stopped_is_told_of(memory):
         kept = memory.keep(None, False, visit, NOTHING_BROUGHT, True, "official", *VALUES)
         said.append(str(memory.recall(kept, Visit())))
         visit.restoring.end(1)
-    assert words.RUN_DROPPED in said[0] and words.welcome_back(0, 0) in said[0]
+    assert words.RUN_DROPPED in said[0] and welcome_back(0, 0) in said[0]
     assert words.RUN_DROPPED not in said[1]
 
 

@@ -14,13 +14,13 @@ from PIL import Image
 from xpsr.ablation.plan import Cell, Plan
 from xpsr.errors import XPSRError
 
-from .. import words
 from ..restore import texts
 from ..restore.texts import Brought
 from ..results.outputs import Outputs, Run
 from ..results.scores import Row, enlarge, with_origins
 from ..results.visit import Visit
 from ..results.whole import lend_as
+from ..results.words import not_lent
 
 if TYPE_CHECKING:
     from xpsr.ablation import CellResult
@@ -207,7 +207,7 @@ class RunKeeper:
         try:
             return lend_as(run.after, path)
         except OSError as error:
-            raise XPSRError(words.not_lent(error.strerror or "")) from error
+            raise XPSRError(not_lent(error.strerror or "")) from error
 
 
 def runs_by_recipe(outputs: Outputs, visit: Visit, image: Image.Image) -> dict[Any, Run]:

@@ -23,6 +23,7 @@ from ..services import Services
 from .outputs import Run
 from .visit import MAX_CELLS, Visit
 from .visit import MAX_RUNS as MAX_RESULTS
+from .words import welcome_back
 
 if TYPE_CHECKING:
     from ..page import Page
@@ -188,7 +189,7 @@ class MemoryActions:
         if run is not None:
             visit.show(run.id)
         if run is not None or said or lost or not mine:
-            said.append(words.welcome_back(len(runs), lost, mine))
+            said.append(welcome_back(len(runs), lost, mine))
         result = shown(
             status=markup.notice(" ".join(said)) if said else gr.skip(),
             **({"strip": self.face.strip(visit)} if run is None else

@@ -21,7 +21,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from xpsr.errors import XPSRError
 from xpsr.recipe import Recipe, read_recipe, save_png
 
-from .. import words
+from ..words import RUN_GONE
+from . import words
 from .names import result_name
 from .scores import Row, read_rows, write_enlarged, write_rows, write_thumb
 from .shelf import GIGABYTE, KEEP_SECONDS, Shelf
@@ -168,7 +169,7 @@ class Outputs:
         if run_id in self.examples:
             return self.examples[run_id]
         if not self.has(run_id):
-            raise XPSRError(words.RUN_GONE)
+            raise XPSRError(RUN_GONE)
         with _told():
             folder = self._place(run_id)
             return self._lent(folder, _read(folder, _state_of(folder)))
