@@ -19,11 +19,13 @@ from studio.build import Where, build, serving
 from studio.models import zerogpu
 from studio.models.choice import ALLOW, LastChoice, ModelChoice, Permission
 from studio.models.engine import Engine, EngineOptions
+from studio.models.work import MOST_ON_A_SPACE
 from studio.results.shelf import KEEP_SECONDS
 from xpsr.errors import XPSRError
 from xpsr.prompts.describer import make_describer
 
 PORT = 7860
+IS_SPACE = "SPACE_ID" in os.environ
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -67,6 +69,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="GIGABYTES",
         help="beyond so many the oldest results are removed; what is made of them for the page may "
         "take as much again, among the temporary files; default: 2",
+    )
+    add(
+        "--work-limit",
+        type=float,
+        default=os.environ.get("XPSR_WORK_LIMIT", MOST_ON_A_SPACE if IS_SPACE else None),
+        metavar="MILLIONS",
+        help="of one result: million pixels times steps; default: XPSR_WORK_LIMIT, or "
+        f"{MOST_ON_A_SPACE:.0f} on a Space, none elsewhere",
     )
     add(
         "--allow-model-change",
@@ -134,7 +144,7 @@ def serve(options: argparse.Namespace) -> None:
     if os.environ.get("GRADIO_VIBE_MODE"):
         sys.exit("GRADIO_VIBE_MODE lets visitors run programs here: unset it and start again.")
     open_to_others = options.share or options.host not in ("127.0.0.1", "localhost", "::1")
-    if open_to_others and not options.auth and "SPACE_ID" not in os.environ:
+    if open_to_others and not options.auth and not IS_SPACE:
         print("Anybody who can reach this machine can use the page; --auth asks for a password.")
     if options.mcp and options.auth:
         sys.exit("--mcp and --auth do not go together: an MCP client cannot log in. Leave one out.")
@@ -176,6 +186,7 @@ engine = Engine(
         describer=options.describer,
         device=options.device,
         dtype=options.dtype,
+        most_work=options.work_limit,
     )
 )
 demo = build(
@@ -184,7 +195,7 @@ demo = build(
         options.outputs,
         options.outputs_limit,
         # The disk of a Space is everybody's: nobody's pictures stay there for long.
-        keep_seconds=KEEP_SECONDS if "SPACE_ID" in os.environ else None,
+        keep_seconds=KEEP_SECONDS if IS_SPACE else None,
     ),
     allowed,
 )

@@ -57,6 +57,21 @@ def test_a_run_that_waits_gives_signs_and_leaves_without_a_trace(engine, picture
     assert any(is_step(item) for item in waiting)  # and one that stays has its turn
 
 
+def test_more_work_than_the_page_allows_is_refused_before_its_turn(tiny_pipeline, picture):
+    engine = Engine(EngineOptions(most_work=0.05))
+    engine.use(tiny_pipeline, engine.options)
+    fine = QUICK.changed(upscale=2, process_size=0, num_inference_steps=3)  # 128 x 128 pixels
+    with engine.running:
+        for changes, words in (
+            ({"num_inference_steps": 4}, "take 3 steps at most"),
+            ({"upscale": 8, "num_inference_steps": 1}, "enlarge it less"),
+            ({"process_size": 512, "num_inference_steps": 1}, "enlarge it less"),
+        ):
+            with pytest.raises(XPSRError, match=words):
+                next(run(engine, picture, fine.changed(**changes)))
+        assert isinstance(next(run(engine, picture, fine)), Waiting)
+
+
 def test_stop_acts_after_one_step_and_frees_the_slot(engine, picture):
     items = run(engine, picture)
     assert is_step(next(items))

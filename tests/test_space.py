@@ -52,6 +52,7 @@ last = app.choose_model(app.parse([]), app.Permission(granted=True))
 assert last == app.ModelChoice("someone/xpsr", "someone/base")
 assert app.choose_model(app.parse(["--model", "mini"]), app.Permission(granted=True)).base is None
 assert app.engine.options.model == "mini"
+assert app.engine.options.most_work == 400  # one visitor's wish must not stop all the others
 # A folder that is gone since: the page opens with the built-in model and not with none.
 (app.Path(app.options.outputs) / "model.json").write_text('{"model": "/models/gone"}')
 assert app.choose_model(app.parse([]), app.Permission(granted=True)) == app.ModelChoice("mini")

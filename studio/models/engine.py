@@ -18,6 +18,7 @@ from .. import words
 from . import zerogpu
 from .room import give_back_memory, smaller_tiles, weight_bytes
 from .waiting import SmallerTiles, Waiting, turn
+from .work import check_work
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -36,13 +37,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EngineOptions:
-    """Which models to use: what `xpsr.load` and `make_describer` take."""
+    """Which models to use: what `xpsr.load` and `make_describer` take.
+
+    Attributes:
+        most_work: of one run, see `check_work`.
+    """
 
     model: str = "mini"
     base: str | None = None
     describer: str = "measured"
     device: str | None = None
     dtype: str | None = None
+    most_work: float | None = None
 
 
 class Engine:
@@ -175,7 +181,11 @@ class Engine:
 
         Where the memory does not suffice the run begins anew, once, in smaller tiles. What a
         `recorder` sees is in the result: the networks may run in another process.
+
+        Raises:
+            XPSRError: the picture cannot be used, or is more work than the page allows.
         """
+        check_work(image.size, settings, self.options.most_work)
         yield from turn(self.loading)  # a run that waits for a model can be stopped, too
         self.loading.release()
         yield from turn(self.running)

@@ -15,6 +15,16 @@ LAST_UNWRITABLE = "The model is in use, but {path} cannot be written, so the nex
 PLACES = {"cuda": "on the GPU", "mps": "on the GPU", "cpu": "in memory"}
 
 
+def too_much_work(pixels: int, steps: int, most: float) -> str:
+    """A run on so many pixels in so many steps is more than the page allows."""
+    fewer = int(most * 1e6 / pixels)
+    cure = f"take {fewer} steps at most" if fewer else "enlarge it less"
+    return (
+        f"{pixels / 1e6:.1f} million pixels in {steps} steps would take too long for a page that "
+        f"others wait for: {cure}, or run the studio on your own computer, which has no limit."
+    )
+
+
 def size(count: int) -> str:
     """A number of bytes for people."""
     for unit, factor, digits in (("GB", 1e9, 1), ("MB", 1e6, 0)):
