@@ -55,9 +55,14 @@ def test_two_runs_are_compared_and_voted_on_blindly(open_page, photo, tmp_path):
     # Five per cent of the picture, of a frame that is wider than it.
     moved = re.compile(r"clip-path: inset\(0px 0px 0px 5[345](\.\d*)?%\)")
     expect(page.locator("#compare-slider img").nth(1)).to_have_attribute("style", moved)
+    map_of = page.locator("#compare-map img")
+    page.locator("#compare-difference > button").click()
+    expect(map_of).to_be_visible()
+    drawn = map_of.get_attribute("src")
     page.locator("#compare-swap").click()
     expect(note).to_contain_text("A: 2 · garden")
     expect(page.locator("#compare-texts ins")).to_have_text("red ")
+    expect(map_of).not_to_have_attribute("src", drawn)  # of this pair, as it is still looked at
     page.locator("#compare-vote > button").click()
     page.locator("#compare-strip-b .thumbnail-item").nth(0).click()
     expect(note).to_contain_text("A and B are the same result.")

@@ -78,8 +78,9 @@ def test_a_closer_look(open_page):
     page.locator("#closer > button").click()
     overview, after = page.locator("#closer-overview img"), page.locator("#closer-after img")
     expect(overview).to_be_visible()
-    expect(page.locator("#closer-difference img")).to_be_visible()
-    before = after.get_attribute("src")
+    difference = page.locator("#closer-difference img")
+    expect(difference).to_be_visible()
+    before, drawn = after.get_attribute("src"), difference.get_attribute("src")
     overview.click(position={"x": 20, "y": 20})
     expect(after).not_to_have_attribute("src", before)
     across = page.get_by_label("number input for From left to right")
@@ -90,9 +91,10 @@ def test_a_closer_look(open_page):
     wide = "image => [image.getBoundingClientRect().width, image.naturalWidth]"
     assert after.evaluate(wide) == [480, 480]
     page.get_by_label("4:1").click()
+    expect(difference).to_have_attribute("src", drawn)  # another place changes nothing there
     page.get_by_label("number input for Strengthen").fill("16")
     page.keyboard.press("Tab")
-    expect(page.locator("#closer-difference img")).to_be_visible()
+    expect(difference).not_to_have_attribute("src", drawn)
 
 
 def test_the_true_picture_switches_its_scores_on(open_page, photo, picture, tmp_path):
