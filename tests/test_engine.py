@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import threading
+import time
 from dataclasses import asdict
 from pathlib import Path
 
+import gradio as gr
 import pytest
 import torch
+from loops import all_of, in_a_loop
 from PIL import Image
 
 from studio import words
@@ -359,3 +363,28 @@ def test_a_stop_that_comes_before_the_run_counts_for_this_run_alone(engine, tmp_
     actions.begin(visit)
     *_, last = actions.restore(*asked)
     assert words.STOPPED not in last[0] and len(visit.runs) == 1
+
+
+def test_many_pages_wait_for_the_model_and_a_failure_is_told_to_all(engine, tmp_path, monkeypatch):
+    actions, tried = Actions(Services(engine, Outputs(tmp_path / "outputs", Shelf()))), []
+    model = engine.loaded
+    engine.use(None, engine.options)
+
+    def fail():
+        with engine.loading:
+            tried.append(time.sleep(0.1))
+            raise XPSRError("There is no such model.")
+
+    monkeypatch.setattr(engine, "pipeline", fail)
+
+    async def open_pages() -> list[list[dict]]:
+        engine.loading.acquire()  # as while it is loaded in the background
+        asyncio.get_running_loop().call_later(0.3, engine.loading.release)
+        return await asyncio.gather(*(all_of(actions.greet()) for _ in range(50)))
+
+    for _ in range(2):
+        for said in in_a_loop(open_pages()):
+            assert words.LOADING in said[0]["value"] and "no such model" in said[-1]["value"]
+    assert len(tried) == 1
+    engine.use(model, engine.options)
+    assert in_a_loop(all_of(actions.greet())) == [gr.skip()]

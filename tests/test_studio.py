@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import io
 import json
 import subprocess
@@ -17,7 +16,7 @@ import pytest
 from bad_files import EXPECTED, SIZES, make_bad_files
 from gradio_client import Client, handle_file
 from gradio_client.exceptions import AppError
-from loops import in_a_loop
+from loops import all_of, in_a_loop
 from made_runs import keep_run
 from PIL import Image
 from studio_server import ROOT, Studio, app_environment, save_tiny, studio_for
@@ -34,7 +33,6 @@ from studio.results.scores import Row
 from studio.results.shelf import Shelf
 from studio.results.visit import Visit
 from studio.services import Services
-from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
 from xpsr.metrics import METRICS, Score
 from xpsr.prompts import PROMPT_NAMES, Prompts
@@ -303,38 +301,10 @@ def test_a_taken_port_gives_a_sentence(studio):
     assert "Traceback" not in done.stderr
 
 
-async def greeted(actions: Actions) -> list[dict]:
-    return [said async for said in actions.greet()]
-
-
-def test_many_pages_wait_for_the_model_and_a_failure_is_told_to_all(actions, monkeypatch):
-    engine, tried = actions.engine, []
-    model, engine._pipeline = engine._pipeline, None
-
-    def fail():
-        with engine.loading:
-            tried.append(time.sleep(0.1))
-            raise XPSRError("There is no such model.")
-
-    monkeypatch.setattr(engine, "pipeline", fail)
-
-    async def open_pages() -> list[list[dict]]:
-        engine.loading.acquire()  # as while it is loaded in the background
-        asyncio.get_running_loop().call_later(0.3, engine.loading.release)
-        return await asyncio.gather(*(greeted(actions) for _ in range(50)))
-
-    for _ in range(2):
-        for said in in_a_loop(open_pages()):
-            assert words.LOADING in said[0]["value"] and "no such model" in said[-1]["value"]
-    assert len(tried) == 1
-    engine._pipeline = model
-    assert in_a_loop(greeted(actions)) == [gr.skip()]
-
-
 def test_a_missing_model_gives_a_sentence_on_the_page(tmp_path, photo):
     missing = Engine(EngineOptions(model=str(tmp_path / "nowhere")))
     actions = Actions(Services(missing, Outputs(tmp_path / "outputs", Shelf())))
-    said = in_a_loop(greeted(actions))[-1]
+    said = in_a_loop(all_of(actions.greet()))[-1]
     assert said["visible"] and 'role="alert"' in said["value"] and "nowhere" in said["value"]
     values = [*("" for _ in PROMPT_NAMES), *(None for _ in SETTING_NAMES)]
     *_, last = actions.restore(
@@ -422,15 +392,6 @@ def test_nothing_from_outside_becomes_markup():
     meter = FittedText(attack, (Piece(attack, True), Piece(attack, False)), 99, 75, 24)
     for made in (markup.notice(attack), markup.meter(meter), markup.table(rows)):
         assert "<script" not in made and "&lt;script" in made
-
-
-def test_what_there_is_more_to_say_can_be_unfolded():
-    assert markup.quiet("Measured.") == '<p class="quiet">Measured.</p>'
-    folded = markup.quiet("Measured.", "There is no <GPU>.")
-    assert folded.startswith("<details") and "<summary>Measured.</summary>" in folded
-    assert "There is no &lt;GPU&gt;." in folded and "title=" not in folded
-    meter = markup.meter(FittedText("A cat.", (Piece("A cat.", True),), 3, 75, 0))
-    assert "Tokens: 3 of 75, nothing cut" in meter and "title=" not in meter
 
 
 @pytest.mark.parametrize(

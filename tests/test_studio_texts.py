@@ -9,7 +9,7 @@ import gradio as gr
 import pytest
 from made_runs import make_recipe
 
-from studio import words
+from studio import markup, words
 from studio.form import TEXT_SETTINGS, read_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.texts import (
@@ -23,6 +23,7 @@ from studio.restore.texts import (
     restored,
 )
 from xpsr.prompts import NEGATIVES, Prompts
+from xpsr.prompts.budget import FittedText, Piece
 from xpsr.prompts.describer import Description
 from xpsr.prompts.provenance import Origin, written
 from xpsr.settings import CHOICES, SETTING_NAMES
@@ -164,3 +165,12 @@ def test_a_recipe_tells_who_wrote_all_five_texts(picture):
     assert kinds["negative_prompt"] == kinds["lowlevel_negative_prompt"] == "recipe"
     assert kinds["prompt"] == "measured" and kinds["added_prompt"] != "measured"
     assert further(again) == brought[2:] and further(described(Description("", "", "tags"))) == ()
+
+
+def test_what_there_is_more_to_say_can_be_unfolded():
+    assert markup.quiet("Measured.") == '<p class="quiet">Measured.</p>'
+    folded = markup.quiet("Measured.", "There is no <GPU>.")
+    assert folded.startswith("<details") and "<summary>Measured.</summary>" in folded
+    assert "There is no &lt;GPU&gt;." in folded and "title=" not in folded
+    meter = markup.meter(FittedText("A cat.", (Piece("A cat.", True),), 3, 75, 0))
+    assert "Tokens: 3 of 75, nothing cut" in meter and "title=" not in meter
