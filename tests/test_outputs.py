@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 
@@ -19,7 +20,7 @@ from studio.results.outputs import Outputs
 from studio.results.scores import Row, compare
 from studio.results.shelf import Shelf
 from studio.results.visit import Visit
-from studio.results.words import OTHER_MODEL, welcome_back
+from studio.results.words import DISK_FULL, OTHER_MODEL, welcome_back
 from studio.services import Services
 from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
@@ -284,6 +285,26 @@ def test_a_visit_that_gradio_has_dropped_is_taken_up_again(memory, outputs, rest
     kept = memory.keep(kept, True, again, NOTHING_BROUGHT, False, "official", *VALUES)
     assert kept["runs"] == again.runs == [old.id, pinned.id, new.id]
     assert (kept["shown"], kept["pinned"]) == (new.id, pinned.id)
+
+
+def test_a_result_for_which_there_is_no_room_is_told_of(
+    memory, outputs, restored, picture, monkeypatch
+):
+    run = outputs.keep(picture(24, 16), restored)
+    visit = Visit([run.id], shown=run.id)
+    visit.recalled = True
+    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, True, "official", *VALUES)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(outputs.shelf, "make", full)  # the enlarged picture; links take no room
+    visit = Visit()
+    assert DISK_FULL in str(memory.recall(kept, visit))
+    assert visit.recalled and visit.runs == [run.id]
+    runs = RunActions(Services(Engine(EngineOptions()), outputs))
+    clicked = gr.SelectData(None, {"index": 0, "value": {"image": {"path": str(run.thumb)}}})
+    assert DISK_FULL in str(runs.open(clicked, visit, "bicubic"))
 
 
 def test_a_result_that_cannot_be_shown_now_is_not_forgotten(memory, outputs, restored, picture):

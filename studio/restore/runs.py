@@ -33,10 +33,14 @@ class RunActions:
         if run is None:
             gone = markup.notice(words.RUN_GONE, bad=True)
             return shown(status=gone, strip=self.face.strip(visit))
+        try:
+            changes = self.face.of(run, visit, against)
+        except XPSRError as error:
+            return shown(status=markup.notice(str(error), bad=True))
         visit.show(run.id)
         number = visit.runs.index(run.id) + 1 if run.id in visit.runs else None
         line = words.run_open(run.title, number, run.recipe.seed)
-        return shown(status=markup.notice(line), **self.face.of(run, visit, against))
+        return shown(status=markup.notice(line), **changes)
 
     def pin(self, visit: Visit, against: str) -> tuple:
         """The run on the slider becomes the baseline, or is one no longer."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import gradio as gr
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from xpsr.errors import XPSRError
 from xpsr.prompts import MAX_CHARACTERS, PROMPT_NAMES
 from xpsr.prompts.provenance import MAX_RUNS, from_runs, to_runs
 from xpsr.recipe import Run as Sentences
@@ -190,11 +191,14 @@ class MemoryActions:
             visit.show(run.id)
         if run is not None or said or lost or not mine:
             said.append(welcome_back(len(runs), lost, mine))
-        result = shown(
-            status=markup.notice(" ".join(said)) if said else gr.skip(),
-            **({"strip": self.face.strip(visit)} if run is None else
-               self.face.of(run, visit, BICUBIC)),
-        )  # fmt: skip
+        face: dict[str, Any] = {"strip": self.face.strip(visit)}
+        if run is not None:
+            try:
+                face = self.face.of(run, visit, BICUBIC)
+            except XPSRError as error:
+                said.append(str(error))
+        status = markup.notice(" ".join(said)) if said else gr.skip()
+        result = shown(status=status, **face)
         greeting = gr.update(visible=not memory.greeted)
         return (*form, preset, brought or NOTHING_BROUGHT, picture, note, *result, greeting)
 

@@ -93,8 +93,8 @@ class _About(BaseModel):
 class Outputs:
     """The folder of results. Each run has a folder of its own in it:
 
-    `picture.png`, the result as `garden-x4-seed7.png`, `recipe.json`, `run.json` and, when they
-    are known, `scores.json`.
+    `picture.png`, the result as `garden-x4-seed7.png`, `thumb.jpg`, `recipe.json`, `run.json` and,
+    when they are known, `scores.json`.
 
     Args:
         folder: where; made when it is first needed.
@@ -184,12 +184,15 @@ class Outputs:
         lend, make = self.shelf.lend, self.shelf.make
         picture, after = lend(folder / "picture.png", folder.name), lend(read.after, folder.name)
         enlarged = partial(write_enlarged, picture, read.recipe.output_size)
+        thumb = folder / "thumb.jpg"  # not in older folders
         return Run(
             id=folder.name,
             title=read.about.title,
             picture=picture,
             after=after,
-            thumb=make(folder.name, "thumb.jpg", partial(write_thumb, after)),
+            thumb=lend(thumb, folder.name)
+            if thumb.exists()
+            else make(folder.name, thumb.name, partial(write_thumb, after)),
             recipe_file=lend(folder / "recipe.json", folder.name),
             recipe=read.recipe,
             seconds=read.about.seconds,
@@ -273,7 +276,9 @@ def _write(folder: Path, picture: Image.Image, restored: Restored, about: _About
     recipe = restored.recipe
     folder.mkdir(parents=True)
     picture.convert("RGB").save(folder / "picture.png", compress_level=1)
-    save_png(restored.image, recipe, folder / result_name(about.title, recipe.settings))
+    after = folder / result_name(about.title, recipe.settings)
+    save_png(restored.image, recipe, after)
+    write_thumb(after, folder / "thumb.jpg")
     (folder / "recipe.json").write_text(recipe.to_json(), encoding="utf-8")
     (folder / "run.json").write_text(about.model_dump_json(), encoding="utf-8")
 
