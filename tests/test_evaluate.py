@@ -9,7 +9,6 @@ import os
 import shutil
 import subprocess
 import sys
-from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -316,30 +315,6 @@ def test_what_cannot_be_had_is_an_empty_column_with_its_reason(
     assert "needs a download" in last["missing"]["fid"]
     assert "fid" not in last["lines"][0]["scores"] and "psnr" in last["lines"][0]["scores"]
     assert "FID is missing or incomplete: needs a download" in (out / "table.md").read_text("utf-8")
-
-
-def test_a_score_that_could_not_be_fetched_is_asked_for_when_it_can_be(
-    xpsr, photos: Path, tiny: Path, tmp_path: Path, monkeypatch
-) -> None:
-    """Only the scores are made anew, and only once there is one."""
-    monkeypatch.setattr(metric_models, "_attempts", {})
-    monkeypatch.setattr(metric_models, "_online", lambda: False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights"))
-    out = tmp_path / "out"
-    options = ("--lr", photos, "--model", tiny, "--metrics", "psnr,brisque", "--out", out, *QUICK)
-    first = xpsr("evaluate", *options)
-    assert "needs a download" in first.records[-1]["missing"]["brisque"]
-    assert len(xpsr("evaluate", *options).records) == 1  # still nothing to be had: nothing to do
-    kept = {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
-
-    arrived: Future = Future()
-    arrived.set_result(lambda picture: picture.mean())
-    attempt = metric_models._Attempt(arrived, True, float("inf"))
-    monkeypatch.setattr(metric_models, "_attempts", {"brisque": attempt})
-    *rows, last = xpsr("evaluate", *options).records
-    assert len(rows) == 3 and 0 < last["lines"][0]["scores"]["brisque"] < 1
-    assert kept == {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
-    assert len(xpsr("evaluate", *options).records) == 1
 
 
 def test_pictures_of_ones_own_are_never_written_over(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from xpsr import metric_models
 from xpsr.recipe import read_recipe
 
 QUICK = ("--num-inference-steps", "1", "--upscale", "2", "--preset", "mini")
@@ -83,3 +85,27 @@ def test_another_number_format_is_another_evaluation(
     (path,) = (out / "pictures").iterdir()
     assert read_recipe(path).dtype == "bfloat16"
     assert json.loads((out / "options.json").read_text("utf-8"))["dtype"] == "bfloat16"
+
+
+def test_a_score_that_could_not_be_fetched_is_asked_for_when_it_can_be(
+    xpsr, photos: Path, tiny: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """Only the scores are made anew, and only once there is one."""
+    monkeypatch.setattr(metric_models, "_attempts", {})
+    monkeypatch.setattr(metric_models, "_online", lambda: False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights"))
+    out = tmp_path / "out"
+    options = ("--lr", photos, "--model", tiny, "--metrics", "psnr,brisque", "--out", out, *QUICK)
+    first = xpsr("evaluate", *options)
+    assert "needs a download" in first.records[-1]["missing"]["brisque"]
+    assert len(xpsr("evaluate", *options).records) == 1  # still nothing to be had: nothing to do
+    kept = {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
+
+    arrived: Future = Future()
+    arrived.set_result(lambda picture: picture.mean())
+    attempt = metric_models._Attempt(arrived, True, float("inf"))
+    monkeypatch.setattr(metric_models, "_attempts", {"brisque": attempt})
+    *rows, last = xpsr("evaluate", *options).records
+    assert len(rows) == 3 and 0 < last["lines"][0]["scores"]["brisque"] < 1
+    assert kept == {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
+    assert len(xpsr("evaluate", *options).records) == 1

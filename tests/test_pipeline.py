@@ -22,7 +22,6 @@ from xpsr.prompts import Prompts
 from xpsr.sampling import Step
 from xpsr.schedule import Noise, Solver, start_latents
 from xpsr.settings import CHOICES, Settings
-from xpsr.shared import Shared
 
 QUICK = Settings(num_inference_steps=2, upscale=2, process_size=0, seed=3)
 
@@ -227,21 +226,6 @@ def test_once_an_image_work_is_done_once(tiny_pipeline, picture, monkeypatch):
         monkeypatch.setattr(module, attribute, counted(name, getattr(module, attribute)))
     run(tiny_pipeline, picture(16, 16), num_inference_steps=5)
     assert counts == {"hint": 1, "text": 2, "heads": 0}
-
-
-@pytest.mark.parametrize("residual", [False, True])
-def test_what_is_shared_is_never_of_another_size(tiny_pipeline, picture, residual):
-    """130 and 132 pixels are both padded to 136."""
-    pipe = XPSRPipeline(**tiny_pipeline.components, residual_latents=residual)
-    shared, hashes = Shared(), []
-    for size in (130, 132):
-        settings = replace(QUICK, process_size=size, num_inference_steps=1)
-        *_, last = pipe.stream(picture(32, 32), Prompts(prompt="a wall"), settings, shared)
-        hashes.append(last.recipe.output_sha256)
-    assert (
-        hashes[1]
-        == run(pipe, picture(32, 32), process_size=132, num_inference_steps=1).recipe.output_sha256
-    )
 
 
 class MixedColours:

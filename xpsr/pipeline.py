@@ -239,7 +239,8 @@ class XPSRPipeline(DiffusionPipeline):
                     n, tiles = len(solver.timesteps), blend.tiles
                     watch = recorder.begin(self.controlnet, self.tokenizer, texts, frame, tiles, n)
                 predict = Denoiser(self.unet, self.controlnet, conditions, blend, hints, watch)
-                visible = frame.working[::-1]
+                width, height = frame.working
+                visible = (height, width)
                 preview = Preview(self.vae, conditions.image, base, frame.multiple, visible)
                 for step in denoise(latents, solver, predict, noise):
                     latents = step.latents

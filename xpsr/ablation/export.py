@@ -18,6 +18,7 @@ from xpsr.ablation.statistics import change_by_seed, changes, effects
 from xpsr.prompts import PROMPT_NAMES
 from xpsr.recipe import save_png
 from xpsr.spreadsheet import to_csv
+from xpsr.whole import whole
 
 _PACKAGES = ("xpsr-studio", "torch", "diffusers", "transformers", "numpy", "pillow", "pyiqa")
 
@@ -44,14 +45,10 @@ def write(out: Path, plan: Plan, results: Sequence[CellResult], subject: Subject
     """
     texts = tables(plan, results, subject)
     for name, text in texts.items():
-        _whole(out / name, text.encode("utf-8"))
-    part = out / ".ablation.zip.part"
-    try:
-        with part.open("wb") as file:
-            pack(file, texts, results, subject)
-        part.replace(out / "ablation.zip")
-    finally:
-        part.unlink(missing_ok=True)
+        with whole(out / name) as part:
+            part.write_bytes(text.encode("utf-8"))
+    with whole(out / "ablation.zip") as part, part.open("wb") as file:
+        pack(file, texts, results, subject)
 
 
 def pack(file: Any, texts: dict[str, str], results: Sequence[CellResult], subject: Subject) -> None:
@@ -140,12 +137,3 @@ def _png(result: CellResult) -> bytes:
     data = io.BytesIO()
     save_png(result.picture(), result.recipe, data)  # type: ignore[arg-type]
     return data.getvalue()
-
-
-def _whole(path: Path, data: bytes) -> None:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(data)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from xpsr.image import pixel_sha256
 from xpsr.metrics import Score
 from xpsr.recipe import Recipe, read_recipe, save_png
 from xpsr.recipe_changes import changed_surroundings, other_weights, surroundings
+from xpsr.whole import whole
 
 if TYPE_CHECKING:
     from xpsr.pipeline import XPSRPipeline
@@ -92,25 +93,21 @@ class CellFolder:
     def keep_input(self, image: Image.Image) -> None:
         """Put the input beside the results; it is not written again if it is there."""
         path = self.cells / "input.png"
-        part = path.with_name(".input.png.part")
         try:
             if not path.exists() or pixel_sha256(_open(path)) != pixel_sha256(image):
-                image.save(part, format="PNG")
-                part.replace(path)
+                with whole(path) as part:
+                    image.save(part, format="PNG")
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise _unwritable(path, error) from None
 
     def keep(self, result: CellResult) -> CellResult:
         """Write a result; it is on the disk, whole, when this returns."""
         assert result.recipe is not None
         path = self.path(result.cell)
-        part = path.with_name(f".{path.name}.part")
         try:
-            save_png(result.picture(), result.recipe, part)
-            part.replace(path)
+            with whole(path) as part:
+                save_png(result.picture(), result.recipe, part)
         except OSError as error:
-            part.unlink(missing_ok=True)
             raise CellsLostError(str(_unwritable(path, error))) from None
         kept = replace(result, path=path, _image=None)
         self.note(kept)

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from xpsr.cli import options as o
-from xpsr.cli.files import find_pictures, make_folder, refuse_originals, refuse_strangers
+from xpsr.cli.files import (
+    find_pictures,
+    make_folder,
+    refuse_originals,
+    refuse_strangers,
+    whole_file,
+)
 from xpsr.cli.pace import Pace
 from xpsr.cli.report import SOME_FAILED, CannotBeginError, each, results_only, say, to_line
 from xpsr.cli.run_options import settings_of, texts_of, with_run_options
@@ -224,7 +230,8 @@ def _check_same(path: Path, options: dict[str, Any]) -> None:
                 f"{value}; choose another --out."
             )
     if before != options:
-        _whole(path, partial(_write_text, json.dumps(options, indent=2) + "\n"))
+        with whole_file(path) as part:
+            part.write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
 
 
 def _check_weights(pipe: XPSRPipeline, folder: Path) -> None:
@@ -324,8 +331,10 @@ def _finish(
         "rows.csv": table.rows_to_csv(rows, [one for one in columns if one != "fid"]),
     }
     for name, text in texts.items():
-        _whole(out / name, partial(_write_text, text))
-    _whole(out / "plot.svg", partial(plot.draw, summary))
+        with whole_file(out / name) as part:
+            part.write_text(text, encoding="utf-8")
+    with whole_file(out / "plot.svg") as part:
+        plot.draw(summary, part)
     say(texts["table.md"])
     lines = [asdict(line) for line in summary.lines]
     emit(to_line({"table": str(out / "table.md"), "lines": lines, "missing": summary.missing}))
@@ -388,17 +397,3 @@ def _one_at_a_time(out: Path) -> Iterator[None]:
     with (out / ".table.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _write_text(text: str, path: Path) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
-def _whole(path: Path, write: Callable[[Path], None]) -> None:
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise XPSRError(f"{path} cannot be written: {error.strerror or error}.") from None

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from xpsr.errors import XPSRError
 from xpsr.names import distinct_names
+from xpsr.whole import whole
 
 # A file with such an ending is meant to be a picture: it is reported if it cannot be read.
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -110,16 +111,13 @@ def make_folder(out: Path, option: str = "--out") -> None:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary name to write to that becomes `path` at the end: never half a file.
+    """See `whole`.
 
     Raises:
         XPSRError: it cannot be written, for example because the disk is full.
     """
-    part = path.with_name(f".{path.name}.part")
     try:
-        yield part
-        part.replace(path)
+        with whole(path) as part:
+            yield part
     except OSError as error:
         raise XPSRError(f"{path} cannot be written: {error.strerror or error}.") from None
-    finally:
-        part.unlink(missing_ok=True)

@@ -19,6 +19,7 @@ from xpsr.metrics import METRICS, Score, reasons, score, to_json
 from xpsr.prompts import Prompts
 from xpsr.recipe import read_recipe, save_png
 from xpsr.settings import Settings
+from xpsr.whole import whole
 
 if TYPE_CHECKING:
     from xpsr.pipeline import Restored, XPSRPipeline
@@ -151,10 +152,8 @@ class Judge:
 
 
 def _write(restored: Restored, path: Path) -> None:
-    part = path.with_name(f".{path.name}.part")
     try:
-        save_png(restored.image, restored.recipe, part)
-        part.replace(path)
+        with whole(path) as part:
+            save_png(restored.image, restored.recipe, part)
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise XPSRError(f"{path} cannot be written: {error.strerror or error}.") from None
