@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from xpsr.errors import XPSRError
+from xpsr.whole import whole
 
 # How torch and safetensors put it; neither raises an OSError.
 SIGNS = ("No space left", "unexpected pos", "iostream", "write", "os error")
@@ -36,17 +37,6 @@ def writing(part: Path, what: str) -> Iterator[None]:
             f"{what} cannot be written to {part.parent} ({reason}). What was written before is"
             " unharmed: make room and run the same command again."
         ) from error
-
-
-@contextmanager
-def whole(path: Path) -> Iterator[Path]:
-    """Where to write what takes the place of `path` at the end; a stop before leaves that alone."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def write_whole(path: Path, text: str) -> None:

@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from train.disk import whole
 from train.sharing import Share
 from xpsr.errors import XPSRError
+from xpsr.whole import whole
 
 MANIFEST = "manifest.jsonl"
 PARTS = "parts"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,13 +11,13 @@ from pathlib import Path
 def whole(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to, which takes its place at the end: never half a file.
 
-    Its ending is ".part", so writers that go by that need to be told the format. Each process has
-    a name of its own.
+    Its ending is ".part", so writers that go by that need to be told the format. It is always the
+    same: what a killed program leaves behind is written over by the next.
 
     Raises:
         OSError: it cannot be written, for example because the disk is full.
     """
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part = path.with_name(f".{path.name}.part")
     try:
         yield part
         part.replace(path)

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from train.disk import whole
 from train.estimator.samples import make_sample
 from train.estimator.second_order import make_second_order
 from train.files import file_hash, find_photos
@@ -18,6 +17,7 @@ from train.sharing import in_order
 from xpsr.errors import XPSRError
 from xpsr.image import open_image
 from xpsr.prompts.estimator import RANGES, level_of, tokens_of
+from xpsr.whole import whole
 
 TURN = 8  # samples of one photo in a file, in turn of either kind
 VERSION = 2  # of the samples: files of others are left alone

@@ -216,6 +216,8 @@ def _own_device(device: str | None) -> str | None:
 
 def _check_same(path: Path, options: dict[str, Any]) -> None:
     """Rows of different runs must not meet in one table."""
+    from xpsr.prompts.batch import place_in_launch
+
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -229,7 +231,7 @@ def _check_same(path: Path, options: dict[str, Any]) -> None:
                 f"This folder holds an evaluation with {option} {before.get(name)}, and now it is "
                 f"{value}; choose another --out."
             )
-    if before != options:
+    if before != options and place_in_launch()[0] == 0:  # all of them have the same
         with whole_file(path) as part:
             part.write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
 
