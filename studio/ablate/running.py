@@ -110,8 +110,7 @@ class RunningActions:
         Start stays off for a moment: Gradio loses a run that begins while it still clears away
         the one before.
         """
-        total = len(study.plan.variants) * len(study.plan.seeds) if study.plan else 0
-        said = words.stopped(len(study.runs), total)
+        said = _stopped(study)
         changes: dict[str, Any] = {"stop": gr.update(interactive=False)}
         if study.plan is not None:  # the last cell may have been finished while nobody listened
             changes |= {"grid": study.grid(), "effects": _effects(study)}
@@ -124,9 +123,12 @@ class RunningActions:
         """Start is possible again."""
         return gr.update(interactive=True)
 
-    def failed(self, status: str) -> tuple:
+    def failed(self, status: str, study: Study) -> tuple:
         """It ended without a word: it was stopped, or refused because too many wait."""
-        return at_rest(markup.notice(REFUSED, bad=True)) if words.WAITING in status else running()
+        if words.WAITING in status:
+            return at_rest(markup.notice(REFUSED, bad=True))
+        # After a Stop it may have sent its last step once more, so the status can be that.
+        return running(status=markup.notice(_stopped(study)))
 
     def open(self, study: Study, event: gr.EventData) -> tuple[Any, Any, Any]:
         """A row or a picture was pressed: tabs, the pair to compare, and a notice."""
@@ -141,6 +143,11 @@ class RunningActions:
         except Exception as error:
             return gr.skip(), gr.skip(), markup.notice(sentence(error), bad=True)
         return gr.Tabs(selected="compare"), to_compare(*pair), gr.skip()
+
+
+def _stopped(study: Study) -> str:
+    total = len(study.plan.variants) * len(study.plan.seeds) if study.plan else 0
+    return words.stopped(len(study.runs), total)
 
 
 def _effects(study: Study) -> str:

@@ -276,7 +276,7 @@ def _connect_run(page: Page, part: AblateTab, act: RunningActions, face: Face) -
         concurrency_limit=4,  # the engine gives turns, one for a cell: others get in between
         **PRIVATE,
     )
-    run.failure(act.failed, part.status, shown, **QUICK)
+    run.failure(act.failed, [part.status, part.study], shown, **QUICK)
     stopped = part.stop.click(None, cancels=[run], **PRIVATE)
     stopped = stopped.then(act.stopped, part.study, shown, **QUICK)
     stopped.then(None, js=MOMENT, **PRIVATE).then(act.again, None, part.start, **QUICK)

@@ -157,7 +157,8 @@ class WordMapActions:
     def failed(self, status: str) -> tuple:
         """It ended without a word: stopped, or refused because too many wait."""
         refused = said.WAITING in status
-        return at_rest(markup.notice(words.REFUSED, bad=True) if refused else gr.skip())
+        # After a Stop it may have sent its last step once more, so the status can be that.
+        return at_rest(markup.notice(words.REFUSED if refused else said.STOPPED, bad=refused))
 
     def choices(self, recorded: Recorded | None) -> tuple:
         """The words of both texts; to begin with, the one that gets most attention."""
