@@ -27,6 +27,12 @@ GOLDEN = Path(__file__).parent / "golden" / "xpsr"
 TOKENIZER = Path(__file__).parent.parent / "xpsr" / "mini" / "tokenizer"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first: begun last, they would keep one process alone at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def uploads(tmp_path_factory: pytest.TempPathFactory) -> None:
     """The studio in this process takes the files of the tests for uploads, and no others."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
 from browsing import NEEDS_BROWSER, WAIT_MS, bring, expect, text_box
 
 pytestmark = NEEDS_BROWSER
 
 
+@pytest.mark.slow
 def test_levels_with_a_stop_in_the_middle(open_page, photo: Path, tmp_path: Path) -> None:
     page = open_page()
     bring(page, photo)

@@ -6,12 +6,14 @@ import re
 import zipfile
 from pathlib import Path
 
+import pytest
 from browsing import NEEDS_BROWSER, WAIT_MS, expect, set_steps
 from gradio_client import Client, handle_file
 
 pytestmark = NEEDS_BROWSER
 
 
+@pytest.mark.slow
 def test_a_batch_with_a_stop_and_another_visitor(open_page, studio, picture, tmp_path) -> None:
     files: list[Path] = []
     for index in range(4):

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 from hub_server import hub
 from safetensors.torch import load_file
@@ -130,6 +131,7 @@ print(json.dumps(told))
 """
 
 
+@pytest.mark.slow
 def test_another_model_by_hub_id_on_the_page(tiny_pipeline, tiny, tmp_path):
     """What cannot be used is said before or after it was fetched; the old model stays in use."""
     whole, bare, cut, other = (tmp_path / name for name in ("whole", "bare", "cut", "other"))

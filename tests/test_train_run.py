@@ -24,6 +24,7 @@ def pairs_folder(tmp_path_factory):
     return out
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_smoke_from_photos_to_a_pipeline_also_when_killed_on_the_way(pairs_folder, tmp_path):
     """A run stopped by SIGKILL goes on to bit-identical weights, and the studio can load them."""
@@ -65,6 +66,7 @@ COMPOSITIONS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_processes_accumulation_and_batches_learn_the_same(pairs_folder, tmp_path):
     """Two processes of one pair = one of two = one accumulated twice, after three steps."""
@@ -94,6 +96,7 @@ def test_processes_accumulation_and_batches_learn_the_same(pairs_folder, tmp_pat
     assert "2 processes" in logs["two processes"] and "Nothing is sharded" in logs["two processes"]
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_embedded_model_is_made_by_its_three_configurations(pairs_folder, tmp_path):
     """From nothing, at its real size: a step of each, and the result is of mini's making."""

@@ -99,7 +99,7 @@ def test_stop_frees_the_model(actions, run) -> None:
     stopped = dict(zip(RECORDING, actions.stopped(), strict=True))
     assert said.STOPPED in stopped["status"] and not stopped["stop"]["interactive"]
     assert actions.again()["interactive"]
-    # Without a word: refused if it never began, else stopped, though its last step came behind that.
+    # Without a word: refused if it never began, else stopped, though its last step came later.
     status = RECORDING.index("status")
     assert words.REFUSED in actions.failed(actions.begin()[status])[status]
     assert said.STOPPED in actions.failed(said.step(1, 3, ""))[status]

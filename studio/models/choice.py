@@ -11,6 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from xpsr.errors import XPSRError
+from xpsr.whole import whole
 
 from . import words
 
@@ -126,8 +127,7 @@ class LastChoice:
                 self.path.unlink(missing_ok=True)
                 return
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            part = self.path.with_suffix(".part")
-            part.write_text(json.dumps(asdict(choice)), encoding="utf-8")
-            part.replace(self.path)
+            with whole(self.path) as part:
+                part.write_text(json.dumps(asdict(choice)), encoding="utf-8")
         except OSError as error:
             raise XPSRError(words.LAST_UNWRITABLE.format(path=self.path)) from error
