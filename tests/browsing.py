@@ -81,6 +81,16 @@ def bring(page, path: Path) -> None:
     expect(page.locator("#picture-note .notice")).not_to_be_empty()
 
 
+def drop(page, where: str, path: Path) -> None:
+    """As with the mouse, from a file manager."""
+    box = page.locator(where).bounding_box()
+    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
+    brought = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
+    mouse = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        mouse.send("Input.dispatchDragEvent", {"type": kind, **place, "data": brought})
+
+
 def text_box(page, name: str):
     return page.locator(f"#{name} textarea")
 

@@ -6,13 +6,37 @@ import re
 import time
 
 from bad_files import make_bad_files
-from browsing import DONE, NEEDS_BROWSER, WAIT_MS, bring, expect, set_steps, step_of, text_box
+from browsing import (
+    DONE,
+    NEEDS_BROWSER,
+    WAIT_MS,
+    bring,
+    drop,
+    expect,
+    set_steps,
+    step_of,
+    text_box,
+)
 from PIL import Image
 
 from xpsr.prompts.sentences import split_sentences
 from xpsr.recipe import read_recipe
 
 pytestmark = NEEDS_BROWSER
+
+PASTE = """(bytes) => {
+  const clipboardData = new DataTransfer();
+  clipboardData.items.add(new File([new Uint8Array(bytes)], 'image.png', {type: 'image/png'}));
+  document.body.dispatchEvent(
+    new ClipboardEvent('paste', {clipboardData, bubbles: true, cancelable: true}));
+}"""
+PASTED_TEXT = """() => {
+  const clipboardData = new DataTransfer();
+  clipboardData.setData('text/plain', 'a word');
+  const event = new ClipboardEvent('paste', {clipboardData, bubbles: true, cancelable: true});
+  document.activeElement.dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
 
 
 def test_from_a_photo_to_the_download(open_page, photo, tmp_path):
@@ -191,6 +215,23 @@ def test_a_file_that_is_no_picture_is_refused_in_a_sentence(open_page, tmp_path)
     page.locator("#restore").click()
     expect(page.locator("#status [role=alert]")).to_contain_text("Choose a picture first")
     expect(page.locator("#restore")).to_be_enabled()
+
+
+def test_a_picture_is_dropped_on_another_or_pasted(open_page, picture, tmp_path):
+    page, note = open_page(), None
+    for width, way in ((40, "drop"), (44, "drop"), (48, "paste")):
+        picture(width, 32).save(path := tmp_path / f"{width}.png")
+        if way == "drop":
+            drop(page, "#picture", path)
+        else:
+            page.evaluate(PASTE, [*path.read_bytes()])
+        note = page.locator("#picture-note")
+        expect(note).to_contain_text(f"{width} × 32 pixels", timeout=WAIT_MS)
+        expect(page.locator("#picture img")).to_have_count(1)
+    # A text is pasted where it is wanted, and is no picture.
+    text_box(page, "prompt").focus()
+    assert not page.evaluate(PASTED_TEXT)
+    expect(note).to_contain_text("48 × 32 pixels")
 
 
 def test_words_that_are_not_read_are_marked(open_page):

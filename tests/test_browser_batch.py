@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from browsing import NEEDS_BROWSER, WAIT_MS, expect, set_steps
+from browsing import NEEDS_BROWSER, WAIT_MS, drop, expect, set_steps
 from gradio_client import Client, handle_file
 
 pytestmark = NEEDS_BROWSER
@@ -67,16 +67,6 @@ def test_a_batch_with_a_stop_and_another_visitor(open_page, studio, picture, tmp
 
     page.get_by_role("tab", name="Restore").click()
     expect(page.locator("#strip img")).to_have_count(4)
-
-
-def drop(page, where: str, path: Path) -> None:
-    """As with the mouse, from a file manager."""
-    box = page.locator(where).bounding_box()
-    place = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
-    brought = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
-    mouse = page.context.new_cdp_session(page)
-    for kind in ("dragEnter", "dragOver", "drop"):
-        mouse.send("Input.dispatchDragEvent", {"type": kind, **place, "data": brought})
 
 
 def test_a_folder_a_reload_and_the_way_to_compare(open_page, picture, tmp_path) -> None:

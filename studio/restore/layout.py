@@ -11,6 +11,7 @@ from xpsr.prompts import MAX_CHARACTERS
 from .. import markup, words
 from ..opening import Opening
 from .advanced import lay_out_advanced
+from .bringing import BRING_PICTURE
 from .result_layout import lay_out_closer, lay_out_result
 
 
@@ -64,7 +65,12 @@ def _picture() -> dict[str, Any]:
             height=230,
             elem_id="picture",
         )
-        note = gr.HTML(markup.notice(""), elem_id="picture-note", elem_classes="flat")
+        note = gr.HTML(
+            markup.notice(""),
+            js_on_load=BRING_PICTURE,
+            elem_id="picture-note",
+            elem_classes="flat",
+        )
         with gr.Row(visible=False, elem_id="own-texts", elem_classes="under") as own_texts:
             back = _small(words.BACK_TO_MINE, "back-to-mine")
         with gr.Row(visible=False, elem_id="offer", elem_classes="under") as offer:
