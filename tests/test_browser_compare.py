@@ -85,6 +85,7 @@ def test_two_runs_are_compared_and_voted_on_blindly(open_page, photo, tmp_path):
         page.locator("#compare-tie" if number == 3 else "#compare-left-better").click()
     assert len(sources) == 3
     page.locator("#compare-reveal").click()
+    expect(page.locator("#compare-result")).to_be_in_viewport()
     expect(page.locator("#compare-result")).to_contain_text("1 time no difference was seen")
     votes = json.loads(save(page, "#compare-save-json", tmp_path).read_text(encoding="utf-8"))
     assert [one["answer"] for one in votes["votes"]] == ["left", "left", "same"]

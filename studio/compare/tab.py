@@ -11,7 +11,7 @@ import gradio as gr
 from .. import markup
 from ..divider import connect_divider, lay_out_divider
 from ..tab import Tab
-from ..triggers import PRIVATE, QUICK
+from ..triggers import PRIVATE, QUICK, bring_into_view
 from . import words
 from .actions import NO_PAIR, VIEW, Compare
 from .memory import STORAGE_KEY
@@ -284,18 +284,20 @@ def _connect_vote(page: Page, part: Parts, handle: gr.Tab, actions: BlindVote) -
         (part.tie, "same"),
         (part.right_better, "right"),
     ]
+    revealed = reveal.click(actions.reveal, [ballot, page.visit], panel, **QUICK)
     events = [
         part.view["start"].click(actions.start, [pair, more, page.visit, ballot], panel, **QUICK),
         *(
             button.click(partial(actions.answer, answer), [ballot, page.visit], panel, **QUICK)
             for button, answer in answers
         ),
-        reveal.click(actions.reveal, [ballot, page.visit], panel, **QUICK),
+        revealed,
         resume.click(actions.resume, [ballot, page.visit], panel, **QUICK),
         discard.click(actions.discard, ballot, panel, **QUICK),
     ]
     for event in events:
         event.then(actions.keep, ballot, part.votes, **QUICK)
+    revealed.then(None, js=bring_into_view("#compare-result"), **PRIVATE)
     part.back.click(actions.back, ballot, panel, **QUICK)
 
 

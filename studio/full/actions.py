@@ -68,7 +68,7 @@ class FullActions:
             self.services.may_change_model.check(_headers(request))
             from xpsr.models.checkpoint import check
 
-            found = check(ModelChoice.typed(folder).model)
+            found = check(_checkpoint(folder).model)
             return markup.lines(words.checked(found), bad=bool(found.problems))
         except Exception as error:
             return markup.notice(sentence(error), bad=True)
@@ -82,7 +82,7 @@ class FullActions:
             self.services.may_change_model.check(_headers(request))
             from xpsr.conversion import convert
 
-            checkpoint = ModelChoice.typed(folder, base)
+            checkpoint = _checkpoint(folder, base)
             target = ModelChoice.typed(out).model
             number_format = dtype if dtype in FORMATS else None
             for progress in convert(
@@ -140,6 +140,12 @@ class FullActions:
         said = markup.notice(words.in_use(self.engine.options.model, preset))
         banner = gr.update(visible=False)
         return (said, self._now(Machine.here()), banner, preset, *self.choose_preset(preset))
+
+
+def _checkpoint(folder: str, base: str | None = None) -> ModelChoice:
+    if not folder.strip():
+        raise XPSRError(words.NO_CHECKPOINT)
+    return ModelChoice.typed(folder, base)
 
 
 def _headers(request: gr.Request | None) -> dict[str, str] | None:
