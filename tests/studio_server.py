@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import functools
 import json
 import os
@@ -48,7 +47,7 @@ def app_environment(**extra: str) -> dict[str, str]:
 @functools.cache
 def _folder() -> Path:
     folder = tempfile.TemporaryDirectory(prefix="xpsr-test-studio-")
-    atexit.register(folder.cleanup)
+    _folders.append(folder)
     return Path(folder.name)
 
 
@@ -64,6 +63,18 @@ def save_tiny(pipeline: Any) -> Path:
 
 
 _running: dict[Path, Studio] = {}
+_started: list[Process] = []
+_folders: list[tempfile.TemporaryDirectory[str]] = []
+
+
+def end_all() -> None:
+    """Every server that was started here and still runs; not left to `atexit`, which a process of
+    pytest-xdist may not come to."""
+    for process in _started:
+        process.kill()
+        process.wait()
+    for folder in _folders:
+        folder.cleanup()
 
 
 def studio_for(model: Path) -> Studio:
@@ -88,7 +99,7 @@ def start(model: Path, port: int, log: Path, **environment: str) -> tuple[Studio
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    atexit.register(process.kill)
+    _started.append(process)
     url = f"http://127.0.0.1:{port}"
     end = time.monotonic() + START_SECONDS
     while time.monotonic() < end and process.poll() is None:
