@@ -36,9 +36,9 @@ def test_levels_with_a_stop_in_the_middle(open_page, photo: Path, tmp_path: Path
     expect(cells.nth(1)).to_be_visible(timeout=WAIT_MS)
     stop.click()
     expect(status).to_contain_text(re.compile(r"Stopped: \d+ of 16 cells are finished and kept"))
+    expect(start).to_be_enabled()
     finished = int(re.findall(r"Stopped: (\d+)", status.inner_text())[0])
     expect(cells).to_have_count(finished)
-    expect(start).to_be_enabled()
 
     # The page is loaded anew: with the same picture it goes on from there all the same.
     page.reload()

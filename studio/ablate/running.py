@@ -119,9 +119,12 @@ class RunningActions:
         except Exception as error:
             return running(status=markup.notice(f"{said} {sentence(error)}", bad=True), **changes)
 
-    def again(self) -> Any:
-        """Start is possible again."""
-        return gr.update(interactive=True)
+    def again(self, status: str, study: Study) -> tuple:
+        """Start is possible again. One more cell may have been finished in that moment."""
+        start, said = gr.update(interactive=True), _stopped(study)
+        if said in status:
+            return running(start=start)
+        return running(status=markup.notice(said), grid=study.grid(), start=start)
 
     def failed(self, status: str, study: Study) -> tuple:
         """It ended without a word: it was stopped, or refused because too many wait."""

@@ -279,8 +279,9 @@ def _connect_run(page: Page, part: AblateTab, act: RunningActions, face: Face) -
     run.failure(act.failed, [part.status, part.study], shown, **QUICK)
     stopped = part.stop.click(None, cancels=[run], **PRIVATE)
     stopped = stopped.then(act.stopped, part.study, shown, **QUICK)
-    stopped.then(None, js=MOMENT, **PRIVATE).then(act.again, None, part.start, **QUICK)
-    for end in (run, stopped):
+    let_go = stopped.then(None, js=MOMENT, **PRIVATE)
+    let_go = let_go.then(act.again, [part.status, part.study], shown, **QUICK)
+    for end in (run, let_go):
         end.then(face.strip, page.visit, page.strip, **QUICK)
 
 
