@@ -53,7 +53,7 @@ def test_the_browser_is_told_of_another_picture_and_of_a_run(demo, handler):
     assert behind(demo, f"Actions.{handler}") >= {"MemoryActions.keep"}
 
 
-@pytest.mark.parametrize("end", ["run", "stopped"])
+@pytest.mark.parametrize("end", ["run", "again"])
 def test_the_strip_shows_the_cells_of_an_ablation(demo, end):
     assert behind(demo, f"RunningActions.{end}") >= {"Face.strip"}
 
