@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +12,13 @@ from pathlib import Path
 def whole(path: Path) -> Iterator[Path]:
     """A name beside `path` to write to, which takes its place at the end: never half a file.
 
-    Its ending is ".part", so writers that go by that need to be told the format. It is always the
-    same: what a killed program leaves behind is written over by the next.
+    Its ending is ".part", so writers that go by that need to be told the format. Nobody else has
+    the same name: of several that write at once the last one has the file, and has all of it.
 
     Raises:
         OSError: it cannot be written, for example because the disk is full.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield part
         part.replace(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
-from .whole import write_whole
+from xpsr.whole import whole
 
 if TYPE_CHECKING:
     from xpsr.metrics import Score
@@ -40,14 +40,14 @@ def write_enlarged(picture: Path, size: tuple[int, int], path: Path) -> None:
     """A picture at another size, as `path`."""
     with Image.open(picture) as image:
         large = enlarge(image.convert("RGB"), size)
-    large.save(path, compress_level=1)  # read once by a browser: speed over size
+    large.save(path, "PNG", compress_level=1)  # read once by a browser: speed over size
 
 
 def write_thumb(picture: Path, path: Path) -> None:
     """A small JPEG of a picture for strips and lists."""
     with Image.open(picture) as image:
         image.thumbnail((192, 192))
-        image.convert("RGB").save(path, quality=88)
+        image.convert("RGB").save(path, "JPEG", quality=88)
 
 
 def shown_metrics(learned: Sequence[str] = (), with_reference: bool = False) -> list[str]:
@@ -86,7 +86,8 @@ def write_rows(rows: Sequence[Row], path: Path) -> None:
     """Scores as {name: {"before", "after"}}; where there is none, the reason stands instead."""
     pairs = {row.name: {"before": _saved(row.before), "after": _saved(row.after)} for row in rows}
     text = json.dumps(pairs, indent=1) + "\n"
-    write_whole(path, lambda part: part.write_text(text, encoding="utf-8"))
+    with whole(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def read_rows(path: Path) -> tuple[Row, ...]:

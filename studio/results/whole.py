@@ -4,21 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
-    """`path` as `write` makes it, in the place of what was there."""
-    part = path.with_name(f".{secrets.token_hex(8)}{path.suffix}")
-    try:
-        write(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+from xpsr.whole import whole
 
 
 def make_once(path: Path, write: Callable[[Path], object]) -> Path:
@@ -29,7 +20,8 @@ def make_once(path: Path, write: Callable[[Path], object]) -> Path:
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        write_whole(path, write)
+        with whole(path) as part:
+            write(part)
     except OSError:  # another was quicker, and some systems replace no file that is being read
         if not path.exists():
             raise
