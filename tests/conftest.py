@@ -22,6 +22,8 @@ import torch
 from command_line import Done
 from PIL import Image
 
+from xpsr import metric_models
+
 pytest_plugins = ["browsing"]
 
 GOLDEN = Path(__file__).parent / "golden" / "xpsr"
@@ -110,6 +112,14 @@ def picture() -> Callable[[int, int], Image.Image]:
         return Image.fromarray((noisy.clip(0, 1) * 255).astype(np.uint8))
 
     return make
+
+
+@pytest.fixture
+def no_downloads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Scores whose weights would have to be fetched cannot be had."""
+    monkeypatch.setattr(metric_models, "_attempts", {})
+    monkeypatch.setattr(metric_models, "_online", lambda: False)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights"))
 
 
 @pytest.fixture

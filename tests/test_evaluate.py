@@ -18,7 +18,6 @@ from PIL import Image, ImageOps
 from scipy.signal import convolve2d
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from xpsr import metric_models
 from xpsr.errors import XPSRError
 from xpsr.evaluation import pairs as finding
 from xpsr.evaluation import plot, table
@@ -301,12 +300,10 @@ def test_the_table_agrees_with_another_library(
     assert kept == {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
 
 
+@pytest.mark.usefixtures("no_downloads")
 def test_what_cannot_be_had_is_an_empty_column_with_its_reason(
-    xpsr, photos: Path, tiny: Path, tmp_path: Path, monkeypatch
+    xpsr, photos: Path, tiny: Path, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(metric_models, "_attempts", {})
-    monkeypatch.setattr(metric_models, "_online", lambda: False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights"))
     out = tmp_path / "out"
     chosen = ("--metrics", "psnr,fid", "--limit", "1")
     done = xpsr("evaluate", "--lr", photos, "--model", tiny, "--out", out, *chosen, *QUICK)

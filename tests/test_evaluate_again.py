@@ -87,13 +87,11 @@ def test_another_number_format_is_another_evaluation(
     assert json.loads((out / "options.json").read_text("utf-8"))["dtype"] == "bfloat16"
 
 
+@pytest.mark.usefixtures("no_downloads")
 def test_a_score_that_could_not_be_fetched_is_asked_for_when_it_can_be(
     xpsr, photos: Path, tiny: Path, tmp_path: Path, monkeypatch
 ) -> None:
     """Only the scores are made anew, and only once there is one."""
-    monkeypatch.setattr(metric_models, "_attempts", {})
-    monkeypatch.setattr(metric_models, "_online", lambda: False)
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "no weights"))
     out = tmp_path / "out"
     options = ("--lr", photos, "--model", tiny, "--metrics", "psnr,brisque", "--out", out, *QUICK)
     first = xpsr("evaluate", *options)
