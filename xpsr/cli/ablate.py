@@ -13,6 +13,7 @@ import typer
 from xpsr.ablation.choice import KINDS, NAMES, SWEEPS, Choice
 from xpsr.cli import options as o
 from xpsr.cli.files import make_folder, whole_file
+from xpsr.cli.lock import alone
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import INTERRUPTED, SOME_FAILED, results_only, say, score_entries, to_line
 from xpsr.cli.run_options import settings_of, texts_of, with_run_options
@@ -93,7 +94,7 @@ def ablate(
     dtype: o.Dtype = None,
 ) -> None:
     choice = Choice(plan, values or "", axis or (), csv, text or ())
-    with results_only() as emit:
+    with results_only() as emit, alone(out):
         _check(choice)
         names = o.metric_names(metrics)
         from xpsr import load

@@ -21,6 +21,7 @@ from xpsr.cli.files import (
     refuse_strangers,
     whole_file,
 )
+from xpsr.cli.lock import alone
 from xpsr.cli.pace import Pace
 from xpsr.cli.report import SOME_FAILED, CannotBeginError, each, results_only, say, to_line
 from xpsr.cli.run_options import settings_of, texts_of, with_run_options
@@ -86,7 +87,7 @@ def evaluate(
     results. Run again with the same --out to go on; `accelerate launch -m xpsr evaluate …` divides
     the work. Folders of RealSR, DRealSR and DIV2K-Val are known by their names.
     """
-    with results_only() as emit:
+    with results_only() as emit, alone(out, shared=True):
         from xpsr.evaluation import judging
         from xpsr.evaluation.identity import Present
         from xpsr.evaluation.table import published as published_lines

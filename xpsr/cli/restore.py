@@ -18,6 +18,7 @@ from xpsr.cli.files import (
     refuse_strangers,
     whole_file,
 )
+from xpsr.cli.lock import alone
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import (
     SOME_FAILED,
@@ -77,7 +78,7 @@ def restore(
     """Restore pictures: DIR/NAME.png with the recipe inside, and a JSON line for each."""
     texts = {name: context.params[name] for name in PROMPT_NAMES}
     changes = {name: context.params[name] for name in SETTING_NAMES}
-    with results_only() as emit:
+    with results_only() as emit, alone(out, word_maps):
         pictures = find_pictures(images)
         results = plan_results(pictures, out)
         refuse_strangers(results)
