@@ -17,6 +17,7 @@ from .layout import lay_out
 from .models.choice import NOT_ALLOWED, LastChoice, Permission
 from .models.engine import Engine
 from .opening import Opening
+from .places import OF_ANYTHING, limit_waiting
 from .restore.wiring import connect
 from .results import scores
 from .results.housekeeping import keep_tidy
@@ -43,8 +44,9 @@ def build(engine: Engine, where: Where, may_change_model: Permission = NOT_ALLOW
         for tab in TABS:
             part, handle = page.parts[tab.id]
             tab.connect(page, part, handle, services)
-    # One picture at a time is worked on; whoever comes seventeenth is told to come back.
-    demo.queue(max_size=16)
+    # One picture at a time is worked on.
+    demo.queue(max_size=OF_ANYTHING)
+    limit_waiting(demo._queue)
     keep_tidy(services.outputs)
     return demo
 

@@ -298,6 +298,14 @@ RUN_DROPPED = (
 REFUSED = (
     "The page is busy and did not take the picture on. Nothing is lost; try again in a minute."
 )
+TOO_MANY_WAIT = (
+    "{count} pictures are waiting for the model already, so this one was not taken on. Nothing is "
+    "lost; try again in a minute."
+)
+TOO_MANY_OF_YOURS = (
+    "{count} of your pictures are waiting for the model already, so this one was not taken on. "
+    "Send it again when one of them is finished."
+)
 UNEXPECTED = (
     "Something went wrong that should not have, and it is not your fault. "
     "Nothing you have made is lost; try again, and report it if it happens twice."

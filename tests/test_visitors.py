@@ -14,16 +14,22 @@ from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any
 
+import gradio as gr
 import httpx
 import pytest
+from fastapi import Request
+from gradio.data_classes import PredictBodyInternal
+from gradio.server_messages import ProcessCompletedMessage
 from loops import in_a_loop
 from PIL import Image
 from studio_server import Studio
 
 from studio.api.endpoints import Endpoints
+from studio.places import IN_ALL, OF_ONE, limit_waiting
+from studio.triggers import QUEUE
+from studio.words import TOO_MANY_OF_YOURS, TOO_MANY_WAIT
 from xpsr.image import pixel_sha256
 
-ROOM = 16  # so many wait at most, see studio/build.py
 LONG, SHORT = 1000, 2  # steps
 META = {"meta": {"_type": "gradio.FileData"}}
 ARGUMENTS = [name for name in signature(Endpoints.restore).parameters if name != "self"]
@@ -166,19 +172,23 @@ def check_stopped(visitors: list[Visitor]) -> None:
         assert freed < 1 + 2 * step, (number, freed, step)  # and not the other 999 steps
 
 
-def test_who_finds_the_queue_full_is_told_so_and_gets_in_later(visit):
+def test_who_finds_no_place_is_told_so_at_once_and_gets_in_later(visit):
     async def scenario(come) -> None:
         running = come(0, LONG)
         await running.join()
         listening = asyncio.create_task(running.stay())
         while "process_generating" not in running.heard:
             await asyncio.sleep(0.05)
-        waiting = [come(number, SHORT) for number in range(1, ROOM + 1)]
-        assert [(await one.join()).status_code for one in waiting] == [200] * ROOM
-        late = come(ROOM + 1, SHORT)
-        refused = await late.join()
-        assert refused.status_code == 503
-        assert refused.json()["detail"].startswith("Queue is full. ")
+        waiting = [come(number, SHORT) for number in range(1, IN_ALL + 1)]
+        assert [(await one.join()).status_code for one in waiting] == [200] * IN_ALL
+        late = come(IN_ALL + 1, SHORT)
+        await late.join()
+        await late.stay()
+        assert late.output["error"] == TOO_MANY_WAIT.format(count=IN_ALL)
+        # Whoever wants something quick does not find the door closed.
+        called = await late.web.post("/call/count_tokens", json={"data": ["A cat.", "", "", ""]})
+        told = await late.web.get(f"/call/count_tokens/{called.json()['event_id']}")
+        assert "event: complete" in told.text and '"used": 3' in told.text
         await asyncio.gather(*(one.stop() for one in waiting), running.stop())
         await listening
         assert (await late.join()).status_code == 200
@@ -186,3 +196,28 @@ def test_who_finds_the_queue_full_is_told_so_and_gets_in_later(visit):
         check_results([late])
 
     visit(scenario)
+
+
+def test_one_visitor_does_not_take_all_places():
+    with gr.Blocks() as demo:
+        gr.Button().click(print, concurrency_id=QUEUE, concurrency_limit=1)
+    demo.queue()
+    limit_waiting(demo._queue)
+
+    async def come(session: str) -> list[Any]:
+        body = PredictBodyInternal(fn_index=0, data=[], session_hash=session, request=None)
+        await demo._queue.push(body, Request({"type": "http"}), None)
+        heard = demo._queue.pending_messages_per_session[session]
+        told = [heard.get_nowait() for _ in range(heard.qsize())]
+        return [one for one in told if isinstance(one, ProcessCompletedMessage)]
+
+    async def scenario() -> None:
+        for _ in range(OF_ONE):
+            assert await come("greedy") == []
+        (refused,) = await come("greedy")
+        assert refused.output["error"] == TOO_MANY_OF_YOURS.format(count=OF_ONE)
+        assert not refused.success
+        assert await come("other") == []
+        assert len(demo._queue) == OF_ONE + 1
+
+    in_a_loop(scenario())
