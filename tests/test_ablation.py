@@ -212,6 +212,16 @@ def test_seeds_and_sizes_have_limits() -> None:
     assert "single seed" in Plan("own", two, (0,)).warnings()[0]
     assert "3 seeds" in Plan("own", two, (0, 1, 2)).warnings()[0]
     assert Plan("own", two, SEEDS).warnings() == []
+    faithful = Settings.from_preset("faithful")
+    for settings, warned in (
+        (faithful, True),
+        (faithful.changed(scheduler="ddpm"), True),  # its last step draws next to nothing
+        (faithful.changed(scheduler="ddpm", num_inference_steps=2), False),
+        (faithful.changed(start="lr"), False),
+    ):
+        same = (Variant("a", PROMPTS, settings), Variant("b", Prompts(), settings))
+        told = Plan("own", same, SEEDS).warnings()
+        assert (len(told), "lr_bare" in str(told)) == (int(warned), warned)
 
 
 def test_cells_are_complete_pairs_wherever_one_stops() -> None:

@@ -98,6 +98,22 @@ def test_identical_prompts_have_no_effect(experiment) -> None:
     assert all(one.mean == 0 and one.inside_floor and not one.clear for one in found)
 
 
+def test_seeds_that_change_nothing_are_one_observation(experiment, monkeypatch) -> None:
+    """Without any noise four seeds are the same picture four times, and not four opinions."""
+    settings = SETTINGS.changed(start="lr_bare", num_inference_steps=1)
+    plan = plans.swap(PROMPTS, settings, (5, 6, 7, 8))
+    # The tiny autoencoder draws from its distribution; that of the embedded model has no spread.
+    monkeypatch.setattr("xpsr.pipeline.draw", lambda vae, found, noise: found[0])
+    tried = experiment(plan)
+    results = run(tried)
+    assert len(set(hashes(results).values())) == 3
+    found = effects(plan, results)
+    assert found and {(one.pairs, one.interval, one.floor) for one in found} == {(1, None, None)}
+    assert not any(one.clear for one in found) and "all alike" in found[0].verdict
+    page = render(plan, results, Subject("x.png", tried.image, "tiny"))
+    assert "All seeds give the same pictures" in page and "start is lr_bare" in page
+
+
 def test_change_is_measured_beside_what_another_seed_changes(experiment) -> None:
     """Root mean square of levels, pair by pair in any order, with a floor of its own."""
     plan = plans.levels(PROMPTS, SETTINGS, (5, 6, 7))

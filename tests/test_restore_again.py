@@ -54,7 +54,7 @@ def test_where_no_lock_can_be_had_it_is_said(tmp_path: Path, monkeypatch, capfd)
     def nowhere() -> str:
         raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
 
-    with monkeypatch.context() as patched, alone(tmp_path / "other"):
+    with monkeypatch.context() as patched:
         patched.setattr("tempfile.gettempdir", nowhere)
         with alone(tmp_path):
             pass

@@ -98,11 +98,24 @@ class Plan:
     def warnings(self) -> list[str]:
         """What the user should know before starting, beside `notes`."""
         few = len(self.seeds)
-        if few >= DEFAULT_SEEDS:
-            return []
         if few == 1:
             return ["With a single seed nothing tells an effect from chance; take at least 4."]
-        return [f"With only {few} seeds the intervals are very wide; take at least 4."]
+        told = []
+        if few < DEFAULT_SEEDS:
+            told.append(f"With only {few} seeds the intervals are very wide; take at least 4.")
+        if _leaves_nothing_to_chance(self.baseline.settings):
+            told.append(
+                "The full prompt starts without noise (start is lr_bare) and draws none on its "
+                "way, so its seeds change little or nothing. Seeds that give the same pictures "
+                "count as one, which cannot be told from chance; for that choose another start."
+            )
+        return told
+
+
+def _leaves_nothing_to_chance(settings: Settings) -> bool:
+    """Whether the seed has nothing to say, unless the autoencoder draws from its distribution."""
+    walk = settings.scheduler != "ddpm" or settings.num_inference_steps == 1
+    return settings.start == "lr_bare" and walk
 
 
 def consecutive_seeds(first: int, count: int) -> tuple[int, ...]:

@@ -71,6 +71,7 @@ def render(plan: Plan, results: Sequence[CellResult], subject: Subject) -> str:
             comparisons=len(found),
             by_seed=change_by_seed(results),
             tables=views.effect_tables(plan, results, changes(results)),
+            alike=bool(found) and max(one.pairs for one in found) < 2,
             clear=len({one.variant for one in found if one.clear}),
             reasons=_reasons(results),
             rows=views.grid_rows(plan, results, shown.of_result),

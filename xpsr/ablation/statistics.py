@@ -37,7 +37,8 @@ class Effect:
     Attributes:
         variant: number in the plan.
         metric: name of the score.
-        pairs: number of seeds for which both have the score.
+        pairs: number of seeds for which both have the score. Seeds that give the same two pictures
+            as another one are no observation of their own and do not count.
         mean: of the paired differences.
         interval: 95 % confidence interval of `mean` (Student's t); None with fewer than two pairs.
         spread: standard deviation of the full prompt's score over its seeds; None likewise.
@@ -69,7 +70,7 @@ class Effect:
     def verdict(self) -> str:
         """In words."""
         if self.pairs < 2:
-            return "one seed: cannot be told from chance"
+            return "one seed, or all alike: cannot be told from chance"
         if self.mean == 0 and self.interval == (0.0, 0.0):
             return "no difference"
         if self.inside_floor:
@@ -108,17 +109,25 @@ def paired_effect(
 def effects(plan: Plan, results: Sequence[CellResult]) -> list[Effect]:
     """The effect of every variant on every score, in the plan's order, whatever that of `results`.
 
-    Seeds that one of the two has not finished, or without a figure for them, are left out.
+    Seeds that one of the two has not finished, or without a figure for them, are left out; of those
+    that give the same two pictures, as where nothing is left to chance, all but one.
     """
     found: list[Effect] = []
     by_variant = figures(results)
+    pictures = {
+        (one.cell.variant, one.cell.seed): one.recipe.output_sha256 for one in results if one.recipe
+    }
     metrics = list(dict.fromkeys(name for result in results for name in result.scores))
     for variant in range(1, len(plan.variants)):
         for metric in metrics:
             full = by_variant.get((0, metric), {})
             other = by_variant.get((variant, metric), {})
-            seeds = [seed for seed in plan.seeds if seed in full and seed in other]
-            if seeds:
+            both = (seed for seed in plan.seeds if seed in full and seed in other)
+            seen = {
+                tuple(pictures.get((number, seed), seed) for number in (0, variant)): seed
+                for seed in both
+            }
+            if seeds := list(seen.values()):
                 pair = ([values[seed] for seed in seeds] for values in (full, other))
                 unedited = [full[seed] for seed in plan.seeds if seed in full]
                 found.append(
