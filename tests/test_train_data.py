@@ -414,7 +414,9 @@ def test_workers_end_with_a_killed_parent():
         stdout=subprocess.PIPE,
         text=True,
     )
-    os.kill(int(parent.stdout.readline()), 0)  # a worker, and it is there
+    worker, ends_at_once = parent.stdout.readline().split()
+    os.kill(int(worker), 0)  # it is there
+    assert ends_at_once == "True"  # at Ctrl-C, without a traceback of its own
     parent.kill()
     parent.communicate(timeout=120)  # not before the last process that holds the pipe has ended
 

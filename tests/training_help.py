@@ -1,6 +1,7 @@
 """Photos from numbers alone, and the training command as a user starts it."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,6 @@ def weights(out: Path) -> dict:
     return found
 
 
-def worker_of(_item: int) -> int:
-    """The process that runs it; for work that is divided over several."""
-    return os.getpid()
+def worker_of(_item: int) -> str:
+    """The process that runs it, and whether Ctrl-C ends it at once."""
+    return f"{os.getpid()} {signal.getsignal(signal.SIGINT) == signal.SIG_DFL}"

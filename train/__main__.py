@@ -31,6 +31,10 @@ from train.terminal import duration, sentences
 from xpsr.errors import XPSRError
 
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
+STOPPED = (
+    "Stopped. The same command goes on from the newest checkpoint, or begins anew where there is"
+    " none yet."
+)
 
 
 def main(
@@ -46,7 +50,7 @@ def main(
     if not torch.cuda.is_available():
         # On a CPU a step of mini takes 15 % longer with it: its gradient is slow for short texts.
         torch.backends.cuda.enable_flash_sdp(False)
-    with sentences():
+    with sentences(STOPPED):
         run(read_config(config, overrides))
 
 

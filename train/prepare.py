@@ -70,6 +70,8 @@ def prepare(
     if share.is_first:
         for folder in ("HR", "LR"):
             (out / folder).mkdir(parents=True, exist_ok=True)
+            for part in (out / folder).glob(".*.part"):  # what a stop has left
+                part.unlink()
         _same_options(out, config)
         forget_failures(out)
         collect(out)

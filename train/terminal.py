@@ -1,6 +1,7 @@
 """What a command says: how far a long run is, and in one sentence what went wrong."""
 
 import errno
+import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -20,6 +21,8 @@ from rich.text import Text
 from xpsr.errors import XPSRError
 
 SECONDS_BETWEEN_LINES = 30.0
+GOES_ON = "Stopped. What is finished is kept: the same command goes on from there."
+INTERRUPTED = 130  # what shells expect of a program that was stopped with Ctrl-C
 
 
 def duration(seconds: float) -> str:
@@ -82,10 +85,18 @@ def follow(what: str, work: Iterable[tuple[int, int, str | None]]) -> None:
 
 
 @contextmanager
-def sentences() -> Iterator[None]:
-    """Errors that the user can mend become one sentence and exit code 2."""
+def sentences(stopped: str = GOES_ON) -> Iterator[None]:
+    """Errors that the user can mend become one sentence and exit code 2.
+
+    Args:
+        stopped: what is said of Ctrl-C, with exit code 130; of several processes one says it.
+    """
     try:
         yield
+    except KeyboardInterrupt:
+        if os.environ.get("RANK", "0") == "0":
+            typer.echo(stopped, err=True)
+        raise typer.Exit(INTERRUPTED) from None
     except (XPSRError, OSError) as error:
         typer.echo(_in_words(error), err=True)
         raise typer.Exit(2) from None

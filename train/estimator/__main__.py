@@ -82,7 +82,7 @@ def evaluate(
 ) -> None:
     """Degrade photos with known parameters and see what the estimator says of them."""
     one_thread()
-    with sentences():
+    with sentences("Stopped. Nothing is kept: a report is written when all is judged."):
         judged = Judged()
         once = partial(make_sample, side=side, extremes=False)
         make = partial(make_second_order, side=side) if twice else once

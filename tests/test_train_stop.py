@@ -1,0 +1,43 @@
+"""Ctrl-C: one sentence says what is kept and how to go on, and the exit code is that of a stop."""
+
+import importlib
+import sys
+
+import pytest
+import typer
+
+import train.__main__ as training
+from train import stopping
+from train.terminal import sentences
+
+
+def test_a_stop_is_told_once_whatever_the_number_of_processes(tmp_path, monkeypatch, capsys):
+    def stopped(*_) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "read_config", stopped)
+    for rank, said in (("0", "goes on from the newest checkpoint"), ("1", None)):
+        monkeypatch.setenv("RANK", rank)
+        with pytest.raises(typer.Exit) as ended:
+            training.main(tmp_path)
+        err = capsys.readouterr().err
+        assert ended.value.exit_code == 130 and (said in err if said else not err)
+    monkeypatch.delenv("RANK")
+    with pytest.raises(typer.Exit), sentences():
+        stopped()
+    assert "What is finished is kept" in capsys.readouterr().err
+
+
+def test_a_stop_while_libraries_load_is_no_traceback(monkeypatch, capsys):
+    usual = sys.excepthook
+    monkeypatch.setattr(sys, "excepthook", usual)  # put back at the end
+    importlib.reload(stopping)
+    assert sys.excepthook is usual  # a library leaves it alone
+    monkeypatch.setattr(sys, "argv", ["-m", "--images", "photos"])
+    importlib.reload(stopping)
+    for error, said in (
+        (KeyboardInterrupt(), "Stopped before"),
+        (ValueError("x"), "ValueError: x"),
+    ):
+        sys.excepthook(type(error), error, None)
+        assert said in capsys.readouterr().err
