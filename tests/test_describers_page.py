@@ -99,6 +99,7 @@ def test_own_texts_that_were_replaced_can_come_back(actions, payload):
     back = dict(zip(BACK, actions.back(page.values["mine"], None), strict=True))
     assert (back["prompt"], back["lowlevel_prompt"]) == BEFORE
     assert back["written"] == NOTHING_BROUGHT and not back["own_texts"]["visible"]
+    assert set(map(str, actions.back(back["mine"], None))) == {str(gr.skip())}  # pressed twice
     page.take(actions.begin(*page.texts, page.values["written"], Visit()))
     page.run(actions, payload)
     assert page.values["mine"][:2] == BEFORE  # the describer's are not worth keeping

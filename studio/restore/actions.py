@@ -80,7 +80,10 @@ class Actions:
         written: Brought,
         before: Before | None,
     ) -> tuple:
-        """A new picture: check it, and drop the texts that were written for another one."""
+        """A new picture: check it, and drop the texts that were written for another one.
+
+        Own texts that were replaced there are no longer offered either.
+        """
         try:
             photo = open_picture(payload)
             picture = self._displayable(payload, photo.image)
@@ -90,14 +93,15 @@ class Actions:
             there = Path(visit.upload).is_file()  # not once Gradio has swept it away
             said = f"{sentence(error)} {words.PICTURE_STAYS}" if there else sentence(error)
             picture, note = visit.upload if there else None, markup.notice(said, bad=True)
-            return picture, note, *(gr.skip() for _ in range(3)), written, gr.skip()
+            return picture, note, *(gr.skip() for _ in range(3)), written, *[gr.skip()] * 3
         kept = left(high, low, written, before)
         stays = any(stay(high, low, kept))
         said = [words.picture(photo.image.size), *photo.notes, *[words.TEXT_STAYS] * stays]
         note = markup.notice(" ".join(said))
         brought = (*NOTHING_BROUGHT, *texts.further(written))
         status = f"{words.NEXT} {words.STILL_SHOWN}" if visit.shown else words.NEXT
-        return picture, note, *kept, brought, markup.notice(status)
+        offered = None, gr.update(visible=False)
+        return picture, note, *kept, brought, markup.notice(status), *offered
 
     def clear(self, visit: Visit) -> str:
         """The picture was taken away, and what is said of it goes with it."""

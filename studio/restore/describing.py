@@ -23,7 +23,7 @@ from .texts import NOTHING_BROUGHT, Brought
 # The components of the page that describing changes.
 DESCRIPTION = (*MAIN_TEXTS, "picture_note", "written", "describe", "stop_describing", "before",
                "mine", "own_texts")  # fmt: skip
-BACK = (*MAIN_TEXTS, "before", "written", "picture_note", "own_texts")
+BACK = (*MAIN_TEXTS, "before", "written", "picture_note", "mine", "own_texts")
 
 
 class Before(NamedTuple):
@@ -134,11 +134,13 @@ class Describing:
             own_texts=offered,
         )
 
-    def back(self, mine: Before, before: Before | None) -> tuple:
+    def back(self, mine: Before | None, before: Before | None) -> tuple:
         """The visitor's own texts once more: values for the components in `BACK`."""
+        if mine is None:  # pressed twice
+            return tuple(gr.skip() for _ in BACK)
         both = replaced(mine.high, mine.low, mine.written, before)
         note = markup.notice(words.MINE_BACK)
-        return (*both, mine.written, note, gr.update(visible=False))
+        return (*both, mine.written, note, None, gr.update(visible=False))
 
     def stopped(self, before: Before | None, note: str) -> tuple:
         """Describing ended without a word: it was stopped, or refused as too many wait."""

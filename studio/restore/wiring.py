@@ -15,7 +15,7 @@ from xpsr.settings import SETTING_NAMES
 from .. import markup, words
 from ..form import MAIN_TEXTS, TEXT_SETTINGS
 from ..page import Page
-from ..results.memory import MemoryActions, to_keep
+from ..results.memory import MemoryActions, to_keep, to_recall
 from ..services import Services
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, RECEIVED
 from .actions import Actions
@@ -63,13 +63,20 @@ def _connect_picture(page: Page, actions: Actions, describing: Any) -> list[Any]
     brought = page.picture.upload(
         actions.receive,
         [page.picture, page.visit, *texts, page.written, page.before],
-        [page.picture, page.picture_note, *texts, page.before, page.written, page.status],
+        [
+            page.picture,
+            page.picture_note,
+            *texts,
+            page.before,
+            page.written,
+            page.status,
+            page.mine,
+            page.own_texts,
+        ],
         preprocess=False,
         **other_picture,
     )
     brought.then(None, None, None, js="() => { window.xpsrReceiving = false }", **PRIVATE)
-    # Texts about the picture before are no longer offered.
-    page.picture.upload(lambda: gr.update(visible=False), None, page.own_texts, **QUICK)
     changed = [
         brought,
         page.picture.clear(actions.clear, page.visit, page.picture_note, **other_picture),
@@ -233,22 +240,12 @@ def _connect_memory(
         "preprocess": False,  # Gradio's own would refuse all for one number out of its range
         **QUICK,
     }
-    demo.load(
-        memory.recall,
-        [page.browser, page.visit],
-        [
-            *page.form,
-            page.preset,
-            page.written,
-            page.picture,
-            page.picture_note,
-            *_result(page),
-            page.greeting,
-        ],
-        **QUICK,
-    ).then(lambda: True, None, page.back, **QUICK)
-    # What is shown, pinned and in the strip changes with these three.
-    changed = (*page.form, page.preset, page.written, page.comparison, page.strip, page.pin)
+    demo.load(memory.recall, [page.browser, page.visit], to_recall(page), **QUICK).then(
+        lambda: True, None, page.back, **QUICK
+    ).then(**kept)
+    # What is shown, pinned and in the strip changes with the last three.
+    texts = (page.preset, page.written, page.mine)
+    changed = (*page.form, *texts, page.comparison, page.strip, page.pin)
     triggers = [one.change for one in changed if hasattr(one, "change")] + [page.pin.click]
     gr.on(triggers, trigger_mode="always_last", **kept)
     for event in events:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -18,10 +19,12 @@ from xpsr.settings import PRESETS
 from .. import markup, words
 from ..form import FORM, MAIN_TEXTS, fill_form, read_usable
 from ..restore import texts
+from ..restore.describing import Before
 from ..restore.showing import BICUBIC, RESULT, Face, shown
 from ..restore.texts import NOTHING_BROUGHT, Brought
 from ..services import Services
 from .outputs import Run
+from .together import Together
 from .visit import MAX_CELLS, Visit
 from .visit import MAX_RUNS as MAX_RESULTS
 from .words import welcome_back
@@ -47,6 +50,16 @@ class Written(BaseModel):
     runs: Annotated[list[Sentences], Field(max_length=MAX_RUNS)]
 
 
+class Own(BaseModel):
+    """The visitor's own main texts that others replaced, and who wrote the sentences in them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    high: Annotated[str, Field(max_length=MAX_CHARACTERS)]
+    low: Annotated[str, Field(max_length=MAX_CHARACTERS)]
+    brought: Annotated[list[Written], Field(max_length=len(PROMPT_NAMES))]
+
+
 class Settled(BaseModel):
     """Texts and settings, and the model they were made with; `form` is in the order of `FORM`."""
 
@@ -64,6 +77,7 @@ class Memory(Settled):
 
     `picture` is the digest of the picture on the page, which itself is not kept. `running`: it was
     being restored when this was kept. `aside`: what the page had with the model before this one.
+    `browser`: see `Together`.
     """
 
     version: Literal[1] = 1
@@ -79,6 +93,8 @@ class Memory(Settled):
     running: bool = False
     greeted: bool = False
     aside: Settled | None = None
+    mine: Own | None = None
+    browser: Annotated[str, Field(max_length=80)] = ""
 
     @classmethod
     def read(cls, kept: Any) -> Memory | None:
@@ -94,7 +110,17 @@ class Memory(Settled):
 def to_keep(page: Page) -> list[Any]:
     """The components that `MemoryActions.keep` takes the values of."""
     return [
-        page.browser, page.back, page.visit, page.written, page.greeted, page.preset, *page.form
+        page.browser, page.back, page.visit, page.written, page.mine, page.greeted, page.preset,
+        *page.form,
+    ]  # fmt: skip
+
+
+def to_recall(page: Page) -> list[Any]:
+    """The components that `MemoryActions.recall` gives values for."""
+    result = [getattr(page, name) for name in RESULT]
+    return [
+        *page.form, page.preset, page.written, page.picture, page.picture_note, *result,
+        page.mine, page.own_texts, page.greeting,
     ]  # fmt: skip
 
 
@@ -104,6 +130,8 @@ class MemoryActions:
     def __init__(self, services: Services) -> None:
         self.engine, self.outputs = services.engine, services.outputs
         self.face = Face(services.outputs)
+        self.runs = Together(MAX_RESULTS, self.outputs.has)
+        self.cells = Together(MAX_CELLS, self.outputs.has)
 
     def keep(
         self,
@@ -111,6 +139,7 @@ class MemoryActions:
         back: bool,
         visit: Visit,
         brought: Brought,
+        mine: Before | None,
         greeted: bool,
         preset: str,
         *values: Any,
@@ -128,24 +157,23 @@ class MemoryActions:
             visit.recalled = True
         if not visit.recalled:  # the page has not yet got back what would be overwritten here
             return gr.skip()
+        visit.browser = visit.browser or secrets.token_urlsafe(16)
         try:
-            told = [
-                Written(text=texts.joined(one), runs=[Sentences(**run) for run in to_runs(one)])
-                for one in brought
-            ]
             memory = Memory(
                 model=self.engine.options.model,
                 preset=preset,
                 form=list(values),
-                brought=told,
-                runs=visit.runs,
-                cells=visit.cells,
+                brought=_to_written(brought),
+                runs=self.runs.unite(visit.browser, visit.runs),
+                cells=self.cells.unite(visit.browser, visit.cells),
                 shown=visit.shown,
                 pinned=visit.pinned,
                 picture=visit.picture,
                 running=visit.restoring.pending,
                 greeted=greeted or visit.greeted,
                 aside=visit.aside,
+                mine=mine and Own(high=mine.high, low=mine.low, brought=_to_written(mine.written)),
+                browser=visit.browser,
             )
         except ValidationError:  # half typed, or longer than any text may be: the last one stays
             return gr.skip()
@@ -154,10 +182,10 @@ class MemoryActions:
     def recall(self, kept: Any, visit: Visit) -> tuple:
         """Fill the page with what the browser remembers.
 
-        Values for the form, the preset, who wrote what, picture and note, the result, and
-        whether the visitor has been here before.
+        Values for the form, the preset, who wrote what, picture and note, the result, the
+        visitor's own texts and the row that offers them, and whether the first steps are shown.
         """
-        filled = (*(gr.skip() for _ in range(len(FORM) + 4 + len(RESULT))), gr.skip())
+        filled = tuple(gr.skip() for _ in range(len(FORM) + 4 + len(RESULT) + 3))
         if not visit.takes_back():
             return filled
         memory = Memory.read(kept)
@@ -175,15 +203,14 @@ class MemoryActions:
         if visit.pinned is None and self.face.found(memory.pinned):
             visit.pinned = memory.pinned
         visit.greeted, visit.aside = memory.greeted, memory.aside
+        visit.browser = memory.browser
 
     def _recalled(self, memory: Memory, visit: Visit) -> tuple:
         self._take_back(memory, visit)
         form, preset, mine = self._settled(memory, visit)
         runs = self.outputs.found(memory.runs)
         lost = len(memory.runs) - len(runs)
-        brought = tuple(
-            from_runs(one.text, [run.model_dump() for run in one.runs]) for one in memory.brought
-        )
+        brought = _from_written(memory.brought)
         run = self.face.found(memory.shown)
         picture, note = self._picture(memory, visit, [run, *reversed(runs)])
         said = [words.RUN_DROPPED] if memory.running else []
@@ -199,8 +226,11 @@ class MemoryActions:
                 said.append(str(error))
         status = markup.notice(" ".join(said)) if said else gr.skip()
         result = shown(status=status, **face)
-        greeting = gr.update(visible=not memory.greeted)
-        return (*form, preset, brought or NOTHING_BROUGHT, picture, note, *result, greeting)
+        own = memory.mine and Before(
+            memory.mine.high, memory.mine.low, _from_written(memory.mine.brought)
+        )
+        ends = own, gr.update(visible=own is not None), gr.update(visible=not memory.greeted)
+        return (*form, preset, brought or NOTHING_BROUGHT, picture, note, *result, *ends)
 
     def _settled(self, memory: Memory, visit: Visit) -> tuple[tuple, Any, bool]:
         """Values for the form and the preset, and whether they are as this model had them last.
@@ -236,3 +266,14 @@ class MemoryActions:
                 visit.bring(run.title, memory.picture, str(run.picture))
                 return str(run.picture), markup.notice(words.picture(run.recipe.input_size))
         return None, markup.notice(words.PICTURE_AGAIN)
+
+
+def _to_written(brought: Brought) -> list[Written]:
+    return [
+        Written(text=texts.joined(one), runs=[Sentences(**run) for run in to_runs(one)])
+        for one in brought
+    ]
+
+
+def _from_written(told: Sequence[Written]) -> Brought:
+    return tuple(from_runs(one.text, [run.model_dump() for run in one.runs]) for one in told)

@@ -72,6 +72,7 @@ class Visit:
         greeted: whether the browser remembers that the first steps were read.
         aside: texts and settings for another model, as the browser remembers them.
         looking: whether the closer look is open.
+        browser: by which other pages of the same browser are known, see `Together`; "": not yet.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Visit:
         self.runs = list(runs)[-MAX_RUNS:]
         self.cells: list[str] = []
         self.shown, self.pinned = shown, pinned
-        self.title = self.picture = self.upload = self.against = ""
+        self.title = self.picture = self.upload = self.against = self.browser = ""
         self.restoring, self.describing = Presses(), Presses()
         self.running = self.recalled = self.looking = self.greeted = False
         self.aside: Settled | None = None
