@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import gradio as gr
 from gradio.utils import get_upload_folder, is_in_or_equal
 
 from xpsr.errors import XPSRError
@@ -50,6 +53,17 @@ def sentence(error: Exception) -> str:
         return str(error)
     log.error("unexpected error in the studio", exc_info=error)
     return words.UNEXPECTED
+
+
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Whatever goes wrong reaches the caller as one sentence, never as a stack trace."""
+    try:
+        yield
+    except gr.Error:
+        raise
+    except Exception as error:
+        raise gr.Error(sentence(error), print_exception=False) from error
 
 
 def picture_title(payload: Any) -> str:

@@ -344,6 +344,11 @@ def done(size: tuple[int, int], seconds: float, seed: int) -> str:
     return f"Done in {took} · {size[0]} × {size[1]} pixels · seed {seed}"
 
 
+def done_beside(number: int) -> str:
+    """After a run, when something else was opened meanwhile; `number`: its place in the strip."""
+    return f"It is number {number} among your results; you still see what you have opened."
+
+
 def example(title: str) -> str:
     return f"A finished example: {title}. Drop your own picture on the left to begin."
 

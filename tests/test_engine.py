@@ -13,6 +13,7 @@ import gradio as gr
 import pytest
 import torch
 from loops import all_of, in_a_loop
+from made_runs import keep_run
 from PIL import Image
 
 from studio import words
@@ -22,6 +23,8 @@ from studio.models.engine import Engine, EngineOptions, is_result, is_step
 from studio.models.switching import Stage, look, switch
 from studio.models.waiting import SmallerTiles, Waiting
 from studio.restore.actions import Actions
+from studio.restore.runs import RunActions
+from studio.restore.showing import RESULT
 from studio.restore.texts import NOTHING_BROUGHT
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
@@ -363,6 +366,49 @@ def test_a_stop_that_comes_before_the_run_counts_for_this_run_alone(engine, tmp_
     actions.begin(visit)
     *_, last = actions.restore(*asked)
     assert words.STOPPED not in last[0] and len(visit.runs) == 1
+
+
+@pytest.mark.parametrize("opens", ["an older result", "an example"])
+def test_what_is_opened_during_a_run_stays(engine, picture, tmp_path, opens):
+    outputs = Outputs(tmp_path / "outputs", Shelf())
+    older, path, visit = keep_run(outputs, picture(24, 16)), tmp_path / "wall.png", Visit()
+    outputs.examples = {older.id: older}
+    visit.add(older.id)
+    visit.bring("wall", "digest", str(path))
+    actions, runs = (kind(Services(engine, outputs)) for kind in (Actions, RunActions))
+    Image.new("RGB", (32, 32)).save(path)
+    settings = {**asdict(Settings.from_preset("mini")), "num_inference_steps": 3, "upscale": 1}
+    values = [*("" for _ in PROMPT_NAMES), *settings.values()]
+
+    def page(values: tuple) -> dict:
+        return {name: value for name, value in zip(RESULT, values, strict=True)
+                if value != gr.skip()}  # fmt: skip
+
+    actions.begin(visit)
+    visit.show(older.id)
+    begun = actions.restore({"path": str(path)}, visit, "", "mini", [], NOTHING_BROUGHT, *values)
+    while "Step" not in (said := page(next(begun)))["status"]:
+        pass
+    assert said["preview"]["visible"] and not said["comparison"]["visible"]
+    assert not page(runs.pin(visit, "bicubic"))["comparison"]["visible"]  # the preview is there
+    if opens == "an example":
+        told = (visit, "bicubic", "", "", NOTHING_BROUGHT, None)
+        result = actions.choose_example(gr.SelectData(None, {"index": 0, "value": None}), *told)
+        opened = page(result[9:])
+    else:
+        clicked = {"index": 0, "value": {"image": {"path": str(older.thumb)}}}
+        opened = page(runs.open(gr.SelectData(None, clicked), visit, "bicubic"))
+    assert opened["comparison"]["visible"] and not opened["preview"]["visible"]
+    for said in map(page, begun):
+        assert "scores" not in said and "download" not in said
+        assert said["comparison"]["visible"] and "value" not in said["comparison"]
+        assert not said["preview"]["visible"]
+    assert words.done_beside(2) in said["status"] and visit.shown == older.id
+    assert outputs.find(visit.runs[-1]).title == "wall"  # and not that of the example
+
+    actions.begin(visit)
+    *_, last = actions.restore({"path": str(path)}, visit, "", "mini", [], NOTHING_BROUGHT, *values)
+    assert visit.shown == visit.runs[-1] and words.done_beside(3) not in page(last)["status"]
 
 
 def test_many_pages_wait_for_the_model_and_a_failure_is_told_to_all(engine, tmp_path, monkeypatch):

@@ -7,14 +7,18 @@ import json
 import os
 import shutil
 import time
+from functools import partial
 
 import gradio as gr
 import pytest
 from PIL import Image
 
 from studio import words
+from studio.batch.actions import SHOWN, BatchActions
+from studio.batch.batch import Batch, Item
 from studio.form import FORM, fill_form
 from studio.models.engine import Engine, EngineOptions
+from studio.restore.actions import Actions
 from studio.restore.describing import Before
 from studio.restore.runs import RunActions
 from studio.restore.texts import NOTHING_BROUGHT
@@ -107,6 +111,21 @@ def test_the_oldest_runs_make_room_and_nothing_else_is_touched(outputs, restored
     third = outputs.keep(picture(24, 16), restored)
     assert outputs.found([second.id, third.id]) == [third]
     assert (own / "mine.txt").read_text() == "mine"
+
+
+def test_what_is_on_a_page_makes_no_room_and_is_served_for_longer(outputs, restored, picture):
+    shown, pinned, other = (outputs.keep(picture(24, 16), restored) for _ in range(3))
+    outputs.limit = 1
+    outputs.welcome(visit := Visit(shown=shown.id, pinned=pinned.id))
+    newest = outputs.keep(picture(24, 16), restored)
+    ids = [one.id for one in (shown, pinned, other, newest)]
+    assert [run.id for run in outputs.found(ids)] == [shown.id, pinned.id, newest.id]
+    changed = shown.after.stat().st_ctime_ns
+    outputs.renew()
+    assert shown.after.stat().st_ctime_ns > changed  # what Gradio goes by
+    del visit  # the page was closed
+    outputs.tidy()
+    assert not outputs.found(ids)
 
 
 def test_old_runs_go_where_they_may_not_stay(outputs, restored, picture):
@@ -347,6 +366,24 @@ def test_a_result_for_which_there_is_no_room_is_told_of(
     runs = RunActions(Services(Engine(EngineOptions()), outputs))
     clicked = gr.SelectData(None, {"index": 0, "value": {"image": {"path": str(run.thumb)}}})
     assert DISK_FULL in str(runs.open(clicked, visit, "bicubic"))
+    visit.show(run.id)
+    assert DISK_FULL in str(runs.pin(visit, "bicubic")) and visit.pinned is None
+    assert DISK_FULL in str(runs.compare_with(visit, "bicubic"))
+    visit.looking = True
+    for look in (partial(runs.look, visit, "", 50, 50, 1), partial(runs.draw, visit, "", 4)):
+        with pytest.raises(gr.Error, match=DISK_FULL):
+            look()
+    run = outputs.find(run.id)  # with the disk of now
+    outputs.examples = {run.id: run}
+    actions = Actions(Services(Engine(EngineOptions()), outputs))
+    told = (0, visit, "bicubic", Before("Mine.", ""), None)
+    *form, status = actions.open_example(*told)[:10]
+    assert DISK_FULL in status and form == [gr.skip()] * 9 and visit.title == ""
+    batch = Batch()
+    batch.items = [Item({}, "garden.png", (24, 16), state="done", run=run)]
+    actions = BatchActions(Services(Engine(EngineOptions()), outputs))
+    picked = actions.pick(batch, gr.EventData(None, {"line": 0}))
+    assert DISK_FULL in dict(zip(SHOWN, picked, strict=True))["caption"]
 
 
 def test_a_result_that_cannot_be_shown_now_is_not_forgotten(memory, outputs, restored, picture):

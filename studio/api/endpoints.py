@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from inspect import signature
 from typing import Any
 
@@ -28,7 +27,7 @@ from gradio.utils import get_function_description
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import CHOICES, PRESETS, SETTING_NAMES, Settings
 
-from ..incoming import open_picture, picture_title, sentence
+from ..incoming import open_picture, picture_title, plain_errors
 from ..models.engine import is_result, is_step
 from ..models.waiting import sign
 from ..restore import texts
@@ -37,17 +36,6 @@ from ..results.outputs import Run
 from ..services import Services
 from ..triggers import QUEUE
 from . import asked
-
-
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Whatever goes wrong reaches the caller as one sentence, never as a stack trace."""
-    try:
-        yield
-    except gr.Error:
-        raise
-    except Exception as error:
-        raise gr.Error(sentence(error), print_exception=False) from error
 
 
 class Endpoints:

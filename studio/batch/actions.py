@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from xpsr.errors import XPSRError
+
 from .. import markup
 from ..compare.partner import partner_of
 from ..incoming import open_picture, picture_path, sentence
@@ -296,10 +298,13 @@ class BatchActions:
     def _result(self, batch: Batch) -> dict[str, Any]:
         """The comparison beside the table."""
         run = batch.shown()
+        nothing = {"comparison": gr.update(visible=False), "compare": gr.update(visible=False)}
         if run is None:
-            nothing = gr.update(visible=False)
-            return {"comparison": nothing, "caption": "", "compare": nothing}
-        pair = (str(run.before), str(run.after))
+            return {**nothing, "caption": ""}
+        try:
+            pair = (str(run.before), str(run.after))
+        except XPSRError as error:  # there is no room to enlarge the picture for the page
+            return {**nothing, "caption": markup.notice(str(error), bad=True)}
         said = words.result(run.title, run.seconds, run.recipe.seed)
         return {
             "comparison": gr.update(value=pair, visible=True),

@@ -15,6 +15,7 @@ from typing import Any
 
 import gradio as gr
 
+from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import SETTING_NAMES, Settings
@@ -25,12 +26,13 @@ from ..incoming import open_picture, picture_title, sentence
 from ..models.engine import is_result, is_step
 from ..models.waiting import POLL_SECONDS, sign
 from ..results import scores as results
+from ..results.outputs import Run
 from ..results.scores import with_origins
 from ..results.visit import Visit
 from ..services import Services
 from . import texts
 from .describing import Before, left, own_texts, replaced, stay
-from .showing import Face, done_line, idle, shown
+from .showing import STANDS, Face, done_line, idle, shown
 from .texts import NOTHING_BROUGHT, Brought
 
 PREVIEW_SIDE = 768  # pixels; one is sent after every step
@@ -122,6 +124,7 @@ class Actions:
     def begin(self, visit: Visit) -> tuple:
         """At once after a click on Restore, before the run has its turn."""
         visit.restoring.begin()
+        visit.watching = True
         return shown(
             status=markup.notice(words.WAITING),
             restore=gr.update(interactive=False),
@@ -146,7 +149,7 @@ class Actions:
         except Exception as error:
             yield idle(markup.notice(sentence(error), bad=True))
         finally:
-            visit.running = False
+            visit.running = visit.watching = False
             visit.restoring.end(mine)
 
     def _restoring(
@@ -162,7 +165,7 @@ class Actions:
         if is_stopped():
             yield idle(markup.notice(words.STOPPED))
             return
-        photo = open_picture(payload)
+        photo, title = open_picture(payload), visit.title
         prompts, settings = read_form(preset, values)
         names = results.shown_metrics(learned)
         yield shown(status=markup.notice(words.BEGINNING))  # `failed` knows from it: not refused
@@ -175,23 +178,31 @@ class Actions:
                     yield shown(status=markup.notice(sign(item)))
                     continue
                 line = words.step(item.index + 1, item.total, item.seconds_left, settings.seed)
-                yield self._growing(line, item, photo.image.size)
+                if visit.watching:
+                    yield self._growing(line, item, photo.image.size)
+                else:  # said with every step: one under way may have hidden what was opened
+                    yield shown(status=markup.notice(line), **STANDS)
                 continue
             told = texts.origins(prompts, preset, brought)
-            run = self.outputs.keep(photo.image, with_origins(item, told), visit.title)
+            run = self.outputs.keep(photo.image, with_origins(item, told), title)
             visit.add(run.id)
-            visit.show(run.id)
-            yield shown(
-                status=markup.notice(words.SCORING),
-                preview=gr.update(value=None, visible=False),
-                **self.face.of(run, visit, visit.against),
-            )
+            yield self._scoring(run, visit)
             run = self.outputs.add_scores(run, results.compare(photo.image, item.image, names))
-            if visit.shown != run.id:  # another one was opened meanwhile, and is told of
-                yield idle(gr.skip())
-                return
-            line = markup.notice(done_line(run, photo.notes))
-            yield idle(line, scores=self.face.table(run, visit))
+            yield self._done(run, visit, photo.notes)
+
+    def _scoring(self, run: Run, visit: Visit) -> tuple:
+        status = markup.notice(words.SCORING)
+        if not visit.watching:
+            return shown(status=status, strip=self.face.strip(visit), **STANDS)
+        visit.open(run.id)
+        return shown(status=status, **STANDS | self.face.of(run, visit, visit.against))
+
+    def _done(self, run: Run, visit: Visit, notes: Sequence[str]) -> tuple:
+        """The end of a run. What was opened meanwhile stays, and the line tells where to look."""
+        line = done_line(run, notes)
+        if visit.shown != run.id:
+            return idle(markup.notice(f"{line} {words.done_beside(len(visit.runs))}"))
+        return idle(markup.notice(line), scores=self.face.table(run, visit))
 
     def _growing(self, line: str, step: Any, size: tuple[int, int]) -> tuple:
         # The preview may be as small as the latent: shown in the shape of the picture.
@@ -260,16 +271,17 @@ class Actions:
         """
         try:
             run = list(self.outputs.examples.values())[index]
-        except (IndexError, TypeError):
-            note = markup.notice(words.NO_EXAMPLE, bad=True)
-            return (*(gr.skip() for _ in range(9)), *shown(status=note))
-        visit.show(run.id)
+            face = self.face.of(run, visit, against)
+        except (IndexError, TypeError, XPSRError) as error:
+            said = str(error) if isinstance(error, XPSRError) else words.NO_EXAMPLE
+            return (*(gr.skip() for _ in range(9)), *shown(status=markup.notice(said, bad=True)))
+        visit.open(run.id)
         visit.bring(run.title, run.recipe.input_sha256, str(run.picture))
         settings, brought = run.recipe.settings, texts.restored(run.recipe)[: len(MAIN_TEXTS)]
         note = markup.notice(words.picture(run.recipe.input_size))
         high, low = map(texts.joined, brought)
         both = replaced(high, low, brought, before)
         line = markup.notice(words.example_open(run.title, settings.seed))
-        result = shown(status=line, **self.face.of(run, visit, against))
+        result = shown(status=line, **STANDS | face)
         mine = own_texts(was)
         return (str(run.picture), note, *both, settings.seed, brought, *mine, *result)

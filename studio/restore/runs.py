@@ -12,13 +12,13 @@ from PIL import Image
 from xpsr.errors import XPSRError
 
 from .. import markup, words
-from ..incoming import open_picture, sentence
+from ..incoming import open_picture, plain_errors, sentence
 from ..results import scores
 from ..results.scores import Row
 from ..results.visit import Visit
 from ..services import Services
 from . import closer
-from .showing import BICUBIC, PINNED, Face, shown
+from .showing import BICUBIC, PINNED, STANDS, Face, shown
 
 
 class RunActions:
@@ -37,21 +37,27 @@ class RunActions:
             changes = self.face.of(run, visit, against)
         except XPSRError as error:
             return shown(status=markup.notice(str(error), bad=True))
-        visit.show(run.id)
+        visit.open(run.id)
         number = visit.runs.index(run.id) + 1 if run.id in visit.runs else None
         line = words.run_open(run.title, number, run.recipe.seed)
-        return shown(status=markup.notice(line), **changes)
+        return shown(status=markup.notice(line), **STANDS | changes)
 
     def pin(self, visit: Visit, against: str) -> tuple:
         """The run on the slider becomes the baseline, or is one no longer."""
         run = self.face.found(visit.shown)
         if run is None:
             return shown(status=markup.notice(words.NOTHING_TO_PIN, bad=True))
-        was = visit.pinned == run.id
+        before = visit.pinned
+        was = before == run.id
         visit.pinned = None if was else run.id
+        try:
+            changes = self.face.of(run, visit, against)
+        except XPSRError as error:
+            visit.pinned = before
+            return shown(status=markup.notice(str(error), bad=True))
         if was:
             visit.against = BICUBIC
-        changes = self.face.of(run, visit, against)
+        changes["comparison"]["visible"] = not visit.previewing
         # What is compared with depends on this button: without a pinned run there is no choice.
         changes["against"] = gr.update(value=BICUBIC if was else against, visible=not was)
         return shown(status=markup.notice(words.UNPINNED if was else words.PINNED_NOW), **changes)
@@ -68,7 +74,11 @@ class RunActions:
                 status = markup.notice(words.IS_THE_PINNED)
             elif pinned.recipe.output_size != run.recipe.output_size:
                 status = markup.notice(words.PINNED_OTHER_SIZE, bad=True)
-        changes = self.face.of(run, visit, against)
+        try:
+            changes = self.face.of(run, visit, against)
+        except XPSRError as error:
+            return shown(status=markup.notice(str(error), bad=True))
+        changes["comparison"]["visible"] = not visit.previewing
         return shown(status=status, comparison=changes["comparison"])
 
     def score_more(
@@ -107,11 +117,13 @@ class RunActions:
         run = self.face.found(visit.shown)
         if run is None or not visit.looking:
             return tuple(gr.skip() for _ in range(3))
-        left = self.face.left(run, self.face.pinned(visit), against)
+        pinned = self.face.pinned(visit)
+        with plain_errors():
+            left = self.face.left(run, pinned, against)
         with Image.open(left) as one, Image.open(run.after) as other:
             before, after = one.convert("RGB"), other.convert("RGB")
         place = across / 100, down / 100, zoom
-        is_pinned = left != run.before
+        is_pinned = pinned is not None and left == pinned.after
         return (
             closer.marked(after, *place, side=480),
             gr.update(
@@ -126,8 +138,9 @@ class RunActions:
         run = self.face.found(visit.shown)
         if run is None or not visit.looking:
             return gr.skip()
-        left = self.face.left(run, self.face.pinned(visit), against)
-        return closer.difference_file(left, run.after, gain, self.outputs.shelf)
+        with plain_errors():
+            left = self.face.left(run, self.face.pinned(visit), against)
+            return closer.difference_file(left, run.after, gain, self.outputs.shelf)
 
     def open_closer(self, visit: Visit) -> None:
         visit.looking = True

@@ -27,6 +27,10 @@ RESULT = (
     "restore",
     "stop",
 )
+# The slider in its place, and no preview of a run.
+STANDS: dict[str, Any] = {
+    "preview": gr.update(value=None, visible=False), "comparison": gr.update(visible=True)
+}  # fmt: skip
 BICUBIC, PINNED = "bicubic", "pinned"
 
 
@@ -39,10 +43,9 @@ def idle(status: str | dict, **changes: Any) -> tuple[Any, ...]:
     """The page at rest, with the result it has."""
     return shown(
         status=status,
-        preview=gr.update(value=None, visible=False),
         restore=gr.update(interactive=True),
         stop=gr.update(interactive=False),
-        **{"comparison": gr.update(visible=True), **changes},
+        **STANDS | changes,
     )
 
 
@@ -57,10 +60,11 @@ class Face:
         pinned = self.pinned(visit)
         left = self.left(run, pinned, against)
         is_pinned = pinned is not None and pinned.id == run.id
+        against_pinned = pinned is not None and left == pinned.after
         return {
             "comparison": gr.update(
                 value=(str(left), str(run.after)),
-                label=words.COMPARED if left == run.before else words.COMPARED_PINNED,
+                label=words.COMPARED_PINNED if against_pinned else words.COMPARED,
                 visible=True,
             ),
             "scores": self.table(run, visit),

@@ -10,7 +10,7 @@ from .outputs import Outputs
 
 log = logging.getLogger(__name__)
 
-EVERY_SECONDS = 15 * 60
+EVERY_SECONDS = 10 * 60  # well within `shelf.SPARE_SECONDS`
 
 
 def keep_tidy(outputs: Outputs, every: float = EVERY_SECONDS) -> threading.Thread:
@@ -19,6 +19,7 @@ def keep_tidy(outputs: Outputs, every: float = EVERY_SECONDS) -> threading.Threa
     def work() -> None:
         while True:
             try:
+                outputs.renew()
                 outputs.tidy()
             except OSError as error:  # such as a network disk that is away; the next time, then
                 log.warning("old results could not be looked for: %s", error.strerror)

@@ -149,6 +149,7 @@ class MemoryActions:
         `back`: the page has got back what is `kept`. Where the visit does not know of that, Gradio
         has dropped it for those of other visitors, and this is a new one.
         """
+        self.outputs.welcome(visit)
         if back and visit.takes_back():
             if (memory := Memory.read(kept)) is not None:
                 self._take_back(memory, visit)
@@ -185,6 +186,7 @@ class MemoryActions:
         Values for the form, the preset, who wrote what, picture and note, the result, the
         visitor's own texts and the row that offers them, and whether the first steps are shown.
         """
+        self.outputs.welcome(visit)
         filled = tuple(gr.skip() for _ in range(len(FORM) + 4 + len(RESULT) + 3))
         if not visit.takes_back():
             return filled

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
+from weakref import WeakSet
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from xpsr.pipeline import Restored
+
+    from .visit import Visit
 
 log = logging.getLogger(__name__)
 
@@ -116,6 +119,8 @@ class Outputs:
         self.folder = Path(folder).expanduser().absolute()
         self.shelf, self.limit, self.keep_seconds = shelf, limit, keep_seconds
         self.examples = examples or {}
+        self._visits: WeakSet[Visit] = WeakSet()
+        self._visiting = threading.Lock()
         self._tidying = threading.Lock()
 
     def keep(self, picture: Image.Image, restored: Restored, title: str = "") -> Run:
@@ -218,15 +223,35 @@ class Outputs:
                 continue
         return runs
 
+    def welcome(self, visit: Visit) -> None:
+        """What this visitor sees is not removed to make room, as long as the page is open."""
+        with self._visiting:
+            self._visits.add(visit)
+
+    def _on_pages(self) -> set[str]:
+        with self._visiting:
+            visits = list(self._visits)
+        return {one for visit in visits for one in (visit.shown, visit.pinned) if one}
+
+    def renew(self) -> None:
+        """Gradio serves for another day what is on a page."""
+        for run in self.found(self._on_pages()):
+            with suppress(XPSRError):  # there may be no room
+                _ = run.before
+
     def tidy(self, spare: Iterable[str] = ()) -> None:
-        """Remove what is too old, and the oldest runs beyond the limit. Only runs are touched."""
+        """Remove what is too old, and the oldest runs beyond the limit. Only runs are touched.
+
+        For room, no run goes that is in `spare` or on a page.
+        """
+        spare = {*spare, *self._on_pages()}
         with self._tidying:
             now = time.time()
             runs = {p: _weigh(p, now) for p in self.folder.glob("*") if _ID.fullmatch(p.name)}
             total = sum(size for size, _ in runs.values())
             for folder, (size, age) in sorted(runs.items()):
                 old = self.keep_seconds and age > self.keep_seconds
-                if folder.name in spare or not (old or total > self.limit):
+                if not old and (folder.name in spare or total <= self.limit):
                     continue
                 shutil.rmtree(folder, ignore_errors=True)
                 shutil.rmtree(self.shelf.folder / folder.name, ignore_errors=True)

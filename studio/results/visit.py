@@ -68,6 +68,8 @@ class Visit:
         restoring: the presses on Restore and its Stop.
         describing: those on Describe and its Stop.
         running: whether a picture of the first tab is being restored.
+        watching: whether the run that was asked for last may take the place of what is shown: not
+            when something else was opened since.
         recalled: whether the page has got back what the browser remembers.
         greeted: whether the browser remembers that the first steps were read.
         aside: texts and settings for another model, as the browser remembers them.
@@ -83,7 +85,7 @@ class Visit:
         self.shown, self.pinned = shown, pinned
         self.title = self.picture = self.upload = self.against = self.browser = ""
         self.restoring, self.describing = Presses(), Presses()
-        self.running = self.recalled = self.looking = self.greeted = False
+        self.running = self.recalled = self.looking = self.greeted = self.watching = False
         self.aside: Settled | None = None
         self._taking = False
 
@@ -111,6 +113,15 @@ class Visit:
     def show(self, run_id: str) -> None:
         """A run stands on the slider now, an example as well."""
         self.shown = run_id
+
+    def open(self, run_id: str) -> None:
+        """The visitor has chosen a run to see, maybe while another picture is being restored."""
+        self.shown, self.watching = run_id, False
+
+    @property
+    def previewing(self) -> bool:
+        """Whether a picture that grows is in the place of the slider."""
+        return self.running and self.watching
 
 
 def to_compare(first: str, second: str) -> tuple[str, str, str]:
