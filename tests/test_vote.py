@@ -74,7 +74,7 @@ def test_votes_count_for_the_run_and_not_for_the_side():
     ballot.add(PAIR)
     for winner in (*"AAAAAAAAAB", "none", "none"):
         decide(ballot, winner)
-    assert ballot.tally() == ballot.tally(PAIR) == Tally(9, 1, 2)
+    assert ballot.tally(PAIR) == Tally(9, 1, 2)
     ballot.answer("left")  # to a question nobody asked
     assert len(ballot.votes) == 12
     for _ in range(MAX_PAIRS - 1):
@@ -151,7 +151,8 @@ def test_the_result_can_be_taken_away_with_the_recipes(vote, outputs, picture):
     assert "9 of 10 for A" in shown["result"] and "<script" not in shown["result"]
     assert "A: 1 · =cmd" in shown["result"] and "B: 2 · &lt;script" in shown["result"]
     saved = json.loads(Path(shown["save_json"]["value"]).read_text(encoding="utf-8"))
-    assert saved["result"] == {"for_a": 9, "for_b": 1, "ties": 0, "p_value": 22 / 1024}
+    counted = {"for_a": 9, "for_b": 1, "ties": 0, "p_value": 22 / 1024}
+    assert saved["results"] == [{"pairs": [1], **counted}]
     (pair,) = saved["pairs"]
     assert Recipe.from_json(json.dumps(pair["A"])) == a.recipe
     assert Recipe.from_json(json.dumps(pair["B"])) == b.recipe
@@ -162,6 +163,28 @@ def test_the_result_can_be_taken_away_with_the_recipes(vote, outputs, picture):
     assert not any(cell.startswith(("=", "+", "-", "@")) for row in rows for cell in row.values())
     decide(ballot, "B")
     assert ballot.votes[-1].after_reveal
+
+
+def test_only_pairs_that_differ_in_the_same_way_are_counted_together(vote, outputs, picture):
+    one, other = picture(24, 16), picture(16, 24)
+    few, many = Settings(num_inference_steps=2), Settings(num_inference_steps=9)
+    a, b = (keep_run(outputs, one, settings=settings) for settings in (few, many))
+    a2, b2 = (keep_run(outputs, other, settings=settings) for settings in (few, many))
+    seed = keep_run(outputs, one, settings=few.changed(seed=3))
+    ballot, visit = Ballot(), Visit([a.id, b.id, a2.id, b2.id, seed.id])
+    for pair, winners in (((a.id, seed.id), "BBBB"), ((a.id, b.id), "AA"), ((a2.id, b2.id), "AAB")):
+        ballot.pairs = [pair]
+        for winner in winners:
+            decide(ballot, winner)
+    shown = told(vote.reveal(ballot, visit))
+    first, second = shown["result"].split(words_compare.OTHER_KINDS)
+    assert "4 of 5 for A" in first and first.count("<tr>") == 3  # a head and two pairs
+    assert "4 of 4 for B" in second
+    saved = json.loads(Path(shown["save_json"]["value"]).read_text(encoding="utf-8"))
+    assert [(one["pairs"], one["for_a"], one["for_b"]) for one in saved["results"]] == [
+        ([2, 3], 4, 1),
+        ([1], 0, 4),
+    ]
 
 
 def test_what_cannot_be_voted_on_is_refused_in_a_sentence(vote, outputs, picture):

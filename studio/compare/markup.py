@@ -78,13 +78,21 @@ def size(found: ChangeSize) -> str:
     return changes_markup.plain_table(head, rows) + markup.quiet(words_compare.SIZE_INFO)
 
 
-def result(ballot: Ballot, names: Mapping[Pair, str], last_left: str) -> str:
-    """The votes counted, and pair by pair where there are several."""
-    tally = ballot.tally()
-    said = words_compare.verdict(tally.for_a, tally.for_b, tally.ties, tally.chance)
+def result(
+    ballot: Ballot, kinds: Sequence[Sequence[Pair]], names: Mapping[Pair, str], last_left: str
+) -> str:
+    """The votes counted, those of pairs that differ in the same way together, and pair by pair."""
     last = markup.quiet(words_compare.last_sides(last_left)) if last_left else ""
-    pairs = [(names[pair], ballot.tally(pair)) for pair in ballot.voted_pairs()]
-    return f'<p class="verdict">{escape(said)}</p>{last}{_by_pair(pairs)}'
+    told = [_of_kind(ballot, kind, names) for kind in kinds] or [_of_kind(ballot, (), names)]
+    others = markup.quiet(words_compare.OTHER_KINDS) if len(told) > 1 else ""
+    return told[0] + last + others + "".join(told[1:])
+
+
+def _of_kind(ballot: Ballot, pairs: Sequence[Pair], names: Mapping[Pair, str]) -> str:
+    tally = ballot.tally(*pairs)
+    said = words_compare.verdict(tally.for_a, tally.for_b, tally.ties, tally.chance)
+    table = _by_pair([(names[pair], ballot.tally(pair)) for pair in pairs])
+    return f'<p class="verdict">{escape(said)}</p>{table}'
 
 
 def _by_pair(pairs: Sequence[tuple[str, Tally]]) -> str:

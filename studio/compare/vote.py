@@ -115,9 +115,9 @@ class Ballot:
         self.pairs.remove(pair)
         self.trial = None
 
-    def tally(self, pair: Pair | None = None) -> Tally:
-        """All votes, or those on one pair."""
-        winners = [vote.winner for vote in self.votes if pair in (None, vote.pair)]
+    def tally(self, *pairs: Pair) -> Tally:
+        """The votes on these pairs together: they should differ in the same way, see `kinds`."""
+        winners = [vote.winner for vote in self.votes if vote.pair in pairs]
         return Tally(winners.count("A"), winners.count("B"), winners.count(None))
 
     def voted_pairs(self) -> list[Pair]:
@@ -138,6 +138,25 @@ def matching(pair: tuple[Run, Run], runs: Sequence[Run]) -> list[tuple[Run, Run]
         for b in like_b
         if changed and (a.id, b.id) != (pair[0].id, pair[1].id) and _alike(a, b, changed)
     ]
+
+
+def kinds(ballot: Ballot, runs: Mapping[str, Run]) -> list[list[Pair]]:
+    """The pairs that were voted on, those together that differ in the same way.
+
+    The kind that was voted on last comes first. `runs`: those that are still there, by id; a pair
+    of which one is gone stands alone.
+    """
+    found: dict[Any, list[Pair]] = {}
+    for pair in ballot.voted_pairs():
+        a, b = (runs.get(run_id) for run_id in pair)
+        found.setdefault(_change(a, b) if a and b else pair, []).append(pair)
+    last = ballot.votes[-1].pair if ballot.votes else None
+    return sorted(found.values(), key=lambda pairs: last not in pairs)
+
+
+def _change(a: Run, b: Run) -> frozenset[tuple[str, Any, Any]]:
+    one, other = _facts(a.recipe), _facts(b.recipe)
+    return frozenset((name, one[name], other[name]) for name in one if one[name] != other[name])
 
 
 def _alike(a: Run, b: Run, apart_from: set[str]) -> bool:
@@ -165,7 +184,7 @@ def _facts(recipe: Recipe) -> dict[str, Any]:
 
 def to_json(ballot: Ballot, runs: Mapping[str, Run]) -> str:
     """Votes, result, and the recipes of the pairs. `runs`: those that are still there, by id."""
-    pairs, tally = ballot.voted_pairs(), ballot.tally()
+    pairs = ballot.voted_pairs()
     told = [
         {
             "pair": number,
@@ -177,11 +196,16 @@ def to_json(ballot: Ballot, runs: Mapping[str, Run]) -> str:
         }
         for number, pair in enumerate(pairs, 1)
     ]
+    results = [
+        {"pairs": [pairs.index(one) + 1 for one in kind], **asdict(tally), "p_value": tally.chance}
+        for kind, tally in ((kind, ballot.tally(*kind)) for kind in kinds(ballot, runs))
+    ]
     whole = {
         "kind": "xpsr blind vote",
-        "schema_version": 1,
-        "test": "exact two-sided sign test over all votes; ties are left out",
-        "result": {**asdict(tally), "p_value": tally.chance},
+        "schema_version": 2,
+        "test": "exact two-sided sign test over the pairs that differ in the same way; ties are "
+        "left out",
+        "results": results,
         "votes": _rows(ballot),
         "pairs": told,
     }

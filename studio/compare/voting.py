@@ -131,7 +131,7 @@ class BlindVote:
         saved[1].write_text(vote.to_csv(ballot), encoding="utf-8")
         as_json, as_csv = (gr.update(value=str(path), visible=True) for path in saved)
         return {
-            "result": compare_markup.result(ballot, names, last),
+            "result": compare_markup.result(ballot, vote.kinds(ballot, runs), names, last),
             "save_json": as_json,
             "save_csv": as_csv,
             "discard": gr.update(visible=True),

@@ -88,6 +88,7 @@ BACK = "Back to comparing"
 DISCARD = "Discard all votes"
 SAVE_JSON = "Votes and recipes (JSON)"
 SAVE_CSV = "Votes (CSV)"
+OTHER_KINDS = "Other pairs differ in another way, so their votes are counted by themselves:"
 PAIR_COLUMNS = ("Pair", "for A", "for B", "no difference")
 CANNOT_VOTE = "A vote needs two different results of the same picture and of the same size."
 GONE = "no longer there"
