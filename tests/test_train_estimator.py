@@ -201,7 +201,7 @@ def test_a_folder_without_pictures_is_a_plain_sentence(tmp_path: Path, what: str
     arguments = [what, "--images", str(tmp_path), "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 2
-    assert "There are no pictures" in done.output
+    assert "There are no pictures" in done.output and not (tmp_path / "out").exists()
     assert "Traceback" not in done.output
 
 

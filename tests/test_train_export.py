@@ -31,7 +31,7 @@ def test_an_export_leaves_nothing_of_another_kind(networks, tmp_path: Path) -> N
         model = {"start": start}
         config = TrainConfig(data="photos", out=str(tmp_path / out), export=kind, model=model)
         check_export(networks, config)
-        export(networks, config, 1, torch.float32)
+        export(networks, config, 1, 2, torch.float32)
         return tmp_path / out
 
     base = str(exported("base", "full"))
@@ -42,8 +42,9 @@ def test_an_export_leaves_nothing_of_another_kind(networks, tmp_path: Path) -> N
     for kind, given in (("full", None), ("own", base), ("full", None)):
         exported("run", kind, base)
         pipe = xpsr.load(str(run), base=given, dtype="float32")
+        loaded = pipe.unet.state_dict()
         for name, value in networks.unet.state_dict().items():
-            assert torch.equal(pipe.unet.state_dict()[name], value), (kind, name)
+            assert torch.equal(loaded[name], value), (kind, name)
         assert (run / "vae").exists() is (kind == "full")
         assert (run / "config.yaml").exists() and (run / "checkpoints").exists()
         assert not (run / ".export").exists()
@@ -56,8 +57,9 @@ def test_a_card_tells_the_options_that_the_run_was_trained_by(tmp_path: Path) ->
     trained = TrainConfig(data="photos", out=str(out), steps=2300, learning_rate=1e-3)
     out.mkdir()
     record.write(out, trained)
-    card = model_card(trained.model_copy(update={"steps": 1}), 2300)
-    assert "for 2,300 steps" in card.replace("\n", " ")
+    card = model_card(trained.model_copy(update={"steps": 1}), 2300, 8)
+    assert "for 2,300 steps of 8 pairs" in card.replace("\n", " ")
+    assert "for 1 step of 1 pair." in model_card(trained, 1, 1).replace("\n", " ")
     assert "steps: 2300" in card and "steps: 1\n" not in card
 
 
@@ -67,4 +69,4 @@ def test_a_card_reads_the_upscaling_off_the_pairs(tmp_path: Path) -> None:
         Image.new("RGB", (size, size)).save(tmp_path / side / "a.png")
     (tmp_path / "manifest.jsonl").write_text(json.dumps({"id": "a", "photo": "a.jpg"}))
     (tmp_path / "prepare.json").write_text("")  # as a stop in the middle of writing left it
-    assert "×2 super" in model_card(TrainConfig(data=str(tmp_path), out="run"), 1)
+    assert "×2 super" in model_card(TrainConfig(data=str(tmp_path), out="run"), 1, 1)

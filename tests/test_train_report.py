@@ -65,7 +65,12 @@ def test_tables_of_all_sets_become_one(tmp_path: Path) -> None:
 
 
 def test_nothing_to_do_is_said(tmp_path: Path, capsys) -> None:
-    for given, words in (({}, "at least one"), ({"val": tmp_path / "no"}, "no folder")):
+    cases = (
+        ({}, "at least one"),
+        ({"val": tmp_path / "no"}, "no folder"),
+        ({"pairs": tmp_path}, f"no folder {tmp_path / 'LR'}"),
+    )
+    for given, words in cases:
         with pytest.raises(typer.Exit):
             main(out=tmp_path, **given)
         assert words in capsys.readouterr().err

@@ -3,15 +3,17 @@
 import logging
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
 from diffusers.training_utils import EMAModel
 from training_help import CONFIGS, make_photos
 
 from train import checkpoints, record
-from train.__main__ import run
+from train.__main__ import _gathered, _networks, run
 from train.checkpoints import Extras, Place
 from train.config import read_config
 from train.data import Samples
@@ -60,6 +62,25 @@ def test_the_scale_of_the_latents_stays_that_of_the_first_data():
     assert here.vae.config.scaling_factor == 1.25
 
 
+def test_sharded_weights_are_gathered_with_the_scale_they_were_trained_by(pairs, tmp_path):
+    config = read_config(CONFIGS / "smoke.yaml", [f"data={pairs}", f"out={tmp_path}"])
+    networks = _networks(config)
+    networks.vae.register_to_config(scaling_factor=1.25)  # of the data before
+    model = torch.nn.ModuleDict(
+        {part: getattr(networks, part) for part in ("unet", "controlnet", "text_encoder", "vae")}
+    )
+    with torch.no_grad():
+        networks.unet.conv_in.weight.add_(1)
+    engine = SimpleNamespace(
+        distributed_type=DistributedType.FSDP,
+        is_main_process=True,
+        get_state_dict=lambda model: model.state_dict(),
+    )
+    whole = _gathered(config, networks, SimpleNamespace(model=model), engine)
+    assert whole is not networks and whole.vae.config.scaling_factor == 1.25
+    assert torch.equal(whole.unet.conv_in.weight, networks.unet.conv_in.weight)
+
+
 @pytest.mark.parametrize(
     ("now", "said"),
     [
@@ -99,7 +120,7 @@ def test_a_run_goes_on_after_the_samples_it_has_seen(pairs, tmp_path, caplog, mo
     smoke(data, tmp_path / "out", "steps=2")
     smoke(data, tmp_path / "out", "steps=4", "batch_size=1")
     assert drawn == [0, 1, 2, 3, 4, 5]
-    assert "a step takes 1 pairs, before 2. The run goes on after the 4 samples" in caplog.text
+    assert "a step takes 1 pair, before 2. The run goes on after the 4 samples" in caplog.text
     caplog.clear()
     manifest = data / "manifest.jsonl"
     manifest.write_text("".join(manifest.read_text().splitlines(keepends=True)[1:]))
@@ -173,4 +194,5 @@ def test_a_constant_rate_warms_up_as_well_and_within_the_steps(pairs, tmp_path, 
     assert said == ["5.00e-04", "1.00e-03", "1.00e-03"]
     with pytest.raises(XPSRError, match="never be reached"):
         smoke(pairs, tmp_path / "other", *warm, "steps=2")
+    assert not (tmp_path / "other").exists()
     smoke(pairs, tmp_path, *warm, "steps=1")  # exports what is there

@@ -38,6 +38,7 @@ def test_better_knows_the_direction_of_every_score():
         ("num_inference_steps", "key=value"),
         ("num_inference_steps=3,4", "3,4"),
         ("guidance_scale=99", "30"),
+        ("guidance_scale=[", "cannot be read"),
     ],
 )
 def test_wrong_settings_are_refused_before_the_work(text, says):
@@ -48,6 +49,7 @@ def test_wrong_settings_are_refused_before_the_work(text, says):
 def test_settings_are_read_by_the_kind_of_their_key():
     found = read_setting("preset=fast,num_inference_steps=3, added_prompt=8k")
     assert found == {"preset": "fast", "num_inference_steps": 3, "added_prompt": "8k"}
+    assert read_setting("guidance_scale=1e1") == {"guidance_scale": 10.0}
     found = read_setting("lowlevel_negative_prompt=blurry, noisy, low quality,guidance_scale=2")
     assert found == {"lowlevel_negative_prompt": "blurry, noisy, low quality", "guidance_scale": 2}
 
@@ -134,7 +136,9 @@ def test_photos_of_subfolders_count_and_what_is_made_among_them_does_not(
     out = tmp_path / "report"
     for _ in range(2):
         validate.main(tmp_path, out, recipe=["mild"], setting=["num_inference_steps=1"])
-    assert "b.jpg: left out" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert "b.jpg: left out" in said.err and validate.EXPLAINED in said.out
+    assert validate.EXPLAINED in (out / "summary.md").read_text(encoding="utf-8")
     rows = Table(out / "scores.csv").rows
     assert [row["picture"] for row in rows] == ["a/1.png", "a/1.png"]
     with pytest.raises(XPSRError, match="no pictures"):

@@ -39,7 +39,10 @@ STOPPED = (
 
 def main(
     config: Annotated[Path, typer.Option(help="YAML file, see train/configs.")],
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="key=value…")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="key=value…", help="Options over the file's: data=, out=, …"),
+    ] = None,
 ) -> None:
     """Train XPSR. Run again with the same `out` and it goes on where it stopped."""
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
@@ -59,8 +62,7 @@ def run(config: TrainConfig) -> None:
     out = Path(config.out)
     if int(os.environ.get("RANK", "0")) == 0:  # the others may come when it has begun to write
         record.check_folder(out)
-    out.mkdir(parents=True, exist_ok=True)
-    accelerator, tracked = _accelerator(config)
+    accelerator, trackers, tracked = _accelerator(config)
     if not accelerator.is_main_process:  # every process does the same; one log is enough
         logging.getLogger("train").setLevel(logging.WARNING)
     sharded = accelerator.distributed_type in SHARDED
@@ -70,12 +72,17 @@ def run(config: TrainConfig) -> None:
     samples = training_data(config, networks.tokenizer)
     check = Check.of(config, networks) if config.validate_every else None
     if accelerator.is_main_process:
-        _say(f"{len(samples)} in {config.data}, {accelerator.num_processes} processes. {tracked}")
+        count = accelerator.num_processes
+        processes = f"{count} process{'' if count == 1 else 'es'}"
+        _say(f"{len(samples)} in {config.data}, {processes}. {tracked}")
         if slow := advice(config.mixed_precision, accelerator.device, config.optimizer):
             _say(slow)
         if changed := record.changes(out, config):
             _say(f"Other options than when {out} was begun: {'; '.join(changed)}.")
     state = begin(config, networks, samples, accelerator)
+    out.mkdir(parents=True, exist_ok=True)  # a command that was refused has left nothing
+    if trackers:
+        accelerator.init_trackers("xpsr")
     # Only now: what the options were is needed where the run cannot go on with those of now. And
     # what is beyond its steps is only exported.
     if accelerator.is_main_process and state.step <= config.steps:
@@ -90,13 +97,13 @@ def run(config: TrainConfig) -> None:
     networks = _gathered(config, networks, state, accelerator)
     if accelerator.is_main_process:
         finish_decoder(networks, samples, config)
-        export(networks, config, state.step)
+        export(networks, config, state.step, state.place.a_step)
         _say(f"exported to {out}")
     accelerator.end_training()
 
 
-def _accelerator(config: TrainConfig) -> tuple[Accelerator, str]:
-    """accelerate's engine with its trackers, and what to say of those."""
+def _accelerator(config: TrainConfig) -> tuple[Accelerator, list[str], str]:
+    """accelerate's engine, the trackers it is to begin with, and what to say of those."""
     there = [str(getattr(name, "value", name)) for name in get_available_trackers()]
     wanted, said = config.trackers, ""
     if wanted is None:
@@ -116,13 +123,12 @@ def _accelerator(config: TrainConfig) -> tuple[Accelerator, str]:
         project_config=ProjectConfiguration(config.out, logging_dir=str(Path(config.out) / "log")),
     )
     if wanted:
-        accelerator.init_trackers("xpsr")
         said = f"Curves: {', '.join(wanted)}."
     asked = os.environ.get("ACCELERATE_USE_FSDP", "").lower() == "true"
     if asked and accelerator.distributed_type not in SHARDED:
         # accelerate passes over it without a word.
         said += " Nothing is sharded: FSDP needs several GPUs. Every process keeps all weights."
-    return accelerator, said
+    return accelerator, wanted, said
 
 
 def _networks(config: TrainConfig) -> Networks:
@@ -162,6 +168,8 @@ def _gathered(
     if not accelerator.is_main_process:
         return networks
     whole = _networks(config)
+    # A small model takes it from the data; those may be others than when the run was begun.
+    whole.vae.register_to_config(scaling_factor=networks.vae.config.scaling_factor)
     for name in ("unet", "controlnet", "text_encoder", "vae"):
         prefix = f"{name}."
         own = {k.removeprefix(prefix): v for k, v in weights.items() if k.startswith(prefix)}

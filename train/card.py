@@ -10,6 +10,7 @@ from train import record
 from train.config import TrainConfig
 from train.manifest import has_pairs, read_manifest
 from train.options import read_yaml
+from train.terminal import counted
 from xpsr.recipe import Versions
 
 TEMPLATE = """\
@@ -22,7 +23,7 @@ tags: [super-resolution, image-restoration, xpsr]
 # {name}
 
 A text-guided ×{upscale} super-resolution model of the XPSR kind (ECCV 2024), trained with XPSR
-Studio for {steps} steps of {pairs} pairs.
+Studio for {steps} of {pairs}.
 
 ```python
 import xpsr
@@ -51,8 +52,13 @@ your own.
 """
 
 
-def model_card(config: TrainConfig, steps: int) -> str:
-    """Markdown with the front matter that the Hugging Face hub reads."""
+def model_card(config: TrainConfig, steps: int, a_step: int) -> str:
+    """Markdown with the front matter that the Hugging Face hub reads.
+
+    Args:
+        steps: done in all.
+        a_step: pairs that one takes, of all processes.
+    """
     start = config.model.start
     name = Path(config.out).resolve().name
     own = config.export == "own"
@@ -61,8 +67,8 @@ def model_card(config: TrainConfig, steps: int) -> str:
         base=f"base_model: {start}\n" if is_hub_id else "",
         name=name,
         upscale=_upscale(config),
-        steps=f"{steps:,}",
-        pairs=config.batch_size * config.gradient_accumulation_steps,
+        steps=counted(steps, "step"),
+        pairs=counted(a_step, "pair"),
         load=f'"{name}", base="{start}"' if own else f'"{name}"',
         data=_data(config),
         command="accelerate launch -m train --config config.yaml "
@@ -98,7 +104,8 @@ def _data(config: TrainConfig) -> str:
     counts = [
         f"{title}: {_shares([line.get(key) for line in lines])}." for key, title in parts.items()
     ]
-    return f"{len(lines):,} pairs of {photos:,} photos (`{folder.name}`). " + " ".join(counts)
+    pairs = f"{counted(len(lines), 'pair')} of {counted(photos, 'photo')}"
+    return f"{pairs} (`{folder.name}`). " + " ".join(counts)
 
 
 def _shares(values: list[str | None]) -> str:

@@ -10,6 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from train.disk import writing
+from train.terminal import counted
 from xpsr.errors import XPSRError
 
 logger = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Place:
         """What makes the samples to come others than they would have been."""
         found = []
         if self.a_step != before.a_step:
-            found.append(f"a step takes {self.a_step} pairs, before {before.a_step}")
+            found.append(f"a step takes {counted(self.a_step, 'pair')}, before {before.a_step}")
         if self.count != before.count:
             found.append(f"data holds {self.count} pairs or photos, before {before.count}")
         elif self.digest != before.digest:

@@ -1,4 +1,4 @@
-"""Texts for the pairs: python -m train.describe --data DIR --describer measured|llava|http://…
+"""Texts for the pairs: python -m train.describe --data DIR --describer measured|dalpsr|auto|llava|http://…
 
 Describes both sides of every pair anew wherever its texts are somebody else's, without degrading
 again. What fails is told, kept apart in failed.jsonl and tried again by the next run; an empty text
@@ -26,13 +26,14 @@ from train.manifest import (
     require_pairs,
 )
 from train.sharing import Share, in_order, one_thread
-from train.terminal import follow, sentences
+from train.terminal import counted, follow, sentences
 from xpsr.errors import XPSRError
 from xpsr.image import open_image
 from xpsr.prompts.batch import describe_many
 from xpsr.prompts.describer import DescriberUnavailableError, Description, make_describer
 
 Task = tuple[str, str]  # (pair, side)
+DESCRIBERS = "measured, dalpsr, auto, llava, llava:ID_OR_FOLDER, or the address of a server"
 CHUNK = 16  # pictures that a process is sent at once
 # Where a side's texts stand in a pair's line: content, quality, who wrote them.
 KEYS = {
@@ -129,8 +130,20 @@ def _without_account(describer: str) -> str:
     return re.sub(r"//[^/?]*@", "//", describer)
 
 
+def chosen(describer: str) -> str:
+    """The describer itself where `auto` is given, which is told; XPSRError for an unknown one."""
+    if describer == "auto":
+        from xpsr.prompts.auto import choose
+
+        choice = choose()
+        typer.echo(f"{choice.reason} Described by {choice.spec}.", err=True)
+        describer = choice.spec
+    make_describer(describer)
+    return describer
+
+
 def report(folder: Path, describer: str | None, *, again: bool = False) -> None:
-    """The last sentences of a run; exit code 1 where it has not written all of its texts.
+    """The last sentences of a run; exit code 1 where photos failed or texts are not written.
 
     Args:
         folder: the pairs.
@@ -138,7 +151,8 @@ def report(folder: Path, describer: str | None, *, again: bool = False) -> None:
     """
     lines, failures = read_manifest(folder), collect_failures(folder)
     photos = len({line["photo"] for line in lines})
-    typer.echo(f"{len(lines)} pairs of {photos} photos in {folder}.", err=True)
+    pairs = f"{counted(len(lines), 'pair')} of {counted(photos, 'photo')}"
+    typer.echo(f"{pairs} in {folder}.", err=True)
     if failures:
         typer.echo(f"{failures} failed, see {folder / FAILED}; run again to retry.", err=True)
     if describer is None:
@@ -147,19 +161,19 @@ def report(folder: Path, describer: str | None, *, again: bool = False) -> None:
     elif left := len(missing(lines, _without_account(describer), again)):
         of_all = f"{left} of {len(KEYS) * len(lines)} pictures"
         typer.echo(f"{of_all} still lack their texts; the same command goes on.", err=True)
+        failures += left
+    if failures:
         raise typer.Exit(1)
 
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder made by train.prepare.")],
-    describer: Annotated[
-        str, typer.Option(help="measured, llava, or the address of a server.")
-    ] = "measured",
+    describer: Annotated[str, typer.Option(help=f"{DESCRIBERS}.")] = "measured",
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Describe existing pairs, or describe them anew with another describer."""
     with sentences():
-        make_describer(describer)  # an unknown one is refused before the work
+        describer = chosen(describer)  # an unknown one is refused before the work
         require_pairs(data)
         share = Share.from_environment()
         one_thread()

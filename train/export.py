@@ -48,9 +48,14 @@ def check_export(networks: Networks, config: TrainConfig) -> None:
 
 
 def export(
-    networks: Networks, config: TrainConfig, steps: int, dtype: torch.dtype = torch.float16
+    networks: Networks,
+    config: TrainConfig,
+    steps: int,
+    a_step: int,
+    dtype: torch.dtype = torch.float16,
 ) -> None:
-    """Write the pipeline, or only its own layers, as fp16 safetensors with a model card.
+    """Write the pipeline, or only its own layers, as fp16 safetensors with a model card, which
+    says of how many `steps` of how many pairs.
 
     Everything is written beside the last export first and then takes its place.
     """
@@ -64,7 +69,7 @@ def export(
         else:
             save_own_layers(pipe.unet, part / "unet")
             pipe.controlnet.save_pretrained(part / "controlnet")
-        (part / "README.md").write_text(model_card(config, steps), encoding="utf-8")
+        (part / "README.md").write_text(model_card(config, steps, a_step), encoding="utf-8")
     for name in PARTS | {path.name for path in part.iterdir()}:
         old, new = out / name, part / name
         if old.is_dir():

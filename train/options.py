@@ -77,10 +77,11 @@ def _apply(values: dict, override: str) -> None:
         values = values[parent]
         if not isinstance(values, dict):
             raise XPSRError(f"{key!r} is no option: {parent!r} has no parts.")
-    values[last] = text if last in FOLDERS and text != "null" else _value(key, text)
+    values[last] = text if last in FOLDERS and text != "null" else read_value(key, text)
 
 
-def _value(key: str, text: str) -> Any:
+def read_value(key: str, text: str) -> Any:
+    """What `key=text` means: a number, a word, a list …; XPSRError where it cannot be read."""
     try:
         value = yaml.load(text, _Loader)
     except yaml.YAMLError:

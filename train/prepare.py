@@ -18,7 +18,7 @@ import torch
 import typer
 from pydantic import Field
 
-from train.describe import describe, report
+from train.describe import DESCRIBERS, chosen, describe, report
 from train.disk import read_json, save_png, write_whole
 from train.files import find_photos
 from train.manifest import Part, alone, collect, forget_failures, pairs_so_far
@@ -28,7 +28,6 @@ from train.sharing import Share, in_order, one_thread
 from train.terminal import follow, sentences
 from xpsr.errors import XPSRError
 from xpsr.image import open_image
-from xpsr.prompts.describer import make_describer
 
 OPTIONS = "prepare.json"
 
@@ -70,8 +69,9 @@ def prepare(
     if share.is_first:
         for folder in ("HR", "LR"):
             (out / folder).mkdir(parents=True, exist_ok=True)
-            for part in (out / folder).glob(".*.part"):  # what a stop has left
-                part.unlink()
+            for part in (out / folder).glob(".*.part"):
+                if part.is_file():  # what a stop in the middle of writing left
+                    part.unlink()
         _same_options(out, config)
         forget_failures(out)
         collect(out)
@@ -169,17 +169,20 @@ def main(
     images: Annotated[Path, typer.Option(help="Folder of photos, searched with its subfolders.")],
     out: Annotated[Path, typer.Option(help="Folder for the pairs.")],
     config: Annotated[Path | None, typer.Option(help="YAML file of options.")] = None,
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="key=value…")] = None,
-    describer: Annotated[
-        str, typer.Option(help="measured, llava, the address of a server; none = no texts.")
-    ] = "measured",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="key=value…", help="Options over the file's; README.md has them."),
+    ] = None,
+    describer: Annotated[str, typer.Option(help=f"{DESCRIBERS}; none = no texts.")] = "measured",
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Make training pairs of photos and describe them; run again to go on after a stop."""
     with sentences():
         options = read_options(PrepareConfig, config, overrides)
         if describer != "none":
-            make_describer(describer)  # an unknown one is refused before the work
+            describer = chosen(describer)  # an unknown one is refused before the work
+        _check_device(options.device)
+        find_photos(images)  # what is of no use is refused before anything is made
         share = Share.from_environment()
         one_thread()
         out.mkdir(parents=True, exist_ok=True)

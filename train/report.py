@@ -174,7 +174,7 @@ def main(
 ) -> None:
     """Evaluate a model on clean photos, pairs and low-quality photos; one table, one sheet."""
     with sentences():
-        for folder in (val, pairs, real):
+        for folder in (val, real, *((pairs / "LR", pairs / "HR") if pairs else ())):
             if folder is not None and not folder.is_dir():
                 raise XPSRError(f"There is no folder {folder}.")
         sets = [degraded(val, one, out / "made" / one, limit) for one in RECIPES] if val else []

@@ -103,7 +103,10 @@ def main(
         ),
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Judge by so many photos only.")] = None,
-    overrides: Annotated[list[str] | None, typer.Argument(metavar="key=value…")] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="key=value…", help="Options of the training over the file's."),
+    ] = None,
 ) -> None:
     """Train for a while, then keep the better of before and after."""
     console = Console(stderr=True)

@@ -20,7 +20,6 @@ from typing import Annotated, Any
 import numpy as np
 import torch
 import typer
-import yaml
 from PIL import Image
 from rich.console import Console
 from rich.progress import Progress
@@ -29,6 +28,7 @@ import xpsr
 from train.degrade import RECIPES
 from train.disk import read_json, write_whole
 from train.files import file_hash, named_photos
+from train.options import read_value
 from train.pairing import PairConfig, make_pair, pair_seed
 from train.scores import NAMES, better, scores_of
 from train.terminal import sentences
@@ -43,6 +43,7 @@ BICUBIC = "bicubic"
 RUN = "run.json"
 COLUMNS = ("recipe", "picture", "method", "degradation_seed", "seed", *NAMES)
 DAMAGED = "the scores beside it may be of anything; choose another folder"
+EXPLAINED = "Mean of bicubic → mean of restored (better on). Detail: the original's is 1."
 SIDE = 256  # of the crops on the contact sheets
 
 
@@ -62,7 +63,7 @@ def read_setting(text: str) -> dict[str, Any]:
                 f"Write a setting as default or key=value,key=value, not {part!r}; the keys are"
                 f" {keys}."
             )
-        found[key] = value if key in PROMPT_NAMES else yaml.safe_load(value)
+        found[key] = value if key in PROMPT_NAMES else read_value(key, value)
     numbers = {k: v for k, v in found.items() if k in SETTING_NAMES}
     Settings.from_preset(found.get("preset", "official"), **numbers)  # refused before the work
     return found
@@ -279,9 +280,9 @@ def main(
         work = Examination(xpsr.load(model, base=base), settings, out, photos)
         examine(work, recipes, console)
         rows = list(summary(work.table, recipes, list(settings)))
-        (out / "summary.md").write_text(as_markdown(rows), encoding="utf-8")
-        typer.echo("Mean of bicubic → mean of restored (better on). Detail: the original's is 1.")
-        typer.echo(as_markdown(rows))
+        text = f"{EXPLAINED}\n\n{as_markdown(rows)}"
+        (out / "summary.md").write_text(text, encoding="utf-8")
+        typer.echo(text)
 
 
 def examine(work: Examination, recipes: list[str], console: Console) -> None:

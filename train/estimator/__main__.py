@@ -74,7 +74,9 @@ def train(
 def evaluate(
     images: Photos,
     out: Annotated[Path, typer.Option(help="Folder for report.md, report.json, calibration.svg.")],
-    weights: Annotated[Path, typer.Option(help="Another estimator.safetensors.")] = WEIGHTS,
+    weights: Annotated[
+        Path, typer.Option(help="An estimator.safetensors.", show_default="the embedded one")
+    ] = WEIGHTS,
     count: Annotated[int, typer.Option(min=1, help="Degraded pictures a photo.")] = 20,
     side: Annotated[int, typer.Option(min=48, help="Their side in pixels.")] = 128,
     seed: Annotated[int, typer.Option(help="Of the degradations.")] = 0,

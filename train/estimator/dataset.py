@@ -57,8 +57,8 @@ def collect(
 
     All photos have their turn before the next begins. What is there is not made again.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     photos = find_photos(images)
+    folder.mkdir(parents=True, exist_ok=True)
     items = [(turn, path) for turn in range(turns) for path in photos]
     work = partial(_write_turn, images=images, folder=folder, seed=seed)
     for number, complaint in enumerate(in_order(work, items, workers), 1):
