@@ -11,3 +11,7 @@ class XPSRError(Exception):
 
 class NotEnoughMemoryError(XPSRError):
     """A device or the machine ran out of memory: the same with less to hold at once may work."""
+
+
+class DiskFullError(XPSRError):
+    """There is no room for a file: whatever comes after it could not be kept either."""

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from xpsr.errors import DiskFullError, XPSRError
 
 
 @contextmanager
@@ -24,3 +27,13 @@ def whole(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def cannot_write(path: Path, error: OSError) -> XPSRError:
+    """What to say where a file cannot be written."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DiskFullError(
+            f"{path} cannot be written: the disk is full. What is finished is kept; make room and "
+            "run the same command again."
+        )
+    return XPSRError(f"{path} cannot be written: {error.strerror or error}.")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from xpsr.cli.files import find_pictures
+from xpsr.cli.files import find_pictures, tell_of_subfolders
 from xpsr.cli.options import Describer, Pictures
 from xpsr.cli.report import SOME_FAILED, results_only, say, to_line
 
@@ -46,11 +46,13 @@ def describe(
     Under `accelerate launch -m xpsr describe …` each process takes its share.
     """
     with results_only() as emit:
-        names = [str(path) for path in find_pictures(images)]
         from xpsr.cli.pace import Pace
-        from xpsr.prompts.batch import describe_many, own_share, wait_for_others
+        from xpsr.prompts.batch import describe_many, own_share, place_in_launch, wait_for_others
         from xpsr.prompts.describer import DescriberUnavailableError
 
+        if place_in_launch()[0] == 0:  # all of them see the same, and one says it
+            tell_of_subfolders(images)
+        names = [str(path) for path in find_pictures(images)]
         names = list(own_share(names))
         author = _author(describer)
         ledger = _open_ledger(out, names) if out else None

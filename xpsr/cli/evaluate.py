@@ -19,6 +19,7 @@ from xpsr.cli.files import (
     make_folder,
     refuse_originals,
     refuse_strangers,
+    tell_of_subfolders,
     whole_file,
 )
 from xpsr.cli.lock import alone
@@ -98,7 +99,7 @@ def evaluate(
         guess = preset or ("mini" if model == "mini" else "official")
         Prompts.from_preset(guess, **texts_of(run))
         settings = Settings.from_preset(guess, **settings_of(run))
-        found = _pairs(lr, hr, settings.upscale, limit)
+        found = _pairs(lr, hr, out, settings.upscale, limit)
         names = o.metric_names(metrics)
         columns = judging.choose_metrics(names, with_originals=found.pairs[0].high is not None)
         published_lines(found.dataset, published)
@@ -162,7 +163,7 @@ class _Run:
         return self.preset or self.pipeline().config.default_preset
 
 
-def _pairs(lr: Path, hr: Path | None, upscale: int, limit: int | None) -> Pairs:
+def _pairs(lr: Path, hr: Path | None, out: Path, upscale: int, limit: int | None) -> Pairs:
     from xpsr.evaluation.pairs import dataset_of, find_pairs, open_folders
     from xpsr.prompts.batch import place_in_launch
 
@@ -170,6 +171,8 @@ def _pairs(lr: Path, hr: Path | None, upscale: int, limit: int | None) -> Pairs:
     first = place_in_launch()[0] == 0  # all of them find the same, and one says it
     if first and high is not None and hr is None:
         say(f"The originals are taken from {high}.")
+    if first:
+        tell_of_subfolders([low], out)
     lows, highs = find_pictures([low]), find_pictures([high]) if high else None
     found = find_pairs(lows, highs, upscale, dataset_of(low))
     for name, reason in found.problems.items() if first else ():

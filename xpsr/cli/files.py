@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from xpsr.cli.report import say
 from xpsr.errors import XPSRError
 from xpsr.names import distinct_names
-from xpsr.whole import whole
+from xpsr.whole import cannot_write, whole
 
 # A file with such an ending is meant to be a picture: it is reported if it cannot be read.
 ENDINGS = (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -37,6 +39,24 @@ def _in_folder(folder: Path) -> list[Path]:
     if not pictures:
         raise XPSRError(f"There is no picture in the folder {folder}.")
     return pictures
+
+
+def tell_of_subfolders(paths: Sequence[Path], *own: Path | None) -> None:
+    """Say how many pictures lie deeper than `find_pictures` looks; not those in `own` folders."""
+    passed = {folder.resolve() for folder in own if folder is not None}
+    for folder in paths:
+        deeper = 0
+        for place, inner, names in os.walk(folder):
+            inner[:] = [name for name in inner if not name.startswith(".")]
+            inner[:] = [name for name in inner if Path(place, name).resolve() not in passed]
+            if Path(place) != folder:
+                found = [Path(name) for name in names if not name.startswith(".")]
+                deeper += sum(path.suffix.lower() in ENDINGS for path in found)
+        if deeper:
+            say(
+                f"Pictures in subfolders of {folder} are not read ({deeper}); name those folders "
+                "to take them as well."
+            )
 
 
 def is_picture(path: Path) -> bool:
@@ -114,10 +134,10 @@ def whole_file(path: Path) -> Iterator[Path]:
     """See `whole`.
 
     Raises:
-        XPSRError: it cannot be written, for example because the disk is full.
+        XPSRError: it cannot be written; `DiskFullError` if there is no room.
     """
     try:
         with whole(path) as part:
             yield part
     except OSError as error:
-        raise XPSRError(f"{path} cannot be written: {error.strerror or error}.") from None
+        raise cannot_write(path, error) from None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from xpsr.errors import XPSRError
+from xpsr.errors import DiskFullError, XPSRError
 
 if TYPE_CHECKING:
     from xpsr.metrics import Score
@@ -98,22 +98,22 @@ def each(inputs: list[str], work: Callable[[str], dict[str, Any]], emit: Emit) -
     """Work on every input and emit its record, or `{"input", "error"}` where that fails.
 
     Returns:
-        True if all went well.
+        True if all went well: no record has an "error".
 
     Raises:
-        CannotBeginError: from `work`; nothing more is done then.
+        CannotBeginError, DiskFullError: from `work`; nothing more is done then.
     """
     failures = 0
     for name in inputs:
         try:
             record = work(name)
-        except CannotBeginError:
+        except (CannotBeginError, DiskFullError):
             raise
         except Exception as error:
+            record = {"input": name, "error": _sentence(error)}
+        if "error" in record:
             failures += 1
-            sentence = _sentence(error)
-            say(f"{name}: {sentence}")
-            record = {"input": name, "error": sentence}
+            say(f"{name}: {record['error']}")
         emit(to_line(record))
     return failures == 0
 

@@ -11,6 +11,7 @@ import typer
 
 from xpsr.cli import options as o
 from xpsr.cli.files import is_picture, make_folder, plan_results, refuse_strangers, whole_file
+from xpsr.cli.kept import earlier
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import SOME_FAILED, results_only, say
 from xpsr.cli.restore import last
@@ -49,14 +50,18 @@ def rerun(
     Device and number format are those of the recipe, unless they are named.
     """
     with results_only() as emit:
+        from xpsr.image import open_image
         from xpsr.recipe import read_recipe, save_png
 
         recipe = read_recipe(record)
         name = _model_of(recipe, model)
         source = image or _find_input(recipe, record)
-        _check_input(recipe, source)
+        photo = open_image(source).image
+        if not recipe.is_input(photo):
+            say(f"{source} is not the picture that the recipe was made from.")
         (result,) = plan_results([record], out)
         refuse_strangers([result])
+        earlier(result, photo)
         make_folder(out)
         from xpsr import load
         from xpsr.placement import DTYPES, using_threads
@@ -132,13 +137,6 @@ def _is_input(recipe: Recipe, path: Path) -> bool:
         return recipe.is_input(open_image(path).image)
     except (XPSRError, OSError, ValueError, Image.DecompressionBombError):
         return False
-
-
-def _check_input(recipe: Recipe, source: Path) -> None:
-    from xpsr.image import open_image
-
-    if not recipe.is_input(open_image(source).image):
-        say(f"{source} is not the picture that the recipe was made from.")
 
 
 def _explain(recipe: Recipe, again: Recipe) -> None:

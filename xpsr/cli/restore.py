@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,8 +15,10 @@ from xpsr.cli.files import (
     make_folder,
     plan_results,
     refuse_strangers,
+    tell_of_subfolders,
     whole_file,
 )
+from xpsr.cli.kept import earlier, what_differs
 from xpsr.cli.lock import alone
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import (
@@ -28,7 +29,7 @@ from xpsr.cli.report import (
     say,
     score_entries,
 )
-from xpsr.errors import XPSRError
+from xpsr.errors import DiskFullError, XPSRError
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.provenance import Origin, from_preset, trace_all, written
 from xpsr.settings import SETTING_NAMES, Settings
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
     from xpsr.pipeline import Restored, XPSRPipeline
     from xpsr.prompts.describer import Describer
+    from xpsr.prompts.provenance import Sentence
+    from xpsr.recipe import Recipe
     from xpsr.wordmaps import WordMaps, WordRecorder
 
 
@@ -75,10 +78,15 @@ def restore(
     added_position: o.AddedPosition = None,
     lowlevel_route: o.LowlevelRoute = None,
 ) -> None:
-    """Restore pictures: DIR/NAME.png with the recipe inside, and a JSON line for each."""
+    """Restore pictures: DIR/NAME.png with the recipe inside, and a JSON line for each.
+
+    Run it again with the same --out to go on where it stopped: results of the same picture, texts,
+    settings, model and versions are kept, others are made again.
+    """
     texts = {name: context.params[name] for name in PROMPT_NAMES}
     changes = {name: context.params[name] for name in SETTING_NAMES}
     with results_only() as emit, alone(out, word_maps):
+        tell_of_subfolders(images, out, word_maps)
         pictures = find_pictures(images)
         results = plan_results(pictures, out)
         refuse_strangers(results)
@@ -103,7 +111,10 @@ def restore(
         run = _Run(pipeline, author, preset, texts, changes, Steps(len(pictures)), word_maps)
         targets = iter(results)
         names = [str(path) for path in pictures]
-        if not each(names, lambda name: run.restore(name, next(targets)), emit):
+        well = each(names, lambda name: run.restore(name, next(targets)), emit)
+        if run.kept:
+            say(f"{run.kept} of {len(names)} results were there already and are kept.")
+        if not well:
             raise typer.Exit(SOME_FAILED)
 
 
@@ -126,7 +137,11 @@ def _author(describer: str) -> Describer:
 
 
 class _Run:
-    """One model, one set of options, many pictures."""
+    """One model, one set of options, many pictures.
+
+    Attributes:
+        kept: how many results were there already.
+    """
 
     def __init__(
         self,
@@ -145,31 +160,39 @@ class _Run:
         self.changes = changes
         self.progress = progress
         self.word_maps = word_maps
+        self.kept = 0
+        self._full: DiskFullError | None = None
 
     def restore(self, name: str, result: Path) -> dict[str, Any]:
-        """Restore one picture into the file `result`; its record."""
+        """Restore one picture into the file `result`, unless the same is there; its record."""
         from xpsr.image import open_image
         from xpsr.recipe import save_png
 
+        if self._full:
+            raise self._full
         image = open_image(name).image  # refused here, before the model is loaded
-        recorder = self._recorder()
+        there = earlier(result, image)
         with self.progress.picture(name):
-            restored = self._restored(name, image, recorder)
-            scores = _scores(restored.image, image)
+            pipe, recorder = self.pipeline(), self._recorder()
+            prompts, settings, brought = self._chosen(image, pipe.config.default_preset)
+            if there and self._stays(result, there[0], prompts, settings, pipe):
+                self.kept += 1
+                return {**_record(name, result, image, *there, seconds=0.0), "kept": True}
+            restored = last(pipe, name, prompts, settings, self.progress, recorder)
+            recipe = restored.recipe.with_provenance(brought)
+            seconds = restored.seconds
+            record = _record(name, result, image, recipe, restored.image, seconds=seconds)
         for note in restored.notes:
             say(f"{name}: {note}")
         with whole_file(result) as part:
-            save_png(restored.image, restored.recipe, part)
+            save_png(restored.image, recipe, part)
         if recorder is not None and self.word_maps is not None:
-            _save_maps(recorder.maps, restored.image, self.word_maps / result.name)
-        return {
-            "input": name,
-            "output": str(result),
-            "seconds": round(restored.seconds, 3),
-            "seed": restored.recipe.seed,
-            "sha256": restored.recipe.output_sha256,
-            **scores,
-        }
+            try:
+                _save_maps(recorder.maps, restored.image, self.word_maps / result.name)
+            except XPSRError as error:
+                self._full = error if isinstance(error, DiskFullError) else None
+                return {**record, "error": str(error)}
+        return record
 
     def _recorder(self) -> WordRecorder | None:
         if self.word_maps is None:
@@ -178,19 +201,29 @@ class _Run:
 
         return WordRecorder()
 
-    def _restored(self, name: str, image: Image.Image, recorder: WordRecorder | None) -> Restored:
-        pipe = self.pipeline()
-        preset = self.preset or pipe.config.default_preset
+    def _chosen(
+        self, image: Image.Image, own_preset: str
+    ) -> tuple[Prompts, Settings, dict[str, tuple[Sentence, ...]]]:
+        """Texts and settings for a picture, and who wrote each sentence."""
+        preset = self.preset or own_preset
         given = {name: text for name, text in self.texts.items() if text is not None}
         described = self._described(image, given)
         texts = {**{who: said for who, (said, _) in described.items()}, **given}
         prompts = Prompts.from_preset(preset, **texts)
-        settings = Settings.from_preset(preset, **self.changes)
-        restored = last(pipe, name, prompts, settings, self.progress, recorder)
         brought = {**from_preset(preset), **{n: written(*said) for n, said in described.items()}}
         left = {name: sentences for name, sentences in brought.items() if name not in given}
-        told = restored.recipe.with_provenance(trace_all(prompts, left))
-        return replace(restored, recipe=told)
+        return prompts, Settings.from_preset(preset, **self.changes), trace_all(prompts, left)
+
+    def _stays(
+        self, result: Path, before: Recipe, prompts: Prompts, settings: Settings, pipe: XPSRPipeline
+    ) -> bool:
+        """Whether a run would only give the earlier result again; if not, it is said why."""
+        why = what_differs(before, prompts, settings, pipe)
+        if why is None and self.word_maps is not None:
+            why = "word maps are recorded while a picture is made"
+        if why:
+            say(f"{result} is made again: {why}.")
+        return why is None
 
     def _described(
         self, image: Image.Image, given: Container[str]
@@ -232,7 +265,22 @@ def _save_maps(maps: WordMaps, result: Image.Image, place: Path) -> None:
         sheet(result, maps, part)
 
 
-def _scores(result: Image.Image, image: Image.Image) -> dict[str, Any]:
+def _record(
+    name: str,
+    result: Path,
+    image: Image.Image,
+    recipe: Recipe,
+    made: Image.Image,
+    *,
+    seconds: float,
+) -> dict[str, Any]:
     from xpsr.metrics import score
 
-    return score_entries(score(result, input=image))
+    return {
+        "input": name,
+        "output": str(result),
+        "seconds": round(seconds, 3),
+        "seed": recipe.seed,
+        "sha256": recipe.output_sha256,
+        **score_entries(score(made, input=image)),
+    }

@@ -19,7 +19,7 @@ from xpsr.metrics import METRICS, Score, reasons, score, to_json
 from xpsr.prompts import Prompts
 from xpsr.recipe import read_recipe, save_png
 from xpsr.settings import Settings
-from xpsr.whole import whole
+from xpsr.whole import cannot_write, whole
 
 if TYPE_CHECKING:
     from xpsr.pipeline import Restored, XPSRPipeline
@@ -156,4 +156,4 @@ def _write(restored: Restored, path: Path) -> None:
         with whole(path) as part:
             save_png(restored.image, restored.recipe, part)
     except OSError as error:
-        raise XPSRError(f"{path} cannot be written: {error.strerror or error}.") from None
+        raise cannot_write(path, error) from None
