@@ -42,6 +42,7 @@ def test_levels_from_start_to_rerun(xpsr, photo: Path, tiny: Path, tmp_path: Pat
     price = xpsr("ablate", photo, "--dry-run", *common)
     assert (price.code, price.out) == (0, "")
     assert "8 cells" in price.err and "only 2 seeds" in price.err
+    assert not out.exists()  # where one step is a whole run, as here, its cell is not kept either
     done = xpsr("ablate", photo, *common)
     assert done.code == 0, done.err
     *cells, last = done.records
@@ -66,6 +67,16 @@ def test_levels_from_start_to_rerun(xpsr, photo: Path, tiny: Path, tmp_path: Pat
     assert {cell["origin"] for cell in again[:-1]} == {"resumed"}
     assert again[-1] == last
 
+    # Another plan writes its own report: said before the start, also by a dry run.
+    report = (out / "report.html").read_bytes()
+    others = ("--model", tiny, "--plan", "swap", "--seeds", "2", "--out", out, *QUICK)
+    told = xpsr("ablate", photo, "--dry-run", *others)
+    assert told.code == 0 and 'seeds (plan "levels"), which the new one replaces' in told.err
+    assert (out / "report.html").read_bytes() == report
+    fewer = xpsr("ablate", photo, "--dry-run", *common, "--seeds", "1")
+    more = xpsr("ablate", photo, "--dry-run", *common, "--seeds", "3")
+    assert "one replaces" in fewer.err and "one replaces" not in more.err
+
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
@@ -86,9 +97,11 @@ def test_levels_from_start_to_rerun(xpsr, photo: Path, tiny: Path, tmp_path: Pat
     ],
 )
 def test_bad_usage(xpsr, photo: Path, tiny: Path, tmp_path: Path, arguments, words: str) -> None:
-    done = xpsr("ablate", photo, "--model", tiny, "--preset", "mini", "--out", tmp_path, *arguments)
+    out = tmp_path / "out"
+    done = xpsr("ablate", photo, "--model", tiny, "--preset", "mini", "--out", out, *arguments)
     assert (done.code, done.out) == (2, "")
     assert words in done.err and "Traceback" not in done.err
+    assert not out.exists()  # which is not claimed for this picture by a slip of the pen
 
 
 def test_stopped_in_the_middle(xpsr, photo: Path, tiny: Path, tmp_path: Path) -> None:

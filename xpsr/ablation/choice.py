@@ -44,6 +44,17 @@ class Choice:
     texts: Sequence[str] = ()
     parts: Collection[int] | None = None
 
+    def parse(self) -> None:
+        """Refuse values and axes that cannot be read, whatever the texts and settings will be.
+
+        Raises:
+            XPSRError: one cannot.
+        """
+        if self.values.strip():
+            numbers(self.values)
+        for axis in self.axes:
+            own_plans.Axis.parse(axis)
+
     def build(self, prompts: Prompts, settings: Settings, seeds: tuple[int, ...]) -> Plan:
         """The plan for a full run.
 

@@ -27,14 +27,33 @@ def tables(plan: Plan, results: Sequence[CellResult], subject: Subject) -> dict[
     """{file name: its text}: everything but the pictures.
 
     Files: report.html, scores.csv (a row a cell), effects.csv (a row a variant and score),
-    environment.json.
+    environment.json (the plan, and the software).
     """
     return {
         "report.html": render(plan, results, subject),
         "scores.csv": scores_csv(plan, results),
         "effects.csv": effects_csv(plan, results),
-        "environment.json": json.dumps(environment(), indent=2) + "\n",
+        "environment.json": json.dumps({**_of_plan(plan), **environment()}, indent=2) + "\n",
     }
+
+
+def report_in_the_way(out: Path, plan: Plan) -> str | None:
+    """The name of the plan whose report in `out` that of `plan` would replace; None: its own.
+
+    A report of the same variants with more of its seeds takes the place of the earlier one.
+    """
+    try:
+        before = json.loads((out / "environment.json").read_text(encoding="utf-8"))
+        name, variants, seeds = (before[key] for key in _of_plan(plan))
+        more = variants == _of_plan(plan)["variants"] and set(seeds) <= set(plan.seeds)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # none, or from before it was written down
+    return None if more else str(name)
+
+
+def _of_plan(plan: Plan) -> dict[str, Any]:
+    names = [variant.name for variant in plan.variants]
+    return {"plan": plan.name, "variants": names, "seeds": list(plan.seeds)}
 
 
 def write(out: Path, plan: Plan, results: Sequence[CellResult], subject: Subject) -> None:

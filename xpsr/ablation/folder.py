@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,11 +33,11 @@ class CellFolder:
     them as `cells/input.png`, where `python -m xpsr rerun` looks for it.
 
     Args:
-        out: made where it does not exist.
+        out: made, where it does not exist, as soon as there is something to keep.
         names: names of the plan's variants, for the file names.
 
     Raises:
-        XPSRError: it cannot be written to.
+        XPSRError: what is there cannot be read.
     """
 
     def __init__(self, out: Path, names: list[str]) -> None:
@@ -45,7 +45,6 @@ class CellFolder:
         self.names = names
         self._notes = self.cells / "cells.jsonl"
         try:
-            self.cells.mkdir(parents=True, exist_ok=True)
             self._kept = _read_notes(self._notes)
         except OSError as error:
             raise _unwritable(out, error) from None
@@ -94,6 +93,7 @@ class CellFolder:
         """Put the input beside the results; it is not written again if it is there."""
         path = self.cells / "input.png"
         try:
+            self.cells.mkdir(parents=True, exist_ok=True)
             if not path.exists() or pixel_sha256(_open(path)) != pixel_sha256(image):
                 with whole(path) as part:
                     image.save(part, format="PNG")
@@ -105,6 +105,7 @@ class CellFolder:
         assert result.recipe is not None
         path = self.path(result.cell)
         try:
+            self.cells.mkdir(parents=True, exist_ok=True)
             with whole(path) as part:
                 save_png(result.picture(), result.recipe, part)
         except OSError as error:
@@ -149,6 +150,24 @@ class CellFolder:
         }
         truth = noted.get("reference_sha256")  # not in older folders
         return CellResult(cell, recipe, scores, 0.0, "resumed", path=path, reference_sha256=truth)
+
+
+@dataclass(frozen=True)
+class LookedAt:
+    """A folder whose finished cells are found, and to which nothing is written."""
+
+    folder: CellFolder
+
+    def find(self, cell: Cell, pipe: XPSRPipeline, image: Image.Image) -> CellResult | None:
+        """See `CellFolder.find`."""
+        return self.folder.find(cell, pipe, image)
+
+    def keep(self, result: CellResult) -> CellResult:
+        """The result as it is, in memory."""
+        return result
+
+    def note(self, result: CellResult) -> None:
+        """Nothing is written down."""
 
 
 def file_name(cell: Cell, variant: str) -> str:

@@ -37,6 +37,8 @@ grid          every combination of one or two --axis
 csv           your own prompts, from --csv FILE
 """
 
+_DESCRIPTION = "description.json"
+
 _Picture = Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture.")]
 _Plan = Annotated[str, typer.Option("--plan", metavar="|".join(NAMES), help="See above.")]
 _Seeds = Annotated[
@@ -94,13 +96,14 @@ def ablate(
     dtype: o.Dtype = None,
 ) -> None:
     choice = Choice(plan, values or "", axis or (), csv, text or ())
-    with results_only() as emit, alone(out):
+    with results_only() as emit, alone(None if dry_run else out):
         _check(choice)
         names = o.metric_names(metrics)
         from xpsr import load
         from xpsr.ablation import Experiment, consecutive_seeds
         from xpsr.ablation.cost import measure
-        from xpsr.ablation.folder import CellFolder
+        from xpsr.ablation.export import report_in_the_way
+        from xpsr.ablation.folder import CellFolder, LookedAt
         from xpsr.ablation.report import Subject
         from xpsr.image import open_image
 
@@ -110,8 +113,7 @@ def ablate(
         Settings.from_preset(guess, **settings_of(run))
         photo = open_image(image).image
         truth = open_image(reference).image if reference else None
-        make_folder(out)
-        texts, source = _texts(out, photo, texts_of(run), describer if describe else None)
+        texts, description = _texts(out, photo, texts_of(run), describer if describe else None)
 
         pipe = load(model, base=base, device=device, dtype=dtype)
         name = preset or pipe.config.default_preset
@@ -120,14 +122,25 @@ def ablate(
         chosen = choice.build(prompts, settings, consecutive_seeds(settings.seed, seeds))
         folder = CellFolder(out, [variant.name for variant in chosen.variants])
         notes = folder.check(pipe, photo)
-        experiment = Experiment(pipe, photo, chosen, names, truth, folder)
+        keeper = LookedAt(folder) if dry_run else folder
+        experiment = Experiment(pipe, photo, chosen, names, truth, keeper)
         for sentence in (*chosen.warnings(), *chosen.notes, *notes):
             say(sentence)
-        folder.keep_input(photo)
+        if before := report_in_the_way(out, chosen):
+            say(
+                f'{out} holds a report of other variants or seeds (plan "{before}"), which the new '
+                "one replaces. Its cells stay, and its own command writes it again."
+            )
+        if not dry_run:
+            # Only now: what is refused up to here leaves nothing behind.
+            make_folder(out)
+            _keep_description(out, description)
+            folder.keep_input(photo)
         say(str(_plainly(measure, experiment)))
         if dry_run:
             return
-        results = _run(experiment, Subject(image.name, photo, pipe.label, source), out, emit)
+        subject = Subject(image.name, photo, pipe.label, description.get("source", ""))
+        results = _run(experiment, subject, out, emit)
         if any(one.error for one in results):
             raise typer.Exit(SOME_FAILED)
 
@@ -157,6 +170,7 @@ def _check(choice: Choice) -> None:
         raise XPSRError("--plan grid needs --axis NAME=VALUE,VALUE once or twice.")
     if choice.plan == "csv" and not choice.csv:
         raise XPSRError("--plan csv needs --csv FILE.")
+    choice.parse()
 
 
 def _run(experiment: Experiment, subject: Subject, out: Path, emit: Any) -> list[CellResult]:
@@ -240,29 +254,33 @@ def _report(plan: Plan, results: list[CellResult], subject: Subject, out: Path, 
 
 def _texts(
     out: Path, photo: Image.Image, given: dict[str, str | None], describer: str | None
-) -> tuple[dict[str, str | None], str]:
-    """The given texts and those described, and by whom.
+) -> tuple[dict[str, str | None], dict[str, str]]:
+    """The texts, given or described, and the description; empty if there is none.
 
     What was described for this picture is kept in the folder: a vision model might put it
     otherwise the next time, and no finished cell would fit any more.
     """
     missing = [name for name in ("prompt", "lowlevel_prompt") if given[name] is None]
     if describer is None or not missing:
-        return given, ""
+        return given, {}
     from xpsr.image import pixel_sha256
     from xpsr.prompts.describer import make_describer
 
-    note = out / "description.json"
     key = {"input_sha256": pixel_sha256(photo), "describer": describer}
-    kept = _kept_description(note)
+    kept = _kept_description(out / _DESCRIPTION)
     if kept and kept["input_sha256"] != key["input_sha256"]:
         raise XPSRError(f"{out} holds an ablation of another picture; choose another --out.")
     if any(kept.get(name) != value for name, value in key.items()):
         found = make_describer(describer).describe(photo)
         kept = {**key, "prompt": found.high, "lowlevel_prompt": found.low, "source": found.source}
+    return {**given, **{name: kept[name] for name in missing}}, kept
+
+
+def _keep_description(out: Path, description: dict[str, str]) -> None:
+    note = out / _DESCRIPTION
+    if description and description != _kept_description(note):
         with whole_file(note) as part:
-            part.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    return {**given, **{name: kept[name] for name in missing}}, kept["source"]
+            part.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
 
 def _kept_description(note: Path) -> dict[str, str]:
