@@ -125,18 +125,33 @@ def choose_model(options: argparse.Namespace, allowed: Permission) -> ModelChoic
 
 
 def _gone(choice: ModelChoice) -> str | None:
-    """Why a folder that was chosen once cannot be used any more; hubs are not asked."""
+    """Why a model cannot be loaded, as far as this disk tells it; hubs are not asked."""
     from xpsr.inspection import inspect_model
     from xpsr.loading import is_hub_id
 
-    names = [name for name in (choice.model, choice.base) if name]
-    if any(is_hub_id(name) and not Path(name).is_dir() for name in names):
-        return None
+    names = [name for name in (choice.model, choice.base) if name is not None]
+    away = [name for name in names if is_hub_id(name) and not Path(name).is_dir()]
     try:
-        inspect_model(choice.model, choice.base)
+        if not away:
+            inspect_model(choice.model, choice.base)
+        elif choice.model not in away and not Path(choice.model).expanduser().is_dir():
+            inspect_model(choice.model)
     except XPSRError as error:
         return str(error)
     return None
+
+
+def why_not(choice: ModelChoice, options: argparse.Namespace) -> str | None:
+    """Why nothing could be restored or described with these options, in a sentence."""
+    from xpsr.placement import choose_device, choose_dtype
+
+    try:
+        choose_dtype(choose_device(options.device), options.dtype)
+        if options.describer != "auto":
+            make_describer(options.describer)
+    except XPSRError as error:
+        return str(error)
+    return _gone(choice)
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -153,11 +168,8 @@ def serve(options: argparse.Namespace) -> None:
     if options.mcp:
         tools.offer()
     port = _port(options.port)
-    try:
-        if options.describer != "auto":
-            make_describer(options.describer)
-    except XPSRError as error:
-        sys.exit(str(error))
+    if reason := why_not(chosen, options):
+        sys.exit(reason)
     # What is served lies among the temporary files, which a normal exit removes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     engine.warm_up()

@@ -56,6 +56,14 @@ assert app.engine.options.most_work == 400  # one visitor's wish must not stop a
 # A folder that is gone since: the page opens with the built-in model and not with none.
 (app.Path(app.options.outputs) / "model.json").write_text('{"model": "/models/gone"}')
 assert app.choose_model(app.parse([]), app.Permission(granted=True)) == app.ModelChoice("mini")
+# With wrong options there is no page at all; what has to be fetched comes while there is one.
+here = app.ModelChoice("mini")
+for wrong in ("--dtype float7", "--device abacus", "--describer oracle"):
+    assert wrong.split()[1] in app.why_not(here, app.parse(wrong.split()))
+for wrong in (("nowhere",), ("nowhere", "someone/base"), ("mini", "/models/gone"), ("",)):
+    assert app.why_not(app.ModelChoice(*wrong), app.parse([]))
+for fine in (here, app.ModelChoice("someone/xpsr"), last):
+    assert app.why_not(fine, app.parse([])) is None
 print("whole" if app.engine.pipeline() else "")
 """
 
