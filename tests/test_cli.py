@@ -264,8 +264,10 @@ def test_score(xpsr, tmp_path: Path) -> None:
     assert set(other.records[0]["scores"]) == {"psnr", "ssim"}
     assert other.records[0]["scores"]["ssim"] < 0.999
     unequal = xpsr("score", small, "--reference", a, "--metrics", "psnr")
-    assert unequal.code == 0 and unequal.records[0]["scores"] == {"psnr": None}
-    assert "size" in unequal.records[0]["score_reasons"]["psnr"]
+    assert unequal.code == 1 and unequal.records[0]["scores"] == {"psnr": None}
+    assert "size" in unequal.records[0]["score_reasons"]["psnr"] and "PSNR needs eq" in unequal.err
+    of_no_use = xpsr("score", small, "--reference", a)
+    assert of_no_use.code == 1 and of_no_use.records[0]["scores"]["piqe"] is not None
     assert set(same.records[0]["score_reasons"]) == {"ms_ssim"}
     assert (unknown := xpsr("score", a, "--metrics", "beauty")).code == 2
     assert "beauty" in unknown.err and unknown.out == ""

@@ -206,6 +206,11 @@ def two(folder):
     return folder
 
 
+def around_a_complete_model(folder):
+    (folder / "xpsr" / "model_index.json").write_text("{}")
+    return folder
+
+
 def stable_diffusion(folder):
     (folder / "model_index.json").write_text("{}")
     return folder
@@ -219,6 +224,7 @@ def stable_diffusion(folder):
         (inside, "name the folder around it"),
         (a_file, "is a file"),
         (two, r"several checkpoints: checkpoint-2, xpsr"),
+        (around_a_complete_model, "holds no model"),
         (stable_diffusion, "what --base asks for"),
         (lambda folder: folder / "absent", "There is no folder"),
     ],

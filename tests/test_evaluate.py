@@ -300,6 +300,18 @@ def test_the_table_agrees_with_another_library(
     assert kept == {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
 
 
+def test_means_of_a_column_are_over_the_same_pictures() -> None:
+    """One picture without a figure for the model must not leave it in bicubic's mean alone."""
+    figures = (("a", 1.0, 10.0), ("b", None, 90.0), ("c", 3.0, 20.0))
+    rows = [
+        {"scores": {"piqe": own}, "bicubic": {"piqe": plain}, "reasons": {"piqe": "too small"}}
+        for _, own, plain in figures
+    ]
+    found = table.summarise("mini", rows, ["piqe"], "set")
+    assert [line.scores["piqe"] for line in found.lines] == [2.0, 15.0]
+    assert found.missing["piqe"] == "1 of 3 pictures: too small; the means are of the others"
+
+
 @pytest.mark.usefixtures("no_downloads")
 def test_what_cannot_be_had_is_an_empty_column_with_its_reason(
     xpsr, photos: Path, tiny: Path, tmp_path: Path

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import struct
 import threading
 import warnings
@@ -98,6 +99,7 @@ def test_every_bad_file_is_covered(bad_files: dict[str, Path]) -> None:
     [
         ("no such file.png", "no file"),
         (".", "is a folder"),
+        (os.devnull, "a pipe or a device"),
         ("https://example.org/a.jpg", "download"),
         ("a\0b.png", "cannot be opened"),
         ("holiday.NEF", "camera raw"),
@@ -223,6 +225,8 @@ def test_float_greys_that_are_no_numbers() -> None:
     found = pixels(encoded(Image.fromarray(plane), "TIFF"))
     assert found[0, 0, 0] in (127, 128)
     assert found[3, 4, 0] == 0
+    with pytest.raises(XPSRError, match="no numbers"):
+        open_image(encoded(Image.fromarray(np.full_like(plane, np.nan)), "TIFF"))
 
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "CMYK", "I;16", "I", "F"])

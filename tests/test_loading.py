@@ -146,6 +146,7 @@ def test_parts_of_different_families_are_refused(golden, base_folder):
     ("name", "words"),
     [
         ("no such thing", "a hub id such as"),
+        ("", "a hub id such as"),  # and not whatever lies in the present folder
         ("/nowhere/at/all", "a folder that exists"),
         ("../nowhere/at/all", "a folder that exists"),
     ],

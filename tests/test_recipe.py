@@ -130,8 +130,9 @@ def test_png_and_back_is_the_same(tmp_path, picture):
 
 def test_json_file_and_back_is_the_same(tmp_path):
     path = tmp_path / "x.json"
-    path.write_text(make_recipe().to_json(), encoding="utf-8")
-    assert read_recipe(path) == make_recipe()
+    for encoding in ("utf-8", "utf-8-sig"):  # the latter as some editors save it
+        path.write_text(make_recipe().to_json(), encoding=encoding)
+        assert read_recipe(path) == make_recipe()
 
 
 def test_recipes_of_version_1_are_read_and_compared_as_they_were_made(picture):
@@ -168,10 +169,23 @@ def test_recipes_from_before_a_setting_existed_are_read():
     old = json.loads(make_recipe().to_json())
     for name in ("long_prompts", "added_position", "lowlevel_route"):
         del old["settings"][name]
-    settings = Recipe.from_json(json.dumps(old)).settings
+    found = Recipe.from_json(json.dumps(old))
+    assert found.notes[0] == (
+        "This recipe does not tell long_prompts, added_position, lowlevel_route: the default is "
+        "taken."
+    )
+    assert Recipe.from_json(found.to_json()) == found  # told once
+    settings = found.settings
     # What these recipes were made with.
     assert (settings.long_prompts, settings.added_position) == ("truncate", "suffix")
     assert settings.lowlevel_route == "lowlevel"
+
+
+def test_what_a_recipe_does_not_tell_is_said():
+    bare = Recipe.from_json(changed_json(settings={"seed": 5}, prompts={"lowlevel_prompt": "x"}))
+    note, _ = bare.notes
+    assert "tell prompt, negative_prompt" in note and "scheduler" in note and "seed" not in note
+    assert Recipe.from_json(make_recipe().to_json()).notes == make_recipe().notes
 
 
 def test_the_largest_recipe_of_ours_is_small_enough():
@@ -245,7 +259,7 @@ def test_files_without_a_recipe_are_refused_in_a_sentence(tmp_path, picture):
         read_recipe(plain)
     photo = tmp_path / "photo.jpg"
     picture(8, 8).save(photo)
-    with pytest.raises(XPSRError, match="not a recipe"):
+    with pytest.raises(XPSRError, match="photo.jpg carries no recipe"):
         read_recipe(photo)
     broken = tmp_path / "broken.png"
     broken.write_bytes(plain.read_bytes()[:20])

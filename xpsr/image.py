@@ -204,6 +204,8 @@ def _open_path(source: str | Path) -> BinaryIO:
     try:
         if path.is_dir():
             raise XPSRError(f"{name} is a folder: choose a picture in it.")
+        if path.exists() and not path.is_file():  # it could be read only once, and never backwards
+            raise XPSRError(f"{name} is a pipe or a device: save the picture as a file first.")
         if path.suffix.lower() in RAW_SUFFIXES.split():
             raise _camera_raw(name)
         return path.open("rb")

@@ -64,7 +64,7 @@ def inspect_model(name: str, base: str | None = None) -> ModelFacts:
         XPSRError: it would fail, as far as that can be told from names, shapes and sizes.
     """
     folder = MINI if name == "mini" else Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         found = _local(folder, base)
     elif is_hub_id(name):
         found = _on_hub(name, base)

@@ -128,7 +128,7 @@ def find_model(name: str, parts: tuple[str, ...]) -> Path:
             )
         return MINI
     folder = Path(name).expanduser()
-    if folder.is_dir():
+    if name and folder.is_dir():
         return folder
     if not is_hub_id(name):
         raise XPSRError(

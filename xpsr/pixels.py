@@ -6,6 +6,8 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
+from xpsr.errors import XPSRError
+
 WHITE = (255, 255, 255)
 
 
@@ -42,7 +44,13 @@ def to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
 
 def _to_eight_bits(image: Image.Image, notes: list[str]) -> Image.Image:
     """16-bit, 32-bit and float greys → L, scaled instead of clipped."""
-    values = np.nan_to_num(np.asarray(image).astype(np.float64), posinf=0.0, neginf=0.0)
+    values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).any():
+        raise XPSRError(
+            "The picture holds no brightness at all, only values that are no numbers: save it "
+            "anew from the program that made it."
+        )
+    values = np.nan_to_num(values, posinf=0.0, neginf=0.0)
     low, high = float(values.min()), float(values.max())
     if image.mode == "I" and low >= 0 and 0 < high <= 255.0:
         notes.append("The brightness values were taken for 0 to 255: none is higher.")

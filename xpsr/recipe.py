@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
@@ -20,11 +21,12 @@ from pydantic import (
     PlainValidator,
     ValidationError,
     field_validator,
+    model_validator,
 )
 
 from xpsr import __version__
 from xpsr.errors import XPSRError
-from xpsr.image import pixel_sha256
+from xpsr.image import BEGINNINGS, pixel_sha256
 from xpsr.prompts import MAX_CHARACTERS, Prompts, TextName
 from xpsr.prompts.provenance import MAX_BY, MAX_RUNS, Kind, Sentence, from_runs, to_runs
 from xpsr.settings import Settings
@@ -134,6 +136,25 @@ class Recipe(BaseModel):
             raise XPSRError(f"This recipe names a model that is not allowed, {_quoted(name)}.")
         return name
 
+    @model_validator(mode="before")
+    @classmethod
+    def _tell_of_gaps(cls, data: Any) -> Any:
+        """A note where texts or settings are not told and their defaults stand in for them."""
+        if not isinstance(data, dict):
+            return data
+        gaps = [
+            name
+            for part, kind in (("prompts", Prompts), ("settings", Settings))
+            if isinstance(told := data.get(part), dict)
+            for name in kind.__dataclass_fields__
+            if name not in told
+        ]
+        notes = data.get("notes", ())
+        if not gaps or not isinstance(notes, list | tuple):
+            return data
+        note = f"This recipe does not tell {', '.join(gaps)}: the default is taken."
+        return {**data, "notes": [note, *notes]}
+
     @property
     def seed(self) -> int:
         """The seed, which is one of the settings."""
@@ -177,6 +198,7 @@ class Recipe(BaseModel):
             XPSRError: too large, not JSON, not ours, or with values out of range.
         """
         data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
+        data = data.removeprefix(BOM_UTF8)  # which some editors put in front
         if len(data) > MAX_BYTES:
             raise XPSRError(
                 f"This recipe is larger than {MAX_BYTES // 1024} kB, so it is not one of ours."
@@ -222,7 +244,11 @@ def read_recipe(path: str | Path) -> Recipe:
             start = file.read(MAX_BYTES + 1)
     except OSError:
         raise XPSRError(f"The file {path.name} cannot be opened; check its name.") from None
-    return Recipe.from_json(_png_text(path) if start.startswith(_PNG_SIGNATURE) else start)
+    if start.startswith(_PNG_SIGNATURE):
+        return Recipe.from_json(_png_text(path))
+    if start.startswith(BEGINNINGS) or start[4:8] == b"ftyp":
+        raise XPSRError(_no_recipe(path))
+    return Recipe.from_json(start)
 
 
 def carries_recipe(path: str | Path) -> bool:
@@ -241,11 +267,15 @@ def _png_text(path: Path) -> str:
     except (OSError, ValueError, SyntaxError):
         raise XPSRError(f"{path.name} is damaged; its recipe cannot be read.") from None
     if not isinstance(text, str):
-        raise XPSRError(
-            f"{path.name} carries no recipe; only pictures saved by XPSR Studio do, and some "
-            "programs and websites remove it."
-        )
+        raise XPSRError(_no_recipe(path))
     return text
+
+
+def _no_recipe(path: Path) -> str:
+    return (
+        f"{path.name} carries no recipe; only PNG pictures saved by XPSR Studio do, and some "
+        "programs and websites remove it."
+    )
 
 
 class _Versioned(BaseModel):

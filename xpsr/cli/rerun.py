@@ -54,6 +54,8 @@ def rerun(
         from xpsr.recipe import read_recipe, save_png
 
         recipe = read_recipe(record)
+        for note in recipe.notes:
+            say(note)
         name = _model_of(recipe, model)
         source = image or _find_input(recipe, record)
         photo = open_image(source).image

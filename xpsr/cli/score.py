@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from xpsr.cli.options import metric_names
-from xpsr.cli.report import SOME_FAILED, each, results_only, score_entries
+from xpsr.cli.report import SOME_FAILED, each, results_only, say, score_entries
 from xpsr.errors import XPSRError
+
+if TYPE_CHECKING:
+    from xpsr.metrics import Score
 
 _Image = Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture to judge.")]
 _Reference = Annotated[
@@ -30,7 +33,9 @@ def score(
     made_from: _Input = None,
     metrics: _Metrics = None,
 ) -> None:
-    """Judge a picture: one JSON line."""
+    """Judge a picture: one JSON line. A score that is asked for and cannot be had is null in it,
+    with the reason beside it, and the exit code is 1.
+    """
     with results_only() as emit:
         names = metric_names(metrics)
         from xpsr.metrics import METRICS
@@ -52,7 +57,23 @@ def score(
                 input=picture(made_from),
                 metrics=names,
             )
+            for one in _in_vain(scores, names, reference is not None):
+                say(f"{name}: {METRICS[one].label} {scores[one].reason}.")
+                lacking.append(one)
             return {"input": name, **score_entries(scores)}
 
-        if not each([str(image)], work, emit):
+        lacking: list[str] = []
+        if not each([str(image)], work, emit) or lacking:
             raise typer.Exit(SOME_FAILED)
+
+
+def _in_vain(scores: dict[str, Score], names: list[str] | None, compared: bool) -> list[str]:
+    """The scores that were asked for and have no figure: those named, and where a reference is
+    given and is of use to none, those that need it."""
+    from xpsr.metrics import METRICS
+
+    asked = set(names or ())
+    needy = {name for name in scores if METRICS[name].needs_reference}
+    if compared and all(scores[name].value is None for name in needy):
+        asked |= needy
+    return [name for name, one in scores.items() if name in asked and one.value is None]

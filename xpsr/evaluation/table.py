@@ -76,7 +76,9 @@ def summarise(
     dataset: str,
     of_set: dict[str, dict[str, Score]] | None = None,
 ) -> Table:
-    """The measured lines: the model's and bicubic enlargement's.
+    """The measured lines: the model's and bicubic enlargement's, over the same pictures.
+
+    A picture of which one of the two has no figure counts in neither mean of that column.
 
     Args:
         method: name of the model's line.
@@ -90,7 +92,9 @@ def summarise(
         means: dict[str, float] = {}
         for metric in metrics:
             whole = (of_set or {}).get(key, {}).get(metric)
-            values = [row[key].get(metric) for row in rows if row[key].get(metric) is not None]
+            both = [[row[one].get(metric) for one in ("scores", "bicubic")] for row in rows]
+            values = [row[key][metric] for row, pair in zip(rows, both, strict=True)
+                      if None not in pair]  # fmt: skip
             if whole is not None:
                 values = [] if whole.value is None else [whole.value]
             if values:
@@ -227,7 +231,9 @@ def _reason(rows: Sequence[dict[str, Any]], metric: str, have: int) -> str | Non
     reasons = [row["reasons"][metric] for row in rows if metric in row["reasons"]]
     if have == len(rows) or not reasons:
         return None
-    return reasons[0] if have == 0 else f"{len(rows) - have} of {len(rows)} pictures: {reasons[0]}"
+    if have == 0:
+        return reasons[0]
+    return f"{len(rows) - have} of {len(rows)} pictures: {reasons[0]}; the means are of the others"
 
 
 def _line(row: dict[str, Any], file: str) -> Line:

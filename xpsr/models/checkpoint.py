@@ -123,6 +123,8 @@ def locate(folder: Path) -> Path:
 
 
 def _search(folder: Path, depth: int) -> list[Path]:
+    if (folder / "model_index.json").is_file():
+        return []  # a complete model of some kind, such as the embedded one in the project's folder
     if all((folder / part).is_dir() for part in PARTS):
         return [folder]
     if not depth:
