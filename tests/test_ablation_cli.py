@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from typer.main import get_command
 from typer.testing import CliRunner
 
 from xpsr.__main__ import app
@@ -155,7 +157,10 @@ def test_another_picture_and_a_full_disk_are_told(
     assert "Traceback" not in lost.err
 
 
-def test_every_text_and_setting_is_an_option() -> None:
-    for command in ("ablate", "evaluate"):
-        shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200"}).output
-        assert not [one for one in RUN_OPTIONS if f"--{one.replace('_', '-')}" not in shown]
+def test_every_text_and_setting_is_an_option_and_no_name_is_cut() -> None:
+    """On a terminal of 80 columns, where `rich` shortens what does not fit."""
+    for command in get_command(app).commands:
+        shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"}).output
+        assert re.findall(r"\S*…", shown.replace("evaluate …", "").replace("describe …", "")) == []
+        if command in ("restore", "ablate", "evaluate"):
+            assert not [one for one in RUN_OPTIONS if f"--{one.replace('_', '-')} " not in shown]

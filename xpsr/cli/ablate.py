@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from xpsr.ablation.report import Subject
 
 _ABOUT = """\b
-levels        both texts, content only, quality only, none
-negatives     with and without the negative text of each
-sentences, clauses, words   the prompt without each of them
-swap          the quality text against a good and a bad one
-guidance, steps, conditioning   one setting at several --values
-grid          every combination of one or two --axis
-csv           your own prompts, from --csv FILE
+levels                         both texts, content only, quality only, none
+negatives                      with and without the negative text of each
+sentences, clauses, words      the prompt without each of them
+swap                           the quality text against a good and a bad one
+guidance, steps, conditioning  one setting at several --values
+grid                           every combination of one or two --axis
+csv                            your own prompts, from --csv FILE
 """
 
 _DESCRIPTION = "description.json"
 
 _Picture = Annotated[Path, typer.Argument(metavar="IMAGE", help="The picture.")]
-_Plan = Annotated[str, typer.Option("--plan", metavar="|".join(NAMES), help="See above.")]
+_Plan = Annotated[str, typer.Option("--plan", metavar="NAME", help="See above.")]
 _Seeds = Annotated[
     int, typer.Option(metavar="N", help="How many seeds each variant runs with, from --seed on.")
 ]
@@ -61,8 +61,9 @@ _Csv = Annotated[
 _Text = Annotated[
     list[str] | None,
     typer.Option(
-        metavar="prompt|lowlevel_prompt|…",
-        help="For sentences, clauses, words: which text; several times for several.",
+        metavar="NAME",
+        help="For sentences, clauses, words: which text, as in prompt or lowlevel_prompt; several "
+        "times for several.",
     ),
 ]
 _Reference = Annotated[
@@ -147,8 +148,9 @@ def ablate(
 
 ablate.__doc__ = f"""Take the texts or settings apart, and see what each part does.
 
-Every variant runs with the same seeds; DIR/report.html shows pictures and effects beside what
-another seed does by itself. Run again with the same --out to go on where it stopped.
+Every variant runs with the same seeds; DIR/report.html shows pictures and
+effects beside what another seed does by itself. Run again with the same
+--out to go on where it stopped.
 
 {_ABOUT}"""
 

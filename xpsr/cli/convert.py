@@ -28,8 +28,9 @@ def convert(
     dtype: Annotated[
         str | None,
         typer.Option(
-            metavar="float32|float16|bfloat16",
-            help="Left out: as the checkpoint has it. float16 takes half the room.",
+            metavar="NAME",
+            help="float32, float16 or bfloat16; left out, as the checkpoint has it. float16 takes "
+            "half the room.",
         ),
     ] = None,
     check: Annotated[

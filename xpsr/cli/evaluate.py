@@ -84,9 +84,10 @@ def evaluate(
 ) -> None:
     """Restore a set of pictures and make a table of scores, beside bicubic and published ones.
 
-    DIR/table.md, table.csv and plot.svg hold the means, rows.csv every picture, pictures/ the
-    results. Run again with the same --out to go on; `accelerate launch -m xpsr evaluate …` divides
-    the work. Folders of RealSR, DRealSR and DIV2K-Val are known by their names.
+    DIR/table.md, table.csv and plot.svg hold the means, rows.csv every picture,
+    pictures/ the results. Run again with the same --out to go on;
+    `accelerate launch -m xpsr evaluate …` divides the work. Folders of RealSR,
+    DRealSR and DIV2K-Val are known by their names.
     """
     with results_only() as emit, alone(out, shared=True):
         from xpsr.evaluation import judging

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from xpsr.errors import XPSRError
-from xpsr.settings import PRESETS
+from xpsr.settings import CHOICES, PRESETS
 
 _MODEL = "Model"
 _TEXTS = "Texts (left out: those of the preset)"
@@ -23,42 +23,47 @@ WordMaps = Annotated[
     typer.Option(
         metavar="DIR",
         help="Also record where the network looks for each word: DIR/NAME.npz and a sheet, "
-        "DIR/NAME.png. The results stay the same.",
+        "DIR/NAME.png. The results stay the same; those that are there already are made again.",
     ),
 ]
 Describer = Annotated[
     str,
     typer.Option(
-        metavar="measured|dalpsr|auto|llava|llava:ID_OR_FOLDER|URL",
-        help="Who writes the two descriptions. llava and the URL of a vision server take options: "
-        '"llava?bits=4&questions=q-instruct", "http://localhost:8000/v1?model=NAME".',
+        metavar="WHO",
+        help="Who writes the two descriptions: measured, dalpsr, auto, llava, llava:ID_OR_FOLDER "
+        "or the URL of a vision server. The last three take options, as in "
+        '"llava?bits=4" or "URL?model=NAME".',
     ),
 ]
 
 
 Model = Annotated[
     str,
-    typer.Option(metavar="mini|FOLDER|HUB_ID", help="The model.", rich_help_panel=_MODEL),
+    typer.Option(
+        metavar="NAME", help="The model: mini, a folder or a hub id.", rich_help_panel=_MODEL
+    ),
 ]
 Base = Annotated[
     str | None,
     typer.Option(
-        metavar="FOLDER|HUB_ID",
-        help="Stable Diffusion 1.5, for an official XPSR checkpoint.",
+        metavar="NAME",
+        help="Folder or hub id of Stable Diffusion 1.5, for an official XPSR checkpoint.",
         rich_help_panel=_MODEL,
     ),
 ]
 Device = Annotated[
     str | None,
     typer.Option(
-        metavar="cpu|cuda|cuda:N|mps", help="Left out: the best there is.", rich_help_panel=_MODEL
+        metavar="NAME",
+        help="cpu, cuda, cuda:N or mps; left out, the best there is.",
+        rich_help_panel=_MODEL,
     ),
 ]
 Dtype = Annotated[
     str | None,
     typer.Option(
-        metavar="float32|float16|bfloat16",
-        help="Left out: what suits the device.",
+        metavar="NAME",
+        help="float32, float16 or bfloat16; left out, what suits the device.",
         rich_help_panel=_MODEL,
     ),
 ]
@@ -82,6 +87,10 @@ def _text(meaning: str) -> typer.models.OptionInfo:
     return typer.Option(metavar="TEXT", help=meaning, rich_help_panel=_TEXTS)
 
 
+def _choice(name: str, meaning: str) -> typer.models.OptionInfo:
+    return _setting(f"{meaning}: {', '.join(CHOICES[name])}.", metavar="NAME")
+
+
 def _setting(meaning: str, metavar: str = "N") -> typer.models.OptionInfo:
     return typer.Option(metavar=metavar, help=meaning, rich_help_panel=_SETTINGS)
 
@@ -95,8 +104,9 @@ AddedPrompt = Annotated[str | None, _text("Quality words put beside the content 
 Preset = Annotated[
     str | None,
     typer.Option(
-        metavar="|".join(PRESETS),
-        help="Where everything left out comes from. Left out itself: the one made for the model.",
+        metavar="NAME",
+        help=f"Where everything left out comes from: {', '.join(PRESETS)}. Left out itself: the "
+        "one made for the model.",
     ),
 ]
 NumInferenceSteps = Annotated[int | None, _setting("Steps from noise to picture, 1 to 1000.")]
@@ -109,22 +119,19 @@ ControlnetConditioningScale = Annotated[
 ]
 Upscale = Annotated[int | None, _setting("Whole factor, 1 to 8; results are exactly that large.")]
 Seed = Annotated[int | None, _setting("Same seed and settings, same pixels; 0 to 4294967295.")]
-Scheduler = Annotated[
-    str | None, _setting("How the steps are walked.", metavar="ddpm|ddim|dpm++|unipc")
-]
+Scheduler = Annotated[str | None, _choice("scheduler", "How the steps are walked")]
 Start = Annotated[
     str | None,
-    _setting(
-        "Where denoising starts: noise, the picture with noise once or twice, or without any.",
-        metavar="noise|lr|lr_twice|lr_bare",
+    _choice(
+        "start",
+        "Where denoising starts, from noise or from the picture with noise once or twice or "
+        "without any",
     ),
 ]
 AddedNoiseLevel = Annotated[
     int | None, _setting("Training timestep of the second noise of lr_twice, 0 to 999.")
 ]
-Negative = Annotated[
-    str | None, _setting("Which of the two texts have a negative.", metavar="both|high")
-]
+Negative = Annotated[str | None, _choice("negative", "Which of the two texts have a negative")]
 ProcessSize = Annotated[
     int | None, _setting("Short side in pixels that the networks get at least; 0 = as it is.")
 ]
@@ -136,24 +143,21 @@ TileSize = Annotated[
 ]
 TileOverlap = Annotated[int | None, _setting("Pixels that neighbouring squares share.")]
 ColorFix = Annotated[
-    str | None,
-    _setting("How colours are brought back to those of the input.", metavar="none|adain|wavelet"),
+    str | None, _choice("color_fix", "How colours are brought back to those of the input")
 ]
 LongPrompts = Annotated[
     str | None,
-    _setting(
-        "Texts beyond 75 tokens: cut off, shortened before the added words, or read in blocks "
-        "(the model was not trained with more than one).",
-        metavar="truncate|protect|chunk",
+    _choice(
+        "long_prompts",
+        "Texts beyond 75 tokens, cut off, shortened before the added words, or read in blocks "
+        "(the model was not trained with more than one)",
     ),
 ]
-AddedPosition = Annotated[
-    str | None, _setting("Where the added words stand.", metavar="suffix|prefix")
-]
+AddedPosition = Annotated[str | None, _choice("added_position", "Where the added words stand")]
 LowlevelRoute = Annotated[
     str | None,
-    _setting(
-        "Where the quality text goes: its own branch, or (experimental) before the content text.",
-        metavar="lowlevel|content",
+    _choice(
+        "lowlevel_route",
+        "Where the quality text goes, its own branch or (experimental) before the content text",
     ),
 ]

@@ -32,7 +32,7 @@ _Image = Annotated[
 ]
 _Model = Annotated[
     str | None,
-    typer.Option(metavar="mini|FOLDER|HUB_ID", help="Left out: mini, if the recipe is of mini."),
+    typer.Option(metavar="NAME", help="Folder or hub id; left out, mini, if the recipe is of it."),
 ]
 
 

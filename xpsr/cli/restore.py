@@ -80,8 +80,9 @@ def restore(
 ) -> None:
     """Restore pictures: DIR/NAME.png with the recipe inside, and a JSON line for each.
 
-    Run it again with the same --out to go on where it stopped: results of the same picture, texts,
-    settings, model and versions are kept, others are made again.
+    Run it again with the same --out to go on where it stopped: results of the
+    same picture, texts, settings, model and versions are kept, others are made
+    again.
     """
     texts = {name: context.params[name] for name in PROMPT_NAMES}
     changes = {name: context.params[name] for name in SETTING_NAMES}
