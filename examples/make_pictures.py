@@ -7,6 +7,7 @@ The photos come with scikit-image; README.md beside this file names their author
 Every number below is fixed, so a second run writes the same files.
 """
 
+from argparse import ArgumentParser
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,8 @@ import skimage.data
 from PIL import Image, ImageFilter
 
 FOLDER = Path(__file__).parent / "pictures"
+
+SAID = __doc__.split("\n")[0]
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,7 @@ def damage(plan: Damage, seed: int) -> Image.Image:
 
 def main() -> None:
     """Write all pictures."""
+    ArgumentParser(prog="python -m examples.make_pictures", description=SAID).parse_args()
     FOLDER.mkdir(exist_ok=True)
     for seed, (name, plan) in enumerate(DAMAGES.items()):
         picture = damage(plan, seed)

@@ -7,6 +7,7 @@ From top to bottom: enlarged by bicubic, restored with the texts of the measured
 photo that was damaged (see make_pictures.py). The crops of a picture show the same place.
 """
 
+from argparse import ArgumentParser
 from pathlib import Path
 
 import skimage.data
@@ -18,6 +19,7 @@ from xpsr.prompts.describer import make_describer
 
 SHEET = Path(__file__).parent / "sheet.jpg"
 SIDE = 256
+SAID = __doc__.split("\n")[0]
 
 
 def original(plan: Damage, size: tuple[int, int]) -> Image.Image:
@@ -33,6 +35,7 @@ def middle(picture: Image.Image) -> Image.Image:
 
 def main() -> None:
     """Restore the pictures and write the sheet."""
+    ArgumentParser(prog="python -m examples.make_sheet", description=SAID).parse_args()
     pipe, describer = xpsr.load("mini"), make_describer("measured")
     canvas = Image.new("RGB", (len(DAMAGES) * SIDE, 3 * SIDE))
     for column, (name, plan) in enumerate(DAMAGES.items()):
