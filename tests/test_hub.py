@@ -14,25 +14,29 @@ import torch
 from hub_server import hub
 from safetensors.torch import load_file
 
-LOOK = """
-import json, sys, torch
-from xpsr.inspection import inspect_model
-facts = inspect_model(*sys.argv[1:])
-print(json.dumps([facts.name, facts.kind, facts.weights, facts.fetched]))
-"""
 LOAD = """
 import sys, torch, xpsr
-from xpsr.errors import XPSRError
-try:
-    pipe = xpsr.load(sys.argv[1], base=sys.argv[2] if len(sys.argv) > 2 else None, device="cpu")
-except XPSRError as error:
-    sys.exit(str(error))
+pipe = xpsr.load(sys.argv[1], device="cpu")
 print(sum(p.double().sum().item() for n in (pipe.unet, pipe.controlnet) for p in n.parameters()))
 """
-
-
-def load(address: str, home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return run(LOAD, address, home, *arguments)
+# One process for all of it: to start one takes longer than what is asked here.
+LOOK_LOAD_LOOK = """
+import json, torch, xpsr
+from xpsr.errors import XPSRError
+from xpsr.inspection import inspect_model
+def look():
+    facts = inspect_model("authors/xpsr", "someone/sd")
+    return [facts.name, facts.kind, facts.weights, facts.fetched]
+before = look()
+xpsr.load("authors/xpsr", base="someone/sd", device="cpu")
+after, said = look(), []
+for ask in (lambda: inspect_model("authors/xpsr"), lambda: xpsr.load("nobody/nothing")):
+    try:
+        ask()
+    except XPSRError as error:
+        said.append(str(error))
+print(json.dumps([before, after, said]))
+"""
 
 
 def run(
@@ -54,12 +58,6 @@ def run(
     )
 
 
-def looked(address: str, home: Path) -> list:
-    found = run(LOOK, address, home, "authors/xpsr", "someone/sd")
-    assert found.returncode == 0, found.stderr
-    return json.loads(found.stdout)
-
-
 def checksum(pipeline) -> float:
     networks = (pipeline.unet, pipeline.controlnet)
     return sum(p.double().sum().item() for n in networks for p in n.parameters())
@@ -73,7 +71,7 @@ def test_a_hub_model_in_shards_is_fetched_without_what_is_not_needed(tiny_pipeli
     for unwanted in ("unet/diffusion_pytorch_model.fp16.safetensors", "safety_checker/model.bin"):
         (folder / unwanted).write_bytes(b"not for us")
     with hub({"someone/tiny": folder}) as (address, fetched):
-        found = load(address, tmp_path / "home", "someone/tiny")
+        found = run(LOAD, address, tmp_path / "home", "someone/tiny")
     assert found.returncode == 0, found.stderr
     assert abs(float(found.stdout) - checksum(tiny_pipeline)) < 1e-6
     assert "someone/tiny/model_index.json" in fetched
@@ -92,22 +90,16 @@ def test_an_official_checkpoint_of_pickled_weights_and_its_base(golden, tiny_pip
     for part in ("vae", "text_encoder", "tokenizer", "scheduler"):
         getattr(tiny_pipeline, part).save_pretrained(base / part)
     with hub({"authors/xpsr": official, "someone/sd": base}) as (address, fetched):
-        before = looked(address, tmp_path / "home")
-        assert before[:3] == ["authors/xpsr", "hub", 0]
-        files = [*official.rglob("*.bin"), *base.rglob("*.safetensors")]
-        assert before[3] >= sum(path.stat().st_size for path in files)
-        found = load(address, tmp_path / "home", "authors/xpsr", "someone/sd")
-        assert found.returncode == 0, found.stderr
-        assert "authors/xpsr/unet/diffusion_pytorch_model.bin" in fetched
-        after = looked(address, tmp_path / "home")
-        assert after[2] > 100_000 and after[3] == 0
-        alone = run(LOOK, address, tmp_path / "home", "authors/xpsr")
-        assert "name a folder or hub id of Stable Diffusion 1.5 as base" in alone.stderr
-
-        missing = load(address, tmp_path / "home", "nobody/nothing")
-    assert missing.returncode == 1
-    assert '"nobody/nothing" is no folder here and cannot be fetched' in missing.stderr
-    assert "Traceback" not in missing.stderr
+        done = run(LOOK_LOAD_LOOK, address, tmp_path / "home")
+    assert done.returncode == 0, done.stderr
+    before, after, (alone, missing) = json.loads(done.stdout)
+    assert before[:3] == ["authors/xpsr", "hub", 0]
+    files = [*official.rglob("*.bin"), *base.rglob("*.safetensors")]
+    assert before[3] >= sum(path.stat().st_size for path in files)
+    assert "authors/xpsr/unet/diffusion_pytorch_model.bin" in fetched
+    assert after[2] > 100_000 and after[3] == 0
+    assert "name a folder or hub id of Stable Diffusion 1.5 as base" in alone
+    assert '"nobody/nothing" is no folder here and cannot be fetched' in missing
 
 
 CHANGE = """

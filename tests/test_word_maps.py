@@ -390,6 +390,7 @@ def test_command(xpsr, tiny: Path, tmp_path: Path, picture) -> None:
         "A wall",
     )
     command += ("--no-describe", "--num-inference-steps", "1", "--upscale", "2")
+    command += ("--process-size", "64")
     plain, recorded = xpsr(*command), xpsr(*command, "--word-maps", maps)
     assert recorded.code == 0, recorded.err
     assert recorded.records[0]["sha256"] == plain.records[0]["sha256"]
