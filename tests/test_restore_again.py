@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 from xpsr import XPSRPipeline
 from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
+from xpsr.evaluation.pairs import find_pairs
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -164,3 +166,13 @@ def test_pictures_in_subfolders_are_counted(xpsr, photos: Path, tmp_path: Path) 
     assert f"subfolders of {photos} are not read (2)" in done.err
     done = xpsr("restore", photos, "--out", photos / "out", "--preset", "none")
     assert done.code == 2 and f"subfolders of {photos} are not read (1)" in done.err
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows keeps its pipes elsewhere")
+def test_a_pipe_in_a_folder_holds_nothing_up(xpsr, photos: Path) -> None:
+    for name in ("pipe", "pipe.png"):
+        os.mkfifo(photos / name)
+    done = xpsr("describe", photos)
+    assert done.code == 1 and len(done.records) == 4
+    assert "is a pipe or a device" in done.records[-1]["error"]
+    assert find_pairs([photos / "pipe.png"], [photos / "pipe.png"], 2).problems == {}

@@ -66,8 +66,10 @@ def is_picture(path: Path) -> bool:
     if path.suffix.lower() in ENDINGS:
         return True
     try:
+        if not path.is_file():  # a pipe would wait for somebody to write
+            return False
         with path.open("rb") as file:
-            start = file.read(16) if path.is_file() else b""
+            start = file.read(16)
     except OSError:
         return False
     boxes = start[:4] == b"RIFF" and start[8:12] == b"WEBP", start[4:8] == b"ftyp"

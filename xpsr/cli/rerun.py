@@ -128,16 +128,14 @@ def _candidates(record: Path) -> Iterator[Path]:
 
 
 def _is_input(recipe: Recipe, path: Path) -> bool:
-    from PIL import Image
-
-    from xpsr.image import open_image
+    from xpsr.image import open_image, read_size
 
     try:
-        with Image.open(path) as header:  # not decoded yet: a folder may hold thousands
-            if sorted(header.size) != sorted(recipe.input_size):
-                return False
+        # Not decoded yet: a folder may hold thousands.
+        if sorted(read_size(path)) != sorted(recipe.input_size):
+            return False
         return recipe.is_input(open_image(path).image)
-    except (XPSRError, OSError, ValueError, Image.DecompressionBombError):
+    except XPSRError:
         return False
 
 

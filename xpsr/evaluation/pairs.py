@@ -141,6 +141,8 @@ def _distinct(pairs: list[Pair]) -> list[Pair]:
 
 
 def _unequal(low: Path, high: Path, upscale: int) -> str | None:
+    if not (low.is_file() and high.is_file()):  # a pipe would wait for somebody to write
+        return None
     try:
         sizes = []
         for path in (low, high):
