@@ -68,6 +68,7 @@ def test_nothing_to_do_is_said(tmp_path: Path, capsys) -> None:
     cases = (
         ({}, "at least one"),
         ({"val": tmp_path / "no"}, "no folder"),
+        ({"pairs": tmp_path, "real": tmp_path}, f"both named {tmp_path.name}"),
         ({"pairs": tmp_path}, f"no folder {tmp_path / 'LR'}"),
     )
     for given, words in cases:

@@ -280,14 +280,18 @@ def test_a_loss_that_is_no_number_stops_with_the_pairs_named(pairs_folder, tmp_p
     ("override", "says"),
     [
         ("trackers=[nobody]", "nobody is not installed"),
-        ("lr_schedule=zigzag", "zigzag"),
+        ("lr_schedule=zigzag", "'zigzag': constant, linear, cosine"),
         ("model.unet.colour=red", "colour"),
         ("model.start=nowhere", "nowhere"),
         ("validate_setting=steps=3", "default"),
         ("crop=1024", "crop is 1024"),
-        ("lr_schedule=piecewise_constant", "piecewise_constant"),
+        ("lr_schedule=piecewise_constant", "'piecewise_constant': constant"),
         ("model.text_encoder.hiden_size=5", "hiden_size"),
         ("model.scheduler.prediction_type=sampel", "sampel"),
+        ("model.scheduler.num_train_timesteps=0", "needs a timestep"),
+        ("model.scheduler.beta_start=2", "betas between 0 and 1"),
+        ("model.text_encoder.hidden_size=7", "tables of model: .*hidden size"),
+        ("data=", "data is empty"),
         ("model.autoencoder.patch_size=7", "tables of model"),
         ("model.autoencoder.latent_channels=193", "patches have 192 numbers"),
         ("model.unet={}", "model.unet is missing"),
@@ -297,7 +301,8 @@ def test_a_loss_that_is_no_number_stops_with_the_pairs_named(pairs_folder, tmp_p
 )
 def test_what_only_shows_at_the_start_is_a_sentence(override, says, pairs_folder, tmp_path):
     with pytest.raises(XPSRError, match=says):
-        trained(smoke(pairs_folder, tmp_path, override, "validate_every=1"))
+        trained(smoke(pairs_folder, tmp_path / "run", override, "validate_every=1"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_a_start_has_already_cannot_be_asked_for_otherwise(pairs_folder, base, tmp_path):

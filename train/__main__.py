@@ -79,6 +79,7 @@ def run(config: TrainConfig) -> None:
             _say(slow)
         if changed := record.changes(out, config):
             _say(f"Other options than when {out} was begun: {'; '.join(changed)}.")
+    samples.collate([samples[0]])  # crops that do not fit are told now
     state = begin(config, networks, samples, accelerator)
     out.mkdir(parents=True, exist_ok=True)  # a command that was refused has left nothing
     if trackers:

@@ -148,7 +148,7 @@ class TrainConfig(DataConfig):
         timestep_power: t = 1000·u^(1/power); 1 draws timesteps evenly, more favours noise.
         optimizer: `adamw`, `adamw8bit` (needs bitsandbytes) or `muon` (not with FSDP or DeepSpeed),
             by which small models learn in fewer steps.
-        lr_schedule: any name of `diffusers.optimization.get_scheduler`.
+        lr_schedule: constant, linear, cosine, cosine_with_restarts or polynomial.
         lr_warmup_steps: over so many the rate rises to `learning_rate`, whatever the schedule.
         ema_decay: 0 = no running average of the weights.
         trackers: names that accelerate knows (tensorboard, wandb, trackio …); `null` = tensorboard
@@ -165,7 +165,7 @@ class TrainConfig(DataConfig):
     out: str = Field(min_length=1)
     degradation: PairConfig = PairConfig()
     cache_latents: bool = False
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, lt=2**63)
     steps: int = Field(100_000, ge=0)
     minutes: float | None = Field(None, gt=0)
     batch_size: int = Field(2, ge=1)

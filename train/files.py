@@ -45,7 +45,12 @@ def named_photos(images: Path, out: Path, limit: int | None = None) -> dict[str,
     photos = [path for path in find_photos(images) if out.resolve() not in path.resolve().parents]
     if not photos:
         raise XPSRError(f"There are no pictures in {images} beside those in {out}.")
-    return {path.relative_to(images).as_posix(): path for path in photos[:limit]}
+    return {name_below(images, path): path for path in photos[:limit]}
+
+
+def name_below(images: Path, path: Path) -> str:
+    """The place of a photo in a folder as text; bytes that are none become such as \\xff."""
+    return os.fsencode(path.relative_to(images).as_posix()).decode("utf-8", "backslashreplace")
 
 
 def file_hash(path: Path) -> str:

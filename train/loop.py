@@ -28,6 +28,7 @@ from xpsr.errors import XPSRError
 logger = logging.getLogger(__name__)
 
 NOT_FINITE = "not_finite"
+SCHEDULES = ("constant", "linear", "cosine", "cosine_with_restarts", "polynomial")
 
 
 @dataclass(frozen=True)
@@ -179,8 +180,10 @@ def make_state(
             num_warmup_steps=config.lr_warmup_steps,
             num_training_steps=config.steps,
         )
-    except (ValueError, TypeError, AttributeError) as error:  # also for what needs more options
-        raise XPSRError(f"There is no lr_schedule {config.lr_schedule!r}: {error}") from None
+    except (ValueError, TypeError, AttributeError):  # the latter for what needs more options
+        raise XPSRError(
+            f"lr_schedule cannot be {config.lr_schedule!r}: {', '.join(SCHEDULES)}."
+        ) from None
     # The schedule stays outside prepare(): accelerate would step it once for every process.
     model, optimizer = accelerator.prepare(model, optimizer)
     # Only now: sharding engines put parameters of their own in place of ours.

@@ -132,7 +132,7 @@ def _by_tables() -> Iterator[None]:
     """Around what is built by the tables of `model`, and nothing else."""
     try:
         yield
-    except (TypeError, ValueError, RuntimeError) as error:  # torch's, for sizes that do not fit
+    except Exception as error:  # each library has kinds of its own for what does not fit
         reason = " ".join(str(error).split())[:300]
         raise XPSRError(f"No network can be built from the tables of model: {reason}") from error
 
@@ -267,7 +267,11 @@ def small_scheduler(config: ModelConfig) -> DDPMScheduler:
     """The noise schedule of a small model, cut short by `alpha_bar_range` if that is given."""
     with _by_tables():
         if config.alpha_bar_range is None:
-            return DDPMScheduler(**config.scheduler)
+            scheduler = DDPMScheduler(**config.scheduler)
+            share = scheduler.alphas_cumprod
+            if not len(share) or share.min() < 0 or share.max() > 1:
+                raise ValueError("scheduler needs a timestep and betas between 0 and 1")
+            return scheduler
         count = config.scheduler.get("num_train_timesteps", 1000)
         first, last = config.alpha_bar_range
         betas = [1 - first] + [1 - (last / first) ** (1 / (count - 1))] * (count - 1)

@@ -31,7 +31,7 @@ _Loader.add_implicit_resolver(
 class Strict(BaseModel):
     """Unknown keys are errors: a misspelt option must not train the wrong thing."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def read_options(

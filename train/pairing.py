@@ -116,4 +116,5 @@ def _picture(pixels: torch.Tensor) -> Image.Image:
 
 def pair_seed(name: str, variant: int, seed: int) -> int:
     """A seed that depends on nothing but the pair: not on order, not on other photos."""
-    return int.from_bytes(hashlib.sha256(f"{seed}/{name}/{variant}".encode()).digest()[:8], "big")
+    text = f"{seed}/{name}/{variant}".encode("utf-8", "surrogateescape")
+    return int.from_bytes(hashlib.sha256(text).digest()[:8], "big")

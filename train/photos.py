@@ -84,6 +84,8 @@ def open_data(
     folder: str | Path, tokenizer, config: DataConfig, seed: int, degradation: PairConfig
 ) -> Samples:
     """Stored pairs where `train.prepare` has been, photos elsewhere."""
+    if not str(folder):  # which Path would take for the present folder
+        raise XPSRError("data is empty; give it as data=FOLDER.")
     if has_pairs(Path(folder)):
         return Pairs(folder, tokenizer, config, seed)
     if not Path(folder).is_dir():

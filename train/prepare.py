@@ -20,7 +20,7 @@ from pydantic import Field
 
 from train.describe import DESCRIBERS, chosen, describe, report
 from train.disk import read_json, save_png, write_whole
-from train.files import find_photos
+from train.files import find_photos, name_below
 from train.manifest import Part, alone, collect, forget_failures, pairs_so_far
 from train.options import read_options
 from train.pairing import PairConfig, make_pair, pair_seed
@@ -104,7 +104,7 @@ def _is_there(out: Path, pair: str) -> bool:
 
 
 def _work(index: int, path: Path, images: Path, config: PrepareConfig, done: set[str]) -> Work:
-    name, count = path.relative_to(images).as_posix(), config.decisions_per_batch
+    name, count = name_below(images, path), config.decisions_per_batch
     missing = []
     for variant in range(config.variants):
         if pair_id(name, variant) in done:

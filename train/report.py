@@ -21,7 +21,7 @@ from PIL import Image
 
 from train.degrade import RECIPES
 from train.disk import read_json, save_png, write_whole
-from train.files import file_hash, find_photos
+from train.files import file_hash, find_photos, name_below
 from train.terminal import follow, sentences
 from train.validate import as_markdown, degraded_photo, middle
 from xpsr.errors import XPSRError
@@ -57,7 +57,7 @@ def degraded(images: Path, recipe: str, out: Path, limit: int | None) -> Picture
     Raises:
         XPSRError: what is there was made of other photos, or two photos would get one name.
     """
-    found = PictureSet(f"{images.name}, {recipe}", out / "LR", out / "HR")
+    found = PictureSet(f"{_name(images)}, {recipe}", out / "LR", out / "HR")
     photos = _by_name(images)
     asked = dict([*photos.items()][:limit])
 
@@ -80,7 +80,7 @@ def _by_name(images: Path) -> dict[str, Path]:
     """Every photo by the name of what is made of it, which has no folders and no suffix."""
     found: dict[str, Path] = {}
     for path in find_photos(images):
-        name = path.relative_to(images).with_suffix("").as_posix().replace("/", "_")
+        name = name_below(images, path.with_suffix("")).replace("/", "_")
         if name in found:
             raise XPSRError(f"{found[name]} and {path} would both be {name}.png; rename one.")
         found[name] = path
@@ -153,6 +153,10 @@ def sheet(sets: list[PictureSet], out: Path) -> Image.Image:
     return canvas
 
 
+def _name(folder: Path) -> str:
+    return folder.resolve().name  # that of "." is empty
+
+
 def _folder(one: PictureSet, out: Path) -> Path:
     return out / one.name.replace(", ", "-")
 
@@ -174,12 +178,17 @@ def main(
 ) -> None:
     """Evaluate a model on clean photos, pairs and low-quality photos; one table, one sheet."""
     with sentences():
+        if pairs and real and _name(pairs) == _name(real):
+            raise XPSRError(
+                f"--pairs and --real are both named {_name(real)}, and so would be their results:"
+                " rename one of the folders."
+            )
         for folder in (val, real, *((pairs / "LR", pairs / "HR") if pairs else ())):
             if folder is not None and not folder.is_dir():
                 raise XPSRError(f"There is no folder {folder}.")
         sets = [degraded(val, one, out / "made" / one, limit) for one in RECIPES] if val else []
-        sets += [PictureSet(pairs.name, pairs / "LR", pairs / "HR")] if pairs else []
-        sets += [PictureSet(real.name, real, None)] if real else []
+        sets += [PictureSet(_name(pairs), pairs / "LR", pairs / "HR")] if pairs else []
+        sets += [PictureSet(_name(real), real, None)] if real else []
         if not sets:
             raise XPSRError("Give at least one of --val, --pairs and --real.")
         more = ["--model", model, *(["--preset", preset] if preset else [])]
