@@ -16,6 +16,7 @@ from .blocks import StudioBlocks
 from .layout import lay_out
 from .models.choice import NOT_ALLOWED, LastChoice, Permission
 from .models.engine import Engine
+from .open_tab import remember_open_tab
 from .opening import Opening
 from .places import OF_ANYTHING, limit_waiting
 from .restore.wiring import connect
@@ -40,10 +41,11 @@ def build(engine: Engine, where: Where, may_change_model: Permission = NOT_ALLOW
         # First, so that Gradio does not give their names to handlers of the page.
         publish(Endpoints(services))
         page = lay_out(_opening(services))
-        connect(demo, page, services)
+        back = connect(demo, page, services)
         for tab in TABS:
             part, handle = page.parts[tab.id]
             tab.connect(page, part, handle, services)
+        remember_open_tab(page, back)
     # One picture at a time is worked on.
     demo.queue(max_size=OF_ANYTHING)
     limit_waiting(demo._queue)

@@ -30,9 +30,9 @@ def lay_out(opening: Opening) -> Page:
     }
     others: dict[str, tuple[Any, gr.Tab]] = {}
     with gr.Tabs(elem_id="tabs") as tabs:
-        with gr.Tab(words.TAB_RESTORE, id="restore"):
+        with gr.Tab(words.TAB_RESTORE, id="restore") as first:
             parts |= lay_out_restoring(opening)
         for tab in TABS:
             with gr.Tab(tab.label, id=tab.id, elem_id=f"tab-{tab.id}") as handle:
                 others[tab.id] = (tab.lay_out(opening), handle)
-    return Page(**parts, tabs=tabs, parts=others)
+    return Page(**parts, tabs=tabs, first=first, parts=others)

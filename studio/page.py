@@ -64,6 +64,7 @@ class Page:
     mine: gr.State
     banner: gr.HTML
     tabs: gr.Tabs
+    first: gr.Tab
     visit: gr.State
     browser: gr.BrowserState
     greeting: gr.Row

@@ -270,6 +270,7 @@ def test_a_batch_is_found_again(actions, files):
     assert "1 finished picture kept. 2 still waiting" in said["status"]
     assert [item.state for item in again.items] == ["done", "waiting", "waiting", "failed"]
     assert "Continue with the other 2" in said["start"]["value"]
+    assert "press “Continue with the other 2”" in said["status"]  # as it stands on the button
     assert named(actions.recall(kept, again)) == {}  # what is there is not written over
     begin(actions, again)
     for _ in turns(actions, again, visit):
@@ -278,6 +279,18 @@ def test_a_batch_is_found_again(actions, files):
     path, _ = actions.pack(again)
     with zipfile.ZipFile(path) as archive:
         assert sum(name.endswith(".png") for name in archive.namelist()) == 2
+
+
+def test_a_batch_that_was_closed_before_its_first_result_names_its_button(actions, files):
+    batch = Batch()
+    actions.receive(files[:2], batch)
+    begin(actions, batch)
+    again = Batch()
+    said = named(actions.recall(actions.keep(batch), again))
+    assert said["start"]["value"] == words.RESTORE_ALL
+    assert f"2 still waiting: press “{words.RESTORE_ALL}”" in said["status"]
+    begin(actions, again)
+    assert f"press “{words.RESTORE_ALL}”" in named(actions.refused(again))["status"]
 
 
 def test_what_failed_can_be_tried_again_after_a_reload(actions, files, picture):

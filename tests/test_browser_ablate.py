@@ -39,9 +39,12 @@ def test_levels_with_a_stop_in_the_middle(open_page, photo: Path, tmp_path: Path
     expect(start).to_be_enabled()
     finished = int(re.findall(r"Stopped: (\d+)", status.inner_text())[0])
     expect(cells).to_have_count(finished)
+    expect(cost).to_contain_text(f"16 cells, {finished} of them equal to others or finished before")
 
-    # The page is loaded anew: with the same picture it goes on from there all the same.
+    # The page is loaded anew: it opens here, and with the same picture it goes on from there.
     page.reload()
+    expect(page.get_by_role("tab", name="Ablate")).to_have_attribute("aria-selected", "true")
+    expect(status).to_contain_text(f"Your last ablation (“levels”): {finished} of 16 cells")
     expect(text_box(page, "prompt")).to_have_value("A garden <b>with</b> roses.")
     expect(page.locator("#strip .thumbnail-item")).to_have_count(finished)
     bring(page, photo)

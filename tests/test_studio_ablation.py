@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import gradio as gr
 import pytest
 from made_runs import keep_run
 from PIL import Image
 
 from studio.ablate import words
 from studio.ablate.asked import ASKED
+from studio.ablate.memory import KEPT, keep, recall
 from studio.ablate.question import SEEN, QuestionActions
 from studio.ablate.running import RUNNING, RunningActions
 from studio.ablate.study import Study
@@ -276,3 +279,40 @@ def test_a_result_has_one_number_wherever_it_is_offered(actions, ask, picture) -
     assert [label.split(" · ")[0] for label in offered] == ["4", "3", "1"]
     strip = Face(actions.outputs).strip(visit)["value"]
     assert [caption for _, caption in strip] == ["4", "3", "1"]
+
+
+def test_what_is_said_of_an_ablation_fits_the_plan_in_the_form(actions, ask) -> None:
+    asked = ask(seeds=1)
+    study = asked[ASKED.index("study")]
+    steps = actions.run(*asked)
+    next(steps)
+    during = named(SEEN, actions.count(*ask(seeds=2)))
+    assert "cells" in during["cost"] and during["start"] == during["status"] == gr.skip()
+    *_, last = steps
+    done = named(RUNNING, last)["status"]
+    assert named(SEEN, actions.look(*asked))["status"] == done
+    other = named(SEEN, actions.look(*ask(plan="swap", seeds=1)))
+    assert "the ablation before (“levels”)" in other["status"]
+    assert named(SEEN, actions.count(*asked))["status"] == done  # and back again
+    assert "all finished before" in named(SEEN, actions.count(*asked))["cost"]
+    assert not study.running
+
+
+def test_plan_and_progress_are_found_again(actions, ask) -> None:
+    asked = ask(seeds=2)
+    study, fields = asked[ASKED.index("study")], dict(zip(ASKED, asked, strict=False))
+    chosen = {**fields, "plan": "levels", "axis": "upscale", "axis_values": "1,2", "second": ""}
+    steps = actions.run(*asked)
+    while len(study.runs) < 3:
+        next(steps)
+    steps.close()
+    kept = json.loads(json.dumps(keep(study, *(chosen[name] for name in KEPT))))
+    assert not any("png" in str(value) for value in kept.values())
+    again = Study()
+    *values, status = recall(kept, again)
+    assert values == [chosen[name] for name in KEPT]
+    assert "Your last ablation (“levels”): 3 of 8 cells are finished" in status
+    assert keep(again, *values)["finished"] == 3  # a second reload tells the same
+    assert set(map(str, recall(kept, again))) == {str(gr.skip())}  # it is not done twice
+    for hostile in ({**kept, "plan": "beauty"}, {**kept, "seeds": 99}, [1], "x", {"version": 2}):
+        assert set(map(str, recall(hostile, Study()))) == {str(gr.skip())}

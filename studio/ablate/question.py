@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from xpsr.ablation.cost import Cost, Pace
 
 MAX_SOURCES = 20
-SEEN = ("source", "subject", "plan", "parts", "values", "axes", "csv", "cost", "start")
+SEEN = ("source", "subject", "plan", "parts", "values", "axes", "csv", "cost", "start", "status")
 
 
 def seen(**changes: Any) -> tuple[Any, ...]:
@@ -102,7 +102,7 @@ class QuestionActions:
             counted = self._counted(asked)
         except Exception as error:
             counted = _wrong(error)
-        yield counted["cost"], counted["start"]
+        yield counted["cost"], counted.get("start", gr.skip())
 
     def _sources(self, visit: Visit) -> list[tuple[str, str]]:
         made = [(label, run.id) for label, run in runs_of(self.outputs, visit).items()]
@@ -119,7 +119,10 @@ class QuestionActions:
             return _wrong(error)
         said = str(cost) if cost else words.UNTIMED.format(cells=len(list(plan.cells())))
         lines = [said, *plan.warnings(), *plan.notes]
-        return {"cost": markup.notice(" ".join(lines)), "start": gr.update(interactive=True)}
+        cost = markup.notice(" ".join(lines))
+        if asked.study.running:
+            return {"cost": cost}
+        return {"cost": cost, "start": gr.update(interactive=True), **_about_last(asked, plan)}
 
     def _cost(self, asked: Asked, subject: Subject, plan: Plan) -> Cost | None:
         from xpsr.ablation.cost import estimate
@@ -141,6 +144,15 @@ class QuestionActions:
                 settings = run.recipe.settings
                 return Pace(run.seconds / settings.num_inference_steps, 0.0, settings)
         return None
+
+
+def _about_last(asked: Asked, plan: Plan) -> dict[str, Any]:
+    """What is said of the ablation that stands below, where this plan is another one."""
+    last = asked.study.plan
+    if last is None or not asked.study.said:
+        return {}
+    said = asked.study.said if plan == last else words.another_plan(last.name)
+    return {"status": markup.notice(said)}
 
 
 def _wrong(error: Exception) -> dict[str, Any]:

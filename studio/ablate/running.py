@@ -56,12 +56,16 @@ class RunningActions:
         """Cell after cell, with something to show after every step."""
         from xpsr.ablation.run import CellsLostError
 
+        asked = Asked(given)
+        asked.study.running, asked.study.said = True, ""
         try:
-            yield from self._running(Asked(given))
+            yield from self._running(asked)
         except CellsLostError as error:
             yield at_rest(markup.notice(str(error), bad=True))
         except Exception as error:
             yield at_rest(markup.notice(sentence(error), bad=True))
+        finally:
+            asked.study.running = False
 
     def _running(self, asked: Asked) -> Iterator[tuple]:
         from xpsr.ablation import CellStep
@@ -84,8 +88,8 @@ class RunningActions:
             yield from self._finished(study, experiment, item, spent)
         yield running(status=markup.notice(words.WRITING))
         failed = sum(bool(one.error) for one in study.results)
-        said = words.done(len(study.results), failed, study.clear(), len(plan.variants) - 1)
-        yield at_rest(markup.notice(said), **_files(study))
+        study.said = words.done(len(study.results), failed, study.clear(), len(plan.variants) - 1)
+        yield at_rest(markup.notice(study.said), **_files(study))
 
     def _finished(
         self, study: Study, experiment: Experiment, item: CellResult, spent: list[float]
@@ -110,7 +114,7 @@ class RunningActions:
         Start stays off for a moment: Gradio loses a run that begins while it still clears away
         the one before.
         """
-        said = _stopped(study)
+        said = study.said = _stopped(study)
         changes: dict[str, Any] = {"stop": gr.update(interactive=False)}
         if study.plan is not None:  # the last cell may have been finished while nobody listened
             changes |= {"grid": study.grid(), "effects": _effects(study)}
@@ -122,6 +126,7 @@ class RunningActions:
     def again(self, status: str, study: Study) -> tuple:
         """Start is possible again. One more cell may have been finished in that moment."""
         start, said = gr.update(interactive=True), _stopped(study)
+        study.said = said
         if said in status:
             return running(start=start)
         return running(status=markup.notice(said), grid=study.grid(), start=start)

@@ -19,6 +19,7 @@ from ..tab import Tab
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
 from . import words
 from .asked import ASKED, FORM
+from .memory import KEPT, STORAGE_KEY, keep, recall
 from .question import SEEN, QuestionActions
 from .running import RUNNING, RunningActions
 from .study import Study
@@ -61,6 +62,7 @@ class AblateTab:
     """The components of the tab, by role."""
 
     study: gr.State
+    stored: gr.BrowserState
     source: gr.Dropdown
     subject: gr.HTML
     presets: dict[str, gr.Button]
@@ -85,7 +87,11 @@ class AblateTab:
 
 
 def lay_out(opening: Opening) -> AblateTab:
-    parts: dict[str, Any] = {"study": gr.State(Study())}
+    parts: dict[str, Any] = {
+        "study": gr.State(Study()),
+        # The key keeps nothing secret; fixed, so that it is found again after a restart.
+        "stored": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=STORAGE_KEY),
+    }
     gr.HTML(markup.quiet(words.INTRO), elem_classes="flat")
     with gr.Row():
         with gr.Column(scale=5, min_width=320):
@@ -213,13 +219,18 @@ def _answer() -> dict[str, Any]:
 
 
 def connect(page: Page, part: AblateTab, handle: gr.Tab, services: Services) -> None:
-    _connect_question(page, part, handle, QuestionActions(services))
-    actions = RunningActions(services)
-    _connect_run(page, part, actions, Face(services.outputs))
+    question, actions = QuestionActions(services), RunningActions(services)
+    _connect_question(page, part, handle, question)
+    _connect_run(page, part, actions, Face(services.outputs), question)
+    _connect_memory(part)
     # The browser is told of every finished cell, so that a reload can go on from it.
-    keep = MemoryActions(services).keep
     part.grid.change(
-        keep, to_keep(page), page.browser, preprocess=False, trigger_mode="always_last", **QUICK
+        MemoryActions(services).keep,
+        to_keep(page),
+        page.browser,
+        preprocess=False,
+        trigger_mode="always_last",
+        **QUICK,
     )
     opened = [page.tabs, page.chosen, part.status]
     for table in (part.grid, part.effects):
@@ -250,7 +261,8 @@ def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: Question
         "show_progress": "hidden",
         **HEAVY,
     }
-    handle.select(act.look, **looks)
+    kept = [getattr(part, name) for name in (*KEPT, "status")]
+    handle.select(recall, [part.stored, part.study], kept, **QUICK).then(act.look, **looks)
     gr.on([part.source.input, part.plan.input], act.look, **looks).then(**timing)
     for name, button in part.presets.items():
         button.click(partial(act.choose, name), **looks).then(**timing)
@@ -265,7 +277,22 @@ def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: Question
     )  # fmt: skip
 
 
-def _connect_run(page: Page, part: AblateTab, act: RunningActions, face: Face) -> None:
+def _connect_memory(part: AblateTab) -> None:
+    kept = [getattr(part, name) for name in KEPT]
+    gr.on(
+        [one.change for one in (*kept, part.grid)],
+        keep,
+        [part.study, *kept],
+        part.stored,
+        preprocess=False,
+        trigger_mode="always_last",
+        **QUICK,
+    )
+
+
+def _connect_run(
+    page: Page, part: AblateTab, act: RunningActions, face: Face, question: QuestionActions
+) -> None:
     shown = [getattr(part, name) for name in RUNNING]
     run = part.start.click(act.begin, None, shown, **QUICK).then(
         act.run,
@@ -283,6 +310,10 @@ def _connect_run(page: Page, part: AblateTab, act: RunningActions, face: Face) -
     let_go = let_go.then(act.again, [part.status, part.study], shown, **QUICK)
     for end in (run, let_go):
         end.then(face.strip, page.visit, page.strip, **QUICK)
+    # What is left to do costs less now.
+    seen = [getattr(part, name) for name in SEEN]
+    for end in (run.success, let_go.then):
+        end(question.count, _asked(page, part), seen, preprocess=False, **QUICK)
 
 
 TAB = Tab("ablate", words.LABEL, lay_out, connect)

@@ -79,6 +79,29 @@ NOTHING_TO_COMPARE = "There is nothing finished to compare it with yet."
 CELL_GONE = "This ablation is no longer there; start it again."
 
 
+def another_plan(name: str) -> str:
+    """Over the pictures of a plan that is no longer the one in the form."""
+    return (
+        f"Below are the pictures of the ablation before (“{called(name)}”). Start begins another "
+        "one with what is chosen now; those pictures stay among your results."
+    )
+
+
+def found_again(name: str, finished: int, cells: int) -> str:
+    """After a reload, of an ablation that was started before."""
+    done = f"all {cells}" if finished == cells else f"{finished} of {cells}"
+    more = "shows them again" if finished == cells else "shows them again and goes on from there"
+    return (
+        f"Your last ablation (“{called(name)}”): {done} cells are finished and kept among your "
+        f"results. With the same picture, texts and plan, {START} {more}."
+    )
+
+
+def called(name: str) -> str:
+    """The first word of a plan's line in the list."""
+    return PLANS.get(name, name).partition(" – ")[0]
+
+
 def subject(size: tuple[int, int], title: str) -> str:
     return f"{title + ', ' if title else ''}{size[0]} × {size[1]} pixels."
 

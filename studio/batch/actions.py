@@ -214,7 +214,7 @@ class BatchActions:
         if not batch.running:
             return shown()
         batch.stop()
-        return self._idle(batch, words.REFUSED, bad=True)
+        return self._idle(batch, words.REFUSED.format(button=batch.button), bad=True)
 
     def pick(self, batch: Batch, event: gr.EventData) -> tuple:
         """A line of the table: its result beside it."""
@@ -277,15 +277,10 @@ class BatchActions:
         )
 
     def _idle(self, batch: Batch, said: str, bad: bool = False, **changes: Any) -> tuple:
-        start = words.RESTORE_ALL
-        if batch.items and not batch.left:
-            start = words.AGAIN
-        elif batch.begun and batch.count("done", "failed"):
-            start = words.go_on(batch.left)
         return shown(
             status=markup.notice(said, bad=bad),
             table=render(batch),
-            start=gr.update(value=start, interactive=not batch.stopping),
+            start=gr.update(value=batch.button, interactive=not batch.stopping),
             stop=gr.update(interactive=False),
             retry=gr.update(
                 visible=any(item.may_retry for item in batch.items), interactive=not batch.stopping

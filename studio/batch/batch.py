@@ -186,6 +186,15 @@ class Batch:
         """How many are not through."""
         return len(self.items) - self.count("done", "failed")
 
+    @property
+    def button(self) -> str:
+        """What stands on the button that begins it, or goes on with it."""
+        if self.items and not self.left:
+            return words.AGAIN
+        if self.begun and self.count("done", "failed"):
+            return words.go_on(self.left)
+        return words.RESTORE_ALL
+
     def begin(self, order: Order) -> None:
         """Go on with those that wait; where none does, with all of them anew."""
         self.order, self.running, self.begun, self.picked = order, True, True, None

@@ -71,7 +71,8 @@ def recalled(stored: Any, batch: Batch, outputs: Outputs) -> str | None:
     if not batch.items or not (batch.begun or batch.left):
         batch.items = []
         return None
-    return words.found_again(_done(batch.items), batch.left, _lost(batch.items), kept.running)
+    done, lost = batch.count("done"), _lost(batch.items)
+    return words.found_again(done, batch.left, lost, kept.running, batch.button)
 
 
 def _item(kept: KeptItem, outputs: Outputs) -> Item:
@@ -100,10 +101,6 @@ def _is_there(item: Item) -> bool:
         return picture_path(item.payload).is_file()
     except XPSRError:
         return False
-
-
-def _done(items: Sequence[Item]) -> int:
-    return sum(item.state == "done" for item in items)
 
 
 def _lost(items: Sequence[Item]) -> int:

@@ -45,8 +45,8 @@ STATES = {
 }
 SMALLER_TILES = "once more, in smaller tiles"
 REFUSED = (
-    "The page is busy and did not take the next picture on. Nothing is lost; press the button to "
-    "continue in a minute."
+    "The page is busy and did not take the next picture on. Nothing is lost; press “{button}” in a "
+    "minute."
 )
 
 
@@ -113,7 +113,7 @@ def stopped(done: int, waiting: int) -> str:
     return f"Stopped. {_counted(done, 'finished picture')} kept, {waiting} still waiting."
 
 
-def found_again(done: int, waiting: int, lost: int, was_running: bool) -> str:
+def found_again(done: int, waiting: int, lost: int, was_running: bool, button: str) -> str:
     """After a reload or a restart: what is there, what stopped, and how it goes on."""
     said = ["Your last batch, found again."]
     if was_running and (waiting or lost):
@@ -121,7 +121,7 @@ def found_again(done: int, waiting: int, lost: int, was_running: bool) -> str:
     if done:
         said.append(f"{_counted(done, 'finished picture')} kept.")
     if waiting:
-        said.append(f"{waiting} still waiting: press the button to continue.")
+        said.append(f"{waiting} still waiting: press “{button}”.")
     if lost:
         said.append(f"{_counted(lost, 'picture')} cannot go on; the table says why.")
     said.append("Other files begin another batch.")

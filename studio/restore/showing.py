@@ -27,6 +27,9 @@ RESULT = (
     "restore",
     "stop",
 )
+# How visible the slider is while a preview stands in its place. Not False, which takes it from the
+# page: Gradio 6.31 puts a second one there afterwards, and the two change each other without end.
+BEHIND: Any = "hidden"
 # The slider in its place, and no preview of a run.
 STANDS: dict[str, Any] = {
     "preview": gr.update(value=None, visible=False), "comparison": gr.update(visible=True)

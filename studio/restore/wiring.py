@@ -35,8 +35,11 @@ def _pressing_stop(*shown: Any) -> str:
     return f"() => {{ window.xpsrStop = performance.now(); return {json.dumps(values)} }}"
 
 
-def connect(demo: gr.Blocks, page: Page, services: Services) -> None:
-    """Tie the components of a page to their handlers, inside the present `gr.Blocks`."""
+def connect(demo: gr.Blocks, page: Page, services: Services) -> Any:
+    """Tie the components of a page to their handlers, inside the present `gr.Blocks`.
+
+    Returns the event after which the page has got back what the browser remembers.
+    """
     actions, texts = Actions(services), TextActions(services.engine)
     run = _connect_describing(demo, page, Describing(services.engine))
     changed = _connect_picture(page, actions, run)
@@ -44,7 +47,7 @@ def connect(demo: gr.Blocks, page: Page, services: Services) -> None:
     connect_runs(page, RunActions(services))
     read = _connect_texts(page, texts)
     _connect_form(demo, page, actions, read)
-    _connect_memory(demo, page, MemoryActions(services), changed)
+    return _connect_memory(demo, page, MemoryActions(services), changed)
 
 
 def _main_texts(page: Page) -> list[gr.Textbox]:
@@ -231,7 +234,7 @@ def _connect_texts(page: Page, actions: TextActions) -> dict[str, Any]:
 
 def _connect_memory(
     demo: gr.Blocks, page: Page, memory: MemoryActions, events: Sequence[Any]
-) -> None:
+) -> Any:
     """Bring back what the browser remembers, then keep every change, and what `events` change."""
     kept = {
         "fn": memory.keep,
@@ -240,9 +243,9 @@ def _connect_memory(
         "preprocess": False,  # Gradio's own would refuse all for one number out of its range
         **QUICK,
     }
-    demo.load(memory.recall, [page.browser, page.visit], to_recall(page), **QUICK).then(
-        lambda: True, None, page.back, **QUICK
-    ).then(**kept)
+    recalled = demo.load(memory.recall, [page.browser, page.visit], to_recall(page), **QUICK)
+    back = recalled.then(lambda: True, None, page.back, **QUICK)
+    back.then(**kept)
     # What is shown, pinned and in the strip changes with the last three.
     texts = (page.preset, page.written, page.mine)
     changed = (*page.form, *texts, page.comparison, page.strip, page.pin)
@@ -253,3 +256,4 @@ def _connect_memory(
     page.hide_greeting.click(
         lambda: (gr.update(visible=False), True), None, [page.greeting, page.greeted], **QUICK
     ).then(**kept)
+    return back

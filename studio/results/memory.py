@@ -24,7 +24,6 @@ from ..restore.showing import BICUBIC, RESULT, Face, shown
 from ..restore.texts import NOTHING_BROUGHT, Brought
 from ..services import Services
 from .outputs import Run
-from .together import Together
 from .visit import MAX_CELLS, Visit
 from .visit import MAX_RUNS as MAX_RESULTS
 from .words import welcome_back
@@ -130,8 +129,6 @@ class MemoryActions:
     def __init__(self, services: Services) -> None:
         self.engine, self.outputs = services.engine, services.outputs
         self.face = Face(services.outputs)
-        self.runs = Together(MAX_RESULTS, self.outputs.has)
-        self.cells = Together(MAX_CELLS, self.outputs.has)
 
     def keep(
         self,
@@ -159,14 +156,15 @@ class MemoryActions:
         if not visit.recalled:  # the page has not yet got back what would be overwritten here
             return gr.skip()
         visit.browser = visit.browser or secrets.token_urlsafe(16)
+        unite = self.outputs.together.unite
         try:
             memory = Memory(
                 model=self.engine.options.model,
                 preset=preset,
                 form=list(values),
                 brought=_to_written(brought),
-                runs=self.runs.unite(visit.browser, visit.runs),
-                cells=self.cells.unite(visit.browser, visit.cells),
+                runs=unite(visit.browser, visit.runs, MAX_RESULTS),
+                cells=unite(f"{visit.browser} cells", visit.cells, MAX_CELLS),
                 shown=visit.shown,
                 pinned=visit.pinned,
                 picture=visit.picture,

@@ -27,6 +27,7 @@ from . import words
 from .names import result_name
 from .scores import Row, read_rows, write_enlarged, write_rows, write_thumb
 from .shelf import GIGABYTE, KEEP_SECONDS, Shelf
+from .together import Together
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -105,6 +106,8 @@ class Outputs:
         limit: bytes; beyond it the oldest runs are removed.
         keep_seconds: older runs are removed as well; None: they stay.
         examples: finished runs that ship with the project, by their ids.
+
+    `together` knows what the pages of one browser have made.
     """
 
     def __init__(
@@ -121,6 +124,7 @@ class Outputs:
         self.examples = examples or {}
         self._visits: WeakSet[Visit] = WeakSet()
         self._visiting = threading.Lock()
+        self.together = Together(self.has)
         self._tidying = threading.Lock()
 
     def keep(self, picture: Image.Image, restored: Restored, title: str = "") -> Run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 
-MAX_BROWSERS = 256
+MAX_BROWSERS = 512  # each twice: its runs, and the cells of its ablations
 _TIME = slice(len("20260131-235959"))  # the part of a run's id that tells when it was finished
 
 
@@ -16,21 +16,23 @@ class Together:
     results of the others out of it.
 
     Args:
-        most: ids for each browser.
         there: whether there still is such a run.
     """
 
-    def __init__(self, most: int, there: Callable[[str], bool]) -> None:
-        self.most, self.there = most, there
+    def __init__(self, there: Callable[[str], bool]) -> None:
+        self.there = there
         self._known: dict[str, list[str]] = {}
         self._lock = threading.Lock()
 
-    def unite(self, browser: str, runs: Sequence[str]) -> list[str]:
-        """`runs` of one page, with those that other pages of this browser told of; by time."""
+    def unite(self, browser: str, runs: Sequence[str], most: int) -> list[str]:
+        """`runs` of one page, with those that other pages of this browser told of; by time.
+
+        The newest `most` of them are remembered and returned.
+        """
         with self._lock:
             others = [one for one in self._known.pop(browser, ()) if self.there(one)]
             united = sorted(dict.fromkeys([*others, *runs]), key=lambda one: one[_TIME])
-            self._known[browser] = united[-self.most :]
+            self._known[browser] = united[-most:]
             if len(self._known) > MAX_BROWSERS:
                 del self._known[next(iter(self._known))]  # silent for longest
             return self._known[browser]
