@@ -11,6 +11,7 @@ import gradio as gr
 import pytest
 from made_runs import make_recipe
 
+from studio import words
 from studio.batch.actions import SHOWN, BatchActions
 from studio.batch.batch import Batch, Item
 from studio.form import FORM, fill_form
