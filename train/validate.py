@@ -294,7 +294,8 @@ def examine(work: Examination, recipes: list[str], console: Console) -> None:
                 try:
                     work.photo(photo, name)
                 except XPSRError as error:
-                    console.print(f"{photo}: left out, {error}", highlight=False, markup=False)
+                    said = f"{photo}: left out, {error}"
+                    console.print(said, highlight=False, markup=False, soft_wrap=True)
                 progress.advance(task)
             work.sheet(name)
 
