@@ -92,9 +92,8 @@ def summarise(
         means: dict[str, float] = {}
         for metric in metrics:
             whole = (of_set or {}).get(key, {}).get(metric)
-            both = [[row[one].get(metric) for one in ("scores", "bicubic")] for row in rows]
-            values = [row[key][metric] for row, pair in zip(rows, both, strict=True)
-                      if None not in pair]  # fmt: skip
+            told = [row for row in rows if _in_both(row, metric)]
+            values = [row[key][metric] for row in told]
             if whole is not None:
                 values = [] if whole.value is None else [whole.value]
             if values:
@@ -225,6 +224,10 @@ def _origin(line: Line) -> str:
     """Where a line's figures are from; those of papers say "as published"."""
     known = line.source in (MEASURED, XPSR_MISSING)
     return line.source if known else f"as published: {line.source}"
+
+
+def _in_both(row: dict[str, Any], metric: str) -> bool:
+    return all(row[key].get(metric) is not None for key in ("scores", "bicubic"))
 
 
 def _reason(rows: Sequence[dict[str, Any]], metric: str, have: int) -> str | None:
