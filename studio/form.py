@@ -13,7 +13,7 @@ from . import labels
 
 MAIN_TEXTS = ("prompt", "lowlevel_prompt")
 # Settings that decide what becomes of the texts.
-TEXT_SETTINGS = ("negative", "long_prompts", "added_position", "lowlevel_route")
+TEXT_SETTINGS = ("negative", "long_prompts", "added_position", "lowlevel_route", "guidance_scale")
 # The order in which the components of the form are connected and in which their values arrive.
 FORM = (*PROMPT_NAMES, *SETTING_NAMES)
 T = TypeVar("T", Prompts, Settings)

@@ -52,10 +52,16 @@ def place(name: str) -> str:
 def as_labelled(sentence: str) -> str:
     """A sentence about a value of the form, with the name that its field has on the page."""
     names = SETTINGS | TEXTS
-    return re.sub(
+    said = re.sub(
         rf"\b({'|'.join(names)})\b(?=,? (?:is|has|holds|must|which) )",
         lambda found: f"“{names[found[1]]}”",
         sentence,
+    )
+    # Names that are no words of the language are those of fields wherever they stand.
+    return re.sub(
+        r"\b(upscale|process_size|tile_size|tile_overlap)\b",
+        lambda found: f"“{SETTINGS[found[1]]}”",
+        said,
     )
 
 

@@ -36,6 +36,8 @@ class Page:
     text_note: gr.HTML
     wording: gr.HTML
     negatives: dict[str, gr.Button]
+    size_note: gr.HTML
+    upscale_note: gr.HTML
     restore: gr.Button
     stop: gr.Button
     examples: gr.Gallery | None

@@ -160,6 +160,7 @@ EXACT_LABELS = {
     "negative_high": "Away from, in the content",
     "negative_low": "Away from, in the looks",
 }
+EXACT_UNREAD = "Not read: at a weight of the texts of 1 or less, nothing is steered away from."
 EXACT_EMPTY = "(empty)"
 ORIGIN_LABELS = {
     "prompt": EXACT_LABELS["high"],
@@ -318,6 +319,10 @@ NOT_TAKEN = (
 NOT_FETCHED = (
     "The picture could not be fetched from its address: it must be one that anybody can open. "
     "Or upload the picture, and send it as an uploaded file."
+)
+NO_METRIC_NAMED = (
+    "metrics names no score: write names with commas between them, or leave it out for all that "
+    "need no download."
 )
 NO_EXAMPLE = "That example is no longer there; choose another one."
 

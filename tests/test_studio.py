@@ -23,10 +23,11 @@ from studio_server import ROOT, Studio, app_environment, save_tiny, studio_for
 
 import xpsr
 from studio import examples, markup, words
-from studio.form import read_form
+from studio.form import FORM, fill_form, read_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.actions import Actions
 from studio.restore.describing import Before
+from studio.restore.fitting import Fitting
 from studio.restore.texts import NOTHING_BROUGHT, described, joined
 from studio.results.outputs import Outputs
 from studio.results.scores import Row
@@ -183,6 +184,8 @@ def test_score_with_and_without_other_pictures(client, photo):
     )
     assert same["ssim"] == pytest.approx(1, abs=1e-4)
     assert client.predict(image=handle_file(photo), api_name="/score")
+    with pytest.raises(AppError, match="metrics names no score"):  # and not all of them
+        client.predict(image=handle_file(photo), metrics=", ,", api_name="/score")
 
 
 def test_count_tokens_tells_what_is_cut(client):
@@ -344,6 +347,26 @@ def test_the_page_knows_which_picture_is_on_it(actions, photo):
     with Image.open(photo) as image:
         assert visit.picture == pixel_sha256(image)
     assert actions.clear(visit) == "" == visit.picture
+
+
+def test_a_size_that_is_too_large_is_told_before_restore_in_the_words_of_the_page(engine):
+    visit, fitting = Visit(), Fitting(engine)
+
+    def said(**changes) -> str:
+        settings = Settings.from_preset("mini").changed(**changes)
+        above, beside = fitting.check(visit, "mini", *fill_form(Prompts(), settings))
+        assert above == beside
+        return above
+
+    assert said(upscale=8) == ""  # no picture yet
+    visit.bring("wide", "digest", "path", (4000, 3000))
+    assert "Choose a smaller “Enlarge” or crop the picture" in said(upscale=8)
+    assert said(upscale=1) == ""
+    visit.bring("thin", "digest", "path", (3000, 16))
+    assert "“Least working size, in pixels”" in said(upscale=1, process_size=4096)
+    assert fitting.check(visit, "mini", *["x"] * len(FORM)) == ("", "")
+    fitting.engine = Engine(EngineOptions(most_work=1))
+    assert "million pixels in 50 steps" in said(num_inference_steps=50, upscale=4)
 
 
 def test_a_refused_picture_leaves_the_texts_alone(actions, bad_files):

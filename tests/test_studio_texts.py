@@ -114,7 +114,7 @@ def test_the_page_tells_who_wrote_what(texts):
     brought = texts_of(MEASURED_LOW)
     low = "The image is very sharp. There is no noise. An old <i>scan</i>."
     *_, chips, undo_high, undo, details = texts.read(
-        "mini", brought, "", low, "", "", "", *[None] * 4
+        "mini", brought, "", low, "", "", "", *[None] * len(TEXT_SETTINGS)
     )
     assert "edited" in chips and "measured" in chips and "typed" in chips
     assert "&lt;i&gt;scan" in details and "<i>" not in details
@@ -124,8 +124,23 @@ def test_the_page_tells_who_wrote_what(texts):
     assert (undo_high["visible"], undo["visible"]) == (False, True)
     assert texts.as_brought(1, brought) == MEASURED_LOW
     assert texts.as_brought(0, brought) == gr.skip()
-    unchanged = texts.read("mini", brought, "", MEASURED_LOW, "", "", "", *[None] * 4)
+    unchanged = texts.read(
+        "mini", brought, "", MEASURED_LOW, "", "", "", *[None] * len(TEXT_SETTINGS)
+    )
     assert unchanged[-2]["visible"] is False and words.UNCHANGED in unchanged[-1]
+
+
+def test_negative_texts_that_are_not_read_are_struck_out(texts):
+    values = ["A cat.", "Blurred.", "lowres", "fine", ""]
+    choices = dict.fromkeys(TEXT_SETTINGS)
+    for guidance, read in ((1.0, False), (1.1, True)):
+        choices["guidance_scale"] = guidance
+        page = texts.read("official", NOTHING_BROUGHT, *values, *choices.values())[-1]
+        shown = Exact(page)
+        assert (shown.texts["negative_high"], shown.cut["negative_high"]) == (
+            ("lowres", "") if read else ("", "lowres")
+        )
+        assert shown.texts["high"] == "A cat." and (words.EXACT_UNREAD in page) is not read
 
 
 def test_the_opposite_or_a_sentence(texts):
@@ -144,7 +159,9 @@ def test_named_negatives_fill_both_boxes(texts, name):
 
 
 def test_a_too_long_text_is_said_and_nothing_else_changes(texts):
-    note, *others = texts.read("mini", NOTHING_BROUGHT, "x" * 3000, "", "", "", "", *[None] * 4)
+    note, *others = texts.read(
+        "mini", NOTHING_BROUGHT, "x" * 3000, "", "", "", "", *[None] * len(TEXT_SETTINGS)
+    )
     assert 'role="alert"' in note and others == [gr.skip()] * 8
 
 

@@ -55,7 +55,13 @@ def test_the_browser_is_told_of_another_picture_and_of_a_run(demo, handler):
 
 @pytest.mark.parametrize("end", ["run", "again"])
 def test_the_strip_shows_the_cells_of_an_ablation(demo, end):
-    assert behind(demo, f"RunningActions.{end}") >= {"Face.strip"}
+    # … and the cost is that of what is left.
+    assert behind(demo, f"RunningActions.{end}") >= {"Face.strip", "QuestionActions.count"}
+
+
+@pytest.mark.parametrize("handler", ["receive", "clear", "choose_example"])
+def test_whether_a_picture_can_be_enlarged_is_told_when_it_comes(demo, handler):
+    assert behind(demo, f"Actions.{handler}") >= {"Fitting.check"}
 
 
 def test_the_map_of_the_differences_is_made_for_another_run_or_gain_alone(demo):
@@ -70,8 +76,12 @@ def test_the_map_of_the_differences_is_made_for_another_run_or_gain_alone(demo):
 
 
 def test_seeds_are_counted_whoever_changed_them(demo):
-    (count,) = events(demo, "QuestionActions.count")
-    targets = {(demo.blocks[one].elem_id, event) for one, event in count.targets if one}
+    targets = {
+        (demo.blocks[one].elem_id, event)
+        for count in events(demo, "QuestionActions.count")
+        for one, event in count.targets
+        if one
+    }
     assert ("ablate-seeds", "change") in targets
 
 

@@ -24,9 +24,11 @@ from typing import Any
 import gradio as gr
 from gradio.utils import get_function_description
 
+from xpsr.errors import XPSRError
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import CHOICES, PRESETS, SETTING_NAMES, Settings
 
+from .. import words
 from ..incoming import open_picture, picture_title, plain_errors
 from ..models.engine import is_result, is_step
 from ..models.waiting import sign
@@ -170,6 +172,8 @@ class Endpoints:
             from xpsr import metrics as measure
 
             names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
+            if metrics and not names:
+                raise XPSRError(words.NO_METRIC_NAMED)
             scores = measure.score(
                 open_picture(image).image,
                 reference=open_picture(reference).image if reference else None,

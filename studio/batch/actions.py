@@ -16,6 +16,7 @@ from xpsr.errors import XPSRError
 from .. import markup
 from ..compare.partner import partner_of
 from ..incoming import open_picture, picture_path, sentence
+from ..labels import as_labelled
 from ..models.engine import is_result, is_step
 from ..models.waiting import SmallerTiles
 from ..restore import texts
@@ -161,7 +162,7 @@ class BatchActions:
                         item.note = note
                         yield self._at_work(batch)
             except Exception as error:
-                item.fail(sentence(error))
+                item.fail(as_labelled(sentence(error)))
         if not batch.running:
             return
         strip = self.face.strip(visit) if item is not None and item.run else gr.skip()

@@ -23,6 +23,7 @@ from xpsr.settings import SETTING_NAMES, Settings
 from .. import markup, words
 from ..form import MAIN_TEXTS, read_form
 from ..incoming import open_picture, picture_title, sentence
+from ..labels import as_labelled
 from ..models.engine import is_result, is_step
 from ..models.waiting import POLL_SECONDS, sign
 from ..results import scores as results
@@ -90,7 +91,8 @@ class Actions:
             photo = open_picture(payload)
             picture = self._displayable(payload, photo.image)
             file = picture if isinstance(picture, str) else payload["path"]
-            visit.bring(picture_title(payload), pixel_sha256(photo.image), file)
+            digest = pixel_sha256(photo.image)
+            visit.bring(picture_title(payload), digest, file, photo.image.size)
         except Exception as error:
             there = Path(visit.upload).is_file()  # not once Gradio has swept it away
             said = f"{sentence(error)} {words.PICTURE_STAYS}" if there else sentence(error)
@@ -147,7 +149,7 @@ class Actions:
         try:
             yield from self._restoring(payload, visit, preset, learned, brought, values)
         except Exception as error:
-            yield idle(markup.notice(sentence(error), bad=True))
+            yield idle(markup.notice(as_labelled(sentence(error)), bad=True))
         finally:
             visit.running = visit.watching = False
             visit.restoring.end(mine)
@@ -276,9 +278,10 @@ class Actions:
             said = str(error) if isinstance(error, XPSRError) else words.NO_EXAMPLE
             return (*(gr.skip() for _ in range(9)), *shown(status=markup.notice(said, bad=True)))
         visit.open(run.id)
-        visit.bring(run.title, run.recipe.input_sha256, str(run.picture))
+        size = run.recipe.input_size
+        visit.bring(run.title, run.recipe.input_sha256, str(run.picture), size)
         settings, brought = run.recipe.settings, texts.restored(run.recipe)[: len(MAIN_TEXTS)]
-        note = markup.notice(words.picture(run.recipe.input_size))
+        note = markup.notice(words.picture(size))
         high, low = map(texts.joined, brought)
         both = replaced(high, low, brought, before)
         line = markup.notice(words.example_open(run.title, settings.seed))

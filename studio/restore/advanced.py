@@ -94,6 +94,7 @@ def _how(opening: Opening) -> dict[str, Any]:
             info=words.UPSCALE_INFO,
         )
         made["color_fix"] = _choice("color_fix", now, words.COLORS, words.COLOR, words.COLOR_INFO)
+    upscale_note = gr.HTML(elem_id="upscale-note", elem_classes=["flat", "when-said"])
     with gr.Row():
         made["num_inference_steps"] = gr.Slider(
             1, 100, now["num_inference_steps"], step=1, label=words.STEPS, info=words.STEPS_INFO
@@ -125,7 +126,13 @@ def _how(opening: Opening) -> dict[str, Any]:
     with gr.Row():
         made["tile_size"] = _whole("tile_size", now, words.TILE, words.TILE_INFO)
         made["tile_overlap"] = _whole("tile_overlap", now, words.OVERLAP, words.OVERLAP_INFO)
-    return {"preset": preset, "own_preset": own, "settings": made, "new_seed": new_seed}
+    return {
+        "preset": preset,
+        "own_preset": own,
+        "upscale_note": upscale_note,
+        "settings": made,
+        "new_seed": new_seed,
+    }
 
 
 def _choice(

@@ -119,7 +119,7 @@ def _main_texts(opening: Opening) -> dict[str, Any]:
                 if name == "lowlevel_prompt":
                     parts["opposite"] = _small(words.OPPOSITE, "opposite")
                 parts["undo"][name] = _small(words.AS_DESCRIBED, f"{name}-undo", visible=False)
-    parts["text_note"] = gr.HTML(markup.notice(""), elem_id="text-note", elem_classes="flat")
+    parts["text_note"] = gr.HTML(elem_id="text-note", elem_classes=["flat", "when-said"])
     return parts
 
 
@@ -130,8 +130,10 @@ def _small(label: str, elem_id: str, visible: bool = True) -> gr.Button:
 
 
 def _run_buttons() -> dict[str, Any]:
+    note = gr.HTML(elem_id="size-note", elem_classes=["flat", "when-said"])
     with gr.Row():
         return {
+            "size_note": note,
             "restore": gr.Button(words.RESTORE, variant="primary", scale=3, elem_id="restore"),
             "stop": gr.Button(words.STOP, interactive=False, scale=1, min_width=80, elem_id="stop"),
         }

@@ -78,7 +78,8 @@ class TextActions:
         try:
             prompts = Prompts(**dict(zip(PROMPT_NAMES, values, strict=False)))
             chosen = dict(zip(TEXT_SETTINGS, values[len(PROMPT_NAMES) :], strict=True))
-            exact = self.engine.assemble(prompts, Settings.from_preset(preset, **chosen))
+            settings = Settings.from_preset(preset, **chosen)
+            exact = self.engine.assemble(prompts, settings)
         except XPSRError as error:
             note = markup.notice(str(error), bad=True)
             return note, *(gr.skip() for _ in range(8))
@@ -92,7 +93,7 @@ class TextActions:
             *map(markup.meter, meters),
             *(wording.chips(told[name]) for name in MAIN_TEXTS),
             *(gr.update(visible=one) for one in changed),
-            wording.details(exact, told, brought),
+            wording.details(exact, told, brought, steered=settings.guidance_scale > 1),
         )
 
     def as_brought(self, index: int, brought: Brought) -> Any:

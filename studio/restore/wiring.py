@@ -20,6 +20,7 @@ from ..services import Services
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, RECEIVED
 from .actions import Actions
 from .describing import BACK, DESCRIPTION, Describing
+from .fitting import DECIDING, Fitting
 from .runs import RunActions
 from .showing import RESULT
 from .texts import TextActions
@@ -42,12 +43,14 @@ def connect(demo: gr.Blocks, page: Page, services: Services) -> Any:
     """
     actions, texts = Actions(services), TextActions(services.engine)
     run = _connect_describing(demo, page, Describing(services.engine))
-    changed = _connect_picture(page, actions, run)
-    changed += _connect_run(page, actions)
+    pictures = _connect_picture(page, actions, run)
+    changed = [*pictures, *_connect_run(page, actions)]
     connect_runs(page, RunActions(services))
     read = _connect_texts(page, texts)
     _connect_form(demo, page, actions, read)
-    return _connect_memory(demo, page, MemoryActions(services), changed)
+    back = _connect_memory(demo, page, MemoryActions(services), changed)
+    _connect_fitting(page, Fitting(services.engine), [*pictures, back])
+    return back
 
 
 def _main_texts(page: Page) -> list[gr.Textbox]:
@@ -230,6 +233,20 @@ def _connect_texts(page: Page, actions: TextActions) -> dict[str, Any]:
             **QUICK,
         )
     return read
+
+
+def _connect_fitting(page: Page, fitting: Fitting, events: Sequence[Any]) -> None:
+    """Told anew after `events`, which bring another picture, and when another size is chosen."""
+    check: dict[str, Any] = {
+        "fn": fitting.check,
+        "inputs": [page.visit, page.preset, *page.form],
+        "outputs": [page.size_note, page.upscale_note],
+        "preprocess": False,
+        **QUICK,
+    }
+    for event in events:
+        event.then(**check)
+    gr.on([page.settings[name].change for name in DECIDING], trigger_mode="always_last", **check)
 
 
 def _connect_memory(

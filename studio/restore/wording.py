@@ -36,8 +36,12 @@ def details(
     exact: EncoderTexts,
     told: dict[str, tuple[Sentence, ...]],
     brought: Sequence[Sequence[Sentence]],
+    steered: bool = True,
 ) -> str:
-    """Sentence by sentence who wrote it, what was changed, and the exact four texts."""
+    """Sentence by sentence who wrote it, what was changed, and the exact four texts.
+
+    `steered`: the guidance is above 1, so that the negative ones are read.
+    """
     old: dict[str, Sequence[Sentence]] = dict(zip(PROMPT_NAMES, brought, strict=False))
     origins = "".join(
         _origins(label, told[name], old.get(name, ()))
@@ -50,7 +54,10 @@ def details(
         "negative_high": exact.negative_high,
         "negative_low": exact.negative_low,
     }
-    read = "".join(_exact(name, fitted) for name, fitted in texts.items())
+    read = "".join(
+        _exact(name, fitted, steered or not name.startswith("negative"))
+        for name, fitted in texts.items()
+    )
     return (
         f"<h4>{escape(words.WRITTEN_BY)}</h4>"
         f'<div class="columns">{origins}</div>'
@@ -95,17 +102,18 @@ def marked(before: str, after: str) -> str:
     return f'<p class="changes">{parts}</p>'
 
 
-def _exact(name: str, fitted: FittedText) -> str:
+def _exact(name: str, fitted: FittedText, is_read: bool) -> str:
     pieces = "".join(
         f"<span>{escape(piece.text)}</span>"
-        if piece.read
+        if piece.read and is_read
         else f'<del class="cut">{escape(piece.text)}</del>'
         for piece in fitted.pieces
     )
     shown = pieces or f'<span class="quiet">{escape(words.EXACT_EMPTY)}</span>'
+    told = markup.meter(fitted, with_words=False) if is_read else _quiet(words.EXACT_UNREAD)
     return (
         f'<section id="exact-{name}"><h5>{escape(words.EXACT_LABELS[name])}</h5>'
-        f'<div class="exact">{shown}</div>{markup.meter(fitted, with_words=False)}</section>'
+        f'<div class="exact">{shown}</div>{told}</section>'
     )
 
 

@@ -263,8 +263,9 @@ class MemoryActions:
             return gr.skip(), gr.skip()
         for run in (*runs, *self.outputs.examples.values()):
             if run is not None and run.recipe.input_sha256 == memory.picture:
-                visit.bring(run.title, memory.picture, str(run.picture))
-                return str(run.picture), markup.notice(words.picture(run.recipe.input_size))
+                size = run.recipe.input_size
+                visit.bring(run.title, memory.picture, str(run.picture), size)
+                return str(run.picture), markup.notice(words.picture(size))
         return None, markup.notice(words.PICTURE_AGAIN)
 
 

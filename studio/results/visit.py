@@ -65,6 +65,7 @@ class Visit:
         title: what the visitor calls the picture on the page: foreign text.
         picture: `xpsr.image.pixel_sha256` of it; "": there is none.
         upload: the path of its file.
+        size: its width and height in pixels; None: there is none.
         restoring: the presses on Restore and its Stop.
         describing: those on Describe and its Stop.
         running: whether a picture of the first tab is being restored.
@@ -84,6 +85,7 @@ class Visit:
         self.cells: list[str] = []
         self.shown, self.pinned = shown, pinned
         self.title = self.picture = self.upload = self.against = self.browser = ""
+        self.size: tuple[int, int] | None = None
         self.restoring, self.describing = Presses(), Presses()
         self.running = self.recalled = self.looking = self.greeted = self.watching = False
         self.aside: Settled | None = None
@@ -106,9 +108,15 @@ class Visit:
         self.cells.append(run_id)
         del self.cells[:-MAX_CELLS]
 
-    def bring(self, title: str = "", picture: str = "", upload: str = "") -> None:
+    def bring(
+        self,
+        title: str = "",
+        picture: str = "",
+        upload: str = "",
+        size: tuple[int, int] | None = None,
+    ) -> None:
         """Another picture is on the page now, or none."""
-        self.title, self.picture, self.upload = title, picture, upload
+        self.title, self.picture, self.upload, self.size = title, picture, upload, size
 
     def show(self, run_id: str) -> None:
         """A run stands on the slider now, an example as well."""

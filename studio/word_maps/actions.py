@@ -16,6 +16,7 @@ from xpsr.recipe_changes import changed_surroundings, surroundings
 
 from .. import markup, words
 from ..incoming import sentence
+from ..labels import as_labelled
 from ..models.engine import is_result, is_step
 from ..models.waiting import sign
 from ..results.run_list import offered
@@ -98,7 +99,7 @@ class WordMapActions:
         try:
             yield from self._recording(run_id or visit.shown)
         except Exception as error:
-            yield at_rest(markup.notice(sentence(error), bad=True))
+            yield at_rest(markup.notice(as_labelled(sentence(error)), bad=True))
 
     def _recording(self, run_id: str | None) -> Iterator[tuple]:
         from xpsr.wordmaps import WordRecorder

@@ -1,0 +1,41 @@
+"""Whether the picture can be enlarged as the form says: told before Restore is pressed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xpsr.errors import XPSRError
+
+from .. import labels, markup
+from ..form import read_form
+from ..models.engine import Engine
+from ..models.work import check_work
+from ..results.visit import Visit
+
+# The settings that decide it.
+DECIDING = ("upscale", "process_size", "num_inference_steps")
+
+
+class Fitting:
+    """The handler of one studio."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def check(self, visit: Visit, preset: str, *values: Any) -> tuple[str, str]:
+        """What is wrong with the size, or nothing: above the button, and beside the factor."""
+        from xpsr.frame import plan_sizes
+
+        if visit.size is None:
+            return "", ""
+        try:
+            _, settings = read_form(preset, values)
+        except XPSRError:  # a number that is out of its range: told by Restore
+            return "", ""
+        try:
+            plan_sizes(visit.size, settings)
+            check_work(visit.size, settings, self.engine.options.most_work)
+        except XPSRError as error:
+            said = markup.notice(labels.as_labelled(str(error)), bad=True)
+            return said, said
+        return "", ""
