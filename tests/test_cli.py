@@ -269,6 +269,8 @@ def test_score(xpsr, tmp_path: Path) -> None:
     of_no_use = xpsr("score", small, "--reference", a)
     assert of_no_use.code == 1 and of_no_use.records[0]["scores"]["piqe"] is not None
     assert set(same.records[0]["score_reasons"]) == {"ms_ssim"}
+    some = xpsr("score", a, "--reference", a, "--metrics", "psnr,ms_ssim")
+    assert some.code == 0 and "MS-SSIM" in some.err and "PSNR" not in some.err
     assert (unknown := xpsr("score", a, "--metrics", "beauty")).code == 2
     assert "beauty" in unknown.err and unknown.out == ""
     assert xpsr("score", tmp_path / "missing.png").code == 1

@@ -15,6 +15,7 @@ from xpsr import XPSRPipeline
 from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
 from xpsr.evaluation.pairs import find_pairs
+from xpsr.recipe import read_recipe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -32,14 +33,12 @@ def photos(picture, tmp_path: Path) -> Path:
 def test_a_folder_is_of_one_command_at_a_time(
     xpsr, photos: Path, tiny: Path, tmp_path: Path, monkeypatch
 ) -> None:
-    out, maps = tmp_path / "out", tmp_path / "maps"
+    out = tmp_path / "out"
     commands = (
-        ("restore", photos, "--out", out),
-        ("restore", photos, "--out", tmp_path / "free", "--word-maps", out),
         ("ablate", photos / "a.png", "--plan", "levels", "--out", tmp_path / "free" / ".." / "out"),
         ("evaluate", "--lr", photos, "--out", out),
     )
-    with alone(out, maps):
+    with alone(out):
         for command in commands:
             done = xpsr(*command, "--model", tiny, *QUICK)
             assert (done.code, done.out) == (2, ""), command
@@ -51,8 +50,33 @@ def test_a_folder_is_of_one_command_at_a_time(
     assert not out.exists() and not (tmp_path / "free").exists()
     with pytest.raises(XPSRError), alone(out), alone(out):
         pass
-    assert xpsr("restore", photos / "a.png", "--out", out, "--model", tiny, *QUICK).code == 0
-    assert [path.name for path in out.iterdir()] == ["a.png"]
+
+
+@pytest.mark.parametrize("same", [True, False])
+def test_of_two_runs_into_one_folder_neither_loses_a_picture(
+    same, xpsr, photos: Path, tiny: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """As with a line a picture in several terminals: what the other has finished meanwhile stays,
+    unless it is a result of the same picture."""
+    out = tmp_path / "out"
+    common = ("--model", tiny, *QUICK)
+    assert xpsr("restore", photos / "a.png", "--out", tmp_path, *common, "--seed", "5").code == 0
+    (tmp_path / "b").mkdir()
+    other = photos / "a.png" if same else (photos / "b.png").rename(tmp_path / "b" / "a.png")
+    stream = XPSRPipeline.stream
+
+    def overtaken(*arguments, **options):
+        found = [*stream(*arguments, **options)]
+        (tmp_path / "a.png").replace(out / "a.png")
+        yield from found
+
+    monkeypatch.setattr(XPSRPipeline, "stream", overtaken)
+    done = xpsr("restore", other, "--out", out, *common)
+    seed = read_recipe(out / "a.png").seed
+    if same:
+        assert done.code == 0 and seed == 0 and "another run meanwhile" in done.err
+    else:
+        assert done.code == 1 and seed == 5 and "result of another picture" in done.err
 
 
 def test_where_no_lock_can_be_had_it_is_said(tmp_path: Path, monkeypatch, capfd) -> None:

@@ -13,7 +13,7 @@ import pytest
 import typer
 from describing_server import HIGH, serving
 from PIL import Image
-from training_help import LAUNCH_TWO, ROOT, make_photos, start
+from training_help import LAUNCH_TWO, ROOT, finish, make_photos, start
 
 from train import describe as describing
 from train import prepare as preparing
@@ -144,14 +144,13 @@ def test_the_command_gives_the_same_folder_with_any_number_of_processes(
     wanted = (pairs_folder / "manifest.jsonl").read_bytes()
     command = ["train.prepare", f"--images={photos}"]
     two_ranks = start([*command, f"--out={tmp_path / 'a'}", "variants=2", "size=128"], LAUNCH_TWO)
-    _, log = two_ranks.communicate()
-    assert two_ranks.returncode == 1, log  # for two photos are of no use
+    log = finish(two_ranks)
     assert "8 pairs of 4 photos" in log and "2 failed" in log and "narrow.png" in log
     workers = [sys.executable, "-m", *command, f"--out={tmp_path / 'b'}", "--workers=2"]
     done = subprocess.run(
         [*workers, "variants=2", "size=128"], cwd=ROOT, capture_output=True, text=True
     )
-    assert done.returncode == 1, done.stderr
+    assert done.returncode == 0, done.stderr
     for out in (tmp_path / "a", tmp_path / "b"):
         assert (out / "manifest.jsonl").read_bytes() == wanted
         for side in ("HR", "LR"):
@@ -270,11 +269,9 @@ def test_a_command_that_leaves_texts_unwritten_says_so_and_fails(
         with pytest.raises(typer.Exit) as ended:
             command()
         assert ended.value.exit_code == 1 and "still lack" in capsys.readouterr().err
-    with pytest.raises(typer.Exit) as ended:  # for two photos are of no use
-        preparing.main(photos, tmp_path / "new", overrides=["size=128"], describer="none")
+    preparing.main(photos, tmp_path / "new", overrides=["size=128"], describer="none")
     said = capsys.readouterr().err
-    assert ended.value.exit_code == 1 and "2 failed" in said
-    assert "4 of them have no texts yet" in said
+    assert "2 failed" in said and "4 of them have no texts yet" in said
 
 
 def test_a_second_command_on_a_folder_is_refused_and_takes_nothing_away(photos, tmp_path, capsys):
@@ -291,8 +288,7 @@ def test_a_second_command_on_a_folder_is_refused_and_takes_nothing_away(photos, 
         with alone(tmp_path, Share(rank=1, world=2)):  # one of its own processes
             at_work.add([{"id": "b", "photo": "b.jpg"}])
     assert [line["id"] for line in read_manifest(tmp_path)] == ["a", "b"]
-    with pytest.raises(typer.Exit):
-        preparing.main(photos, tmp_path, overrides=["size=128"], describer="none")
+    preparing.main(photos, tmp_path, overrides=["size=128"], describer="none")
     assert len(read_manifest(tmp_path)) == 2 + 4
     with pytest.raises(typer.Exit):
         describing.main(photos)

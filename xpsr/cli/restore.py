@@ -19,7 +19,6 @@ from xpsr.cli.files import (
     whole_file,
 )
 from xpsr.cli.kept import earlier, what_differs
-from xpsr.cli.lock import alone
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import (
     SOME_FAILED,
@@ -86,7 +85,7 @@ def restore(
     """
     texts = {name: context.params[name] for name in PROMPT_NAMES}
     changes = {name: context.params[name] for name in SETTING_NAMES}
-    with results_only() as emit, alone(out, word_maps):
+    with results_only() as emit:
         tell_of_subfolders(images, out, word_maps)
         pictures = find_pictures(images)
         results = plan_results(pictures, out)
@@ -187,6 +186,8 @@ class _Run:
             say(f"{name}: {note}")
         with whole_file(result) as part:
             save_png(restored.image, recipe, part)
+            if there is None and earlier(result, image):  # several runs may write to one folder
+                say(f"{result} was made by another run meanwhile and is replaced.")
         if recorder is not None and self.word_maps is not None:
             try:
                 _save_maps(recorder.maps, restored.image, self.word_maps / result.name)

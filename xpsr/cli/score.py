@@ -34,7 +34,7 @@ def score(
     metrics: _Metrics = None,
 ) -> None:
     """Judge a picture: one JSON line. A score that is asked for and cannot be had is null in it,
-    with the reason beside it, and the exit code is 1.
+    with the reason beside it; if that is so of all of them, the exit code is 1.
     """
     with results_only() as emit:
         names = metric_names(metrics)
@@ -57,23 +57,23 @@ def score(
                 input=picture(made_from),
                 metrics=names,
             )
-            for one in _in_vain(scores, names, reference is not None):
+            asked = _asked(names, scores, reference is not None)
+            lacking = [one for one in asked if scores[one].value is None]
+            in_vain = len(lacking) == len(asked) > 0
+            for one in lacking if names or in_vain else ():
                 say(f"{name}: {METRICS[one].label} {scores[one].reason}.")
-                lacking.append(one)
+            if in_vain:
+                vain.append(name)
             return {"input": name, **score_entries(scores)}
 
-        lacking: list[str] = []
-        if not each([str(image)], work, emit) or lacking:
+        vain: list[str] = []
+        if not each([str(image)], work, emit) or vain:
             raise typer.Exit(SOME_FAILED)
 
 
-def _in_vain(scores: dict[str, Score], names: list[str] | None, compared: bool) -> list[str]:
-    """The scores that were asked for and have no figure: those named, and where a reference is
-    given and is of use to none, those that need it."""
+def _asked(names: list[str] | None, scores: dict[str, Score], compared: bool) -> list[str]:
+    """The scores that were asked for: those named, or those that a given reference is for."""
     from xpsr.metrics import METRICS
 
-    asked = set(names or ())
-    needy = {name for name in scores if METRICS[name].needs_reference}
-    if compared and all(scores[name].value is None for name in needy):
-        asked |= needy
-    return [name for name, one in scores.items() if name in asked and one.value is None]
+    of_reference = [name for name in scores if METRICS[name].needs_reference]
+    return names or (of_reference if compared else [])
