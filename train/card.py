@@ -10,7 +10,7 @@ from train import record
 from train.config import TrainConfig
 from train.manifest import has_pairs, read_manifest
 from train.options import read_yaml
-from train.terminal import counted
+from xpsr.counted import counted
 from xpsr.recipe import Versions
 
 TEMPLATE = """\

@@ -10,7 +10,7 @@ from accelerate import Accelerator
 from torch import nn
 
 from train.disk import writing
-from train.terminal import counted
+from xpsr.counted import counted
 from xpsr.errors import XPSRError
 
 logger = logging.getLogger(__name__)

@@ -26,7 +26,8 @@ from train.manifest import (
     require_pairs,
 )
 from train.sharing import Share, in_order, one_thread
-from train.terminal import counted, follow, sentences
+from train.terminal import follow, sentences
+from xpsr.counted import counted
 from xpsr.errors import XPSRError
 from xpsr.image import open_image
 from xpsr.prompts.batch import describe_many

@@ -31,11 +31,6 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"
 
 
-def counted(number: int, what: str) -> str:
-    """1 → 1 pair, 1200 → 1,200 pairs."""
-    return f"{number:,} {what}{'' if number == 1 else 's'}"
-
-
 class _Rate(ProgressColumn):
     def render(self, task) -> Text:
         return Text(f"{task.speed or 0:.1f}/s")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from xpsr.ablation.plan import Cell
 from xpsr.ablation.run import CellResult, CellStep, Experiment
+from xpsr.counted import counted
 from xpsr.errors import XPSRError
 from xpsr.settings import Settings
 
@@ -34,9 +35,9 @@ class Cost:
         done = self.cells - self.to_do
         free = f", {done} of them equal to others or finished before" if done else ""
         if not self.to_do:
-            return f"{self.cells} cells, all finished before: nothing to compute."
+            return f"{counted(self.cells, 'cell')}, all finished before: nothing to compute."
         return (
-            f"{self.cells} cells{free}: about {duration(self.seconds)} "
+            f"{counted(self.cells, 'cell')}{free}: about {duration(self.seconds)} "
             f"({self.step_seconds:.2g} s a step, measured)."
         )
 

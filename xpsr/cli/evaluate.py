@@ -26,6 +26,7 @@ from xpsr.cli.lock import alone
 from xpsr.cli.pace import Pace
 from xpsr.cli.report import SOME_FAILED, CannotBeginError, each, results_only, say, to_line
 from xpsr.cli.run_options import settings_of, texts_of, with_run_options
+from xpsr.counted import counted
 from xpsr.errors import XPSRError
 from xpsr.prompts import Prompts
 from xpsr.settings import Settings
@@ -325,7 +326,8 @@ def _finish(
     if not rows:
         return
     of_set = _of_set(out, found.pairs, rows) if "fid" in columns else None
-    title = f"{found.dataset or set_name(found.pairs[0].low.parent)}, {len(rows)} pictures"
+    name = found.dataset or set_name(found.pairs[0].low.parent)
+    title = f"{name}, {counted(len(rows), 'picture')}"
     summary = table.summarise(model_label(model), rows, columns, title, of_set)
     summary.lines.extend(published)
     summary.left_out.extend(f"{name} {why}" for name, why in found.problems.items())

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from xpsr import spreadsheet
+from xpsr.counted import counted
 from xpsr.errors import XPSRError
 from xpsr.metrics import METRICS, Score
 
@@ -182,7 +183,9 @@ def to_markdown(table: Table) -> str:
 def _notes(table: Table) -> list[str]:
     """What has to be known to read the table."""
     counts = {line.pictures for line in table.lines if line.pictures is not None}
-    notes = [f"Means over {max(counts, default=0)} pictures. ↑ higher is better, ↓ lower."]
+    notes = [
+        f"Means over {counted(max(counts, default=0), 'picture')}. ↑ higher is better, ↓ lower."
+    ]
     notes.append(CONVENTIONS)
     if any(line.source != MEASURED for line in table.lines):
         notes.append(
