@@ -17,7 +17,7 @@ INTRO = (
 )
 
 FIRST_STEPS = (
-    "Drop a photograph on the left, or open an example.",
+    "Drop a photograph into “1 · Your picture”, or open an example.",
     "Press “Describe it for me”, and correct what is wrong.",
     "Press “Restore”.",
     "Drag the divider to compare, then download.",
@@ -39,15 +39,17 @@ DESCRIBE_STOP = "Stop describing"
 HIGH = "2 · What is in the picture"
 HIGH_INFO = "Objects, place, colours, light. A wrong word is worth correcting."
 HIGH_EMPTY = "A stone bridge over a river, trees behind it, evening light."
-LOW = "3 · How it looks now"
-LOW_INFO = "Blur, noise, compression, contrast: what is wrong with it."
+LOW = "3 · What is wrong with it"
+LOW_INFO = "Blur, noise, compression, contrast: its faults, or that it has none."
 LOW_EMPTY = "Blurred, with strong noise and visible compression blocks."
 RESTORE = "Restore"
 STOP = "Stop"
 EXAMPLES = "Or open a finished example"
 
 # Right: the result -----------------------------------------------------------------------------
-STATUS_EMPTY = "Drop a picture on the left and press Restore; the comparison appears here."
+STATUS_EMPTY = (
+    "Drop a picture into “1 · Your picture” and press Restore; the comparison appears here."
+)
 PREVIEW = "The picture while it is being restored"
 COMPARED = "Before and after"
 COMPARED_PINNED = "Pinned and this one"
@@ -58,6 +60,7 @@ DOWNLOAD_RECIPE = "Recipe (JSON)"
 PIN = "Pin as baseline"
 UNPIN = "Unpin"
 IS_PINNED = "pinned"
+IS_SHOWN = "shown"
 PINNED_NOW = "Pinned. From now on the scores of every result are compared with this one as well."
 UNPINNED = "No result is pinned any more."
 IS_THE_PINNED = "This is the pinned result itself."
@@ -103,13 +106,13 @@ ADDED = "Words added to every picture"
 ADDED_INFO = "Put beside “What is in the picture”."
 NEGATIVE = "Keep away from, in the content"
 NEGATIVE_INFO = "The result is steered away from this text, where the guidance is above 1."
-LOW_NEGATIVE = "Keep away from, in the looks"
+LOW_NEGATIVE = "Keep away from, in the faults"
 LOW_NEGATIVE_INFO = "It usually says that all is well."
 NEGATIVES = {"official": "as the authors' program", "paper": "as the paper", "none": "none"}
 NEGATIVES_LABEL = "Fill in both:"
 NEGATIVE_WHERE = "Steer away"
 NEGATIVE_WHERE_INFO = "The paper does so in the content alone."
-NEGATIVE_WHERES = {"both": "in content and looks", "high": "in the content alone"}
+NEGATIVE_WHERES = {"both": "in content and faults", "high": "in the content alone"}
 ADDED_WHERE = "Added words stand"
 ADDED_WHERE_INFO = "In front they are never cut off."
 ADDED_WHERES = {"suffix": "behind the content", "prefix": "in front of the content"}
@@ -123,7 +126,7 @@ LONGS = {
     "protect": "keep the added words",
     "chunk": "read in blocks of 75 (beyond training)",
 }
-ROUTE = "“How it looks now” goes"
+ROUTE = "“What is wrong with it” goes"
 ROUTE_INFO = "Before the content is experimental, as with “Deblur with sigma 0.5~0.75”."
 ROUTES = {
     "lowlevel": "to its own branch",
@@ -156,9 +159,9 @@ EXACT_INFO = (
 )
 EXACT_LABELS = {
     "high": "Content",
-    "low": "Looks",
+    "low": "Faults",
     "negative_high": "Away from, in the content",
-    "negative_low": "Away from, in the looks",
+    "negative_low": "Away from, in the faults",
 }
 EXACT_UNREAD = "Not read: at a weight of the texts of 1 or less, nothing is steered away from."
 EXACT_EMPTY = "(empty)"
@@ -250,10 +253,12 @@ HELP_TEXT = """
 PICTURE_AGAIN = "Bring your picture again: pictures are not kept over a reload."
 PICTURE_STAYS = "The picture before is still there."
 TEXT_STAYS = "The text you wrote is still there: see whether it fits this picture."
-NO_PICTURE = "Choose a picture first: drop it on the left, paste it, or open an example."
+NO_PICTURE = (
+    "Choose a picture first: drop it into “1 · Your picture”, paste it, or open an example."
+)
 DESCRIBED = {
     "measured": "Both texts are measured from the picture: correct what is wrong.",
-    "dalpsr": "The quality was estimated and the content measured: correct what is wrong. No model "
+    "dalpsr": "The faults were estimated and the content measured: correct what is wrong. No model "
     "here learned sentences of this form.",
 }
 DESCRIBERS = {
@@ -273,6 +278,8 @@ DESCRIBING = "{name} is looking at the picture…"
 STOPPING = "Stopping…"
 DESCRIBING_STOPPED = "Stopped. Both texts are as they were."
 NEXT = "Describe the picture or write the two texts yourself, then press Restore."
+NO_PICTURE_NOW = "No picture is chosen now; what was shown before stays below."
+READY = "Correct the two texts where they are wrong, then press Restore."
 STILL_SHOWN = "Until then, what was shown before stands below."
 LOADING = "The model is still being loaded; you can already prepare your picture."
 WAITING = "Waiting for the model…"
@@ -355,7 +362,7 @@ def done_beside(number: int) -> str:
 
 
 def example(title: str) -> str:
-    return f"A finished example: {title}. Drop your own picture on the left to begin."
+    return f"A finished example: {title}. Drop your own picture into 1 to begin."
 
 
 def example_open(title: str, seed: int) -> str:

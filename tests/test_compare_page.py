@@ -53,7 +53,7 @@ def test_only_what_changed_is_told(compare, outputs, picture):
     assert view["pair"] == (a.id, b.id)
     assert "<del>red </del>" in view["texts"] and "&lt;b&gt;" in view["texts"]
     assert "<b>" not in view["texts"] and view["texts"].count("<section>") == 1
-    assert "“How it looks now”" in view["texts"]
+    assert "“What is wrong with it”" in view["texts"]
     rows = view["settings"]
     for said in ("Seed", "noise alone", "Version of torch", "9.9"):
         assert said in rows

@@ -98,6 +98,9 @@ def test_own_texts_that_were_replaced_can_come_back(actions, payload):
     assert page.values["own_texts"]["visible"]
     back = dict(zip(BACK, actions.back(page.values["mine"], None), strict=True))
     assert (back["prompt"], back["lowlevel_prompt"]) == BEFORE
+    assert back["seed"] == gr.skip()  # a describer leaves it alone
+    other = dict(zip(BACK, actions.back(Before(*BEFORE, seed=7), None), strict=True))
+    assert other["seed"] == 7 and words.READY in page.values["status"]
     assert back["written"] == NOTHING_BROUGHT and not back["own_texts"]["visible"]
     assert set(map(str, actions.back(back["mine"], None))) == {str(gr.skip())}  # pressed twice
     page.take(actions.begin(*page.texts, page.values["written"], Visit()))

@@ -164,7 +164,12 @@ def test_save_load_rename_overwrite_delete_export(actions):
     assert PresetBook.read(stored).presets[0].settings["num_inference_steps"] == 8
     stored = shelf(actions.rename(stored, "<i>Calm</i>", "Calm"))["stored"]
     assert PresetBook.read(stored).names() == ["Calm"]
-    stored = shelf(actions.delete(stored, "Calm"))["stored"]
+    *values, gone, undo = actions.delete(stored, "Calm")
+    assert undo["visible"]
+    *values, gone, undo = actions.undo(shelf(values)["stored"], json.loads(json.dumps(gone)))
+    assert shelf(values)["stored"] == stored and gone is None and not undo["visible"]
+    *values, _, _ = actions.delete(stored, "Calm")
+    stored = shelf(values)["stored"]
     assert PresetBook.read(stored) == PresetBook()
-    assert words_recipes.PRESET_CHOOSE in shelf(actions.delete(stored, "Calm"))["note"]
+    assert words_recipes.PRESET_CHOOSE in shelf(actions.delete(stored, "Calm")[:5])["note"]
     assert PresetBook.read(exported).names() == ["<i>Calm</i>"]

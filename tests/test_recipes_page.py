@@ -144,7 +144,7 @@ def test_first_what_would_change_then_the_form(recipes, outputs, picture, tmp_pa
         shown = bring(recipes, path, tmp_path / "same.png")
         assert shown["recipe"] == run.recipe and shown["decision"]["visible"]
         assert "<img" not in shown["preview"] and "&lt;img" in shown["preview"]
-        for said in ("What is in the picture", "How it looks now", "Seed", "Steps", ">9<"):
+        for said in ("What is in the picture", "What is wrong with it", "Seed", "Steps", ">9<"):
             assert said in shown["preview"]
         assert words_recipes.PICTURE_SAME in shown["note"]
         assert words_recipes.MODEL_UNKNOWN in shown["note"]  # nothing is loaded for this

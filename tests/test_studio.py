@@ -23,11 +23,10 @@ from studio_server import ROOT, Studio, app_environment, save_tiny, studio_for
 
 import xpsr
 from studio import examples, markup, words
-from studio.form import FORM, fill_form, read_form
+from studio.form import read_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.actions import Actions
 from studio.restore.describing import Before
-from studio.restore.fitting import Fitting
 from studio.restore.texts import NOTHING_BROUGHT, described, joined
 from studio.results.outputs import Outputs
 from studio.results.scores import Row
@@ -346,27 +345,12 @@ def test_the_page_knows_which_picture_is_on_it(actions, photo):
     actions.receive({"path": str(photo)}, visit, "", "", NOTHING_BROUGHT, None)
     with Image.open(photo) as image:
         assert visit.picture == pixel_sha256(image)
-    assert actions.clear(visit) == "" == visit.picture
-
-
-def test_a_size_that_is_too_large_is_told_before_restore_in_the_words_of_the_page(engine):
-    visit, fitting = Visit(), Fitting(engine)
-
-    def said(**changes) -> str:
-        settings = Settings.from_preset("mini").changed(**changes)
-        above, beside = fitting.check(visit, "mini", *fill_form(Prompts(), settings))
-        assert above == beside
-        return above
-
-    assert said(upscale=8) == ""  # no picture yet
-    visit.bring("wide", "digest", "path", (4000, 3000))
-    assert "Choose a smaller “Enlarge” or crop the picture" in said(upscale=8)
-    assert said(upscale=1) == ""
-    visit.bring("thin", "digest", "path", (3000, 16))
-    assert "“Least working size, in pixels”" in said(upscale=1, process_size=4096)
-    assert fitting.check(visit, "mini", *["x"] * len(FORM)) == ("", "")
-    fitting.engine = Engine(EngineOptions(most_work=1))
-    assert "million pixels in 50 steps" in said(num_inference_steps=50, upscale=4)
+    note, status = actions.clear(visit)
+    assert note == visit.picture == "" and words.STATUS_EMPTY in status
+    visit.show("a run")
+    assert words.NO_PICTURE_NOW in actions.clear(visit)[1]
+    visit.restoring.begin()
+    assert actions.clear(visit)[1] == gr.skip()
 
 
 def test_a_refused_picture_leaves_the_texts_alone(actions, bad_files):
@@ -393,11 +377,11 @@ def test_own_texts_that_an_example_replaced_can_come_back(actions, picture):
     event = gr.SelectData(None, {"index": 0, "value": None})
 
     def open_it(high: str, before: Before | None = None) -> tuple:
-        told = (Visit(), "bicubic", high, "", NOTHING_BROUGHT, before)
+        told = (Visit(), "bicubic", high, "", NOTHING_BROUGHT, before, 5)
         return actions.choose_example(event, *told)[7:9]
 
     mine, row = open_it("My own words.")
-    assert mine.high == "My own words." and row["visible"]
+    assert mine.seed == 5 and mine.high == "My own words." and row["visible"]
     assert open_it("half descri", Before("Mine.", ""))[0].high == "Mine."
     assert open_it("") == (gr.skip(), gr.skip())
 

@@ -11,6 +11,8 @@ from studio import words
 from studio.build import Where, build, serving
 from studio.form import FORM, fill_form, read_form
 from studio.models.engine import Engine, EngineOptions
+from studio.restore.fitting import Fitting
+from studio.results.visit import Visit
 from studio.theme import CSS
 from studio.triggers import bring_into_view
 from xpsr.errors import XPSRError
@@ -117,3 +119,23 @@ def test_values_are_named_as_on_the_page():
         read_form("official", values)
     assert f"“{words.OVERLAP}” is {form[overlap]}" in str(refused.value)
     assert f"“{words.TILE}”, which is 64" in str(refused.value)
+
+
+def test_a_size_that_is_too_large_is_told_before_restore_in_the_words_of_the_page():
+    visit, fitting = Visit(), Fitting(Engine(EngineOptions()))
+
+    def said(**changes) -> str:
+        settings = Settings.from_preset("mini").changed(**changes)
+        above, beside = fitting.check(visit, "mini", *fill_form(Prompts(), settings))
+        assert above == beside
+        return above
+
+    assert said(upscale=8) == ""  # no picture yet
+    visit.bring("wide", "digest", "path", (4000, 3000))
+    assert "Choose a smaller “Enlarge” or crop the picture" in said(upscale=8)
+    assert said(upscale=1) == ""
+    visit.bring("thin", "digest", "path", (3000, 16))
+    assert "“Least working size, in pixels”" in said(upscale=1, process_size=4096)
+    assert fitting.check(visit, "mini", *["x"] * len(FORM)) == ("", "")
+    fitting.engine = Engine(EngineOptions(most_work=1))
+    assert "million pixels in 50 steps" in said(num_inference_steps=50, upscale=4)

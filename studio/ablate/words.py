@@ -26,7 +26,7 @@ PLANS = {
     "sentences": "sentences – leave out one at a time",
     "clauses": "clauses – leave out one at a time",
     "words": "words – leave out one at a time",
-    "swap": "swap – the looks praised, and torn to pieces",
+    "swap": "swap – the picture praised, and torn to pieces",
     "guidance": "guidance – weight of the texts",
     "steps": "steps – how many",
     "conditioning": "conditioning – weight of your picture",

@@ -54,7 +54,7 @@ class Endpoints:
                 a data: address.
 
         Returns:
-            {"high": what is in it, "low": how it looks, "source": who says so}.
+            {"high": what is in it, "low": what is wrong with it, "source": who says so}.
         """
         with plain_errors():
             said = self.engine.describe(open_picture(image).image)
@@ -95,9 +95,9 @@ class Endpoints:
             image: the picture file, from 16 x 16 pixels; over MCP its http(s) address, also one
                 here after an upload, or a data: address.
             prompt: what is in the picture.
-            lowlevel_prompt: how it looks now.
+            lowlevel_prompt: what is wrong with it: blur, noise, compression.
             negative_prompt: what the content is steered away from.
-            lowlevel_negative_prompt: what the looks are steered away from.
+            lowlevel_negative_prompt: what the faults are steered away from.
             added_prompt: words put behind `prompt`, or before it.
             preset: mini, faithful, official, paper or fast; left out, the one made for the model.
             num_inference_steps: 1..1000.

@@ -33,8 +33,8 @@ ZIP = "Download all as ZIP"
 ZIP_NAME = "restored.zip"
 
 STAYS = "Until then the batch stays as it is."
-EMPTY = "Drop pictures or a folder on the left; each picture gets a line here."
-NOTHING = "Bring some pictures first: drop them or a folder on the left."
+EMPTY = "Drop pictures or a folder into 1; each picture gets a line here."
+NOTHING = "Bring some pictures first: drop them or a folder into 1."
 NOTHING_DONE = "No picture is finished yet, so there is nothing to download."
 STATES = {
     "waiting": "waiting",

@@ -74,10 +74,21 @@ class PresetActions:
     def delete(self, stored: Any, chosen: str | None) -> tuple:
         try:
             done = words.preset_done(words.DELETED, str(chosen))
-            book = _book(stored).removed(chosen)
-            return _value(book), *self._listed(book, None, done), gr.skip()
+            before = _book(stored)
+            book, gone = before.removed(chosen), before.find(chosen)
+            kept = gone.model_dump(mode="json"), gr.update(visible=True)
+            return _value(book), *self._listed(book, None, done), gr.skip(), *kept
         except Exception as error:
-            return _refused(error)
+            return *_refused(error), gr.skip(), gr.skip()
+
+    def undo(self, stored: Any, gone: Any) -> tuple:
+        """The preset that was deleted last once more."""
+        try:
+            back = NamedPreset.model_validate(gone)
+            done = self._kept(_book(stored).added(back), back.name, words.BROUGHT_BACK)
+            return *done, None, gr.update(visible=False)
+        except Exception as error:
+            return *_refused(error), gr.skip(), gr.skip()
 
     def load(self, stored: Any, chosen: str | None, preset: str, *values: Any) -> tuple:
         """The note, then the form without the two main texts and the seed, which stay."""

@@ -189,6 +189,10 @@ def _presets() -> dict[str, Any]:
                 for name, label in (("save", words.PRESET_SAVE), ("rename", words.PRESET_RENAME)):
                     buttons[name] = _small(label, f"recipes-preset-{name}")
     shelf["note"] = gr.HTML(markup.notice(""), elem_id="recipes-preset-note", elem_classes="flat")
+    shelf["gone"] = gr.State(None)  # the preset that was deleted last
+    buttons["undo"] = gr.Button(
+        words.PRESET_UNDO, size="sm", visible=False, elem_id="recipes-preset-undo"
+    )
     with gr.Row():
         shelf["export"] = gr.DownloadButton(
             words.PRESET_EXPORT, size="sm", interactive=False, elem_id="recipes-preset-export"
@@ -252,7 +256,10 @@ def _connect_presets(page: Page, part: Parts, handle: gr.Tab, actions: PresetAct
     buttons["save"].click(actions.save, [stored, name, *form], shelf, **plain)
     buttons["replace"].click(actions.replace, [stored, chosen, *form], shelf, **plain)
     buttons["rename"].click(actions.rename, [stored, chosen, name], shelf, **plain)
-    buttons["delete"].click(actions.delete, [stored, chosen], shelf, **plain)
+    gone = part.shelf["gone"]
+    deleted = [*shelf, gone, buttons["undo"]]
+    buttons["delete"].click(actions.delete, [stored, chosen], deleted, **plain)
+    buttons["undo"].click(actions.undo, [stored, gone], deleted, **plain)
     buttons["bring"].upload(actions.bring, [stored, chosen, buttons["bring"]], shelf, **plain)
     buttons["load"].click(
         actions.load, [stored, chosen, *form], [part.shelf["note"], *page.form], **plain

@@ -86,6 +86,7 @@ PRESET_LOAD = "Load"
 PRESET_REPLACE = "Overwrite"
 PRESET_RENAME = "Rename"
 PRESET_DELETE = "Delete"
+PRESET_UNDO = "Undo the deletion"
 PRESET_EXPORT = "Download all (JSON)"
 PRESET_IMPORT = "Add from a file"
 PRESET_CHOOSE = "Choose one of your presets first."
@@ -101,6 +102,7 @@ def preset_done(what: str, name: str) -> str:
     return f"{what} “{name}”."
 
 
+BROUGHT_BACK = "Here again:"
 SAVED, LOADED, REPLACED, RENAMED, DELETED = (
     "Saved", "Loaded into the form:", "Overwritten with the form:", "The preset is now called",
     "Deleted",

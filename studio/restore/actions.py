@@ -107,10 +107,12 @@ class Actions:
         offered = None, gr.update(visible=False)
         return picture, note, *kept, brought, markup.notice(status), *offered
 
-    def clear(self, visit: Visit) -> str:
-        """The picture was taken away, and what is said of it goes with it."""
+    def clear(self, visit: Visit) -> tuple[str, Any]:
+        """The picture was taken away, and what is said of it goes with it: note and status."""
         visit.bring()
-        return ""
+        if visit.restoring.pending:  # the run, which has its picture, tells of itself
+            return "", gr.skip()
+        return "", markup.notice(words.NO_PICTURE_NOW if visit.shown else words.STATUS_EMPTY)
 
     def _displayable(self, payload: dict, image: Any) -> Any:
         """The picture as browsers show it: a HEIC or TIFF file becomes a PNG."""
@@ -126,7 +128,7 @@ class Actions:
     def begin(self, visit: Visit) -> tuple:
         """At once after a click on Restore, before the run has its turn."""
         visit.restoring.begin()
-        visit.watching = True
+        visit.elsewhere = False
         return shown(
             status=markup.notice(words.WAITING),
             restore=gr.update(interactive=False),
@@ -151,7 +153,7 @@ class Actions:
         except Exception as error:
             yield idle(markup.notice(as_labelled(sentence(error)), bad=True))
         finally:
-            visit.running = visit.watching = False
+            visit.running = False
             visit.restoring.end(mine)
 
     def _restoring(
@@ -180,7 +182,7 @@ class Actions:
                     yield shown(status=markup.notice(sign(item)))
                     continue
                 line = words.step(item.index + 1, item.total, item.seconds_left, settings.seed)
-                if visit.watching:
+                if visit.previewing:
                     yield self._growing(line, item, photo.image.size)
                 else:  # said with every step: one under way may have hidden what was opened
                     yield shown(status=markup.notice(line), **STANDS)
@@ -188,23 +190,29 @@ class Actions:
             told = texts.origins(prompts, preset, brought)
             run = self.outputs.keep(photo.image, with_origins(item, told), title)
             visit.add(run.id)
+            beside = visit.elsewhere
             yield self._scoring(run, visit)
             run = self.outputs.add_scores(run, results.compare(photo.image, item.image, names))
-            yield self._done(run, visit, photo.notes)
+            yield self._done(run, visit, photo.notes, beside)
 
     def _scoring(self, run: Run, visit: Visit) -> tuple:
         status = markup.notice(words.SCORING)
-        if not visit.watching:
+        if visit.elsewhere:
             return shown(status=status, strip=self.face.strip(visit), **STANDS)
         visit.open(run.id)
         return shown(status=status, **STANDS | self.face.of(run, visit, visit.against))
 
-    def _done(self, run: Run, visit: Visit, notes: Sequence[str]) -> tuple:
-        """The end of a run. What was opened meanwhile stays, and the line tells where to look."""
+    def _done(self, run: Run, visit: Visit, notes: Sequence[str], beside: bool) -> tuple:
+        """The end of a run. What was opened meanwhile stays.
+
+        `beside`: this run was never shown, so the line tells where it is.
+        """
         line = done_line(run, notes)
-        if visit.shown != run.id:
+        if visit.shown == run.id:
+            return idle(markup.notice(line), scores=self.face.table(run, visit))
+        if beside:
             return idle(markup.notice(f"{line} {words.done_beside(len(visit.runs))}"))
-        return idle(markup.notice(line), scores=self.face.table(run, visit))
+        return idle(gr.skip())
 
     def _growing(self, line: str, step: Any, size: tuple[int, int]) -> tuple:
         # The preview may be as small as the latent: shown in the shape of the picture.
@@ -259,10 +267,11 @@ class Actions:
         low: str,
         written: Brought,
         before: Before | None,
+        seed: int | None = None,
     ) -> tuple:
         """An example was clicked."""
         # While a describer is at work, the texts before it count.
-        was = before or Before(high, low, written)
+        was = (before or Before(high, low, written))._replace(seed=seed)
         return self.open_example(event.index, visit, against, was, before)
 
     def open_example(

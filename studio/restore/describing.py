@@ -22,20 +22,21 @@ from .texts import NOTHING_BROUGHT, Brought
 
 # The components of the page that describing changes.
 DESCRIPTION = (*MAIN_TEXTS, "picture_note", "written", "describe", "stop_describing", "before",
-               "mine", "own_texts")  # fmt: skip
-BACK = (*MAIN_TEXTS, "before", "written", "picture_note", "mine", "own_texts")
+               "mine", "own_texts", "status")  # fmt: skip
+BACK = (*MAIN_TEXTS, "before", "written", "picture_note", "mine", "own_texts", "seed")
 
 
 class Before(NamedTuple):
     """The texts that come back when describing ends without any, and who wrote them.
 
-    `note`: that it ended is worth a sentence.
+    `note`: that it ended is worth a sentence. `seed`: as it was; None: it was not changed.
     """
 
     high: str
     low: str
     written: Brought = NOTHING_BROUGHT
     note: bool = True
+    seed: int | None = None
 
 
 def describing(idle: bool | None = None, **changes: Any) -> tuple[Any, ...]:
@@ -101,6 +102,9 @@ class Describing:
                     yield _undone(before, picture_note=note)
                     break
                 yield values
+            else:
+                if not visit.restoring.pending:
+                    yield describing(status=markup.notice(words.READY))
         except Exception as error:
             note = markup.notice(sentence(error), bad=True)
             yield _undone(before, picture_note=note)
@@ -140,7 +144,8 @@ class Describing:
             return tuple(gr.skip() for _ in BACK)
         both = replaced(mine.high, mine.low, mine.written, before)
         note = markup.notice(words.MINE_BACK)
-        return (*both, mine.written, note, None, gr.update(visible=False))
+        seed = gr.skip() if mine.seed is None else mine.seed
+        return (*both, mine.written, note, None, gr.update(visible=False), seed)
 
     def stopped(self, before: Before | None, note: str) -> tuple:
         """Describing ended without a word: it was stopped, or refused as too many wait."""

@@ -75,7 +75,7 @@ class Face:
             "recipe": gr.update(value=str(run.recipe_file), interactive=True),
             "pin": gr.update(value=words.UNPIN if is_pinned else words.PIN, interactive=True),
             "against": gr.update(visible=pinned is not None),
-            "strip": self.strip(visit),
+            "strip": self.strip(visit, run.id),
         }
 
     def table(self, run: Run, visit: Visit) -> str:
@@ -100,19 +100,22 @@ class Face:
         except XPSRError:
             return None
 
-    def strip(self, visit: Visit) -> Any:
-        """The thumbnails of this visit, the newest first."""
+    def strip(self, visit: Visit, shown: str | None = None) -> Any:
+        """The thumbnails of this visit, the newest first. `shown`: what is on the slider now."""
+        shown = shown or visit.shown
         runs = self.outputs.found(reversed(visit.runs))
         numbers = {run_id: number for number, run_id in enumerate(visit.runs, 1)}
         pictures = [
-            (str(run.thumb), caption(numbers[run.id], run.id == visit.pinned)) for run in runs
+            (str(run.thumb), caption(numbers[run.id], run.id == visit.pinned, run.id == shown))
+            for run in runs
         ]
         return gr.update(value=pictures, selected_index=None)
 
 
-def caption(number: int, pinned: bool) -> str:
+def caption(number: int, pinned: bool, shown: bool) -> str:
     """As short as a thumbnail is narrow."""
-    return f"{number} · {words.IS_PINNED}" if pinned else str(number)
+    marks = [words.IS_SHOWN] * shown + [words.IS_PINNED] * pinned
+    return " · ".join([str(number), *marks])
 
 
 def done_line(run: Run, notes: Sequence[str]) -> str:

@@ -85,12 +85,14 @@ def _connect_picture(page: Page, actions: Actions, describing: Any) -> list[Any]
     brought.then(None, None, None, js="() => { window.xpsrReceiving = false }", **PRIVATE)
     changed = [
         brought,
-        page.picture.clear(actions.clear, page.visit, page.picture_note, **other_picture),
+        page.picture.clear(
+            actions.clear, page.visit, [page.picture_note, page.status], **other_picture
+        ),
     ]
     if page.examples is not None:
         opened = page.examples.select(
             actions.choose_example,
-            [page.visit, page.against, *texts, page.written, page.before],
+            [page.visit, page.against, *texts, page.written, page.before, page.settings["seed"]],
             [
                 page.picture,
                 page.picture_note,
@@ -102,6 +104,7 @@ def _connect_picture(page: Page, actions: Actions, describing: Any) -> list[Any]
                 page.own_texts,
                 *_result(page),
             ],
+            preprocess=False,  # a seed that is out of its range must not be in the way
             **other_picture,
         )
         changed.append(opened)
@@ -112,7 +115,7 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
     """Returns the run, for whatever ends it."""
     demo.load(describing.introduce, None, page.describer, **QUICK)
     texts = _main_texts(page)
-    known = {**page.texts, **vars(page)}
+    known = {**page.texts, **page.settings, **vars(page)}
     shown = [known[name] for name in DESCRIPTION]
     kept = [*texts, page.written, page.visit]
     begun = page.describe.click(describing.begin, kept, shown, **QUICK)

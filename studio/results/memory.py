@@ -57,6 +57,7 @@ class Own(BaseModel):
     high: Annotated[str, Field(max_length=MAX_CHARACTERS)]
     low: Annotated[str, Field(max_length=MAX_CHARACTERS)]
     brought: Annotated[list[Written], Field(max_length=len(PROMPT_NAMES))]
+    seed: int | None = None
 
 
 class Settled(BaseModel):
@@ -171,7 +172,7 @@ class MemoryActions:
                 running=visit.restoring.pending,
                 greeted=greeted or visit.greeted,
                 aside=visit.aside,
-                mine=mine and Own(high=mine.high, low=mine.low, brought=_to_written(mine.written)),
+                mine=_to_own(mine),
                 browser=visit.browser,
             )
         except ValidationError:  # half typed, or longer than any text may be: the last one stays
@@ -226,9 +227,7 @@ class MemoryActions:
                 said.append(str(error))
         status = markup.notice(" ".join(said)) if said else gr.skip()
         result = shown(status=status, **face)
-        own = memory.mine and Before(
-            memory.mine.high, memory.mine.low, _from_written(memory.mine.brought)
-        )
+        own = _from_own(memory.mine)
         ends = own, gr.update(visible=own is not None), gr.update(visible=not memory.greeted)
         return (*form, preset, brought or NOTHING_BROUGHT, picture, note, *result, *ends)
 
@@ -278,3 +277,13 @@ def _to_written(brought: Brought) -> list[Written]:
 
 def _from_written(told: Sequence[Written]) -> Brought:
     return tuple(from_runs(one.text, [run.model_dump() for run in one.runs]) for one in told)
+
+
+def _to_own(mine: Before | None) -> Own | None:
+    if mine is None:
+        return None
+    return Own(high=mine.high, low=mine.low, brought=_to_written(mine.written), seed=mine.seed)
+
+
+def _from_own(own: Own | None) -> Before | None:
+    return own and Before(own.high, own.low, _from_written(own.brought), seed=own.seed)

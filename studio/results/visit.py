@@ -69,8 +69,8 @@ class Visit:
         restoring: the presses on Restore and its Stop.
         describing: those on Describe and its Stop.
         running: whether a picture of the first tab is being restored.
-        watching: whether the run that was asked for last may take the place of what is shown: not
-            when something else was opened since.
+        elsewhere: whether something was opened since a run was asked for, which is not to take its
+            place then.
         recalled: whether the page has got back what the browser remembers.
         greeted: whether the browser remembers that the first steps were read.
         aside: texts and settings for another model, as the browser remembers them.
@@ -87,7 +87,7 @@ class Visit:
         self.title = self.picture = self.upload = self.against = self.browser = ""
         self.size: tuple[int, int] | None = None
         self.restoring, self.describing = Presses(), Presses()
-        self.running = self.recalled = self.looking = self.greeted = self.watching = False
+        self.running = self.recalled = self.looking = self.greeted = self.elsewhere = False
         self.aside: Settled | None = None
         self._taking = False
 
@@ -124,12 +124,12 @@ class Visit:
 
     def open(self, run_id: str) -> None:
         """The visitor has chosen a run to see, maybe while another picture is being restored."""
-        self.shown, self.watching = run_id, False
+        self.shown, self.elsewhere = run_id, True
 
     @property
     def previewing(self) -> bool:
         """Whether a picture that grows is in the place of the slider."""
-        return self.running and self.watching
+        return self.running and not self.elsewhere
 
 
 def to_compare(first: str, second: str) -> tuple[str, str, str]:

@@ -24,7 +24,7 @@ OTHER_BECAUSE = "as {reasons}"
 OTHER_UNKNOWN = "though all that the recipe tells is the same"
 DIFFERENCE = "{place} was {before} and is {now}"
 
-BRANCHES = {"high": "What is in the picture", "low": "How it looks now"}
+BRANCHES = {"high": "What is in the picture", "low": "What is wrong with it"}
 WORD = "Word"
 WORD_INFO = "Or click it in the text. The figure is its share over all steps and layers."
 PICTURE = "Where “{word}” is looked at from"
