@@ -16,8 +16,8 @@ from .triggers import QUEUE
 if TYPE_CHECKING:
     from gradio.queueing import Event, Queue
 
-IN_ALL = 16
-OF_ONE = 8  # all clients of the MCP server are one visitor
+IN_ALL = 32
+OF_ONE = 16  # all clients of the MCP server are one visitor
 OF_ANYTHING = 1000  # Gradio's limit: of quick and heavy events together
 
 
