@@ -179,6 +179,9 @@ def test_presets_stay_in_the_browser(open_page, tmp_path):
 
     page.reload()
     expect(page.locator("#prompt-meter")).to_contain_text("of 75", timeout=WAIT_MS)
+    # It opens where it was left.
+    expect(page.get_by_role("tab", name="Recipes")).to_have_attribute("aria-selected", "true")
+    go_to(page, "Restore")
     set_steps(page, 3)
     go_to(page, "Recipes")
     expect(page.get_by_label("Your presets")).to_have_value("Calm <i>one</i>")
@@ -194,6 +197,10 @@ def test_presets_stay_in_the_browser(open_page, tmp_path):
     expect(page.locator("#status")).to_contain_text("Calm <i>one</i>")
 
     go_to(page, "Recipes")
+    page.locator("#recipes-preset-delete").click()
+    expect(note).to_contain_text("Deleted")
+    page.locator("#recipes-preset-undo").click()
+    expect(note).to_contain_text("Here again: “Calm <i>one</i>”.")
     page.locator("#recipes-preset-delete").click()
     expect(note).to_contain_text("Deleted")
     expect(page.locator("#own-preset")).to_have_count(0)
