@@ -7,12 +7,14 @@ loads no model and serves nothing.
 from __future__ import annotations
 
 import argparse
+import atexit
 import logging
 import os
 import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NoReturn
 
 from studio.api import tools
 from studio.build import Where, build, serving
@@ -154,6 +156,13 @@ def why_not(choice: ModelChoice, options: argparse.Namespace) -> str | None:
     return _gone(choice)
 
 
+def _end(*_: Any) -> NoReturn:
+    """End as a normal exit does, which removes the temporary files that are served. Threads that
+    compute are not taken apart while they are at it, by which the process would be aborted."""
+    atexit._run_exitfuncs()
+    os._exit(0)
+
+
 def serve(options: argparse.Namespace) -> None:
     """Serve the page until it is stopped; the model is loaded meanwhile."""
     if os.environ.get("GRADIO_VIBE_MODE"):
@@ -170,8 +179,7 @@ def serve(options: argparse.Namespace) -> None:
     port = _port(options.port)
     if reason := why_not(chosen, options):
         sys.exit(reason)
-    # What is served lies among the temporary files, which a normal exit removes.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
+    signal.signal(signal.SIGTERM, _end)
     engine.warm_up()
     try:
         demo.launch(

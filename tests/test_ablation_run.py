@@ -224,6 +224,12 @@ def test_scores_against_another_reference_are_asked_again(
     (tmp_path / "cells" / "cells.jsonl").write_text("\n".join(map(json.dumps, older)) + "\n")
     assert scored(tmp_path, reference=one) == first
 
+    # A stop came between a picture and its scores: those that are there are of the one before.
+    for line in older:
+        line["output_sha256"], line["scores"]["piqe"] = "0" * 64, 1.0
+    (tmp_path / "cells" / "cells.jsonl").write_text("\n".join(map(json.dumps, older)) + "\n")
+    assert scored(tmp_path, reference=one) == first
+
 
 def test_a_folder_is_of_one_picture_and_one_model(experiment, tmp_path: Path) -> None:
     """Other cells would be written over those that are there."""

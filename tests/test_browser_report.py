@@ -37,7 +37,8 @@ def report(tiny_pipeline, picture, tmp_path_factory) -> Path:
             "piqe": Score(50 - luck - (20 if cell.variant == 3 else 0)),
             "backprojection": Score(None, HOSTILE),
         }
-        results.append(replace(one, cell=cell, scores=scores))
+        recipe = one.recipe.model_copy(update={"output_sha256": f"{len(results):064x}"})
+        results.append(replace(one, cell=cell, scores=scores, recipe=recipe))
     results[-1] = CellResult(cells[-1], None, {}, 0.0, "failed", error=HOSTILE)
     page = render(plan, results, Subject(HOSTILE, image, HOSTILE, HOSTILE))
     path = tmp_path_factory.mktemp("report") / "report.html"

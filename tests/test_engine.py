@@ -73,6 +73,8 @@ def test_more_work_than_the_page_allows_is_refused_before_its_turn(tiny_pipeline
             ({"num_inference_steps": 4}, "take 3 steps at most"),
             ({"upscale": 8, "num_inference_steps": 1}, "enlarge it less"),
             ({"process_size": 512, "num_inference_steps": 1}, "enlarge it less"),
+            ({"tile_size": 64, "tile_overlap": 32}, "take 1 step at most"),  # nine tiles
+            ({"tile_size": 64, "tile_overlap": 63, "num_inference_steps": 1}, "overlap less"),
         ):
             with pytest.raises(XPSRError, match=words):
                 next(run(engine, picture, fine.changed(**changes)))

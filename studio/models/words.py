@@ -1,5 +1,7 @@
 """What is said when the model is changed."""
 
+from xpsr.counted import counted
+
 NO_MODEL_NAMED = 'Name a model: "mini", a folder of this computer, or a hub id such as owner/name.'
 NAME_TOO_LONG = "That is too long for the name of a folder or a model."
 NOT_ALLOWED = (
@@ -18,10 +20,13 @@ PLACES = {"cuda": "on the GPU", "mps": "on the GPU", "cpu": "in memory"}
 def too_much_work(pixels: int, steps: int, most: float) -> str:
     """A run on so many pixels in so many steps is more than the page allows."""
     fewer = int(most * 1e6 / pixels)
-    cure = f"take {fewer} steps at most" if fewer else "enlarge it less"
+    cure = "enlarge it less, in tiles that overlap less"
+    if fewer:
+        cure = f"take {counted(fewer, 'step')} at most"
     return (
-        f"{pixels / 1e6:.1f} million pixels in {steps} steps would take too long for a page that "
-        f"others wait for: {cure}, or run the studio on your own computer, which has no limit."
+        f"{pixels / 1e6:.1f} million pixels in {counted(steps, 'step')} would take too long for a "
+        f"page that others wait for: {cure}, or run the studio on your own computer, which has no "
+        "limit."
     )
 
 

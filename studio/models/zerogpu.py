@@ -19,6 +19,7 @@ import gradio as gr
 from xpsr.errors import XPSRError
 
 from .. import words
+from .work import worked_pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -85,8 +86,7 @@ def restore_seconds(
     shared: object = None,
 ) -> int:
     """How long a run is likely to take on ZeroGPU: steps x pixels, and what surrounds them."""
-    factor = max(settings.upscale, settings.process_size / min(image.size))
-    tiles = max(1.0, image.width * image.height * factor**2 / 512**2)
+    tiles = max(1.0, worked_pixels(image.size, settings) / 512**2)
     return min(
         LONGEST, math.ceil(OTHER_SECONDS + STEP_SECONDS * settings.num_inference_steps * tiles)
     )

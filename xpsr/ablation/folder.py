@@ -116,9 +116,10 @@ class CellFolder:
 
     def note(self, result: CellResult) -> None:
         """Write down the scores of a kept result."""
-        assert result.path is not None
+        assert result.path is not None and result.recipe is not None
         record = {
             "file": result.path.name,
+            "output_sha256": result.recipe.output_sha256,
             "seconds": round(result.seconds, 3),
             "reference_sha256": result.reference_sha256,
             "scores": {name: found.value for name, found in result.scores.items()},
@@ -142,6 +143,8 @@ class CellFolder:
         except (XPSRError, OSError):
             return None  # damaged: computed again
         noted = self._kept.get(path.name, {})
+        if noted.get("output_sha256", recipe.output_sha256) != recipe.output_sha256:
+            noted = {}  # of the picture before: a stop came between this one and its scores
         scores = {
             # A reason may have gone since, for example "no connection": asked again.
             name: Score(value)
