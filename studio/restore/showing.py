@@ -27,9 +27,10 @@ RESULT = (
     "restore",
     "stop",
 )
-# How visible the slider is while a preview stands in its place. Not False, which takes it from the
-# page: Gradio 6.31 puts a second one there afterwards, and the two change each other without end.
-BEHIND: Any = "hidden"
+# How visible the slider is while a preview stands in its place. "hidden" would keep it on the page,
+# but then Gradio 6.31 sometimes loses the picture that comes with its return; taken off and put
+# back, its parts change each other afterwards, which costs requests and no picture.
+BEHIND: Any = False
 # The slider in its place, and no preview of a run.
 STANDS: dict[str, Any] = {
     "preview": gr.update(value=None, visible=False), "comparison": gr.update(visible=True)
