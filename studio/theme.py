@@ -134,6 +134,8 @@ button.label-wrap { text-align: left; gap: .8rem; }
 #picture { background: var(--background-fill-secondary); }
 #comparison { min-height: min(33vw, 420px); }
 #preview img { width: 100%; height: auto; object-fit: contain !important; }
+/* A picture that grows stands in the place of the one before. */
+#preview ~ #comparison { display: none; }
 .form:has(#position) { border: 0; background: none; box-shadow: none; }
 #position { border: 0; padding: .1rem 0; background: none; box-shadow: none; }
 #position .head { margin-bottom: 0; }

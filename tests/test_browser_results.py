@@ -41,6 +41,12 @@ def test_runs_are_kept_compared_and_found_again_after_a_reload(open_page, photo)
     page.get_by_label("the pinned result").click()
     expect(picture_on_the(page, "left")).to_have_attribute("src", first)
 
+    page.wait_for_timeout(1000)
+    asked = []
+    page.on("request", lambda request: asked.append(request.post_data))
+    page.wait_for_timeout(1000)
+    assert asked == []  # a page at rest leaves the server alone
+
     thumbs.nth(1).click()  # the older one
     expect(page.locator("#status")).to_contain_text("Result 1 of garden")
     expect(picture_on_the(page, "right")).to_have_attribute("src", first)

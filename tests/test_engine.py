@@ -24,7 +24,7 @@ from studio.models.switching import Stage, look, switch
 from studio.models.waiting import SmallerTiles, Waiting
 from studio.restore.actions import Actions
 from studio.restore.runs import RunActions
-from studio.restore.showing import BEHIND, RESULT
+from studio.restore.showing import RESULT
 from studio.restore.texts import NOTHING_BROUGHT
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
@@ -391,9 +391,9 @@ def test_what_is_opened_during_a_run_stays(engine, picture, tmp_path, opens):
     begun = actions.restore({"path": str(path)}, visit, "", "mini", [], NOTHING_BROUGHT, *values)
     while "Step" not in (said := page(next(begun)))["status"]:
         pass
-    assert said["preview"]["visible"] and said["comparison"]["visible"] == BEHIND
+    assert said["preview"]["visible"] and "comparison" not in said
     pinned = page(runs.pin(visit, "bicubic"))
-    assert pinned["comparison"]["visible"] == BEHIND  # the preview is there
+    assert "preview" not in pinned and "visible" not in pinned["comparison"]
     if opens == "an example":
         told = (visit, "bicubic", "", "", NOTHING_BROUGHT, None)
         result = actions.choose_example(gr.SelectData(None, {"index": 0, "value": None}), *told)
@@ -401,11 +401,10 @@ def test_what_is_opened_during_a_run_stays(engine, picture, tmp_path, opens):
     else:
         clicked = {"index": 0, "value": {"image": {"path": str(older.thumb)}}}
         opened = page(runs.open(gr.SelectData(None, clicked), visit, "bicubic"))
-    assert opened["comparison"]["visible"] is True and not opened["preview"]["visible"]
+    assert opened["comparison"]["value"] and not opened["preview"]["visible"]
     for said in map(page, begun):
         assert "scores" not in said and "download" not in said
-        assert said["comparison"]["visible"] is True and "value" not in said["comparison"]
-        assert not said["preview"]["visible"]
+        assert "comparison" not in said and not said["preview"]["visible"]
     assert words.done_beside(2) in said["status"] and visit.shown == older.id
     assert outputs.find(visit.runs[-1]).title == "wall"  # and not that of the example
 

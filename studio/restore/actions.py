@@ -33,7 +33,7 @@ from ..results.visit import Visit
 from ..services import Services
 from . import texts
 from .describing import Before, left, own_texts, replaced, stay
-from .showing import BEHIND, STANDS, Face, done_line, idle, shown
+from .showing import STANDS, Face, done_line, idle, shown
 from .texts import NOTHING_BROUGHT, Brought
 
 PREVIEW_SIDE = 768  # pixels; one is sent after every step
@@ -222,7 +222,6 @@ class Actions:
         return shown(
             status=markup.notice(line),
             preview=gr.update(value=preview, visible=True),
-            comparison=gr.update(visible=BEHIND),
         )
 
     def stop(self, visit: Visit) -> None:

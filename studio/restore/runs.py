@@ -18,7 +18,7 @@ from ..results.scores import Row
 from ..results.visit import Visit
 from ..services import Services
 from . import closer
-from .showing import BEHIND, BICUBIC, PINNED, STANDS, Face, shown
+from .showing import BICUBIC, PINNED, STANDS, Face, shown
 
 
 class RunActions:
@@ -57,7 +57,6 @@ class RunActions:
             return shown(status=markup.notice(str(error), bad=True))
         if was:
             visit.against = BICUBIC
-        changes["comparison"]["visible"] = BEHIND if visit.previewing else True
         # What is compared with depends on this button: without a pinned run there is no choice.
         changes["against"] = gr.update(value=BICUBIC if was else against, visible=not was)
         return shown(status=markup.notice(words.UNPINNED if was else words.PINNED_NOW), **changes)
@@ -78,7 +77,6 @@ class RunActions:
             changes = self.face.of(run, visit, against)
         except XPSRError as error:
             return shown(status=markup.notice(str(error), bad=True))
-        changes["comparison"]["visible"] = BEHIND if visit.previewing else True
         return shown(status=status, comparison=changes["comparison"])
 
     def score_more(

@@ -27,14 +27,9 @@ RESULT = (
     "restore",
     "stop",
 )
-# How visible the slider is while a preview stands in its place. "hidden" would keep it on the page,
-# but then Gradio 6.31 sometimes loses the picture that comes with its return; taken off and put
-# back, its parts change each other afterwards, which costs requests and no picture.
-BEHIND: Any = False
-# The slider in its place, and no preview of a run.
-STANDS: dict[str, Any] = {
-    "preview": gr.update(value=None, visible=False), "comparison": gr.update(visible=True)
-}  # fmt: skip
+# The preview of a run is gone. The slider, whose place it took (theme.py), is never switched off:
+# switched on again, Gradio 6.31 puts a second one there, and the two change each other without end.
+STANDS: dict[str, Any] = {"preview": gr.update(value=None, visible=False)}
 BICUBIC, PINNED = "bicubic", "pinned"
 
 
@@ -69,7 +64,6 @@ class Face:
             "comparison": gr.update(
                 value=(str(left), str(run.after)),
                 label=words.COMPARED_PINNED if against_pinned else words.COMPARED,
-                visible=True,
             ),
             "scores": self.table(run, visit),
             "download": gr.update(value=str(run.after), interactive=True),
