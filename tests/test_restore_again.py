@@ -79,15 +79,14 @@ def test_of_two_runs_into_one_folder_neither_loses_a_picture(
         assert done.code == 1 and seed == 5 and "result of another picture" in done.err
 
 
-def test_where_no_lock_can_be_had_it_is_said(tmp_path: Path, monkeypatch, capfd) -> None:
-    def nowhere() -> str:
-        raise FileNotFoundError(errno.ENOENT, "No usable temporary directory found")
+def test_where_no_lock_can_be_had_it_is_said(tmp_path: Path, monkeypatch, caplog) -> None:
+    def refused(*_, **__) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
 
-    with monkeypatch.context() as patched:
-        patched.setattr("tempfile.gettempdir", nowhere)
-        with alone(tmp_path):
-            pass
-    assert "(No usable temporary directory found): start none" in capfd.readouterr().err
+    monkeypatch.setattr("filelock.FileLock.acquire", refused)
+    with alone(tmp_path):
+        pass
+    assert f"{tmp_path} cannot be kept from other commands (No locks available)" in caplog.text
 
 
 def test_what_is_there_from_the_same_run_is_kept(

@@ -9,11 +9,12 @@ hands of the first: a command keeps the folder to itself while it runs.
 import json
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 
 from train.sharing import Share
 from xpsr.errors import XPSRError
+from xpsr.lock import locked
 from xpsr.whole import whole
 
 MANIFEST = "manifest.jsonl"
@@ -82,27 +83,8 @@ def alone(folder: Path, share: Share) -> Iterator[None]:
     Raises:
         XPSRError: another command is at work there.
     """
-    if not share.is_first:
+    with locked(folder / LOCK, folder) if share.is_first else nullcontext():
         yield
-        return
-    with (folder / LOCK).open("a") as file:
-        try:
-            import fcntl
-
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except ImportError:  # Windows, where a file that is open cannot be cleared away
-            pass
-        except BlockingIOError:
-            raise XPSRError(
-                f"Another command is at work in {folder}: wait until it has ended, or stop it."
-            ) from None
-        except OSError as error:
-            logger.warning(
-                "%s cannot be kept from other commands (%s): start none in it meanwhile",
-                folder,
-                error.strerror,
-            )
-        yield  # closing the file gives it free
 
 
 def collect(folder: Path) -> None:

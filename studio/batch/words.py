@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xpsr.counted import counted
+
 from ..words import duration
 
 LABEL = "Batch"
@@ -69,18 +71,14 @@ def too_large(pixels: int, most: int) -> str:
 
 
 def brought(pictures: int, pixels: int, refused: int) -> str:
-    said = f"{_counted(pictures, 'picture')}, {_pixels(pixels)} together."
+    said = f"{counted(pictures, 'picture')}, {_pixels(pixels)} together."
     if refused:
-        said += f" {_counted(refused, 'file')} cannot be used; the table says why."
+        said += f" {counted(refused, 'file')} cannot be used; the table says why."
     return said
 
 
 def _pixels(count: int) -> str:
     return f"{count / 1e6:,.1f} million pixels" if count >= 10**6 else f"{count:,} pixels"
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def step(index: int, total: int) -> str:
@@ -105,12 +103,12 @@ def at_work(done: int, failed: int, total: int, seconds_left: float | None) -> s
 
 
 def finished(done: int, failed: int) -> str:
-    said = f"Finished: {_counted(done, 'picture')} restored"
+    said = f"Finished: {counted(done, 'picture')} restored"
     return f"{said}, {failed} failed; the table says why." if failed else f"{said}."
 
 
 def stopped(done: int, waiting: int) -> str:
-    return f"Stopped. {_counted(done, 'finished picture')} kept, {waiting} still waiting."
+    return f"Stopped. {counted(done, 'finished picture')} kept, {waiting} still waiting."
 
 
 def found_again(done: int, waiting: int, lost: int, was_running: bool, button: str) -> str:
@@ -119,11 +117,11 @@ def found_again(done: int, waiting: int, lost: int, was_running: bool, button: s
     if was_running and (waiting or lost):
         said.append("It stopped because the page was closed or reloaded.")
     if done:
-        said.append(f"{_counted(done, 'finished picture')} kept.")
+        said.append(f"{counted(done, 'finished picture')} kept.")
     if waiting:
         said.append(f"{waiting} still waiting: press “{button}”.")
     if lost:
-        said.append(f"{_counted(lost, 'picture')} cannot go on; the table says why.")
+        said.append(f"{counted(lost, 'picture')} cannot go on; the table says why.")
     said.append("Other files begin another batch.")
     return " ".join(said)
 
@@ -139,6 +137,6 @@ def result(name: str, seconds: float, seed: int) -> str:
 def gone(count: int) -> str:
     are = "is" if count == 1 else "are"
     return (
-        f"{_counted(count, 'result')} {are} no longer there, to make room, and not in the ZIP; "
+        f"{counted(count, 'result')} {are} no longer there, to make room, and not in the ZIP; "
         "scores.csv names them."
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xpsr.counted import counted
+
 TAB = "Compare"
 
 # Choosing --------------------------------------------------------------------------------------
@@ -101,14 +103,14 @@ TOO_MANY_PAIRS = "A vote takes at most {count} pairs; the rest was left out."
 
 def kept(votes: int) -> str:
     return (
-        f"{votes} vote{'s' * (votes != 1)} kept in this browser. What you vote on now is counted "
+        f"{counted(votes, 'vote')} kept in this browser. What you vote on now is counted "
         "with them; to begin anew, show them and discard them."
     )
 
 
 def trial(number: int, votes: int, pairs: int) -> str:
-    given = "no votes yet" if not votes else f"{votes} vote{'s' * (votes != 1)} so far"
-    over = f"{pairs} pair{'s' * (pairs != 1)}"
+    given = "no votes yet" if not votes else f"{counted(votes, 'vote')} so far"
+    over = counted(pairs, "pair")
     return f"Comparison {number} · {given} · {over}. Which of the two is better?"
 
 
@@ -125,7 +127,7 @@ def pairs_gone(count: int) -> str:
 def verdict(for_a: int, for_b: int, ties: int, chance: float) -> str:
     """The result in one or two plain sentences."""
     count = for_a + for_b
-    undecided = f" {ties} time{'s' * (ties != 1)} no difference was seen." if ties else ""
+    undecided = f" {counted(ties, 'time')} no difference was seen." if ties else ""
     if not count:
         return f"No vote for either side.{undecided}"
     if for_a == for_b:

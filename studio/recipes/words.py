@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from xpsr.counted import counted
+
 TAB = "Recipes"
 
 # This visit's results --------------------------------------------------------------------------
@@ -29,7 +31,7 @@ def run_line(label: str, preset: str | None, seconds: float, clock: str) -> str:
 
 
 def packed(count: int, left_out: int) -> str:
-    said = f"{count} result{'s' * (count != 1)} packed, with recipes and input pictures."
+    said = f"{counted(count, 'result')} packed, with recipes and input pictures."
     if left_out:
         said += f" The {left_out} oldest did not fit and were left out; download them one by one."
     return said
@@ -126,5 +128,5 @@ def too_many_presets(limit: int) -> str:
 
 
 def imported(added: int, known: int) -> str:
-    said = f"{added} preset{'s' * (added != 1)} added."
+    said = f"{counted(added, 'preset')} added."
     return f"{said} {known} were here already." if known else said

@@ -6,54 +6,34 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 
-from xpsr.cli.report import say
-from xpsr.errors import XPSRError
+from xpsr.lock import locked
 
 
 @contextmanager
-def alone(*folders: Path | None, shared: bool = False) -> Iterator[None]:
-    """While this lasts no other command of this user on this machine can work in the folders.
+def alone(folder: Path | None, shared: bool = False) -> Iterator[None]:
+    """While this lasts no other command of this user on this machine can work in the folder.
 
-    The locks lie among the temporary files, so the folders need not exist and nothing is left in
-    them; the system drops them with the process, however that ends.
+    The lock lies among the temporary files: the folder need not exist, and nothing is left in it.
 
     Args:
-        folders: None among them is left out.
+        folder: None: there is none to keep.
         shared: the processes of one launch work there together; the first one holds the lock.
 
     Raises:
-        XPSRError: another command is at work in one of them.
+        XPSRError: another command is at work there.
     """
-    if shared and not _is_first():
+    if folder is None or (shared and not _is_first()):
         yield
         return
-    with ExitStack() as held:
-        for folder in sorted({folder.resolve() for folder in folders if folder is not None}):
-            _lock(folder, held)
-        yield
-
-
-def _lock(folder: Path, held: ExitStack) -> None:
-    from filelock import FileLock, Timeout
-
+    place = folder.resolve()
     # Of each user: the temporary files of one are often not open to another.
-    whose = f"{os.getuid() if hasattr(os, 'getuid') else ''}:{folder}"
+    whose = f"{os.getuid() if hasattr(os, 'getuid') else ''}:{place}"
     name = f"xpsr-{hashlib.sha256(os.fsencode(whose)).hexdigest()[:32]}.lock"
-    try:
-        held.enter_context(FileLock(Path(tempfile.gettempdir()) / name).acquire(timeout=0))
-    except Timeout:
-        raise XPSRError(
-            f"Another command is at work in {folder}: wait until it has ended, or choose another "
-            "folder."
-        ) from None
-    except OSError as error:
-        say(
-            f"{folder} cannot be kept from other commands ({error.strerror or error}): start none "
-            "in it meanwhile."
-        )
+    with locked(Path(tempfile.gettempdir()) / name, place):
+        yield
 
 
 def _is_first() -> bool:
