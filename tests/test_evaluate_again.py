@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from xpsr import metric_models
-from xpsr.recipe import read_recipe
+from xpsr.evaluation.distance import fid_of_set
+from xpsr.evaluation.pairs import Pair
+from xpsr.recipe import read_recipe, save_png
 
 QUICK = ("--num-inference-steps", "1", "--upscale", "2", "--preset", "mini")
 
@@ -28,6 +32,14 @@ def photos(tmp_path: Path, picture) -> Path:
         large.save(folder / "HR" / f"Canon_{number:03}_HR.png")
         large.resize((24, 20)).save(folder / "LR" / f"Canon_{number:03}_LR4.png")
     return folder
+
+
+def arrive(monkeypatch: pytest.MonkeyPatch, name: str, judge: Callable) -> None:
+    """A score whose weights would have to be fetched can be had."""
+    arrived: Future = Future()
+    arrived.set_result(judge)
+    attempt = metric_models._Attempt(arrived, True, float("inf"))
+    monkeypatch.setattr(metric_models, "_attempts", {name: attempt})
 
 
 def test_figures_of_replaced_pictures_are_not_taken_over(
@@ -99,11 +111,77 @@ def test_a_score_that_could_not_be_fetched_is_asked_for_when_it_can_be(
     assert len(xpsr("evaluate", *options).records) == 1  # still nothing to be had: nothing to do
     kept = {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
 
-    arrived: Future = Future()
-    arrived.set_result(lambda picture: picture.mean())
-    attempt = metric_models._Attempt(arrived, True, float("inf"))
-    monkeypatch.setattr(metric_models, "_attempts", {"brisque": attempt})
+    arrive(monkeypatch, "brisque", lambda picture: picture.mean())
     *rows, last = xpsr("evaluate", *options).records
     assert len(rows) == 3 and 0 < last["lines"][0]["scores"]["brisque"] < 1
     assert kept == {path.name: path.stat().st_mtime_ns for path in (out / "pictures").iterdir()}
     assert len(xpsr("evaluate", *options).records) == 1
+
+
+def test_a_result_that_is_gone_or_was_replaced_is_made_again(
+    xpsr, photos: Path, tiny: Path, tmp_path: Path, monkeypatch
+) -> None:
+    """FID looks at all results: a set with a hole, or with another picture in it, has none."""
+    arrive(monkeypatch, "fid", lambda results, originals: len([*Path(results).iterdir()]))
+    out = tmp_path / "out"
+    options = ("--lr", photos, "--model", tiny, "--metrics", "psnr,fid", "--out", out, *QUICK)
+    first = xpsr("evaluate", *options)
+    assert first.code == 0 and first.records[-1]["lines"][0]["scores"]["fid"] == 3
+    whole = {path.name: path.read_bytes() for path in (out / "pictures").iterdir()}
+    gone, replaced, _ = sorted((out / "pictures").iterdir())
+    gone.unlink()
+    recipe = read_recipe(replaced)
+    save_png(ImageOps.invert(Image.open(replaced).convert("RGB")), recipe, replaced)
+    done = xpsr("evaluate", *options)
+    assert done.code == 0, done.err
+    *rows, last = done.records
+    assert [row["name"] for row in rows] == [gone.stem, replaced.stem]
+    assert last["lines"] == first.records[-1]["lines"]
+    assert whole == {path.name: path.read_bytes() for path in (out / "pictures").iterdir()}
+
+    # Gone after the rows were made: the column is empty and says why.
+    pairs = [Pair(row["name"], photos / "LR" / f"{row['name']}.png", gone) for row in rows]
+    for spoil in (replaced.unlink, lambda: Image.new("RGB", (48, 40)).save(replaced)):
+        spoil()
+        found = fid_of_set(pairs, rows, out / "pictures")
+        assert {found[key]["fid"].reason for key in found} == {
+            f"needs all results, and {replaced.name} is gone or was changed"
+        }
+    pairs = [Pair(gone.stem, photos / "LR" / f"{gone.stem}.png", tmp_path / "nowhere.png")]
+    reason = fid_of_set(pairs, rows[:1], out / "pictures")["scores"]["fid"].reason
+    assert reason and "nowhere.png" in reason and reason[-1] != "."
+
+
+def test_seconds_are_those_of_the_restoring(
+    xpsr, photos: Path, tiny: Path, tmp_path: Path, monkeypatch
+) -> None:
+    out = tmp_path / "out"
+    options = ("--lr", photos, "--model", tiny, "--out", out, *QUICK)
+
+    def seconds(*more: str) -> list[str]:
+        assert xpsr("evaluate", *options, *more).code == 0
+        with (out / "rows.csv").open(encoding="utf-8", newline="") as file:
+            return [row["seconds"] for row in csv.DictReader(file)]
+
+    took = seconds("--metrics", "psnr")
+    assert len(took) == 3 and all(float(one) > 0 for one in took)
+    assert seconds("--metrics", "psnr,piqe") == took  # judged again
+    assert seconds("--metrics", "psnr,gmsd") == took
+    (out / "rows.jsonl").unlink()  # as after a stop between a result and its row
+    assert seconds("--metrics", "psnr") == ["", "", ""]
+
+
+def test_what_was_not_asked_for_is_no_problem(
+    xpsr, photos: Path, tiny: Path, tmp_path: Path
+) -> None:
+    for number in (0, 2):
+        (photos / "HR" / f"Canon_00{number}_HR.png").unlink()
+    options = ("--lr", photos, "--model", tiny, "--metrics", "psnr", *QUICK)
+    for limit, named in ((1, {"000"}), (2, {"000", "002"})):
+        done = xpsr("evaluate", *options, "--limit", f"{limit}", "--out", tmp_path / f"{limit}")
+        assert done.code == 1
+        text = done.err + (tmp_path / f"{limit}" / "table.md").read_text("utf-8")
+        assert named == {one for one in ("000", "001", "002") if f"{one}_LR4.png has no" in text}
+    (photos / "LR" / "Canon_000_LR4.png").unlink()
+    done = xpsr("evaluate", *options, "--limit", "1", "--out", tmp_path / "fine")
+    assert done.code == 0 and "has no original" not in done.err

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -176,7 +176,7 @@ def _pairs(lr: Path, hr: Path | None, out: Path, upscale: int, limit: int | None
     if first:
         tell_of_subfolders([low], out)
     lows, highs = find_pictures([low]), find_pictures([high]) if high else None
-    found = find_pairs(lows, highs, upscale, dataset_of(low))
+    found = find_pairs(lows, highs, upscale, dataset_of(low)).first(limit)
     for name, reason in found.problems.items() if first else ():
         say(f"{name} {reason}; it is left out.")
     if first and found.spare:
@@ -185,7 +185,7 @@ def _pairs(lr: Path, hr: Path | None, out: Path, upscale: int, limit: int | None
         say(f"Originals without an input of their name in the folder of --lr: {said}")
     if not found.pairs:
         raise XPSRError("No picture is left to evaluate; see the names and sizes above.")
-    return replace(found, pairs=found.pairs[:limit])
+    return found
 
 
 def _refuse_to_write_over(pairs: list[Pair], folder: Path) -> None:
@@ -269,6 +269,7 @@ def _work(
 ) -> tuple[Ledger, bool]:
     """Judge what this process is to judge and what is not done yet; whether all went well."""
     from xpsr.cli.ledger import Ledger
+    from xpsr.evaluation.identity import is_result
     from xpsr.evaluation.judging import OF_SETS, to_be_had_now
     from xpsr.prompts.batch import own_share
 
@@ -276,6 +277,10 @@ def _work(
     ledger = Ledger(out / "rows.jsonl", list(mine))
     wanted = set(columns) - set(OF_SETS)
     last = {row["input"]: row for row in ledger.records}  # the one that pictures/ agrees with
+    # Judged again, a result took what it took when it was made.
+    took = {
+        (row["input"], row.get("sha256")): row.get("seconds") for row in reversed(ledger.records)
+    }
     open_scores = to_be_had_now(row for name, row in last.items() if name in mine)
     done = {
         name
@@ -284,6 +289,7 @@ def _work(
         and wanted <= set(row.get("scores", ()))
         and not wanted & open_scores & set(row.get("reasons", ()))
         and present.are_of(row, mine[name])
+        and is_result(out / "pictures" / f"{name}.png", row)
     }
     todo = [name for name in mine if name not in done]
     if len(todo) < len(mine):
@@ -293,6 +299,8 @@ def _work(
 
     def work(name: str) -> dict[str, Any]:
         row = judge().row(mine[name])
+        if row["seconds"] is None:
+            row["seconds"] = took.get((name, row["sha256"]))
         for note in row["notes"]:
             say(f"{name}: {note}")
         return {"input": name, **row}
@@ -392,7 +400,7 @@ def _of_set(out: Path, pairs: list[Pair], rows: list[dict[str, Any]]) -> dict[st
     if len(rows) < len(pairs):
         reason = Score(None, "needs all pictures, and some have no result")
         return {key: {"fid": reason} for key in ("scores", "bicubic")}
-    return fid_of_set(pairs, out / "pictures")
+    return fid_of_set(pairs, rows, out / "pictures")
 
 
 @contextmanager

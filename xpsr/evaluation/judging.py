@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from PIL import Image
 from xpsr.errors import XPSRError
 from xpsr.evaluation.identity import identity
 from xpsr.evaluation.pairs import Pair
-from xpsr.image import open_image, resize
+from xpsr.image import open_image, pixel_sha256, resize
 from xpsr.metric_models import NEEDS_DOWNLOAD, is_to_be_had
 from xpsr.metrics import METRICS, Score, reasons, score, to_json
 from xpsr.prompts import Prompts
@@ -23,7 +22,6 @@ from xpsr.whole import cannot_write, whole
 
 if TYPE_CHECKING:
     from xpsr.pipeline import Restored, XPSRPipeline
-    from xpsr.sampling import Step
 
 # The columns of the paper's Table 1 in its order, then two that need no download.
 PAPER = ("psnr", "ssim", "lpips", "dists", "fid", "maniqa", "clipiqa", "musiq")
@@ -75,7 +73,6 @@ class Judge:
         texts: the texts for a picture.
         settings: of every run; each picture has the seed of these and a generator of its own.
         folder: where results lie, `NAME.png` with the recipe inside.
-        on_step: told about every denoising step.
     """
 
     pipeline: Callable[[], XPSRPipeline]
@@ -83,19 +80,18 @@ class Judge:
     texts: Callable[[Image.Image], Prompts]
     settings: Settings
     folder: Path
-    on_step: Callable[[Step], None] = lambda step: None
 
     def row(self, pair: Pair) -> dict[str, Any]:
         """The record of one picture: scores of the result and of bicubic enlargement.
+
+        Its "seconds" are those of the restoring; None where the result was there already.
 
         Raises:
             XPSRError: a picture that cannot be used.
         """
         photos = [open_image(path) for path in (pair.low, pair.high) if path]
         low, high = photos[0].image, photos[1].image if pair.high else None
-        started = time.perf_counter()
-        result, sha256 = self._restored(pair, low)
-        seconds = time.perf_counter() - started
+        result, seconds = self._restored(pair, low)
         if high is not None and high.size != result.size:
             sizes = ["{} x {}".format(*one.size) for one in (high, result)]
             raise XPSRError(f"the original has {sizes[0]} pixels and the result {sizes[1]}")
@@ -103,8 +99,8 @@ class Judge:
         found, plain = (self._scores(one, high, low) for one in (result, enlarged))
         return {
             "name": pair.name,
-            "seconds": round(seconds, 3),
-            "sha256": sha256,
+            "seconds": None if seconds is None else round(seconds, 3),
+            "sha256": pixel_sha256(result),
             **identity(low, high),
             "scores": to_json(found),
             "bicubic": to_json(plain),
@@ -112,25 +108,24 @@ class Judge:
             "notes": list(dict.fromkeys(note for photo in photos for note in photo.notes)),
         }
 
-    def _restored(self, pair: Pair, low: Image.Image) -> tuple[Image.Image, str]:
-        """The result, from the folder if the very same run left it there."""
+    def _restored(self, pair: Pair, low: Image.Image) -> tuple[Image.Image, float | None]:
+        """The result, from the folder if the very same run left it there, and what it took."""
         from xpsr.pipeline import Restored
 
         pipe, prompts = self.pipeline(), self.texts(low)
         path = self.folder / f"{pair.name}.png"
         kept = self._kept(path, low, prompts, pipe)
         if kept is not None:
-            return kept
+            return kept, None
         for item in pipe.stream(low, prompts, self.settings):
             if isinstance(item, Restored):
                 _write(item, path)
-                return item.image, item.recipe.output_sha256
-            self.on_step(item)
+                return item.image, item.seconds
         raise AssertionError("the pipeline ended without a result")
 
     def _kept(
         self, path: Path, low: Image.Image, prompts: Prompts, pipe: XPSRPipeline
-    ) -> tuple[Image.Image, str] | None:
+    ) -> Image.Image | None:
         try:
             recipe = read_recipe(path)
             image = open_image(path).image
@@ -140,9 +135,7 @@ class Judge:
         places = ("model", "base", "device", "dtype")  # other weights are refused before
         made = [recipe.prompts, recipe.settings, *(getattr(recipe, name) for name in places)]
         same = made == [prompts, self.settings, *(now[name] for name in places)]
-        if same and recipe.is_input(low) and recipe.is_output(image):
-            return image, recipe.output_sha256
-        return None
+        return image if same and recipe.is_input(low) and recipe.is_output(image) else None
 
     def _scores(
         self, image: Image.Image, high: Image.Image | None, low: Image.Image

@@ -50,6 +50,15 @@ class Pairs:
     problems: dict[str, str] = field(default_factory=dict)
     spare: tuple[str, ...] = ()
 
+    def first(self, limit: int | None) -> Pairs:
+        """The first pairs, and the problems of what stands before the last of them."""
+        if limit is None or len(self.pairs) < limit:
+            return self
+        pairs = self.pairs[:limit]
+        last = _place(pairs[-1].low)
+        problems = {name: why for name, why in self.problems.items() if _place(Path(name)) < last}
+        return replace(self, pairs=pairs, problems=problems)
+
 
 def open_folders(low: Path, high: Path | None) -> tuple[Path, Path | None]:
     """The two folders meant: of a test set's own folder, the ones for LR and HR in it.
@@ -135,9 +144,14 @@ def _core(stem: str) -> str:
 
 def _distinct(pairs: list[Pair]) -> list[Pair]:
     """Sorted, with a number for a second picture with the same stem (a.png and a.jpg)."""
-    ordered = sorted(pairs, key=lambda one: (one.name, one.low.name))
+    ordered = sorted(pairs, key=lambda one: _place(one.low))
     names = distinct_names([pair.name for pair in ordered])
     return [replace(pair, name=name) for pair, name in zip(ordered, names, strict=True)]
+
+
+def _place(low: Path) -> tuple[str, str]:
+    """What inputs are sorted by."""
+    return low.stem, low.name
 
 
 def _unequal(low: Path, high: Path, upscale: int) -> str | None:
