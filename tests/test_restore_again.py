@@ -12,10 +12,15 @@ from command_line import QUICK
 from PIL import Image
 
 from xpsr import XPSRPipeline
+from xpsr.cli.files import plan_results
+from xpsr.cli.kept import kept_names
 from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
 from xpsr.evaluation.pairs import find_pairs
-from xpsr.recipe import read_recipe
+from xpsr.image import pixel_sha256
+from xpsr.prompts import Prompts
+from xpsr.recipe import Recipe, Versions, read_recipe, save_png
+from xpsr.settings import Settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -155,6 +160,98 @@ def test_results_of_another_picture_are_not_written_over(
     named = ("--image", others / "c.png", "--model", tiny, "--out", out)
     done = xpsr("rerun", tmp_path / "a.png", *named)
     assert (done.code, done.out) == (2, "") and "is the result of another picture" in done.err
+
+
+def result_of(picture: Path, place: Path) -> None:
+    """A file as a run leaves it there."""
+    image = Image.open(picture).convert("RGB")
+    facts = {f"{side}_sha256": pixel_sha256(image) for side in ("input", "output")}
+    facts |= {f"{side}_size": image.size for side in ("input", "output")}
+    made_with = {"model": "tiny", "versions": Versions.here(), "device": "cpu", "dtype": "float32"}
+    recipe = Recipe(prompts=Prompts(), settings=Settings(), **made_with, **facts)
+    save_png(image, recipe, place)
+
+
+def test_a_result_stays_that_of_its_picture_whatever_comes_or_goes(
+    photos: Path, tmp_path: Path, picture
+) -> None:
+    """Of pictures with equal names: the newcomer gets the next name, and nothing is made twice."""
+    out = tmp_path / "out"
+
+    def plan(*names: str) -> dict[str, str]:
+        pictures = [photos / name for name in names]
+        results = plan_results(pictures, out, kept_names(pictures, out))
+        return {name: result.stem for name, result in zip(names, results, strict=True)}
+
+    assert plan("b.bmp", "b.png") == {"b.bmp": "b", "b.png": "b-2"}
+    out.mkdir()
+    result_of(photos / "b.png", out / "b.png")
+    for number, name in enumerate(("b.bmp", "B.tif", "b-3.png")):
+        picture(20, 28 + number).save(photos / name)
+    first = {"b.bmp": "b-2", "b.png": "b"}
+    assert plan("b.bmp", "b.png") == first
+    result_of(photos / "b.bmp", out / "b-2.png")
+    # One of the pictures has the name with a number itself.
+    every = {"B.tif": "B-4", "b-3.png": "b-3", **first}
+    assert plan(*every) == every
+    result_of(photos / "B.tif", out / "B-4.png")
+    for name in every:  # the others are gone
+        assert plan(name) == {name: every[name]}
+    # The same picture twice has two results; what cannot be read has none, and stops nobody.
+    Image.open(photos / "b.bmp").save(photos / "b.tif")
+    (photos / "b.gif").write_bytes(b"no picture")
+    assert plan("b.bmp", "b.tif") == {"b.bmp": "b-2", "b.tif": "b"}
+    assert plan("b.gif", "b.bmp", "b.png", "b.tif") == {"b.gif": "b-3", "b.tif": "b-4", **first}
+
+
+def test_a_picture_of_equal_name_can_be_added(
+    xpsr, photos: Path, tiny: Path, tmp_path: Path, picture
+) -> None:
+    for name in "ac":
+        (photos / f"{name}.png").unlink()
+    command = ("restore", photos, "--out", tmp_path / "out", "--model", tiny, *QUICK)
+    (first,) = xpsr(*command).records
+    picture(28, 20).save(photos / "b.bmp")  # which comes before the other
+    done = xpsr(*command)
+    assert done.code == 0, done.err
+    new, old = done.records
+    assert old == {**first, "seconds": 0.0, "kept": True}
+    assert Path(new["output"]).name == "b-2.png" and "kept" not in new
+
+
+def test_word_maps_are_kept_with_their_result_and_never_lost_to_another_picture(
+    xpsr, photos: Path, tiny: Path, tmp_path: Path, picture
+) -> None:
+    (photos / "c.png").unlink()
+    out, maps = tmp_path / "out", tmp_path / "maps"
+    plain = ("restore", photos, "--out", out, "--model", tiny, *QUICK, "--no-describe")
+    plain += ("--prompt", "A wall")  # a sheet of few words is soon drawn
+    mapped = (*plain, "--word-maps", maps)
+    assert xpsr(*mapped).code == 0
+
+    def made(*command: str | Path) -> list[str]:
+        done = xpsr(*command)
+        assert done.code == 0, done.err
+        return [Path(one["input"]).stem for one in done.records if "kept" not in one]
+
+    times = {path: path.stat().st_mtime_ns for path in (*out.iterdir(), *maps.iterdir())}
+    assert len(times) == 6 and made(*mapped) == []
+    assert times == {path: path.stat().st_mtime_ns for path in times}
+    (maps / "a.png").unlink()  # one half of them
+    assert made(*mapped) == ["a"]
+    # Made again without maps: those that are there are of what was there before.
+    assert made(*plain, "--seed", "9") == ["a", "b"]
+    assert made(*mapped, "--seed", "9") == ["a", "b"] and made(*mapped, "--seed", "9") == []
+
+    picture(30, 30).save(photos / "a.png")
+    (maps / "b.npz").write_bytes(b"of somebody else")
+    before = {path: path.read_bytes() for path in maps.iterdir()}
+    done = xpsr(*mapped, "--out", tmp_path / "elsewhere")
+    errors = [one["error"] for one in done.records]
+    assert done.code == 1 and "holds the word maps of another picture" in errors[0]
+    assert "does not tell which picture it is of" in errors[1]
+    assert before == {path: path.read_bytes() for path in maps.iterdir()}
+    assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
 @pytest.mark.parametrize("place", ["results", "maps"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -76,14 +76,22 @@ def is_picture(path: Path) -> bool:
     return start.startswith(_STARTS) or any(boxes)
 
 
-def plan_results(pictures: Sequence[Path], out: Path, option: str = "--out") -> list[Path]:
+def plan_results(
+    pictures: Sequence[Path], out: Path, kept: Mapping[int, str] | None = None
+) -> list[Path]:
     """The result file of every picture, `out/<name>.png`; equal names get a number.
+
+    Args:
+        pictures: the inputs.
+        out: folder of the results.
+        kept: from `kept.kept_names`.
 
     Raises:
         XPSRError: a result would replace a picture that is still needed.
     """
-    plan = [out / f"{name}.png" for name in distinct_names([path.stem for path in pictures])]
-    refuse_originals(plan, pictures, option)
+    names = distinct_names([path.stem for path in pictures], kept)
+    plan = [out / f"{name}.png" for name in names]
+    refuse_originals(plan, pictures)
     return plan
 
 

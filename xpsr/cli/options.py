@@ -23,7 +23,8 @@ WordMaps = Annotated[
     typer.Option(
         metavar="DIR",
         help="Also record where the network looks for each word: DIR/NAME.npz and a sheet, "
-        "DIR/NAME.png. The results stay the same; those that are there already are made again.",
+        "DIR/NAME.png. The results stay the same; those that are there without their maps are made "
+        "again.",
     ),
 ]
 Describer = Annotated[

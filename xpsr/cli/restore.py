@@ -14,11 +14,12 @@ from xpsr.cli.files import (
     find_pictures,
     make_folder,
     plan_results,
+    refuse_originals,
     refuse_strangers,
     tell_of_subfolders,
     whole_file,
 )
-from xpsr.cli.kept import earlier, what_differs
+from xpsr.cli.kept import earlier, earlier_maps, kept_names, what_differs
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import (
     SOME_FAILED,
@@ -88,7 +89,7 @@ def restore(
     with results_only() as emit:
         tell_of_subfolders(images, out, word_maps)
         pictures = find_pictures(images)
-        results = plan_results(pictures, out)
+        results = plan_results(pictures, out, kept_names(pictures, out))
         refuse_strangers(results)
         # Before minutes are spent on a model: are the values possible at all?
         guess = preset or ("mini" if model == "mini" else "official")
@@ -97,7 +98,7 @@ def restore(
         author = _author(describer) if describe else None
         make_folder(out)
         if word_maps is not None:
-            _prepare(word_maps, out, pictures)
+            _prepare(word_maps, out, pictures, results)
 
         @cache
         def pipeline() -> XPSRPipeline:
@@ -118,10 +119,12 @@ def restore(
             raise typer.Exit(SOME_FAILED)
 
 
-def _prepare(word_maps: Path, out: Path, pictures: list[Path]) -> None:
+def _prepare(word_maps: Path, out: Path, pictures: list[Path], results: list[Path]) -> None:
     if word_maps.resolve() == out.resolve():
         raise XPSRError("--word-maps and --out must be two folders: the names in them are equal.")
-    for sheet in plan_results(pictures, word_maps, "--word-maps"):
+    sheets = [word_maps / result.name for result in results]
+    refuse_originals(sheets, pictures, "--word-maps")
+    for sheet in sheets:
         if sheet.exists() and not sheet.with_suffix(".npz").exists():
             raise XPSRError(
                 f"{sheet} is there already without maps beside it, so it was not made by this "
@@ -172,12 +175,19 @@ class _Run:
             raise self._full
         image = open_image(name).image  # refused here, before the model is loaded
         there = earlier(result, image)
+        sheet = self.word_maps / result.name if self.word_maps else None
+        maps = earlier_maps(sheet, image) if sheet else None
         with self.progress.picture(name):
             pipe, recorder = self.pipeline(), self._recorder()
             prompts, settings, brought = self._chosen(image, pipe.config.default_preset)
-            if there and self._stays(result, there[0], prompts, settings, pipe):
+            why = what_differs(there[0], prompts, settings, pipe) if there else None
+            if there and why is None and sheet and maps != there[0]:
+                why = "its word maps are not there"
+            if there and why is None:
                 self.kept += 1
                 return {**_record(name, result, image, *there, seconds=0.0), "kept": True}
+            if why:
+                say(f"{result} is made again: {why}.")
             restored = last(pipe, name, prompts, settings, self.progress, recorder)
             recipe = restored.recipe.with_provenance(brought)
             seconds = restored.seconds
@@ -188,9 +198,9 @@ class _Run:
             save_png(restored.image, recipe, part)
             if there is None and earlier(result, image):  # several runs may write to one folder
                 say(f"{result} was made by another run meanwhile and is replaced.")
-        if recorder is not None and self.word_maps is not None:
+        if recorder is not None and sheet is not None:
             try:
-                _save_maps(recorder.maps, restored.image, self.word_maps / result.name)
+                _save_maps(recorder.maps, restored.image, recipe, sheet)
             except XPSRError as error:
                 self._full = error if isinstance(error, DiskFullError) else None
                 return {**record, "error": str(error)}
@@ -215,17 +225,6 @@ class _Run:
         brought = {**from_preset(preset), **{n: written(*said) for n, said in described.items()}}
         left = {name: sentences for name, sentences in brought.items() if name not in given}
         return prompts, Settings.from_preset(preset, **self.changes), trace_all(prompts, left)
-
-    def _stays(
-        self, result: Path, before: Recipe, prompts: Prompts, settings: Settings, pipe: XPSRPipeline
-    ) -> bool:
-        """Whether a run would only give the earlier result again; if not, it is said why."""
-        why = what_differs(before, prompts, settings, pipe)
-        if why is None and self.word_maps is not None:
-            why = "word maps are recorded while a picture is made"
-        if why:
-            say(f"{result} is made again: {why}.")
-        return why is None
 
     def _described(
         self, image: Image.Image, given: Container[str]
@@ -258,11 +257,11 @@ def last(
     raise AssertionError("the pipeline ended without a result")
 
 
-def _save_maps(maps: WordMaps, result: Image.Image, place: Path) -> None:
+def _save_maps(maps: WordMaps, result: Image.Image, recipe: Recipe, place: Path) -> None:
     from xpsr.wordmaps import sheet
 
     with whole_file(place.with_suffix(".npz")) as part:
-        maps.save(part)
+        maps.save(part, recipe.to_json())
     with whole_file(place) as part:
         sheet(result, maps, part)
 

@@ -156,11 +156,15 @@ class WordMaps:
         """The maps of `pieces(branch)` alone: (pieces, height, width) float32; see `tokens`."""
         return self.tokens(branch, parts, levels)[:-2]
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, recipe: str | None = None) -> None:
         """Write a NumPy archive (.npz).
 
         "high" and "low" are `tokens` of each text; "about" is JSON with the texts, the pieces and
         their places in them, the recorded steps and the levels. Read it with `numpy.load`.
+
+        Args:
+            path: of the file.
+            recipe: of the result, as JSON; kept as "recipe".
         """
         about = {
             "texts": {
@@ -174,6 +178,8 @@ class WordMaps:
             "levels": self.levels,
         }
         arrays: dict[str, Any] = {branch: self.tokens(branch) for branch in self.texts}
+        if recipe is not None:
+            arrays["recipe"] = np.array(recipe)
         with Path(path).open("wb") as file:  # given a name, NumPy would add an ending to it
             np.savez_compressed(file, about=np.array(json.dumps(about)), **arrays)
 
