@@ -77,8 +77,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         type=float,
         default=os.environ.get("XPSR_WORK_LIMIT", MOST_ON_A_SPACE if IS_SPACE else None),
         metavar="MILLIONS",
-        help="of one result: million pixels times steps; default: XPSR_WORK_LIMIT, or "
-        f"{MOST_ON_A_SPACE:.0f} on a Space, none elsewhere",
+        help="of one result: million pixels times steps, twice that with guidance; default: "
+        f"XPSR_WORK_LIMIT, or {MOST_ON_A_SPACE:.0f} on a Space, none elsewhere",
     )
     add(
         "--allow-model-change",

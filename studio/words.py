@@ -284,11 +284,6 @@ STILL_SHOWN = "Until then, what was shown before stands below."
 LOADING = "The model is still being loaded; you can already prepare your picture."
 WAITING = "Waiting for the model…"
 BEGINNING = "Preparing the picture…"
-TURN_COMES = "The model is still busy; this picture comes next…"
-SMALLER_TILES = (
-    "The memory did not suffice, so the picture is worked on in tiles of {size} pixels now; "
-    "it begins anew."
-)
 WORKED_IN_TILES = (
     "The memory did not suffice at first, so it was worked on in tiles of {size} pixels."
 )
@@ -335,14 +330,6 @@ NO_EXAMPLE = "That example is no longer there; choose another one."
 
 
 RUN_GONE = "This result is no longer there: it was removed to make room, or because of its age."
-
-
-def step(index: int, total: int, seconds_left: float | None, seed: int) -> str:
-    """The line under which the preview grows; `index` counts from 1."""
-    left = (
-        "" if not seconds_left or seconds_left < 0.5 else f" · about {duration(seconds_left)} left"
-    )
-    return f"Step {index} of {total}{left} · seed {seed}"
 
 
 def duration(seconds: float) -> str:

@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 
 from xpsr.ablation import CellResult, CellStep, Experiment, Plan, Variant, effects, plans
-from xpsr.ablation.cost import measure
+from xpsr.ablation.cost import Pace, measure
 from xpsr.ablation.export import effects_csv, tables, write
 from xpsr.ablation.folder import CellFolder
 from xpsr.ablation.report import Subject, render
@@ -148,7 +148,7 @@ def test_what_cells_have_in_common_is_computed_once(experiment, monkeypatch) -> 
     """The picture's embedding and its latents once; each pair of texts once, whatever the seed."""
     import xpsr.pipeline as pipeline
 
-    counts = {"embed_tiles": 0, "distribution": 0, "encode_texts": 0}
+    counts = {"Hints": 0, "distribution": 0, "encode_texts": 0}
 
     def counted(name: str):
         real = getattr(pipeline, name)
@@ -163,7 +163,7 @@ def test_what_cells_have_in_common_is_computed_once(experiment, monkeypatch) -> 
         monkeypatch.setattr(pipeline, name, counted(name))
     run(experiment(plans.levels(PROMPTS, SETTINGS, SEEDS)))
     # content, quality, and each of them empty
-    assert counts == {"embed_tiles": 1, "distribution": 1, "encode_texts": 4}
+    assert counts == {"Hints": 1, "distribution": 1, "encode_texts": 4}
 
 
 def test_steps_stream_and_closing_keeps_what_is_finished(experiment, tmp_path: Path) -> None:
@@ -312,6 +312,21 @@ def test_cost_is_measured_and_counts_what_is_left(experiment, tmp_path: Path) ->
     assert "nothing to compute" in str(measure(experiment(plan, tmp_path)))
     longer = replace(plan, variants=(*plan.variants, Variant("more", PROMPTS, Settings())))
     assert measure(experiment(longer, tmp_path)).to_do == 2
+
+
+def test_the_estimate_knows_guidance_tiles_and_working_size() -> None:
+    settings = Settings(num_inference_steps=4, guidance_scale=1.0, upscale=2, process_size=0)
+    pace = Pace(2.0, 3.0, (100, 80), settings)
+
+    def seconds(**changes) -> float:
+        return pace.seconds(settings.changed(**changes))
+
+    assert seconds() == 4 * 2.0 + 3.0
+    assert seconds(num_inference_steps=1) == 2.0 + 3.0
+    assert seconds(guidance_scale=2.0) == 8 * 2.0 + 3.0
+    assert seconds(process_size=320) == 4 * 4 * 2.0 + 4 * 3.0  # twice as high and wide
+    assert seconds(tile_size=100, tile_overlap=0) == pytest.approx(4 * 2.0 * 4e4 / 3.2e4 + 3.0)
+    assert replace(pace, size=(4000, 3000)).seconds(settings.changed(upscale=8)) == 0.0  # refused
 
 
 def test_unknown_score_is_refused(experiment) -> None:

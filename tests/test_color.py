@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from xpsr import color
 from xpsr.color import adain, match, split, wavelet
 
 
@@ -63,6 +64,15 @@ def test_wavelet_keeps_detail_and_takes_the_tint() -> None:
     assert torch.allclose(result.mean((2, 3)), tint.mean((2, 3)), atol=0.02)
     inner = result[:, :, 8:-8]
     assert torch.allclose(inner.diff(dim=2).abs(), torch.full((), 0.4), atol=0.01)
+
+
+def test_wavelet_in_strips_is_wavelet_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = torch.Generator().manual_seed(0)
+    target, reference = torch.rand(2, 1, 3, 150, 70, generator=generator)
+    high, low = split(target)[0], split(reference)[1]
+    for pixels in (1, 70 * 16, 70 * 40, 70 * 149, 2**20):
+        monkeypatch.setattr(color, "_STRIP_PIXELS", pixels)
+        assert torch.equal(wavelet(target, reference), high + low)
 
 
 def test_none_and_bad_arguments() -> None:

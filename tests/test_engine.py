@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import shutil
 import threading
 import time
@@ -19,9 +20,9 @@ from PIL import Image
 from studio import words
 from studio.models import switching
 from studio.models.choice import LastChoice, ModelChoice, Permission
-from studio.models.engine import Engine, EngineOptions, is_result, is_step
+from studio.models.engine import Engine, EngineOptions, is_progress, is_result, is_step
 from studio.models.switching import Stage, look, switch
-from studio.models.waiting import SmallerTiles, Waiting
+from studio.models.waiting import SmallerTiles, Waiting, sign
 from studio.restore.actions import Actions
 from studio.restore.runs import RunActions
 from studio.restore.showing import RESULT
@@ -64,6 +65,18 @@ def test_a_run_that_waits_gives_signs_and_leaves_without_a_trace(engine, picture
     assert any(is_step(item) for item in waiting)  # and one that stays has its turn
 
 
+def test_stop_acts_after_one_tile(engine, picture, monkeypatch):
+    calls = []
+    forward = engine.pipeline().unet.forward
+    monkeypatch.setattr(
+        engine.pipeline().unet, "forward", lambda *a, **k: calls.append(1) or forward(*a, **k)
+    )
+    items = run(engine, picture, QUICK.changed(upscale=2, tile_size=64, tile_overlap=0))
+    next(items)
+    items.close()
+    assert len(calls) == 1 and not engine.running.locked()
+
+
 def test_more_work_than_the_page_allows_is_refused_before_its_turn(tiny_pipeline, picture):
     engine = Engine(EngineOptions(most_work=0.05))
     engine.use(tiny_pipeline, engine.options)
@@ -71,6 +84,7 @@ def test_more_work_than_the_page_allows_is_refused_before_its_turn(tiny_pipeline
     with engine.running:
         for changes, words in (
             ({"num_inference_steps": 4}, "take 3 steps at most"),
+            ({"guidance_scale": 1.5}, "guidance, which counts twice, .* take 1 step at most"),
             ({"upscale": 8, "num_inference_steps": 1}, "enlarge it less"),
             ({"process_size": 512, "num_inference_steps": 1}, "enlarge it less"),
             ({"tile_size": 64, "tile_overlap": 32}, "take 1 step at most"),  # nine tiles
@@ -114,7 +128,9 @@ def test_short_memory_is_met_with_smaller_tiles_once_and_said(engine, picture, s
     small_memory[0] = 32 * 32
     first, *steps, last = large(engine, picture)
     assert first == SmallerTiles(256)
-    assert all(map(is_step, steps)) and is_result(last)
+    assert all(map(is_progress, steps)) and is_result(last)
+    assert re.fullmatch(r"Step 1 of 1, tile 1 of 9( · about \d+ s left)?", sign(steps[0]))
+    assert sign(steps[-1]) == "Step 1 of 1"
     assert "tiles of 256 pixels" in last.notes[-1] and last.recipe.notes == last.notes
     assert last.recipe.settings.tile_size == 256
     again = engine.pipeline().stream(picture(128, 128), Prompts("a wall"), last.recipe.settings)

@@ -15,6 +15,8 @@ from train.scores import high_frequency
 from xpsr.image import pixel_sha256, resize
 from xpsr.metrics import score
 from xpsr.prompts.measured import MeasuredDescriber
+from xpsr.sampling import TileDone
+from xpsr.shared import Shared
 
 MINI = Path(xpsr.__file__).parent / "mini"
 
@@ -101,6 +103,23 @@ def test_a_picture_called_flawless_is_left_closer_to_what_it_is(pipe, pairs):
         )
         nearer.append(trusted["backprojection"].value - done["backprojection"].value)
     assert np.mean(nearer) > 0, nearer
+
+
+def test_between_tiles_is_told_how_many_are_done(pipe, picture):
+    """Also while the first guess is made, of which a stream that is closed there keeps no half."""
+    image, shared = picture(60, 32), Shared()
+    tiled = {"tile_size": 64, "tile_overlap": 8, "upscale": 2, "process_size": 0}
+    prompts, settings = pipe.defaults()
+    settings = settings.changed(**tiled)
+    begun = pipe.stream(image, prompts, settings, shared)
+    assert isinstance(next(begun), TileDone)
+    begun.close()
+    *items, last = pipe.stream(image, prompts, settings, shared)
+    places = [(one.index, one.tile) if isinstance(one, TileDone) else one.index for one in items]
+    assert places == [(-1, 1), (0, 1), 0, (1, 1), 1]
+    assert [one.done for one in items] == [0, 0.5, 1, 1.5, 2]
+    assert items[0].seconds_left is None and items[-1].seconds_left == 0
+    assert last.image == pipe(image, **tiled).images[0]
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Sequence
 
 import pytest
 import torch
@@ -14,7 +14,7 @@ from xpsr.errors import XPSRError
 from xpsr.guidance import combine, pair
 from xpsr.prompts import Prompts
 from xpsr.prompts.text import assemble
-from xpsr.sampling import Conditions, Denoiser, Step, denoise
+from xpsr.sampling import Conditions, Denoiser, Predict, Step, TileDone, denoise
 from xpsr.schedule import Noise, Solver, start_latents
 from xpsr.settings import CHOICES, Settings
 from xpsr.tiling import Blend, bell, cover
@@ -52,9 +52,22 @@ def golden_denoiser(pipe, stored, settings: dict[str, str], blend: Blend) -> Den
     return Denoiser(pipe.unet, pipe.controlnet, conditions, blend)
 
 
-def largest_error(steps: list[Step], stored: dict[str, torch.Tensor]) -> float:
+def whole(network: Callable[[torch.Tensor, int], torch.Tensor]) -> Predict:
+    """A network that sees the latent in one tile."""
+
+    def predict(
+        latents: torch.Tensor, timestep: int, between: Callable[[int], TileDone]
+    ) -> Generator[TileDone, None, torch.Tensor]:
+        return network(latents, timestep)
+        yield
+
+    return predict
+
+
+def largest_error(steps: Sequence[Step | TileDone], stored: dict[str, torch.Tensor]) -> float:
     expected = stored["latent_after_step"]
-    return max((s.latents - expected[s.index]).abs().max().item() for s in steps)
+    taken = [one for one in steps if isinstance(one, Step)]
+    return max((one.latents - expected[one.index]).abs().max().item() for one in taken)
 
 
 @torch.no_grad()
@@ -97,9 +110,16 @@ def test_tiled_loop_matches_the_authors(tiny_pipeline, trained, golden):
         assert (found - stored["tile_unet_out_step0"][number]).abs().max() < 1e-4
 
     noise = StoredNoise(*stored["noise.step"])
-    done = list(denoise(start, solver, denoiser, noise))
-    assert largest_error(done, stored) < 1e-3
+    items = list(denoise(start, solver, denoiser, noise, len(tiles)))
+    done = [one for one in items if isinstance(one, Step)]
+    assert largest_error(items, stored) < 1e-3
     assert not noise.left
+
+    between = [(one.index, one.tile) for one in items if isinstance(one, TileDone)]
+    assert between == [(step, tile) for step in range(len(done)) for tile in range(1, 6)]
+    assert [one.done for one in items] == sorted({one.done for one in items})
+    assert items[-1].done == len(done) and items[-1].seconds_left == 0
+    assert all(one.seconds_left is not None and one.seconds_left > 0 for one in items[:-1])
 
 
 def test_symmetric_blending_differs_from_the_authors():
@@ -135,7 +155,7 @@ def test_every_solver_finds_a_known_picture(trained, name, kind, spacing):
         return {"epsilon": epsilon, "v_prediction": v, "sample": truth}[kind]
 
     start = Noise(2).like(truth)
-    done = list(denoise(start, solver, predict, Noise(3)))
+    done = list(denoise(start, solver, whole(predict), Noise(3)))
     assert (start - truth).abs().max() > 1
     assert all((step.predicted - truth).abs().max() < 1e-2 for step in done)
     assert (done[-1].latents - truth).abs().max() < 0.15  # SD's last level is not quite noise-free
@@ -190,7 +210,7 @@ def test_deterministic_solvers_draw_nothing(trained):
     for name in ("ddim", "dpm++", "unipc"):
         solver = Solver(trained, name, 4)
         start = Noise(0).like(torch.zeros(1, 4, 4, 4))
-        assert len(list(denoise(start, solver, lambda x, t: x * 0.5, StoredNoise()))) == 4
+        assert len(list(denoise(start, solver, whole(lambda x, t: x * 0.5), StoredNoise()))) == 4
 
 
 @pytest.mark.parametrize("name", CHOICES["scheduler"])
@@ -243,25 +263,23 @@ def test_loop_stops_when_closed(trained):
         calls.append(timestep)
         return latents
 
-    loop: Iterator[Step] = denoise(
-        torch.ones(1, 4, 2, 2), Solver(trained, "ddim", 10), predict, Noise(0)
-    )
+    start, solver = torch.ones(1, 4, 2, 2), Solver(trained, "ddim", 10)
+    loop = denoise(start, solver, whole(predict), Noise(0))
     next(loop), next(loop)
     loop.close()
     assert len(calls) == 2
 
 
 def test_time_left_runs_out(trained):
-    steps = list(
-        denoise(torch.ones(1, 4, 2, 2), Solver(trained, "ddim", 5), lambda x, t: x, Noise(0))
-    )
+    start, solver = torch.ones(1, 4, 2, 2), Solver(trained, "ddim", 5)
+    steps = list(denoise(start, solver, whole(lambda x, t: x), Noise(0)))
     assert steps[-1].seconds_left == 0 and steps[0].seconds_left > 0
 
 
 def test_guidance_is_a_batch_of_negative_and_positive(tokenizer):
     texts = assemble(Prompts("h", "l", "nh", "nl", added_prompt=""), Settings(), tokenizer)
-    assert pair(texts, 4.5) == (["nh", "h"], ["nl", "l"])
-    assert pair(texts, 1.0) == (["h"], ["l"])
+    assert pair(texts, True) == (["nh", "h"], ["nl", "l"])
+    assert pair(texts, False) == (["h"], ["l"])
     negative, positive = torch.tensor([1.0]), torch.tensor([3.0])
     both = torch.stack([negative, positive]).reshape(2, 1, 1, 1)
     assert combine(both, 6.5).item() == 1.0 + 6.5 * 2.0

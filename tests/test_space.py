@@ -164,6 +164,8 @@ def test_the_seconds_asked_for_grow_with_steps_and_pixels(picture):
 
     assert asked((128, 128)) < asked((128, 128), num_inference_steps=50)
     assert asked((128, 128)) < asked((512, 512)) <= zerogpu.LONGEST
+    assert asked((400, 400), guidance_scale=1) < asked((400, 400))
+    assert asked((400, 400)) < asked((400, 400), tile_size=512, tile_overlap=256)
 
 
 def test_the_upload_of_the_readme_takes_the_page_and_leaves_the_rest():

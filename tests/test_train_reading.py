@@ -236,8 +236,9 @@ def test_the_first_guess_follows_the_texts_and_is_kept_for_runs_with_the_same(pa
     image, settings = Image.fromarray(low), pipe.defaults()[1]
 
     def base(shared: Shared, settings: Settings = settings, **texts: str) -> torch.Tensor:
-        step = next(pipe.stream(image, Prompts(**texts), settings, shared))
-        assert isinstance(step, Step) and step.preview is not None
+        items = pipe.stream(image, Prompts(**texts), settings, shared)
+        step = next(one for one in items if isinstance(one, Step))
+        assert step.preview is not None
         assert step.preview.base is not None
         return step.preview.base
 

@@ -9,6 +9,8 @@ from torch import Tensor
 ColorFix = Literal["none", "adain", "wavelet"]
 
 WAVELET_LEVELS = 5
+_REACH = 2**WAVELET_LEVELS - 1  # how many pixels away the widest blur looks
+_STRIP_PIXELS = 2**20
 EPSILON = 1e-5  # keeps a flat picture from dividing by nothing
 
 
@@ -54,9 +56,18 @@ def wavelet(target: Tensor, reference: Tensor) -> Tensor:
     """
     if target.shape != reference.shape:
         raise ValueError(f"sizes differ: {tuple(target.shape)} and {tuple(reference.shape)}")
-    high, _ = split(target)
-    _, low = split(reference)
-    return high + low
+    height, width = target.shape[-2:]
+    joined = torch.empty_like(target)
+    # In strips, with whatever is seen beyond their borders: a dozen copies are held on the way.
+    rows = max(_STRIP_PIXELS // width, 1)
+    for top in range(0, height, rows):
+        bottom = min(top + rows, height)
+        seen = slice(max(top - _REACH, 0), bottom + _REACH)
+        high, _ = split(target[..., seen, :])
+        _, low = split(reference[..., seen, :])
+        wanted = slice(top - seen.start, bottom - seen.start)
+        joined[..., top:bottom, :] = (high + low)[..., wanted, :]
+    return joined
 
 
 def split(image: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,12 +7,12 @@ from torch import Tensor
 from xpsr.prompts.text import EncoderTexts
 
 
-def pair(texts: EncoderTexts, guidance_scale: float) -> tuple[list[str], list[str]]:
+def pair(texts: EncoderTexts, guided: bool) -> tuple[list[str], list[str]]:
     """The content and the quality texts of one batch: [negative, positive], or [positive] alone.
 
-    A scale up to 1 means no guidance, so the negative half is not computed at all.
+    Without guidance (see `Settings.guided`) the negative half is not computed at all.
     """
-    if guidance_scale > 1:
+    if guided:
         return (
             [texts.negative_high.sent, texts.high.sent],
             [texts.negative_low.sent, texts.low.sent],

@@ -29,10 +29,19 @@ from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.text import EncoderTexts, assemble, cut_notes, encode_texts
 from xpsr.recipe import Recipe, Versions, model_label
 from xpsr.revision import ModelSource
-from xpsr.sampling import Conditions, Denoiser, Step, base_latent, denoise, embed_tiles, unwatched
+from xpsr.sampling import (
+    Conditions,
+    Denoiser,
+    Hints,
+    Step,
+    TileDone,
+    base_latent,
+    denoise,
+    unwatched,
+)
 from xpsr.schedule import Noise, NoiseSource, Solver, start_latents
 from xpsr.settings import CHOICES, SETTING_NAMES, Settings
-from xpsr.shared import Keep, Shared
+from xpsr.shared import Shared, SharedAtSize
 from xpsr.tiling import Blend, cover
 
 if TYPE_CHECKING:
@@ -196,7 +205,7 @@ class XPSRPipeline(DiffusionPipeline):
         settings: Settings | None = None,
         shared: Shared | None = None,
         recorder: WordRecorder | None = None,
-    ) -> Generator[Step | Restored, None, None]:
+    ) -> Generator[Step | TileDone | Restored, None, None]:
         """Restore one picture step by step; closing the iterator stops the work.
 
         Several threads may restore with one pipeline at once, unless diffusers' offloading moves
@@ -208,7 +217,8 @@ class XPSRPipeline(DiffusionPipeline):
             recorder: looks on, to draw word maps; the result stays the same bit for bit.
 
         Yields:
-            a `Step` after every denoising step (`preview` shows it), and last the `Restored`.
+            a `Step` after every denoising step (`preview` shows it), a `TileDone` between the tiles
+            of a picture that takes several, and last the `Restored`.
 
         Raises:
             NotEnoughMemoryError: the picture is too large for the memory.
@@ -229,10 +239,11 @@ class XPSRPipeline(DiffusionPipeline):
             try:
                 conditions = self._conditions(frame, texts, settings, shared)
                 blend = self._tiles(conditions.image, settings)
-                base, latents = self._start(conditions, texts, solver, settings, noise, kept, blend)
-                hints = kept(
+                start = self._start(conditions, texts, solver, settings, noise, kept, blend)
+                base, latents = yield from start
+                hints = kept.get(
                     ("hints", *blend.tiles),
-                    lambda: embed_tiles(self.controlnet, conditions.image, blend),
+                    lambda: Hints(self.controlnet, conditions.image, blend),
                 )
                 watch = unwatched
                 if recorder is not None:
@@ -242,9 +253,11 @@ class XPSRPipeline(DiffusionPipeline):
                 width, height = frame.working
                 visible = (height, width)
                 preview = Preview(self.vae, conditions.image, base, frame.multiple, visible)
-                for step in denoise(latents, solver, predict, noise):
-                    latents = step.latents
-                    yield replace(step, preview=preview)
+                for item in denoise(latents, solver, predict, noise, len(blend.tiles)):
+                    if isinstance(item, Step):
+                        latents = item.latents
+                        item = replace(item, preview=preview)
+                    yield item
                 latents = latents if base is None else latents + base
                 decoded = decode(self.vae, latents, frame.multiple)
             finally:
@@ -282,7 +295,7 @@ class XPSRPipeline(DiffusionPipeline):
 
         high, low = (
             shared.get(("texts", chunk, *batch), partial(encoded, batch))
-            for batch in pair(texts, settings.guidance_scale)
+            for batch in pair(texts, settings.guided)
         )
         return Conditions(
             high=high,
@@ -299,9 +312,9 @@ class XPSRPipeline(DiffusionPipeline):
         solver: Solver,
         settings: Settings,
         noise: NoiseSource,
-        kept: Keep,
+        kept: SharedAtSize,
         blend: Blend,
-    ) -> tuple[Tensor | None, Tensor]:
+    ) -> Generator[TileDone, None, tuple[Tensor | None, Tensor]]:
         """The latent to add before decoding (or None), and the one that denoising starts from.
 
         Draws: the autoencoder's sample, then the start's own noise.
@@ -311,15 +324,24 @@ class XPSRPipeline(DiffusionPipeline):
             key: tuple[Hashable, ...] = ("base", *blend.tiles)
             if self.controlnet.config.degradation_free_reads_texts:
                 key += (texts.high.sent, texts.low.sent, settings.long_prompts)
-            make = partial(base_latent, self.controlnet, self.vae, conditions, blend)
-            base = kept(key, make)
+            total, tiles = len(solver.timesteps), len(blend.tiles)
+            base = yield from kept.walk(
+                key,
+                lambda: base_latent(
+                    self.controlnet,
+                    self.vae,
+                    conditions,
+                    blend,
+                    lambda tile: TileDone(-1, total, tile, tiles),
+                ),
+            )
             return base, start_latents(solver, settings, torch.zeros_like(base), noise)
         if settings.start == "noise":
             factor = self.controlnet.downscale
             height, width = image.shape[-2] // factor, image.shape[-1] // factor
             low = image.new_zeros(1, self.unet.config.in_channels, height, width)
         else:
-            found = kept(("latents",), lambda: distribution(self.vae, image))
+            found = kept.get(("latents",), lambda: distribution(self.vae, image))
             low = draw(self.vae, found, noise)
         return None, start_latents(solver, settings, low, noise)
 

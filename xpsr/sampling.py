@@ -1,9 +1,9 @@
-"""The denoising loop: a generator that yields every step."""
+"""The denoising loop: a generator that yields every step, and between the tiles of each."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -44,6 +44,40 @@ class Step:
     seconds_left: float
     preview: Preview | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def done(self) -> float:
+        """How many steps are done."""
+        return self.index + 1
+
+
+@dataclass(frozen=True)
+class TileDone:
+    """What is known between two tiles of a picture that is worked on in several.
+
+    Attributes:
+        index: of the step that is under way; -1 while the one is prepared that comes first.
+        total: number of steps.
+        tile: how many tiles of it are done, at least 1.
+        tiles: how many it has.
+        seconds_left: estimate from the tiles so far; None before the first step.
+    """
+
+    index: int
+    total: int
+    tile: int
+    tiles: int
+    seconds_left: float | None = None
+
+    @property
+    def done(self) -> float:
+        """How many steps are done, with a share of the one that is under way."""
+        return max(self.index + self.tile / self.tiles, 0.0)
+
+
+# From latents and timestep to the network's prediction. On the way it yields what its third
+# argument makes of the number of tiles that are done.
+Predict = Callable[[Tensor, int, Callable[[int], TileDone]], Generator[TileDone, None, Tensor]]
+
 
 @dataclass(frozen=True, eq=False)
 class Conditions:
@@ -71,18 +105,38 @@ def unwatched(_number: int, _tile: Tile) -> AbstractContextManager[None]:
     return nullcontext()
 
 
-def embed_tiles(controlnet: XPSRControlNetModel, image: Tensor, blend: Blend) -> list[Tensor]:
-    """The embedding of the low-quality picture (1, 3, H, W) in [0, 1], one a tile."""
-    image = image.to(controlnet.dtype)
-    factor = controlnet.downscale
-    embed = moved_in(controlnet).hint
-    # A tile sees the picture cut at its own border, as the authors' tiles do.
-    return [embed(tile.cut(image, factor)) for tile in blend.tiles]
+class Hints:
+    """The embedding of the low-quality picture, one a tile, each made when it is first asked for.
+
+    It does not depend on the timestep.
+
+    Args:
+        controlnet: has the layers.
+        image: the low-quality picture (1, 3, H, W) in [0, 1].
+        blend: the tiles.
+    """
+
+    def __init__(self, controlnet: XPSRControlNetModel, image: Tensor, blend: Blend) -> None:
+        self._controlnet = controlnet
+        self._image = image.to(controlnet.dtype)
+        self._tiles = blend.tiles
+        self._made: dict[int, Tensor] = {}
+
+    def __getitem__(self, number: int) -> Tensor:
+        if number not in self._made:
+            # A tile sees the picture cut at its own border, as the authors' tiles do.
+            cut = self._tiles[number].cut(self._image, self._controlnet.downscale)
+            self._made[number] = moved_in(self._controlnet).hint(cut)
+        return self._made[number]
 
 
 def base_latent(
-    controlnet: XPSRControlNetModel, vae: Any, conditions: Conditions, blend: Blend
-) -> Tensor:
+    controlnet: XPSRControlNetModel,
+    vae: Any,
+    conditions: Conditions,
+    blend: Blend,
+    between: Callable[[int], TileDone],
+) -> Generator[TileDone, None, Tensor]:
     """What residual latents are added to: the ControlNet's degradation-free picture, encoded.
 
     Scaled, (1, C, h, w). Only the positive texts are read: guidance drives what is diffused away
@@ -94,21 +148,21 @@ def base_latent(
     high, low = conditions.high[-1:], conditions.low[-1:]
     guess = moved_in(controlnet).degradation_free
     factor = controlnet.downscale
-    return blend(
-        lambda _number, tile: encode(vae, guess(tile.cut(image, factor), high, low).float())
-    )
+
+    def guessed(_number: int, tile: Tile) -> Tensor:
+        return encode(vae, guess(tile.cut(image, factor), high, low).float())
+
+    return (yield from blend.join(guessed, between))
 
 
 class Denoiser:
     """ControlNet and UNet as one function: latent and timestep → guided prediction.
 
-    The picture's embedding does not depend on the timestep, so it is computed here, once a tile.
-
     Args:
         unet, controlnet: the networks.
         conditions: see there.
         blend: the tiles of the latent.
-        hints: from `embed_tiles`, if another run on the same picture has computed them.
+        hints: those of another run on the same picture in the same tiles, if there was one.
         watch: entered around every call of the networks, to look on.
     """
 
@@ -118,24 +172,27 @@ class Denoiser:
         controlnet: XPSRControlNetModel,
         conditions: Conditions,
         blend: Blend,
-        hints: list[Tensor] | None = None,
+        hints: Hints | None = None,
         watch: Watch = unwatched,
     ) -> None:
         self.unet = unet
         self.controlnet = controlnet
         self.conditions = conditions
         self.blend = blend
-        self.hints = hints or embed_tiles(controlnet, conditions.image, blend)
+        self.hints = hints or Hints(controlnet, conditions.image, blend)
         self.watch = watch
 
-    def __call__(self, latents: Tensor, timestep: int) -> Tensor:
-        """Latents (1, C, h, w) float32 → prediction of the same shape and type."""
+    def __call__(
+        self, latents: Tensor, timestep: int, between: Callable[[int], TileDone]
+    ) -> Generator[TileDone, None, Tensor]:
+        """Latents (1, C, h, w) float32 → prediction of the same shape and type; see `Predict`."""
 
         def predict(number: int, tile: Tile) -> Tensor:
             with self.watch(number, tile):
                 return self._networks(tile.cut(latents), timestep, self.hints[number])
 
-        return combine(self.blend(predict), self.conditions.guidance_scale)
+        both = yield from self.blend.join(predict, between)
+        return combine(both, self.conditions.guidance_scale)
 
     def _networks(self, latents: Tensor, timestep: int, hint: Tensor) -> Tensor:
         told = self.conditions
@@ -160,11 +217,8 @@ class Denoiser:
 
 
 def denoise(
-    latents: Tensor,
-    solver: Solver,
-    predict: Callable[[Tensor, int], Tensor],
-    noise: NoiseSource,
-) -> Iterator[Step]:
+    latents: Tensor, solver: Solver, predict: Predict, noise: NoiseSource, tiles: int = 1
+) -> Iterator[Step | TileDone]:
     """Walk from the start latents to the clean ones, yielding every step.
 
     Args:
@@ -172,12 +226,20 @@ def denoise(
         solver: fresh, see `Solver`.
         predict: latents and timestep → the network's prediction.
         noise: gives ancestral solvers their noise, one draw a step.
+        tiles: in how many `predict` works.
     """
     started = time.perf_counter()
     total = len(solver.timesteps)
+
+    def left(done: float) -> float:
+        return (time.perf_counter() - started) / done * (total - done)
+
     for index, timestep in enumerate(solver.timesteps):
-        prediction = predict(latents, timestep)
+
+        def between(tile: int, index: int = index) -> TileDone:
+            return TileDone(index, total, tile, tiles, left(index + tile / tiles))
+
+        prediction = yield from predict(latents, timestep, between)
         predicted = solver.clean(prediction, timestep, latents)
         latents = solver.step(prediction, timestep, latents, noise)
-        left = (time.perf_counter() - started) / (index + 1) * (total - index - 1)
-        yield Step(index, total, timestep, latents, predicted, left)
+        yield Step(index, total, timestep, latents, predicted, left(index + 1))

@@ -111,6 +111,11 @@ class Settings:
                 f"which is {self.tile_size}."
             )
 
+    @property
+    def guided(self) -> bool:
+        """Whether there is guidance: up to 1 the negative texts are not read at all."""
+        return self.guidance_scale > 1
+
     @classmethod
     def from_preset(cls, preset: str, **overrides: Any) -> Settings:
         """The settings of a preset with some changed; None keeps the preset's value."""

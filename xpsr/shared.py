@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Generator, Hashable
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 Value = TypeVar("Value")
+Item = TypeVar("Item")
 Size = tuple[int, int]
 
 _MOST = 32  # a sweep over sizes must not fill the memory with the hints of all of them
-
-
-class Keep(Protocol):
-    """`Shared.get` for what depends on the size of the picture that the networks see."""
-
-    def __call__(self, key: tuple[Hashable, ...], make: Callable[[], Value]) -> Value:
-        """See `Shared.get`."""
-        ...
 
 
 class Shared:
@@ -32,16 +26,45 @@ class Shared:
 
     def get(self, key: Hashable, make: Callable[[], Value]) -> Value:
         """What `make` gave the first time it was asked for `key`; the oldest keys are dropped."""
-        if key not in self._kept:
-            self._kept[key] = make()
-            if len(self._kept) > _MOST:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(key)
-        return self._kept[key]  # type: ignore[return-value]
+        return self._recall(key) if key in self._kept else self._keep(key, make())
 
-    def at(self, size: Size) -> Keep:
+    def walk(
+        self, key: Hashable, make: Callable[[], Generator[Item, None, Value]]
+    ) -> Generator[Item, None, Value]:
+        """The same for what is made bit by bit; closed on the way, it keeps nothing."""
+        return self._recall(key) if key in self._kept else self._keep(key, (yield from make()))
+
+    def _keep(self, key: Hashable, value: Value) -> Value:
+        self._kept[key] = value
+        if len(self._kept) > _MOST:
+            self._kept.popitem(last=False)
+        return value
+
+    def _recall(self, key: Hashable) -> Any:
+        self._kept.move_to_end(key)
+        return self._kept[key]
+
+    def at(self, size: Size) -> SharedAtSize:
         """For everything made from the picture at a working size.
 
         The size and not the tensor's shape: two sizes can be padded to the same one.
         """
-        return lambda key, make: self.get((size, *key), make)
+        return SharedAtSize(self, size)
+
+
+@dataclass(frozen=True)
+class SharedAtSize:
+    """`Shared` for what depends on the size of the picture that the networks see."""
+
+    shared: Shared
+    size: Size
+
+    def get(self, key: tuple[Hashable, ...], make: Callable[[], Value]) -> Value:
+        """See `Shared.get`."""
+        return self.shared.get((self.size, *key), make)
+
+    def walk(
+        self, key: tuple[Hashable, ...], make: Callable[[], Generator[Item, None, Value]]
+    ) -> Generator[Item, None, Value]:
+        """See `Shared.walk`."""
+        return self.shared.walk((self.size, *key), make)

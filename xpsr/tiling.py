@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Generator
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
+
+Item = TypeVar("Item")
 
 _VARIANCE = 0.01  # of the blending bell, for a tile of side 1
 
@@ -100,12 +102,24 @@ class Blend:
         self._shares = [(weights / tile.cut(total)).float() for tile in tiles]
         self._size = (height, width)
 
-    def __call__(self, predict: Callable[[int, Tile], Tensor]) -> Tensor:
-        """`predict(number, tile)` gives each tile's result (B, C, height, width)."""
+    def join(
+        self, predict: Callable[[int, Tile], Tensor], between: Callable[[int], Item]
+    ) -> Generator[Item, None, Tensor]:
+        """Work on one tile after another; closing the generator stops behind the present one.
+
+        Args:
+            predict: number and tile → its result (B, C, height, width).
+            between: what is yielded between two tiles, of how many are done.
+
+        Returns:
+            what they are joined to, (B, C, H, W).
+        """
         if len(self.tiles) == 1:
             return predict(0, self.tiles[0])
         joined: Tensor | None = None
         for number, tile in enumerate(self.tiles):
+            if joined is not None:
+                yield between(number)
             part = predict(number, tile)
             if joined is None:
                 joined = part.new_zeros(*part.shape[:2], *self._size)

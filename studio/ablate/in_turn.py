@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..models.engine import Engine, is_result, is_step
+from ..models.engine import Engine
 from . import words
 
 if TYPE_CHECKING:
@@ -16,14 +15,6 @@ if TYPE_CHECKING:
     from xpsr.prompts import Prompts
     from xpsr.settings import Settings
     from xpsr.shared import Shared
-
-
-@dataclass(frozen=True)
-class _NotYet:
-    """Stands for a step while it is somebody else's turn, so that waiting can be stopped."""
-
-    total: int
-    index: int = -1
 
 
 class InTurn:
@@ -40,9 +31,7 @@ class InTurn:
         if self.engine.pipeline() is not self.pipe:  # results of two models must not be mixed
             raise CellsLostError(words.MODEL_CHANGED)
         with closing(self.engine.stream(image, prompts, settings, shared=shared)) as items:
-            for item in items:
-                known = is_step(item) or is_result(item)
-                yield item if known else _NotYet(settings.num_inference_steps)
+            yield from items  # also that it waits for its turn: so that waiting can be stopped
 
     def surroundings(self) -> dict[str, Any]:
         return self.pipe.surroundings()

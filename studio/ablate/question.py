@@ -95,7 +95,7 @@ class QuestionActions:
             yield markup.notice(words.MEASURING), gr.skip()
             experiment = experiment_of(self.services, asked, subject, plan)
             timed, short = trial(replace(experiment, folder=None), next(iter(plan.cells())))
-            watch = Stopwatch(short.settings)
+            watch = Stopwatch(subject.image.size, short.settings)
             for _ in watch.watch(timed.compute(short)):
                 yield gr.skip(), gr.skip()
             asked.study.paces[subject.image.size] = watch.pace
@@ -141,8 +141,8 @@ class QuestionActions:
             return asked.study.paces[subject.image.size]
         for run in reversed(self.outputs.found(asked.visit.runs)):
             if run.recipe.input_size == subject.image.size and run.seconds:
-                settings = run.recipe.settings
-                return Pace(run.seconds / settings.num_inference_steps, 0.0, settings)
+                size, settings = run.recipe.input_size, run.recipe.settings
+                return Pace(run.seconds / settings.num_inference_steps, 0.0, size, settings)
         return None
 
 

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from xpsr.ablation.plan import Cell
 from xpsr.errors import XPSRError
 
 from .. import markup
 from ..incoming import sentence
+from ..models.engine import is_progress
+from ..models.waiting import sign
+from ..models.words import step as at_step
 from ..results.visit import to_compare
 from ..services import Services
 from ..words import REFUSED
@@ -22,7 +24,7 @@ from .experiment import experiment_of
 from .study import RunKeeper, Study
 
 if TYPE_CHECKING:
-    from xpsr.ablation import CellResult, Experiment
+    from xpsr.ablation import CellResult, CellStep, Experiment
 
 RUNNING = ("status", "cost", "grid", "effects", "report", "archive", "start", "stop")
 
@@ -82,8 +84,7 @@ class RunningActions:
         spent: list[float] = []
         for item in experiment.run():
             if isinstance(item, CellStep):
-                step = words.step(item.index + 1, item.total)
-                yield running(status=self._line(study, item.cell, step, spent))
+                yield running(status=self._line(study, item, spent))
                 continue
             yield from self._finished(study, experiment, item, spent)
         yield running(status=markup.notice(words.WRITING))
@@ -100,8 +101,10 @@ class RunningActions:
             spent.append(item.seconds)
         yield running(grid=study.grid(), effects=_effects(study))
 
-    def _line(self, study: Study, cell: Cell, step: str, spent: Sequence[float]) -> str:
+    def _line(self, study: Study, item: CellStep, spent: Sequence[float]) -> str:
         assert study.plan is not None
+        cell, at = item.cell, item.progress
+        step = at_step(at) if is_progress(at) else sign(at)
         total = len(study.plan.variants) * len(study.plan.seeds)
         number = len(study.results) + 1
         left = sum(spent) / len(spent) * (total - number + 1) if spent else None

@@ -116,10 +116,6 @@ def cell(number: int, total: int, variant: str, seed: int, step: str, left: floa
     return f"Cell {number} of {total}{rest} · {variant}, seed {seed} · {step}"
 
 
-def step(index: int, total: int) -> str:
-    return f"step {index} of {total}"
-
-
 def done(total: int, failed: int, clear: int, variants: int) -> str:
     kept = f"Done: {total - failed} of {total} cells." if failed else f"Done: all {total} cells."
     if clear:

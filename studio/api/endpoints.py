@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from inspect import signature
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.utils import get_function_description
@@ -30,7 +30,7 @@ from xpsr.settings import CHOICES, PRESETS, SETTING_NAMES, Settings
 
 from .. import words
 from ..incoming import open_picture, picture_title, plain_errors
-from ..models.engine import is_result, is_step
+from ..models.engine import is_progress, is_result, is_step
 from ..models.waiting import sign
 from ..restore import texts
 from ..results import scores as results
@@ -38,6 +38,9 @@ from ..results.outputs import Run
 from ..services import Services
 from ..triggers import QUEUE
 from . import asked
+
+if TYPE_CHECKING:
+    from xpsr.sampling import Step, TileDone
 
 
 class Endpoints:
@@ -88,8 +91,9 @@ class Endpoints:
     ) -> Iterator[tuple[str | None, dict[str, Any]]]:
         """Restore a picture. Whatever is left out comes from the preset.
 
-        It answers more than once: (None, {"step", "steps", "seconds_left"}) after each step, and
-        (None, {"status"}) while it waits; the last answer is the result.
+        It answers more than once: (None, {"step", "steps", "seconds_left"}) after each step, with
+        {"tile", "tiles"} also between the tiles of one, and (None, {"status"}) while it waits; the
+        last answer is the result.
 
         Args:
             image: the picture file, from 16 x 16 pixels; over MCP its http(s) address, also one
@@ -138,9 +142,8 @@ class Endpoints:
     ) -> Iterator[Any]:
         photo = open_picture(payload)
         for item in self.engine.stream(photo.image, prompts, settings):
-            if is_step(item):
-                done = {"step": item.index + 1, "steps": item.total}
-                yield None, {**done, "seconds_left": item.seconds_left}
+            if is_progress(item):
+                yield None, _progress(item)
                 continue
             if not is_result(item):
                 yield None, {"status": sign(item)}
@@ -211,6 +214,11 @@ class Endpoints:
             high = self.engine.assemble(prompts, settings).high
             names = ("used", "room", "lost", "kept", "cut", "sent", "summary")
             return {name: getattr(high, name) for name in names}
+
+
+def _progress(item: Step | TileDone) -> dict[str, Any]:
+    said = {"step": int(item.done), "steps": item.total, "seconds_left": item.seconds_left}
+    return said if is_step(item) else {**said, "tile": item.tile, "tiles": item.tiles}
 
 
 def _facts(run: Run, notes: tuple[str, ...]) -> dict:

@@ -17,8 +17,9 @@ from .. import markup
 from ..compare.partner import partner_of
 from ..incoming import open_picture, picture_path, sentence
 from ..labels import as_labelled
-from ..models.engine import is_result, is_step
+from ..models.engine import is_progress, is_result
 from ..models.waiting import SmallerTiles
+from ..models.words import step as at_step
 from ..restore import texts
 from ..restore.showing import Face
 from ..restore.texts import Brought
@@ -178,8 +179,8 @@ class BatchActions:
         order, photo = item.order, open_picture(item.payload)
         assert order is not None, "an item is ready when its order is known"
         for step in self.engine.stream(photo.image, order.prompts, order.settings):
-            if is_step(step):
-                yield words.step(step.index + 1, step.total)
+            if is_progress(step):
+                yield at_step(step)
                 continue
             if not is_result(step):
                 yield words.SMALLER_TILES if isinstance(step, SmallerTiles) else ""

@@ -81,10 +81,6 @@ def _pixels(count: int) -> str:
     return f"{count / 1e6:,.1f} million pixels" if count >= 10**6 else f"{count:,} pixels"
 
 
-def step(index: int, total: int) -> str:
-    return f"step {index} of {total}"
-
-
 def done(seconds: float) -> str:
     return f"done in {seconds:.1f} s" if seconds < 10 else f"done in {duration(seconds)}"
 

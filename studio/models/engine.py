@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from PIL import Image
     from typing_extensions import TypeIs
 
-    from xpsr.pipeline import Restored, Step, XPSRPipeline
+    from xpsr.pipeline import Restored, XPSRPipeline
     from xpsr.prompts import Prompts
     from xpsr.prompts.describer import Describer, Description
     from xpsr.prompts.text import EncoderTexts
+    from xpsr.sampling import Step, TileDone
     from xpsr.settings import Settings
     from xpsr.shared import Shared
     from xpsr.wordmaps import WordRecorder
@@ -176,8 +177,8 @@ class Engine:
         settings: Settings,
         recorder: WordRecorder | None = None,
         shared: Shared | None = None,
-    ) -> Generator[Step | Waiting | SmallerTiles | Restored, None, None]:
-        """Restore a picture step by step; closing the iterator stops after the present step.
+    ) -> Generator[Step | TileDone | Waiting | SmallerTiles | Restored, None, None]:
+        """Restore a picture step by step; closing the iterator stops after the present tile.
 
         Where the memory does not suffice the run begins anew, once, in smaller tiles. What a
         `recorder` sees is in the result: the networks may run in another process.
@@ -208,7 +209,7 @@ class Engine:
         settings: Settings,
         recorder: WordRecorder | None,
         shared: Shared | None,
-    ) -> Generator[Step | SmallerTiles | Restored, None, None]:
+    ) -> Generator[Step | TileDone | SmallerTiles | Restored, None, None]:
         pipeline = self.pipeline()
         if self._free(pipeline) < weight_bytes(pipeline):
             self.release_describer()
@@ -237,7 +238,7 @@ class Engine:
         settings: Settings,
         recorder: WordRecorder | None,
         shared: Shared | None,
-    ) -> Generator[Step | Restored, None, None]:
+    ) -> Generator[Step | TileDone | Restored, None, None]:
         return self.pipeline().stream(image, prompts, settings, shared, recorder)
 
     def _free(self, pipeline: XPSRPipeline) -> int:
@@ -275,8 +276,13 @@ def is_step(item: object) -> TypeIs[Step]:
     return hasattr(item, "predicted")
 
 
-def _noted(item: Step | Restored, note: str) -> Step | Restored:
-    """A result with one more sentence about how it came to be; steps stay as they are."""
+def is_progress(item: object) -> TypeIs[Step | TileDone]:
+    """Whether an item of `Engine.stream` tells how far the run is."""
+    return hasattr(item, "done")
+
+
+def _noted(item: Step | TileDone | Restored, note: str) -> Step | TileDone | Restored:
+    """A result with one more sentence about how it came to be; the rest stays as it is."""
     if not is_result(item):
         return item
     notes = (*item.notes, note)

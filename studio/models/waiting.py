@@ -5,8 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from .. import words
+from . import words
+
+if TYPE_CHECKING:
+    from xpsr.sampling import Step, TileDone
 
 POLL_SECONDS = 0.25
 
@@ -29,8 +33,8 @@ def turn(lock: threading.Lock) -> Iterator[Waiting]:
         yield Waiting()
 
 
-def sign(item: Waiting | SmallerTiles) -> str:
-    """What to say of an item that is neither a step nor the result."""
+def sign(item: Waiting | SmallerTiles | Step | TileDone) -> str:
+    """What to say of an item that is not the result."""
     if isinstance(item, SmallerTiles):
         return words.SMALLER_TILES.format(size=item.tile_size)
-    return words.TURN_COMES
+    return words.TURN_COMES if isinstance(item, Waiting) else words.progress(item)

@@ -1,7 +1,21 @@
-"""What is said when the model is changed."""
+"""What is said while the model works, and when it is changed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from xpsr.counted import counted
 
+from ..words import duration
+
+if TYPE_CHECKING:
+    from xpsr.sampling import Step, TileDone
+
+TURN_COMES = "The model is still busy; this picture comes next…"
+SMALLER_TILES = (
+    "The memory did not suffice, so the picture is worked on in tiles of {size} pixels now; "
+    "it begins anew."
+)
 NO_MODEL_NAMED = 'Name a model: "mini", a folder of this computer, or a hub id such as owner/name.'
 NAME_TOO_LONG = "That is too long for the name of a folder or a model."
 NOT_ALLOWED = (
@@ -17,16 +31,31 @@ LAST_UNWRITABLE = "The model is in use, but {path} cannot be written, so the nex
 PLACES = {"cuda": "on the GPU", "mps": "on the GPU", "cpu": "in memory"}
 
 
-def too_much_work(pixels: int, steps: int, most: float) -> str:
+def progress(item: Step | TileDone) -> str:
+    """How far a run is: "Step 2 of 20, tile 3 of 9 · about 40 s left"."""
+    at = step(item)
+    left = item.seconds_left
+    rest = f" · about {duration(left)} left" if left and left >= 0.5 else ""
+    return f"{at[0].upper()}{at[1:]}{rest}"
+
+
+def step(item: Step | TileDone) -> str:
+    """The same within a line: "step 2 of 20, tile 3 of 9"."""
+    at = f"step {item.index + 1} of {item.total}" if item.index >= 0 else "getting ready"
+    return f"{at}, tile {item.tile} of {item.tiles}" if hasattr(item, "tile") else at
+
+
+def too_much_work(pixels: int, steps: int, guided: bool, most: float) -> str:
     """A run on so many pixels in so many steps is more than the page allows."""
+    twice = " with guidance, which counts twice," if guided else ""
     fewer = int(most * 1e6 / pixels)
     cure = "enlarge it less, in tiles that overlap less"
     if fewer:
         cure = f"take {counted(fewer, 'step')} at most"
     return (
-        f"{pixels / 1e6:.1f} million pixels in {counted(steps, 'step')} would take too long for a "
-        f"page that others wait for: {cure}, or run the studio on your own computer, which has no "
-        "limit."
+        f"{pixels / 1e6:.1f} million pixels in {counted(steps, 'step')}{twice} would take too long "
+        f"for a page that others wait for: {cure}, or run the studio on your own computer, which "
+        "has no limit."
     )
 
 

@@ -19,7 +19,6 @@ import gradio as gr
 from xpsr.errors import XPSRError
 
 from .. import words
-from .work import worked_pixels
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from xpsr.prompts import Prompts
     from xpsr.settings import Settings
 
-# Seconds of one step on one tile of 512 x 512 pixels, and of everything besides the steps. Rather
-# too many: a call that takes longer than it asked for is cut off.
+# Seconds of one guided step on one tile of 512 x 512 pixels, and of everything besides the steps.
+# Rather too many: a call that takes longer than it asked for is cut off.
 STEP_SECONDS = 0.15
 OTHER_SECONDS = 15
 LONGEST = 120
@@ -86,10 +85,11 @@ def restore_seconds(
     shared: object = None,
 ) -> int:
     """How long a run is likely to take on ZeroGPU: steps x pixels, and what surrounds them."""
-    tiles = max(1.0, worked_pixels(image.size, settings) / 512**2)
-    return min(
-        LONGEST, math.ceil(OTHER_SECONDS + STEP_SECONDS * settings.num_inference_steps * tiles)
-    )
+    from xpsr.work import step_pixels
+
+    tiles = max(1.0, step_pixels(image.size, settings) / 2 / 512**2)
+    seconds = OTHER_SECONDS + STEP_SECONDS * settings.num_inference_steps * tiles
+    return min(LONGEST, math.ceil(seconds))
 
 
 @dataclass(frozen=True)

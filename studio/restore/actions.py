@@ -181,7 +181,7 @@ class Actions:
                 if not is_step(item):
                     yield shown(status=markup.notice(sign(item)))
                     continue
-                line = words.step(item.index + 1, item.total, item.seconds_left, settings.seed)
+                line = f"{sign(item)} · seed {settings.seed}"
                 if visit.previewing:
                     yield self._growing(line, item, photo.image.size)
                 else:  # said with every step: one under way may have hidden what was opened

@@ -13,7 +13,14 @@ from ..models.work import check_work
 from ..results.visit import Visit
 
 # The settings that decide it.
-DECIDING = ("upscale", "process_size", "num_inference_steps", "tile_size", "tile_overlap")
+DECIDING = (
+    "upscale",
+    "process_size",
+    "num_inference_steps",
+    "guidance_scale",
+    "tile_size",
+    "tile_overlap",
+)
 
 
 class Fitting:

@@ -93,7 +93,7 @@ class TextActions:
             *map(markup.meter, meters),
             *(wording.chips(told[name]) for name in MAIN_TEXTS),
             *(gr.update(visible=one) for one in changed),
-            wording.details(exact, told, brought, steered=settings.guidance_scale > 1),
+            wording.details(exact, told, brought, steered=settings.guided),
         )
 
     def as_brought(self, index: int, brought: Brought) -> Any:

@@ -17,7 +17,7 @@ from xpsr.recipe_changes import changed_surroundings, surroundings
 from .. import markup, words
 from ..incoming import sentence
 from ..labels import as_labelled
-from ..models.engine import is_result, is_step
+from ..models.engine import is_result
 from ..models.waiting import sign
 from ..results.run_list import offered
 from ..results.scores import enlarge
@@ -117,11 +117,6 @@ class WordMapActions:
         for item in items:
             if is_result(item):
                 yield self._done(recipe, item)
-            elif is_step(item):
-                left = item.seconds_left
-                left = words.duration(left) if left and left >= 0.5 else ""
-                line = said.step(item.index + 1, item.total, left)
-                yield values(status=markup.notice(line))
             else:
                 yield values(status=markup.notice(sign(item)))
 

@@ -52,11 +52,6 @@ CAUTION = (
 ABLATE = "Leave words out and measure"
 
 
-def step(index: int, total: int, left: str) -> str:
-    """While it is recorded; `index` counts from 1."""
-    return f"Step {index} of {total}" + (f" · about {left} left" if left else "")
-
-
 def percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 
 from xpsr.ablation.plan import Cell
 from xpsr.ablation.run import CellResult, CellStep, Experiment
 from xpsr.counted import counted
 from xpsr.errors import XPSRError
+from xpsr.frame import Size, plan_sizes
+from xpsr.sampling import Step
 from xpsr.settings import Settings
+from xpsr.work import run_pixels, step_pixels
 
 _TIMED_STEPS = 2  # the first one also warms up
 
@@ -55,26 +59,30 @@ class Pace:
 
     Attributes:
         step, rest: seconds of a denoising step, and of everything else of a run.
+        size: of the picture, (width, height).
         settings: those it was measured with.
     """
 
     step: float
     rest: float
+    size: Size
     settings: Settings
 
     def seconds(self, settings: Settings) -> float:
-        """What a run with other settings will take."""
-        halves = [2 if one.guidance_scale > 1 else 1 for one in (settings, self.settings)]
-        area = (settings.upscale / self.settings.upscale) ** 2
-        steps = settings.num_inference_steps * halves[0] / halves[1]
-        return (self.step * steps + self.rest) * area
+        """What a run with other settings will take; nothing if its size is refused."""
+        try:
+            steps = run_pixels(self.size, settings) / step_pixels(self.size, self.settings)
+        except XPSRError:
+            return 0.0
+        area, measured = (prod(plan_sizes(self.size, one)[1]) for one in (settings, self.settings))
+        return self.step * steps + self.rest * area / measured
 
 
 class Stopwatch:
     """Times a run while its items pass through `watch`."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, size: Size, settings: Settings) -> None:
+        self._size, self._settings = size, settings
         self._steps: list[float] = []
         self._whole = 0.0
 
@@ -87,11 +95,12 @@ class Stopwatch:
         started = last = time.perf_counter()
         for item in items:
             now = time.perf_counter()
-            if isinstance(item, CellStep):
+            if isinstance(item, CellResult):
+                if item.error:
+                    raise XPSRError(item.error)
+            elif isinstance(item.progress, Step):
                 self._steps.append(now - last)
                 last = now
-            elif item.error:
-                raise XPSRError(item.error)
             self._whole = now - started
             yield item
 
@@ -100,7 +109,9 @@ class Stopwatch:
         """What was measured; there is one as soon as the run is over."""
         # The first step carries the preparation, so with two of them the second is the measure.
         step = self._steps[-1]
-        return Pace(step, max(self._whole - step * len(self._steps), 0.0), self._settings)
+        return Pace(
+            step, max(self._whole - step * len(self._steps), 0.0), self._size, self._settings
+        )
 
 
 def trial(experiment: Experiment, cell: Cell) -> tuple[Experiment, Cell]:
@@ -127,7 +138,7 @@ def measure(experiment: Experiment) -> Cost:
     if not open_cells:
         return Cost(len(cells), 0, 0.0, 0.0)
     timed, short = trial(experiment, open_cells[0])
-    watch = Stopwatch(short.settings)
+    watch = Stopwatch(experiment.image.size, short.settings)
     for _ in watch.watch(timed.compute(short)):
         pass
     return estimate(len(cells), open_cells, watch.pace)

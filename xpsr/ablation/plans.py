@@ -59,7 +59,7 @@ def negatives(prompts: Prompts, settings: Settings, seeds: Seeds) -> Plan:
     "Without" is the empty text for the content; for the quality it is `negative="high"`, which
     keeps the quality text on both sides of the guidance (eq. 6).
     """
-    if settings.guidance_scale <= 1:
+    if not settings.guided:
         raise XPSRError(
             f"guidance_scale is {settings.guidance_scale:g}, and up to 1 negative texts are not "
             "used at all; choose a larger one, for example 4.5."

@@ -19,6 +19,7 @@ from xpsr.shared import Shared
 if TYPE_CHECKING:
     from xpsr.pipeline import XPSRPipeline
     from xpsr.recipe import Recipe
+    from xpsr.sampling import Step, TileDone
 
 # Scores that need no download and no long wait.
 ALONE = ("backprojection", "piqe")
@@ -27,11 +28,10 @@ WITH_REFERENCE = ("psnr", "ssim", "gmsd")
 
 @dataclass(frozen=True)
 class CellStep:
-    """A denoising step of the cell that is being computed is done (`index` counts from 0)."""
+    """How far the cell is that is being computed: what the pipeline gave before its result."""
 
     cell: Cell
-    index: int
-    total: int
+    progress: Step | TileDone
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,7 +181,7 @@ class Experiment:
         try:
             for item in self.pipe.stream(self.image, cell.prompts, cell.settings, self._shared):
                 if not isinstance(item, Restored):
-                    yield CellStep(cell, item.index, item.total)
+                    yield CellStep(cell, item)
                     continue
                 scores = self._scores(item.image, self.metrics or ())
                 seconds = time.perf_counter() - started

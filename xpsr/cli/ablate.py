@@ -210,7 +210,7 @@ def _stream(experiment: Experiment, total: int, results: list[CellResult], emit:
         with progress.picture(f"cell of {experiment.plan.name}"):
             for item in items:
                 if isinstance(item, CellStep):
-                    progress.step(item.index, item.total)
+                    progress.steps(item.progress.done, item.progress.total)
                     continue
                 results.append(item)
                 break

@@ -52,9 +52,9 @@ class Steps:
         with self._bar:
             yield
 
-    def step(self, index: int, total: int) -> None:
-        """Step `index` of `total`, counted from 0, is done."""
-        self._bar.update(self._task, completed=index + 1, total=total)
+    def steps(self, done: float, total: int) -> None:
+        """So many steps of `total` are done; tiles are parts of one."""
+        self._bar.update(self._task, completed=done, total=total)
 
 
 class Bytes:

@@ -253,7 +253,7 @@ def last(
     for item in pipe.stream(source, prompts, settings, recorder=recorder):
         if isinstance(item, Restored):
             return item
-        progress.step(item.index, item.total)
+        progress.steps(item.done, item.total)
     raise AssertionError("the pipeline ended without a result")
 
 
