@@ -223,7 +223,10 @@ TILE_INFO = (
     "Larger pictures are worked on in overlapping squares of this size, 64 at least. 0: never."
 )
 OVERLAP = "Tile overlap, in pixels"
-OVERLAP_INFO = "What neighbouring tiles share, so that no seam shows."
+OVERLAP_INFO = (
+    "What neighbouring tiles share, so that no seam shows. A tenth of the size is enough; more only "
+    "takes longer."
+)
 METRICS = "By trained networks"
 METRICS_INFO = (
     "Each is downloaded when it is first used, up to a gigabyte. LPIPS and DISTS need the true "

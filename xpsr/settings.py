@@ -64,7 +64,8 @@ class Settings:
         tile_size: side in pixels, 64..8192, of the squares the working picture is split into when
             it has more pixels than one of them; 0 = never split. Rounded down to whole latent
             pixels.
-        tile_overlap: pixels that neighbouring squares share; less than `tile_size`.
+        tile_overlap: pixels that neighbouring squares share; less than `tile_size`. They fade into
+            each other over about a tenth of it, so more only takes longer.
         color_fix: colours brought back to the input's: "none" | "adain" | "wavelet".
         long_prompts: what becomes of a text of more than CLIP's 75 tokens: "truncate" (its end is
             cut off, as the authors do) | "protect" (the caption is shortened so that the added
