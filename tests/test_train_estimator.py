@@ -226,10 +226,13 @@ def test_evaluation_leaves_out_what_cannot_be_used_and_names_it(tmp_path: Path) 
     for name in PHOTOS[:2]:
         photo(name).save(photos / f"{name}.png")
     done = CliRunner().invoke(app, arguments)
-    assert done.exit_code == 0, done.output
+    assert done.exit_code == 1, done.output
     assert "tiny.png: left out" in done.output and "broken.jpg: left out" in done.output
     table = json.loads((tmp_path / "out" / "report.json").read_text())
     assert [one["pictures"] for one in table.values()] == [4, 4, 4]
+    learnt = ["train", "--images", str(photos), "--out", str(tmp_path), "--turns=1", "--steps=1"]
+    done = CliRunner().invoke(app, learnt)  # of photos to learn from some are of no use
+    assert done.exit_code == 0 and "2 photos left out" in done.output
 
 
 def test_wrong_weights_are_a_sentence(photos: Path, tmp_path: Path) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 import pytest
 import typer
 from PIL import Image
 
-from train.report import PictureSet, degraded, main, rows
+from train.report import SIDE, PictureSet, degraded, main, rows, sheet
 from xpsr.errors import XPSRError
 
 
@@ -75,3 +76,56 @@ def test_nothing_to_do_is_said(tmp_path: Path, capsys) -> None:
         with pytest.raises(typer.Exit):
             main(out=tmp_path, **given)
         assert words in capsys.readouterr().err
+
+
+def test_what_was_left_out_is_in_the_exit_code(picture, tmp_path: Path, monkeypatch) -> None:
+    """A set degraded here, and one whose evaluation leaves pictures out, or all of them."""
+    (tmp_path / "val").mkdir()
+    picture(72, 64).save(tmp_path / "val" / "a.png")
+    codes: list[int] = []
+
+    def evaluated(command: list[str], **_) -> subprocess.CompletedProcess:
+        out = Path(command[command.index("--out") + 1])
+        (out / "pictures").mkdir(parents=True, exist_ok=True)
+        if codes[0] < 2:
+            picture(64, 64).save(out / "pictures" / "a.png")
+            text = "dataset,method,psnr,pictures,source\nx,mini,22,1,measured\n"
+            (out / "table.csv").write_text(text)
+        return subprocess.CompletedProcess(command, min(codes[0], 1))
+
+    def ending(name: str, code: int = 0) -> int:
+        codes[:] = [code]
+        try:
+            main(out=tmp_path / name, val=tmp_path / "val")
+        except typer.Exit as error:
+            return error.exit_code
+        return 0
+
+    monkeypatch.setattr(subprocess, "run", evaluated)
+    assert ending("one") == 0
+    assert ending("one", code=1) == 1
+    assert ending("two", code=2) == 2  # 1 as well, and there is no table
+    (tmp_path / "val" / "b.png").write_bytes(b"no picture")
+    assert ending("one") == ending("one") == 1
+
+
+def test_the_sheet_finds_what_its_pictures_were_made_of(picture, tmp_path: Path) -> None:
+    """Of the field's sets, with names of their own, and of two with equal names."""
+    for place, side in (("LR/Canon_1_LR4.png", 16), ("HR/Canon_1_HR.png", 64)):
+        (tmp_path / "pairs" / place).parent.mkdir(parents=True)
+        picture(side, side).save(tmp_path / "pairs" / place)
+    (tmp_path / "real").mkdir()
+    for name in ("b [1].png", "b [1].bmp"):
+        picture(16, 16).save(tmp_path / "real" / name)
+    pairs = PictureSet("pairs", tmp_path / "pairs" / "LR", tmp_path / "pairs" / "HR")
+    real = PictureSet("real", tmp_path / "real", None)
+    for name in ("pairs/pictures/Canon_1_LR4", "real/pictures/b [1]", "real/pictures/b [1]-2"):
+        place = tmp_path / f"out/{name}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 64)).save(place)
+    found = sheet([pairs, real], tmp_path / "out")
+    rows = [[found.crop((x, y, x + SIDE, y + SIDE)).getextrema() for x in (0, SIDE, 2 * SIDE)]
+            for y in range(0, found.height, SIDE)]  # fmt: skip
+    white = ((255, 255),) * 3
+    assert [row[2] == white for row in rows] == [False, True, True]  # which have an original
+    assert all(row[0] != row[1] for row in rows)

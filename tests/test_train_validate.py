@@ -6,6 +6,7 @@ import os
 
 import numpy as np
 import pytest
+import typer
 from PIL import Image
 from rich.console import Console
 
@@ -135,11 +136,15 @@ def test_photos_of_subfolders_count_and_what_is_made_among_them_does_not(
     (tmp_path / "b.jpg").symlink_to("nowhere.jpg")
     out = tmp_path / "report"
     for _ in range(2):
-        validate.main(tmp_path, out, recipe=["mild"], setting=["num_inference_steps=1"])
+        with pytest.raises(typer.Exit) as ending:
+            validate.main(tmp_path, out, recipe=["mild"], setting=["num_inference_steps=1"])
+        assert ending.value.exit_code == 1  # a photo was asked for and has no scores
     said = capsys.readouterr()
     assert "b.jpg: left out" in said.err and validate.EXPLAINED in said.out
     assert validate.EXPLAINED in (out / "summary.md").read_text(encoding="utf-8")
     rows = Table(out / "scores.csv").rows
     assert [row["picture"] for row in rows] == ["a/1.png", "a/1.png"]
+    (tmp_path / "b.jpg").unlink()
+    validate.main(tmp_path, out, recipe=["mild"], setting=["num_inference_steps=1"])
     with pytest.raises(XPSRError, match="no pictures"):
         named_photos(out, out)

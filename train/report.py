@@ -5,6 +5,7 @@ python -m train.report --val CLEAN_PHOTOS --pairs FOLDER_OF_LR_AND_HR --real LOW
 Clean photos are degraded by the three recipes, each with a seed of its own name; pairs and
 low-quality photos are taken as they are. Each set goes through `python -m xpsr evaluate`, which
 goes on where it was stopped. DIR/report.md is the table of all of them, DIR/sheet.jpg shows crops.
+A picture that cannot be used is named and left out, and the exit code is then 1.
 """
 
 import csv
@@ -22,10 +23,13 @@ from PIL import Image
 from train.degrade import RECIPES
 from train.disk import read_json, save_png, write_whole
 from train.files import file_hash, find_photos, name_below
-from train.terminal import follow, sentences
+from train.terminal import SOME_LEFT_OUT, follow, sentences
 from train.validate import as_markdown, degraded_photo, middle
+from xpsr.cli.files import find_pictures
 from xpsr.errors import XPSRError
+from xpsr.evaluation.pairs import Pair, find_pairs
 from xpsr.image import open_image, resize
+from xpsr.settings import Settings
 
 # With originals: those that need no download. Without: those that look at one picture.
 COMPARING = ("psnr", "ssim", "gmsd", "piqe", "backprojection")
@@ -44,11 +48,18 @@ PHOTOS = "photos.json"  # the hash of the photo behind every picture made
 
 @dataclass(frozen=True)
 class PictureSet:
-    """A set of pictures: a name, and the folders of inputs and originals."""
+    """A set of pictures.
+
+    Attributes:
+        name: for people.
+        low, high: the folders of inputs and originals.
+        left_out: how many photos could not be used for it.
+    """
 
     name: str
     low: Path
     high: Path | None
+    left_out: int = 0
 
 
 def degraded(images: Path, recipe: str, out: Path, limit: int | None) -> PictureSet:
@@ -57,7 +68,6 @@ def degraded(images: Path, recipe: str, out: Path, limit: int | None) -> Picture
     Raises:
         XPSRError: what is there was made of other photos, or two photos would get one name.
     """
-    found = PictureSet(f"{_name(images)}, {recipe}", out / "LR", out / "HR")
     photos = _by_name(images)
     asked = dict([*photos.items()][:limit])
 
@@ -72,8 +82,8 @@ def degraded(images: Path, recipe: str, out: Path, limit: int | None) -> Picture
     for folder in (out / "LR", out / "HR"):
         folder.mkdir(parents=True, exist_ok=True)
     _same_photos(out, photos, asked)
-    follow(f"degrading, {recipe}", work())
-    return found
+    left_out = follow(f"degrading, {recipe}", work())
+    return PictureSet(f"{_name(images)}, {recipe}", out / "LR", out / "HR", left_out)
 
 
 def _by_name(images: Path) -> dict[str, Path]:
@@ -110,15 +120,17 @@ def _degrade(path: Path, recipe: str, low: Path, high: Path) -> str | None:
     return None
 
 
-def evaluate(one: PictureSet, out: Path, more: list[str]) -> None:
-    """The set's own table; what is finished is not done again."""
+def evaluate(one: PictureSet, out: Path, more: list[str]) -> bool:
+    """The set's own table; what is finished is not done again. Whether all pictures are in it."""
     command = [sys.executable, "-m", "xpsr", "evaluate", "--lr", str(one.low), "--out", str(out)]
     if one.high is not None:
         command += ["--hr", str(one.high)]
     command += ["--metrics", ",".join(COMPARING if one.high else ALONE), *more]
-    # 1: some pictures had no row, and the table says of how many it is
-    if subprocess.run(command, stdout=subprocess.DEVNULL).returncode not in (0, 1):
+    code = subprocess.run(command, stdout=subprocess.DEVNULL).returncode
+    # Some pictures may have no row, and the table says of how many it is; of none there is none.
+    if code not in (0, SOME_LEFT_OUT) or not (out / "table.csv").is_file():
         raise XPSRError(f"The evaluation of {one.name} did not end well; see above.")
+    return code == 0
 
 
 def rows(sets: list[PictureSet], out: Path) -> Iterator[list[str]]:
@@ -135,22 +147,24 @@ def rows(sets: list[PictureSet], out: Path) -> Iterator[list[str]]:
 
 def sheet(sets: list[PictureSet], out: Path) -> Image.Image:
     """The middle of the first pictures of each set: enlarged, restored, and the original."""
-    shown = [
-        (result, one)
-        for one in sets
-        for result in sorted((_folder(one, out) / "pictures").glob("*.png"))[:PER_SET]
-    ]
+    shown = [found for one in sets for found in _results(one, out)[:PER_SET]]
     canvas = Image.new("RGB", (3 * SIDE, SIDE * len(shown)), "white")
-    for row, (path, one) in enumerate(shown):
+    for row, (path, pair) in enumerate(shown):
         result = open_image(path).image
-        low = next(one.low.glob(f"{path.stem}.*"))
-        columns = [resize(open_image(low).image, result.size), result]
-        high = next(one.high.glob(f"{path.stem}.*"), None) if one.high else None
-        if high is not None:
-            columns.append(open_image(high).image)
+        columns = [resize(open_image(pair.low).image, result.size), result]
+        if pair.high is not None:
+            columns.append(open_image(pair.high).image)
         for column, picture in enumerate(columns):
             canvas.paste(middle(picture, SIDE), (column * SIDE, row * SIDE))
     return canvas
+
+
+def _results(one: PictureSet, out: Path) -> list[tuple[Path, Pair]]:
+    """The results of a set, each with what it was made of."""
+    lows, highs = find_pictures([one.low]), find_pictures([one.high]) if one.high else None
+    pairs = find_pairs(lows, highs, Settings().upscale).pairs
+    found = [(_folder(one, out) / "pictures" / f"{pair.name}.png", pair) for pair in pairs]
+    return [(path, pair) for path, pair in found if path.is_file()]
 
 
 def _name(folder: Path) -> str:
@@ -193,12 +207,13 @@ def main(
             raise XPSRError("Give at least one of --val, --pairs and --real.")
         more = ["--model", model, *(["--preset", preset] if preset else [])]
         more += ["--limit", str(limit)] if limit else []
-        for one in sets:
-            evaluate(one, _folder(one, out), more)
+        well = [evaluate(one, _folder(one, out), more) for one in sets]
         text = as_markdown(list(rows(sets, out)))
         (out / "report.md").write_text(text, encoding="utf-8")
         sheet(sets, out).save(out / "sheet.jpg", quality=92)
         typer.echo(text)
+        if not all(well) or any(one.left_out for one in sets):
+            raise typer.Exit(SOME_LEFT_OUT)
 
 
 if __name__ == "__main__":

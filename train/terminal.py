@@ -22,6 +22,7 @@ from xpsr.errors import XPSRError
 
 SECONDS_BETWEEN_LINES = 30.0
 GOES_ON = "Stopped. What is finished is kept: the same command goes on from there."
+SOME_LEFT_OUT = 1  # as `python -m xpsr` ends where something of what was asked for was not done
 INTERRUPTED = 130  # what shells expect of a program that was stopped with Ctrl-C
 
 
@@ -75,13 +76,16 @@ class Bar:
         self.console.print(message, highlight=False, markup=False, soft_wrap=True)
 
 
-def follow(what: str, work: Iterable[tuple[int, int, str | None]]) -> None:
-    """Show the progress of (done, total, complaint)."""
+def follow(what: str, work: Iterable[tuple[int, int, str | None]]) -> int:
+    """Show the progress of (done, total, complaint); how many complaints there were."""
+    complaints = 0
     with Bar(what) as bar:
         for done, total, complaint in work:
             bar.update(done, total)
             if complaint:
+                complaints += 1
                 bar.say(complaint)
+    return complaints
 
 
 @contextmanager

@@ -5,8 +5,9 @@ python -m train.validate --images DIR --out DIR [--model mini] [--recipe mild --
 
 Every degradation is seeded by the photo's name, so two models are judged on the same pictures. A
 line of scores.csv is written as soon as a picture is scored; run again and only what is missing is
-done. run.json holds the hash of every photo: another one of the same name is refused. The figures
-of the embedded model's card come from here.
+done. run.json holds the hash of every photo: another one of the same name is refused. A photo that
+cannot be used is named and left out, and the exit code is then 1. The figures of the embedded
+model's card come from here.
 """
 
 import csv
@@ -31,7 +32,7 @@ from train.files import file_hash, named_photos
 from train.options import read_value
 from train.pairing import PairConfig, make_pair, pair_seed
 from train.scores import NAMES, better, scores_of
-from train.terminal import sentences
+from train.terminal import SOME_LEFT_OUT, sentences
 from xpsr.errors import XPSRError
 from xpsr.image import open_image, resize
 from xpsr.prompts import PROMPT_NAMES
@@ -278,15 +279,18 @@ def main(
         settings = {text: read_setting(text) for text in setting or ["default"]}
         photos = named_photos(images, out, limit)
         work = Examination(xpsr.load(model, base=base), settings, out, photos)
-        examine(work, recipes, console)
+        left_out = examine(work, recipes, console)
         rows = list(summary(work.table, recipes, list(settings)))
         text = f"{EXPLAINED}\n\n{as_markdown(rows)}"
         (out / "summary.md").write_text(text, encoding="utf-8")
         typer.echo(text)
+        if left_out:
+            raise typer.Exit(SOME_LEFT_OUT)
 
 
-def examine(work: Examination, recipes: list[str], console: Console) -> None:
-    """Every photo with every recipe; a photo that cannot be used is told and left out."""
+def examine(work: Examination, recipes: list[str], console: Console) -> int:
+    """Every photo with every recipe; how many could not be used, which are told and left out."""
+    left_out = 0
     with Progress(console=console) as progress:
         task = progress.add_task("photos", total=len(work.photos) * len(recipes))
         for name in recipes:
@@ -294,10 +298,12 @@ def examine(work: Examination, recipes: list[str], console: Console) -> None:
                 try:
                     work.photo(photo, name)
                 except XPSRError as error:
+                    left_out += 1
                     said = f"{photo}: left out, {error}"
                     console.print(said, highlight=False, markup=False, soft_wrap=True)
                 progress.advance(task)
             work.sheet(name)
+    return left_out
 
 
 if __name__ == "__main__":

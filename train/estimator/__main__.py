@@ -4,7 +4,8 @@ python -m train.estimator train --images DIR --out DIR
 python -m train.estimator evaluate --images DIR --out DIR
 
 Training keeps the statistics of the degraded photos in OUT/statistics: run it again and it goes on
-where it was stopped.
+where it was stopped. Photos that cannot be used are named and left out. Training counts them, as
+`train.prepare` does; where figures were asked for of them, the exit code is then 1.
 """
 
 import copy
@@ -24,8 +25,10 @@ from train.estimator.fit import BATCH, calibrate, fit
 from train.estimator.report import Judged, draw, figures_of, judge, markdown
 from train.estimator.samples import make_sample
 from train.estimator.second_order import make_second_order
+from train.files import find_photos
 from train.sharing import one_thread
-from train.terminal import Bar, follow, sentences
+from train.terminal import SOME_LEFT_OUT, Bar, follow, sentences
+from xpsr.counted import counted
 from xpsr.errors import XPSRError
 from xpsr.prompts.estimator import WEIGHTS, Estimator, load_estimator
 
@@ -68,6 +71,8 @@ def train(
         record["seconds"] = round(time.monotonic() - began)
         (out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         bar.say(f"wrote {out / 'estimator.safetensors'}")
+        if left_out := len(find_photos(images)) - (len(known) + len(held)) // (turns * TURN):
+            bar.say(f"{counted(left_out, 'photo')} left out, see above")
 
 
 @app.command()
@@ -88,7 +93,8 @@ def evaluate(
         judged = Judged()
         once = partial(make_sample, side=side, extremes=False)
         make = partial(make_second_order, side=side) if twice else once
-        follow("photos", judge(images, count, seed, make, _network(weights), judged))
+        work = judge(images, count, seed, make, _network(weights), judged)
+        left_out = follow("photos", work)
         table = figures_of(judged)
         text = markdown(table)
         out.mkdir(parents=True, exist_ok=True)
@@ -97,6 +103,8 @@ def evaluate(
         (out / "report.json").write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
         draw(table, out / "calibration.svg")
     typer.echo(text)
+    if left_out:
+        raise typer.Exit(SOME_LEFT_OUT)
 
 
 def _network(weights: Path) -> Estimator:
