@@ -157,6 +157,38 @@ def test_another_picture_and_a_full_disk_are_told(
     assert "Traceback" not in lost.err
 
 
+def test_a_true_picture_of_no_use_is_refused_before_the_start(
+    xpsr, photo: Path, tiny: Path, tmp_path: Path, picture
+) -> None:
+    out = tmp_path / "out"
+    common = ("ablate", photo, "--model", tiny, "--out", out, "--seeds", "1", *QUICK)
+    common += ("--reference", tmp_path / "truth.png")
+    for size, of_levels, of_grid in (((24, 20), 2, 2), ((48, 40), 0, 0), ((72, 60), 2, 0)):
+        picture(*size).save(tmp_path / "truth.png")
+        for plan, code in (("levels",), of_levels), (("grid", "--axis", "upscale=2,3"), of_grid):
+            done = xpsr(*common, "--plan", *plan, "--dry-run")
+            assert done.code == code, done.err
+            said = "--reference has {} x {} pixels, and the results have 48 x 40".format(*size)
+            assert (said in done.err) == bool(code) and (" and others" in done.err) == (
+                bool(code) and plan[0] == "grid"
+            )
+    assert not out.exists()
+
+
+def test_a_picture_whose_name_is_no_text_can_be_reported(
+    xpsr, photo: Path, tiny: Path, tmp_path: Path
+) -> None:
+    try:
+        odd = photo.rename(tmp_path / os.fsdecode(b"odd \xff.png"))
+    except (OSError, UnicodeError) as error:
+        pytest.skip(f"this disk takes no such name: {error}")
+    out = tmp_path / "out"
+    done = xpsr("ablate", odd, "--model", tiny, "--plan", "swap", "--seeds", "1", "--out", out,
+                *QUICK)  # fmt: skip
+    assert done.code == 0, done.err
+    assert "odd \\udcff.png" in (out / "report.html").read_text("utf-8")
+
+
 def test_every_text_and_setting_is_an_option_and_no_name_is_cut() -> None:
     """On a terminal of 80 columns, where `rich` shortens what does not fit."""
     for command in get_command(app).commands:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -81,7 +82,11 @@ def test_another_number_format_is_another_evaluation(
     options += ("--out", out, "--device", "cpu")
     assert xpsr("evaluate", *options).code == 0
     assert xpsr("evaluate", *options, "--dtype", "float32").code == 0  # said, and the same
-    for other, words in (("--dtype", "bfloat16"), "--dtype float32"), (("--base", "x"), "--base"):
+    for other, words in (
+        (("--dtype", "bfloat16"), "--dtype float32"),
+        (("--base", "x"), "--base left out, and now it is x;"),
+        (("--no-describe",), "--describer measured, and now it is left out;"),
+    ):
         done = xpsr("evaluate", *options, *other)
         assert (done.code, done.out) == (2, "") and words in done.err
 
@@ -185,3 +190,29 @@ def test_what_was_not_asked_for_is_no_problem(
     (photos / "LR" / "Canon_000_LR4.png").unlink()
     done = xpsr("evaluate", *options, "--limit", "1", "--out", tmp_path / "fine")
     assert done.code == 0 and "has no original" not in done.err
+
+
+def test_names_that_are_no_text_and_a_folder_of_ones_own(
+    xpsr, photos: Path, tiny: Path, tmp_path: Path
+) -> None:
+    """On the disk a name is any bytes; the results may lie among the inputs."""
+    low = photos / "LR"
+    try:
+        (low / "Canon_000_LR4.png").rename(low / os.fsdecode(b"odd \xff.png"))
+        (low / "Canon_001_LR4.png").rename(low / os.fsdecode(b"broken \xff.png"))
+        low = low.rename(photos / os.fsdecode(b"set \xff"))
+    except (OSError, UnicodeError) as error:
+        pytest.skip(f"this disk takes no such name: {error}")
+    next(low.glob("broken*")).write_bytes(b"no picture")
+    options = ("--lr", low, "--model", tiny, "--metrics", "piqe", "--out", low, *QUICK)
+    for _ in range(2):
+        done = xpsr("evaluate", *options)
+        assert done.code == 1 and "Traceback" not in done.err, done.err
+        assert "subfolders" not in done.err  # there are none but its own
+    text = (low / "table.md").read_text("utf-8")
+    assert "# set \\\\udcff, 2 pictures" in text
+    assert "Not in the means: broken \\udcff: " in text
+    assert "odd \\udcff," in (low / "rows.csv").read_text("utf-8")
+    assert "set \\udcff" in (low / "plot.svg").read_text("utf-8")
+    lost = xpsr("evaluate", *options, "--published", tmp_path / "no.csv")
+    assert lost.code == 2 and "no.csv cannot be read as CSV: No such file" in lost.err

@@ -1,4 +1,4 @@
-"""Names for files that are made from other files, one for each."""
+"""Names of files: one for each that is made from another, and as text."""
 
 from __future__ import annotations
 
@@ -28,3 +28,11 @@ def distinct_names(names: Sequence[str], kept: Mapping[int, str] | None = None) 
         taken.add(found.casefold())
         distinct.append(found)
     return distinct
+
+
+def printable(text: str) -> str:
+    """Text with names of files in it, as every file and terminal can take it.
+
+    A name on the disk is any bytes; those that are no UTF-8 stand in it as \\udcff and the like.
+    """
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

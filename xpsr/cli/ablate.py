@@ -18,6 +18,7 @@ from xpsr.cli.progress import Steps
 from xpsr.cli.report import INTERRUPTED, SOME_FAILED, results_only, say, score_entries, to_line
 from xpsr.cli.run_options import settings_of, texts_of, with_run_options
 from xpsr.errors import XPSRError
+from xpsr.names import printable
 from xpsr.prompts import Prompts
 from xpsr.settings import Settings
 
@@ -121,6 +122,8 @@ def ablate(
         prompts = Prompts.from_preset(name, **texts)
         settings = Settings.from_preset(name, **settings_of(run))
         chosen = choice.build(prompts, settings, consecutive_seeds(settings.seed, seeds))
+        if truth is not None:
+            _check_size(truth, photo, chosen)
         folder = CellFolder(out, [variant.name for variant in chosen.variants])
         notes = folder.check(pipe, photo)
         keeper = LookedAt(folder) if dry_run else folder
@@ -140,7 +143,7 @@ def ablate(
         say(str(_plainly(measure, experiment)))
         if dry_run:
             return
-        subject = Subject(image.name, photo, pipe.label, description.get("source", ""))
+        subject = Subject(printable(image.name), photo, pipe.label, description.get("source", ""))
         results = _run(experiment, subject, out, emit)
         if any(one.error for one in results):
             raise typer.Exit(SOME_FAILED)
@@ -173,6 +176,19 @@ def _check(choice: Choice) -> None:
     if choice.plan == "csv" and not choice.csv:
         raise XPSRError("--plan csv needs --csv FILE.")
     choice.parse()
+
+
+def _check_size(truth: Image.Image, photo: Image.Image, plan: Plan) -> None:
+    """Refuse a true picture that no result could be compared with."""
+    factors = sorted({variant.settings.upscale for variant in plan.variants})
+    sizes = [(photo.width * factor, photo.height * factor) for factor in factors]
+    if truth.size not in sizes:
+        has, need = ("{} x {}".format(*one) for one in (truth.size, sizes[0]))
+        more = " and others" if len(sizes) > 1 else ""
+        raise XPSRError(
+            f"--reference has {has} pixels, and the results have {need}{more}; choose one of that "
+            "size."
+        )
 
 
 def _run(experiment: Experiment, subject: Subject, out: Path, emit: Any) -> list[CellResult]:

@@ -28,6 +28,7 @@ from xpsr.cli.report import SOME_FAILED, CannotBeginError, each, results_only, s
 from xpsr.cli.run_options import settings_of, texts_of, with_run_options
 from xpsr.counted import counted
 from xpsr.errors import XPSRError
+from xpsr.names import printable
 from xpsr.prompts import Prompts
 from xpsr.settings import Settings
 
@@ -174,7 +175,7 @@ def _pairs(lr: Path, hr: Path | None, out: Path, upscale: int, limit: int | None
     if first and high is not None and hr is None:
         say(f"The originals are taken from {high}.")
     if first:
-        tell_of_subfolders([low], out)
+        tell_of_subfolders([low], out, out / "pictures")
     lows, highs = find_pictures([low]), find_pictures([high]) if high else None
     found = find_pairs(lows, highs, upscale, dataset_of(low)).first(limit)
     for name, reason in found.problems.items() if first else ():
@@ -233,9 +234,10 @@ def _check_same(path: Path, options: dict[str, Any]) -> None:
     for name, value in options.items():
         if before.get(name, value) != value:  # not all are in older folders
             option = f"--{name.replace('_', '-')}"
+            then, now = ("left out" if one is None else one for one in (before[name], value))
             raise XPSRError(
-                f"This folder holds an evaluation with {option} {before.get(name)}, and now it is "
-                f"{value}; choose another --out."
+                f"This folder holds an evaluation with {option} {then}, and now it is {now}; "
+                "choose another --out."
             )
     if before != options and place_in_launch()[0] == 0:  # all of them have the same
         with whole_file(path) as part:
@@ -335,7 +337,7 @@ def _finish(
         return
     of_set = _of_set(out, found.pairs, rows) if "fid" in columns else None
     name = found.dataset or set_name(found.pairs[0].low.parent)
-    title = f"{name}, {counted(len(rows), 'picture')}"
+    title = printable(f"{name}, {counted(len(rows), 'picture')}")
     summary = table.summarise(model_label(model), rows, columns, title, of_set)
     summary.lines.extend(published)
     summary.left_out.extend(f"{name} {why}" for name, why in found.problems.items())
@@ -349,7 +351,7 @@ def _finish(
     }
     for name, text in texts.items():
         with whole_file(out / name) as part:
-            part.write_text(text, encoding="utf-8")
+            part.write_text(printable(text), encoding="utf-8")
     with whole_file(out / "plot.svg") as part:
         plot.draw(summary, part)
     say(texts["table.md"])
@@ -378,7 +380,7 @@ def _all_rows(ledger: Ledger, pairs: list[Pair], present: Present) -> list[dict[
         say(f"This process is done; the table comes with the last of the other {open_rows}.")
         return []
     if not rows:
-        say("No picture could be evaluated, so there is no table.")
+        say("No picture could be evaluated, so no table is written.")
     elif len(rows) < len(pairs):
         say(f"{len(pairs) - len(rows)} of {len(pairs)} pictures have no row.")
     return rows

@@ -124,7 +124,8 @@ def published(dataset: str | None, more: Path | None = None) -> list[Line]:
         try:
             rows = list(csv.DictReader(io.StringIO(more.read_text(encoding="utf-8-sig"))))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise XPSRError(f"{more} cannot be read as CSV: {error}.") from None
+            reason = getattr(error, "strerror", None) or error
+            raise XPSRError(f"{more} cannot be read as CSV: {reason}.") from None
         lines += [
             _line(row, more.name) for row in rows if (row.get("dataset") or dataset) == dataset
         ]
