@@ -59,7 +59,9 @@ def test_a_run_fills_the_file_and_says_how_fast(run, folder, server):
     found = lines(out)
     assert [Path(record["input"]).name for record in found] == [f"{n}.png" for n in range(6)]
     expected = {"high": HIGH, "low": LOW, "source": f"first at {server.url}"}
-    assert all({**record, "input": ""} == {"input": "", **expected} for record in found)
+    expected |= {"input": "", "describer": server.url, "file": {}}
+    assert all({**record, "input": "", "file": {}} == expected for record in found)
+    assert len({record["file"]["hash"] for record in found}) == 6
     assert "6 of 6 pictures in" in said and "a second" in said
     assert not out.with_name("words.failed.jsonl").exists()
 

@@ -88,12 +88,23 @@ def test_sharded_weights_are_gathered_with_the_scale_they_were_trained_by(pairs,
         (Place(0, 2, 10, "a"), ["a step takes 2 pairs, before 4"]),
         (Place(0, 4, 12, "b"), ["data holds 12 pairs or photos, before 10"]),
         (Place(0, 4, 10, "b"), ["data holds other pairs, texts or photos"]),
+        (Place(0, 4, 10, "a", "now"), ["data holds other pairs, texts or photos"]),
+        (Place(0, 4, 10, "a", "then"), []),
     ],
 )
 def test_what_makes_other_samples_is_told(now, said):
     here = extras(torch.ones(1), place=now)
-    here.load_state_dict(extras(torch.ones(1), place=Place(24, 4, 10, "a")).state_dict())
+    saved = extras(torch.ones(1), place=Place(24, 4, 10, "a", "then")).state_dict()
+    here.load_state_dict(saved)
     assert here.changes == said and here.place.seen == 24
+
+
+def test_a_checkpoint_that_knows_nothing_of_the_photos_fits_any_of_these_names():
+    saved = extras(torch.ones(1)).state_dict()
+    del saved["place"]["pixels"]  # of an earlier version
+    here = extras(torch.ones(1), place=Place(0, 4, 10, "a", "now"))
+    here.load_state_dict(saved)
+    assert not here.changes
 
 
 def smoke(data: Path, out: Path, *overrides: str) -> None:

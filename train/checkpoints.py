@@ -27,12 +27,15 @@ class Place:
         a_step: how many a step takes, of all processes.
         count: of the pairs or photos.
         digest: of their names and stored texts.
+        pixels: the same of the photos themselves; empty where it is not known, as in checkpoints of
+            earlier versions and for photos that are degraded as they are drawn.
     """
 
     seen: int
     a_step: int
     count: int
     digest: str
+    pixels: str = ""
 
     def changes(self, before: "Place") -> list[str]:
         """What makes the samples to come others than they would have been."""
@@ -41,7 +44,9 @@ class Place:
             found.append(f"a step takes {counted(self.a_step, 'pair')}, before {before.a_step}")
         if self.count != before.count:
             found.append(f"data holds {self.count} pairs or photos, before {before.count}")
-        elif self.digest != before.digest:
+        elif self.digest != before.digest or (
+            self.pixels and before.pixels and self.pixels != before.pixels
+        ):
             found.append("data holds other pairs, texts or photos")
         return found
 

@@ -5,9 +5,10 @@ uninterrupted one would have seen, and two processes of one pair, one process of
 accumulated parts of one all see the same pairs with the same noise.
 """
 
+import hashlib
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache, partial
 from pathlib import Path
@@ -131,7 +132,14 @@ class Sample:
 
 
 class Samples(Dataset, ABC):
-    """What stored pairs and photos that are degraded on the way have in common."""
+    """What stored pairs and photos that are degraded on the way have in common.
+
+    Attributes:
+        pixels: a digest of the photos themselves, where that is known without reading them; else
+            empty.
+    """
+
+    pixels = ""
 
     def __init__(self, tokenizer, config: DataConfig, seed: int):
         self.tokenizer, self.config, self.seed = tokenizer, config, seed
@@ -307,9 +315,10 @@ class Pairs(Samples):
         super().__init__(tokenizer, config or DataConfig(), seed)
         self.folder = Path(folder)
         lines = read_manifest(self.folder)
-        self.lines = [
-            {k: line.get(k, "") for k in ("id", *TEXTS)} for line in lines if line.get("prompt")
-        ]
+        described = [line for line in lines if line.get("prompt")]
+        self.lines = [{k: line.get(k, "") for k in ("id", *TEXTS)} for line in described]
+        hashes = [(line.get("file") or {}).get("hash", "") for line in described]
+        self.pixels = digest(hashes) if all(hashes) else ""
         advice = f"python -m train.describe --data {folder}"
         if not self.lines:
             raise XPSRError(f"No pair in {folder} has texts: {advice}")
@@ -359,6 +368,14 @@ class Pairs(Samples):
         if self._bytes < MEMORY:
             self._decoded[index] = found
         return found
+
+
+def digest(texts: Iterable[str]) -> str:
+    """Of all of them in their order."""
+    found = hashlib.sha256()
+    for text in texts:
+        found.update(text.encode("utf-8", "surrogateescape"))
+    return found.hexdigest()
 
 
 def _detail_said(text: str) -> int:

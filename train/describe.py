@@ -1,12 +1,11 @@
 """Texts for the pairs: python -m train.describe --data DIR --describer measured|dalpsr|auto|llava|http://…
 
-Describes both sides of every pair anew wherever its texts are somebody else's, without degrading
-again. What fails is told, kept apart in failed.jsonl and tried again by the next run; an empty text
-is a failure. The pictures go through `xpsr.prompts.batch`, as in `python -m xpsr describe`: servers
-get several questions at once, a model stays loaded.
+Describes both sides of every pair, without degrading again; who is named replaces the texts of
+others. What fails is told, kept apart in failed.jsonl and tried again by the next run; an empty
+text is a failure. The pictures go through `xpsr.prompts.batch`, as in `python -m xpsr describe`:
+servers get several questions at once, a model stays loaded.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -30,11 +29,15 @@ from train.terminal import follow, sentences
 from xpsr.counted import counted
 from xpsr.errors import XPSRError
 from xpsr.image import open_image
+from xpsr.prompts.author import about_others, is_named
+from xpsr.prompts.author import author as author_of
 from xpsr.prompts.batch import describe_many
 from xpsr.prompts.describer import DescriberUnavailableError, Description, make_describer
 
 Task = tuple[str, str]  # (pair, side)
 DESCRIBERS = "measured, dalpsr, auto, llava, llava:ID_OR_FOLDER, or the address of a server"
+DEFAULT = "measured"
+NAMED = "One that is named, which auto is not, also replaces the texts of others."
 CHUNK = 16  # pictures that a process is sent at once
 # Where a side's texts stand in a pair's line: content, quality, who wrote them.
 KEYS = {
@@ -67,7 +70,7 @@ def describe(
     if share.is_first:
         collect(folder)
     share.wait()
-    author = _without_account(describer)
+    author = author_of(describer)
     tasks = share.of(missing(read_manifest(folder), author, again))
     share.wait()  # who reads after another has written would divide another list
     yield 0, len(tasks), None
@@ -96,8 +99,12 @@ def missing(lines: list[dict], describer: str, again: bool) -> list[Task]:
         (line["id"], side)
         for line in lines
         for side, (high, low, author) in KEYS.items()
-        if not (line.get(high) and line.get(low)) or (again and line.get(author) != describer)
+        if not (line.get(high) and line.get(low)) or (again and not _is_by(describer, line, author))
     ]
+
+
+def _is_by(describer: str, line: dict, key: str) -> bool:
+    return author_of(line.get(key) or "") == author_of(describer)
 
 
 def _described(
@@ -126,11 +133,6 @@ def _open(folder: Path, task: Task) -> Image.Image:
     return open_image(folder / side / f"{pair}.png").image
 
 
-def _without_account(describer: str) -> str:
-    """The name that goes into the manifest: an address without NAME:PASSWORD@."""
-    return re.sub(r"//[^/?]*@", "//", describer)
-
-
 def chosen(describer: str) -> str:
     """The describer itself where `auto` is given, which is told; XPSRError for an unknown one."""
     if describer == "auto":
@@ -143,7 +145,19 @@ def chosen(describer: str) -> str:
     return describer
 
 
-def report(folder: Path, describer: str | None, *, again: bool = False) -> None:
+def tell_of_others(lines: list[dict], describer: str, again: bool) -> None:
+    """Say whose texts there are besides, and what becomes of them; `again` as for `describe`."""
+    theirs = [
+        line.get(author) or "somebody unknown"
+        for line in lines
+        for high, low, author in KEYS.values()
+        if line.get(high) and line.get(low) and not _is_by(describer, line, author)
+    ]
+    if theirs:
+        typer.echo(about_others(theirs, len(KEYS) * len(lines), describer, again), err=True)
+
+
+def report(folder: Path, describer: str | None, *, again: bool = False, changed: int = 0) -> None:
     """The last sentences of a run; exit code 1 where it has not written all of its texts.
 
     Photos that are of no use are counted; a folder of photos holds some nearly always.
@@ -151,17 +165,21 @@ def report(folder: Path, describer: str | None, *, again: bool = False) -> None:
     Args:
         folder: the pairs.
         describer, again: as they were for `describe`; None = no texts were asked for.
+        changed: photos that are others than before.
     """
     lines, failures = read_manifest(folder), collect_failures(folder)
     photos = len({line["photo"] for line in lines})
     pairs = f"{counted(len(lines), 'pair')} of {counted(photos, 'photo')}"
     typer.echo(f"{pairs} in {folder}.", err=True)
+    if changed:
+        has = "has" if changed == 1 else "have"
+        typer.echo(f"{counted(changed, 'photo')} {has} changed since: made again.", err=True)
     if failures:
         typer.echo(f"{failures} failed, see {folder / FAILED}; run again to retry.", err=True)
     if describer is None:
         if bare := sum(not line.get("prompt") for line in lines):
             typer.echo(f"{bare} of them have no texts yet: python -m train.describe", err=True)
-    elif left := len(missing(lines, _without_account(describer), again)):
+    elif left := len(missing(lines, describer, again)):
         of_all = f"{left} of {len(KEYS) * len(lines)} pictures"
         typer.echo(f"{of_all} still lack their texts; the same command goes on.", err=True)
         raise typer.Exit(1)
@@ -169,22 +187,26 @@ def report(folder: Path, describer: str | None, *, again: bool = False) -> None:
 
 def main(
     data: Annotated[Path, typer.Option(help="Folder made by train.prepare.")],
-    describer: Annotated[str, typer.Option(help=f"{DESCRIBERS}.")] = "measured",
+    describer: Annotated[
+        str | None, typer.Option(help=f"{DESCRIBERS}. {NAMED}", show_default=DEFAULT)
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Describe existing pairs, or describe them anew with another describer."""
     with sentences():
-        describer = chosen(describer)  # an unknown one is refused before the work
+        again = is_named(describer)
+        describer = chosen(describer or DEFAULT)  # an unknown one is refused before the work
         require_pairs(data)
         share = Share.from_environment()
         one_thread()
         with alone(data, share):
             if share.is_first:
                 forget_failures(data)
-            work = describe(data, describer, again=True, share=share, workers=workers)
+                tell_of_others(read_manifest(data), describer, again)
+            work = describe(data, describer, again=again, share=share, workers=workers)
             follow("texts", work)
             if share.is_first:
-                report(data, describer, again=True)
+                report(data, describer, again=again)
 
 
 if __name__ == "__main__":

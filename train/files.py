@@ -1,10 +1,10 @@
 """Which photos a folder holds, and what tells two of one name apart."""
 
-import hashlib
 import os
 from pathlib import Path
 
 from xpsr.errors import XPSRError
+from xpsr.fingerprint import fingerprint
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
@@ -55,7 +55,5 @@ def name_below(images: Path, path: Path) -> str:
 
 def file_hash(path: Path) -> str:
     """Of what a file holds; empty where it cannot be read, which opening it as a photo tells."""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError:
-        return ""
+    found = fingerprint(path)
+    return found["hash"] if found else ""

@@ -1,6 +1,5 @@
 """The training loop."""
 
-import hashlib
 import json
 import logging
 import time
@@ -17,7 +16,7 @@ from torch import Tensor, nn
 
 from train import checkpoints
 from train.config import TrainConfig
-from train.data import Batch, Numbers, Samples
+from train.data import Batch, Numbers, Samples, digest
 from train.latents import LatentCache
 from train.loss import Losses
 from train.networks import Networks
@@ -79,9 +78,9 @@ def begin(
     Raises:
         XPSRError: no checkpoint fits the configuration, or its schedule does not fit its steps.
     """
-    place = checkpoints.Place(
-        0, _numbers(config, accelerator).a_step, len(samples), digest(samples)
-    )
+    a_step = _numbers(config, accelerator).a_step
+    texts = digest(samples.names())
+    place = checkpoints.Place(0, a_step, len(samples), texts, samples.pixels)
     state, extras = make_state(config, networks, place, accelerator)
     state.step = checkpoints.resume(accelerator, Path(config.out))
     if state.step:
@@ -142,14 +141,6 @@ def _numbers(
         first,
         steps,
     )
-
-
-def digest(samples: Samples) -> str:
-    """Of the names and stored texts of all pairs or photos."""
-    found = hashlib.sha256()
-    for name in samples.names():
-        found.update(name.encode("utf-8", "surrogateescape"))
-    return found.hexdigest()
 
 
 def _out_of_time(config: TrainConfig, accelerator: Accelerator, began: float) -> bool:

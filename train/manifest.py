@@ -21,6 +21,7 @@ MANIFEST = "manifest.jsonl"
 PARTS = "parts"
 FAILED = "failed.jsonl"
 LOCK = ".lock"
+FORGOTTEN = "forgotten"  # in a part: what was known of a pair before is of no more use
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,10 @@ def pairs_so_far(folder: Path) -> list[dict]:
         broken = []
         for number, line in _numbered(path):
             if line is not None and isinstance(line.get("id"), str):
-                lines.setdefault(line["id"], {}).update(line)
+                if line.get(FORGOTTEN):
+                    lines.pop(line["id"], None)
+                else:
+                    lines.setdefault(line["id"], {}).update(line)
             else:
                 broken.append(number)
         if broken:

@@ -7,9 +7,7 @@ described. One line of manifest.jsonl a pair, written after its files, so a run 
 goes on where it was and every pair can be made again from its line.
 """
 
-import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -18,16 +16,27 @@ import torch
 import typer
 from pydantic import Field
 
-from train.describe import DESCRIBERS, chosen, describe, report
+from train.describe import (
+    DEFAULT,
+    DESCRIBERS,
+    NAMED,
+    chosen,
+    describe,
+    report,
+    tell_of_others,
+)
 from train.disk import read_json, save_png, write_whole
-from train.files import find_photos, name_below
+from train.files import find_photos
 from train.manifest import Part, alone, collect, forget_failures, pairs_so_far
 from train.options import read_options
 from train.pairing import PairConfig, make_pair, pair_seed
 from train.sharing import Share, in_order, one_thread
 from train.terminal import follow, sentences
+from train.todo import Work, hashes, noted, pair_id, plan, unknown
 from xpsr.errors import XPSRError
+from xpsr.fingerprint import fingerprint
 from xpsr.image import open_image
+from xpsr.prompts.author import is_named
 
 OPTIONS = "prepare.json"
 
@@ -49,19 +58,14 @@ class PrepareConfig(PairConfig):
     decisions_per_batch: int = Field(1, ge=1)
 
 
-@dataclass(frozen=True)
-class Work:
-    """One photo and which of its pairs are missing, with the seed of each one's batch."""
-
-    path: Path
-    name: str
-    missing: tuple[tuple[int, int | None], ...]
-
-
 def prepare(
     images: Path, out: Path, config: PrepareConfig, share: Share | None = None, workers: int = 1
 ) -> Iterator[tuple[int, int, str | None]]:
-    """Make every missing pair, without texts; yields (done, total, complaint about a photo)."""
+    """Make every pair that is missing or whose photo has changed, without texts.
+
+    Yields:
+        (done, total, what there is to say about a photo).
+    """
     share = share or Share()
     made = {(out / side).resolve() for side in ("HR", "LR")}
     _check_device(config.device)
@@ -76,56 +80,46 @@ def prepare(
         forget_failures(out)
         collect(out)
     share.wait()
-    done = {line["id"] for line in pairs_so_far(out) if _is_there(out, line["id"])}
+    known = noted(pairs_so_far(out))
     share.wait()  # all have read what was there before anybody writes
-    mine = share.of([_work(i, path, images, config, done) for i, path in enumerate(photos)])
-    yield 0, len(mine), None
-    results = in_order(partial(pairs_of_photo, out=out, config=config), mine, workers)
+    mine = share.of([*enumerate(photos)])
+    yield 0, len(mine), unknown(out, images, photos, known) if share.is_first else None
+    planned = partial(plan, images=images, out=out, known=known, config=config)
+    make = partial(pairs_of_photo, out=out, config=config)
     with Part(out, "pairs", share.rank) as pairs, Part(out, "failed", share.rank) as failed:
-        for number, (work, (lines, reason)) in enumerate(zip(mine, results, strict=True), 1):
+
+        def begun() -> Iterator[Work]:
+            for index, path in mine:
+                work = planned(index, path)
+                pairs.add(work.lines)
+                yield work
+
+        for number, (work, lines, reason) in enumerate(in_order(make, begun(), workers), 1):
             pairs.add(lines)
+            said = [f"{work.name} is another photo than before."] * work.changed
             if reason:
                 failed.add([{"photo": work.name, "error": reason}])
-            yield number, len(mine), f"{work.name}: {reason}" if reason else None
+                said.append(f"{work.name}: {reason}")
+            yield number, len(mine), "\n".join(said) or None
     share.wait()
     if share.is_first:
         collect(out)
     share.wait()
 
 
-def pair_id(name: str, variant: int) -> str:
-    """The name of a pair's files."""
-    return f"{hashlib.sha256(name.encode()).hexdigest()[:12]}_{variant:03d}"
-
-
-def _is_there(out: Path, pair: str) -> bool:
-    files = (out / side / f"{pair}.png" for side in ("HR", "LR"))
-    return all(file.is_file() and file.stat().st_size > 0 for file in files)
-
-
-def _work(index: int, path: Path, images: Path, config: PrepareConfig, done: set[str]) -> Work:
-    name, count = name_below(images, path), config.decisions_per_batch
-    missing = []
-    for variant in range(config.variants):
-        if pair_id(name, variant) in done:
-            continue
-        batch = (index * config.variants + variant) // count
-        missing.append((variant, pair_seed("batch", batch, config.seed) if count > 1 else None))
-    return Work(path, name, tuple(missing))
-
-
 def pairs_of_photo(
     work: Work, *, out: Path, config: PrepareConfig
-) -> tuple[list[dict], str | None]:
-    """Make the missing pairs of one photo: (their lines, why the photo cannot be used)."""
+) -> tuple[Work, list[dict], str | None]:
+    """Make the missing pairs of one photo: (work, their lines, why the photo cannot be used)."""
     if not work.missing:
-        return [], None
+        return work, [], None
+    file = work.file or fingerprint(work.path)  # before the photo itself: it may change meanwhile
     try:
         photo = open_image(work.path).image
     except XPSRError as error:
-        return [], str(error)
+        return work, [], str(error)
     if not config.possible_scales(photo):
-        return [], f"skipped, a side is shorter than {config.size} pixels"
+        return work, [], f"skipped, a side is shorter than {config.size} pixels"
     lines = []
     for variant, batch_seed in work.missing:
         seed, pair = pair_seed(work.name, variant, config.seed), pair_id(work.name, variant)
@@ -136,10 +130,9 @@ def pairs_of_photo(
         save_png(lr, out / "LR" / f"{pair}.png")
         seeds = {"seed": seed} | ({} if batch_seed is None else {"batch_seed": batch_seed})
         recipe = drawn.pop("recipe")
-        lines.append(
-            {"id": pair, "photo": work.name, **seeds, "recipe": recipe, "degradation": drawn}
-        )
-    return lines, None
+        of = {"id": pair, "photo": work.name, "file": file}
+        lines.append({**of, **seeds, "recipe": recipe, "degradation": drawn})
+    return work, lines, None
 
 
 def _check_device(device: str) -> None:
@@ -173,27 +166,36 @@ def main(
         list[str] | None,
         typer.Argument(metavar="key=value…", help="Options over the file's; README.md has them."),
     ] = None,
-    describer: Annotated[str, typer.Option(help=f"{DESCRIBERS}; none = no texts.")] = "measured",
+    describer: Annotated[
+        str | None,
+        typer.Option(help=f"{DESCRIBERS}; none = no texts. {NAMED}", show_default=DEFAULT),
+    ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Make training pairs of photos and describe them; run again to go on after a stop."""
     with sentences():
         options = read_options(PrepareConfig, config, overrides)
-        if describer != "none":
-            describer = chosen(describer)  # an unknown one is refused before the work
+        again = is_named(describer)
+        author = None if describer == "none" else chosen(describer or DEFAULT)
         _check_device(options.device)
         find_photos(images)  # what is of no use is refused before anything is made
         share = Share.from_environment()
         one_thread()
         out.mkdir(parents=True, exist_ok=True)
         with alone(out, share):
+            before = hashes(pairs_so_far(out)) if share.is_first else {}
             follow("photos", prepare(images, out, options, share, workers))
-            if not pairs_so_far(out):
+            if not (lines := pairs_so_far(out)):
                 raise XPSRError("No photo could be used.")
-            if describer != "none":
-                follow("texts", describe(out, describer, share=share, workers=workers))
+            if author:
+                if share.is_first:
+                    tell_of_others(lines, author, again)
+                work = describe(out, author, again=again, share=share, workers=workers)
+                follow("texts", work)
             if share.is_first:
-                report(out, None if describer == "none" else describer)
+                now = hashes(lines)
+                changed = sum(before.get(name, new) != new for name, new in now.items())
+                report(out, author, again=again, changed=changed)
 
 
 if __name__ == "__main__":

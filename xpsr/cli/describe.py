@@ -15,7 +15,9 @@ from xpsr.cli.report import SOME_FAILED, results_only, say, to_line
 if TYPE_CHECKING:
     from PIL import Image
 
-    from xpsr.cli.ledger import Ledger
+    from xpsr.cli.described import Described
+    from xpsr.errors import XPSRError
+    from xpsr.prompts.describer import Description
 
 Out = Annotated[
     Path | None,
@@ -24,7 +26,7 @@ Out = Annotated[
         "-o",
         metavar="FILE.jsonl",
         help="Write the lines there instead of to stdout; run it again and only what is missing "
-        "is done. What failed stands in FILE.failed.jsonl and is tried again.",
+        "is done, or has changed. What failed stands in FILE.failed.jsonl and is tried again.",
     ),
 ]
 Concurrency = Annotated[
@@ -36,6 +38,7 @@ Concurrency = Annotated[
 
 
 def describe(
+    context: typer.Context,
     images: Pictures,
     describer: Describer = "measured",
     out: Out = None,
@@ -43,64 +46,75 @@ def describe(
 ) -> None:
     """Describe content and quality of pictures: a JSON line for each.
 
+    A --describer that is named, which auto is not, also replaces what others
+    have written to the same --out.
+
     Under `accelerate launch -m xpsr describe …` each process takes its share.
     """
     with results_only() as emit:
         from xpsr.cli.pace import Pace
+        from xpsr.prompts.author import is_named
         from xpsr.prompts.batch import describe_many, own_share, place_in_launch, wait_for_others
-        from xpsr.prompts.describer import DescriberUnavailableError
+        from xpsr.prompts.describer import DescriberUnavailableError, make_describer
 
         if place_in_launch()[0] == 0:  # all of them see the same, and one says it
             tell_of_subfolders(images)
         names = [str(path) for path in find_pictures(images)]
         names = list(own_share(names))
-        author = _author(describer)
-        ledger = _open_ledger(out, names) if out else None
-        if ledger:
-            names = [name for name in names if name not in ledger.done]
-        keep = ledger.add if ledger else lambda record: emit(to_line(record))
+        spec = _chosen(describer)
+        author = make_describer(spec)
+        given = context.get_parameter_source("describer")
+        named = given is not None and given.name != "DEFAULT" and is_named(describer)
+        texts = _described(out, names, spec, named) if out else None
+        names = texts.left if texts else names
         pace = Pace(len(names), say)
-        items = ((name, partial(_open, name)) for name in names)
-        for name, found in describe_many(author, items, concurrency):
-            if isinstance(found, Exception):
-                say(f"{name}: {found}")
-                keep({"input": name, "error": str(found)})
-            else:
-                said = {"high": found.high, "low": found.low, "source": found.source}
-                keep({"input": name, **said})
-            pace.count(failed=isinstance(found, Exception))
-            if ledger and isinstance(found, DescriberUnavailableError):
-                say("The others were not tried; run the same command again to go on.")
-                break
-        pace.end()
+        items = ((name, partial(_open, name, texts)) for name in names)
+        try:
+            for name, found in describe_many(author, items, concurrency):
+                record = _record(name, found)
+                if texts:
+                    texts.add(record)
+                else:
+                    emit(to_line(record))
+                pace.count(failed="error" in record)
+                if texts and isinstance(found, DescriberUnavailableError):
+                    say("The others were not tried; run the same command again to go on.")
+                    break
+            pace.end()
+        finally:
+            if texts:
+                texts.end()
         wait_for_others()
         if pace.failed:
             raise typer.Exit(SOME_FAILED)
 
 
-def _author(describer: str) -> Any:
-    from xpsr.prompts.describer import make_describer
-
+def _chosen(describer: str) -> str:
     if describer == "auto":
         from xpsr.prompts.auto import choose
 
         choice = choose()
         say(f"{choice.reason} Described by {choice.spec}.")
-        describer = choice.spec
-    return make_describer(describer)
+        return choice.spec
+    return describer
 
 
-def _open(name: str) -> Image.Image:
+def _described(out: Path, names: list[str], spec: str, named: bool) -> Described:
+    from xpsr.cli.described import Described
+
+    return Described(out, names, spec, named)
+
+
+def _open(name: str, texts: Described | None) -> Image.Image:
     from xpsr.image import open_image
 
+    if texts:
+        texts.look(name)
     return open_image(name).image
 
 
-def _open_ledger(out: Path, names: list[str]) -> Ledger:
-    from xpsr.cli.ledger import Ledger
-
-    ledger = Ledger(out, names)
-    if kept := sum(name in ledger.done for name in names):
-        sources = ", ".join(sorted({str(record.get("source")) for record in ledger.records}))
-        say(f"{kept} of {len(names)} pictures are in {out} already (by {sources}).")
-    return ledger
+def _record(name: str, found: Description | XPSRError) -> dict[str, Any]:
+    if isinstance(found, Exception):
+        say(f"{name}: {found}")
+        return {"input": name, "error": str(found)}
+    return {"input": name, "high": found.high, "low": found.low, "source": found.source}

@@ -12,6 +12,12 @@ from typing import Any, BinaryIO
 from xpsr.cli.report import to_line
 from xpsr.errors import XPSRError
 from xpsr.prompts.batch import place_in_launch
+from xpsr.whole import whole
+
+try:
+    import fcntl
+except ImportError:  # Windows, where training is not split over processes
+    fcntl = None
 
 _START = to_line({"input": ""}).encode()[:-2]  # every record's first bytes
 
@@ -49,6 +55,19 @@ class Ledger:
         with _plainly(path), _locked(path) as file:
             file.seek(0, os.SEEK_END)
             file.write(to_line(record).encode() + b"\n")
+
+    def forget_replaced(self) -> None:
+        """Of several records of one input only the last one stays, in the place of the first."""
+        with _plainly(self.path), _locked(self.path) as file:
+            records = _complete_records(file, self.path)
+            last = {record["input"]: record for record in records}
+            if len(last) == len(records):
+                return
+            with whole(self.path) as part:
+                lines = (to_line(record).encode() + b"\n" for record in last.values())
+                part.write_bytes(b"".join(lines))
+                if fcntl is None:
+                    file.close()  # Windows replaces no file that is open
 
     def _forget_failures(self, share: set[str]) -> None:
         if not self.failed.exists():
@@ -90,15 +109,15 @@ def _complete_records(file: BinaryIO, path: Path) -> list[dict[str, Any]]:
 @contextmanager
 def _locked(path: Path) -> Iterator[BinaryIO]:
     """The file, open for reading and writing, with no other process in it."""
-    path.touch()
-    with path.open("r+b") as file:
-        try:
-            import fcntl
-        except ImportError:  # Windows, where training is not split over processes
+    while True:
+        path.touch()
+        with path.open("r+b") as file:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_EX)  # closing it gives it free
+                if not os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                    continue  # another process has replaced it meanwhile
             yield file
             return
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield file  # closing it gives it free
 
 
 @contextmanager
