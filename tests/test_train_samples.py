@@ -57,7 +57,11 @@ def test_a_sample_depends_on_seed_and_number_alone(pairs_folder, tokenizer):
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_processes_parts_and_batches_see_the_same_samples(pairs_folder, tokenizer, workers):
+def test_processes_parts_and_batches_see_the_same_samples(
+    pairs_folder, tokenizer, tmp_path, workers
+):
+    """Or the same error, as it is: a process takes seconds to start, so both are asked of one."""
+    shutil.copytree(pairs_folder, tmp_path / "pairs")
     config = DataConfig(crop=64, data_workers=workers)
     pairs = Pairs(pairs_folder, tokenizer, config)
     plain = Numbers(batch_size=2, parts=1, world=1, rank=0, first=2, steps=2)
@@ -65,21 +69,14 @@ def test_processes_parts_and_batches_see_the_same_samples(pairs_folder, tokenize
     parts = [n for batch in replace(plain, batch_size=1, parts=2) for n in batch]
     ranks = [list(replace(plain, batch_size=1, world=2, rank=r)) for r in (0, 1)]
     assert parts == [2, 3, 4, 5] and ranks == [[[2], [4]], [[3], [5]]]
-    batches = list(pairs.loader(plain))
-    assert [b.ids for b in batches] == [pairs.batch([2, 3]).ids, pairs.batch([4, 5]).ids]
-    assert torch.equal(batches[1].clean, pairs.batch([4, 5]).clean)
-
-
-@pytest.mark.parametrize("workers", [0, 1])
-def test_errors_of_processes_arrive_as_they_are(pairs_folder, tokenizer, tmp_path, workers):
-    shutil.copytree(pairs_folder, tmp_path / "pairs")
-    pairs = Pairs(tmp_path / "pairs", tokenizer, DataConfig(data_workers=workers))
-    broken = tmp_path / "pairs" / "LR" / f"{pairs.batch([0]).ids[0]}.png"
+    broken = tmp_path / "pairs" / "LR" / f"{pairs.batch([6]).ids[0]}.png"
     broken.write_bytes(b"")
-    pairs = Pairs(tmp_path / "pairs", tokenizer, DataConfig(data_workers=workers))
-    numbers = Numbers(batch_size=1, parts=1, world=1, rank=0, first=0, steps=1)
+    batches = Pairs(tmp_path / "pairs", tokenizer, config).loader(replace(plain, steps=3))
+    for numbers in plain:
+        found, wanted = next(batches), pairs.batch(numbers)
+        assert found.ids == wanted.ids and torch.equal(found.clean, wanted.clean)
     with pytest.raises(XPSRError, match="cannot be read: delete .* train.prepare again") as raised:
-        next(pairs.loader(numbers))
+        next(batches)
     assert str(raised.value).startswith(f"The pair {broken.name}")
 
 
@@ -217,6 +214,16 @@ def test_photos_are_degraded_as_they_are_drawn(photos, tokenizer, caplog):
     assert "broken.jpg is left out" in caplog.text and "narrow.png" in caplog.text
     with pytest.raises(XPSRError, match="No photo"):
         Photos(photos, tokenizer, config, 3, PrepareConfig(size=1024)).batch([0])
+
+
+def test_pictures_of_photos_are_those_of_the_pairs_and_not_described(
+    photos, tokenizer, monkeypatch
+):
+    data = Photos(photos, tokenizer, DataConfig(), 3, PAIRS)
+    pair = data.pair(2, np.random.default_rng((3, 2)))
+    monkeypatch.setattr(data, "describer", None)
+    clean, enlarged = data.pictures(2)
+    assert np.array_equal(clean, pair.clean) and np.array_equal(enlarged, pair.enlarged())
 
 
 @pytest.mark.parametrize("prompts", ["none", "high", "low", "both"])

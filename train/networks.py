@@ -4,6 +4,7 @@ import gzip
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -300,8 +301,12 @@ def start_quiet(*networks: nn.Module) -> None:
         network.conv_in.weight.mul_(0.15)
 
 
+@cache
 def clip_tokenizer() -> CLIPTokenizer:
-    """CLIP's own byte-pair vocabulary (MIT), from the openai-clip package that pyiqa brings."""
+    """CLIP's own byte-pair vocabulary (MIT), from the openai-clip package that pyiqa brings.
+
+    The same object for all who ask, for it takes a while to make.
+    """
     package = find_spec("clip")
     if package is None or package.origin is None:
         raise XPSRError("CLIP's vocabulary is missing: pip install openai-clip.")

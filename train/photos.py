@@ -50,17 +50,29 @@ class Photos(Samples):
     def names(self) -> Iterator[str]:
         return (path.relative_to(self.folder).as_posix() for path in self.files)
 
+    def pictures(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        # Nobody reads its texts, which take longer than all else.
+        name, hr, lr = self._degraded(index, np.random.default_rng((self.seed, index)))
+        pair = Pair(name, np.array(hr), np.array(lr), "", "", "")
+        return pair.clean, pair.enlarged()
+
     def pair(self, index: int, random: np.random.Generator) -> Pair:
-        path, photo = self._photo(index)
-        seed = int(random.integers(2**63))
-        hr, lr, _ = make_pair(photo, self.degradation, seed)
+        name, hr, lr = self._degraded(index, random)
         low = self.describer.describe(lr)
         config = self.config
         of_clean = config.caption_source == "hr" or config.original_image_ratio > 0
         high = self.describer.describe(hr) if of_clean else low
         caption = high.high if config.caption_source == "hr" else low.high
-        name = f"{path.relative_to(self.folder).as_posix()} seed {seed}"
         return Pair(name, np.array(hr), np.array(lr), caption, low.low, high.low)
+
+    def _degraded(
+        self, index: int, random: np.random.Generator
+    ) -> tuple[str, Image.Image, Image.Image]:
+        """The name of a pair and its two pictures."""
+        path, photo = self._photo(index)
+        seed = int(random.integers(2**63))
+        hr, lr, _ = make_pair(photo, self.degradation, seed)
+        return f"{path.relative_to(self.folder).as_posix()} seed {seed}", hr, lr
 
     def _photo(self, index: int) -> tuple[Path, Image.Image]:
         """The photo, or the first usable one after it: the same one whenever it is asked for."""
