@@ -144,13 +144,9 @@ def test_the_command_gives_the_same_folder_with_any_number_of_processes(
     wanted = (pairs_folder / "manifest.jsonl").read_bytes()
     command = ["train.prepare", f"--images={photos}"]
     two_ranks = start([*command, f"--out={tmp_path / 'a'}", "variants=2", "size=128"], LAUNCH_TWO)
+    preparing.main(photos, tmp_path / "b", overrides=["variants=2", "size=128"], workers=2)
     log = finish(two_ranks)
     assert "8 pairs of 4 photos" in log and "2 failed" in log and "narrow.png" in log
-    workers = [sys.executable, "-m", *command, f"--out={tmp_path / 'b'}", "--workers=2"]
-    done = subprocess.run(
-        [*workers, "variants=2", "size=128"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stderr
     for out in (tmp_path / "a", tmp_path / "b"):
         assert (out / "manifest.jsonl").read_bytes() == wanted
         for side in ("HR", "LR"):
@@ -162,15 +158,7 @@ def test_the_command_gives_the_same_folder_with_any_number_of_processes(
             )
 
 
-# `python -m train.prepare`, with names of unfinished files that are known beforehand.
-FORESEEABLE = """
-import runpy, secrets
-secrets.token_hex = lambda count: "0"
-runpy.run_module("train.prepare", run_name="__main__")
-"""
-
-
-def test_a_full_disk_is_a_sentence_and_nothing_is_lost(photos, tmp_path):
+def test_a_full_disk_is_a_sentence_and_nothing_is_lost(photos, tmp_path, monkeypatch, capsys):
     work = prepare(photos, tmp_path, PAIRS)
     for _ in range(5):
         next(work)
@@ -179,12 +167,12 @@ def test_a_full_disk_is_a_sentence_and_nothing_is_lost(photos, tmp_path):
     names = {pair_id(f"photo{i}.png", v) for i in range(4) for v in range(2)}
     victim = tmp_path / "HR" / f".{sorted(names - before)[-1]}.png.0.part"
     victim.symlink_to("/dev/full")
-    command = [sys.executable, "-c", FORESEEABLE, f"--images={photos}", f"--out={tmp_path}"]
-    done = subprocess.run(
-        [*command, "variants=2", "size=128"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert done.returncode == 2 and "Traceback" not in done.stderr
-    assert done.stderr.strip().endswith("make room and run the same command again.")
+    monkeypatch.setattr("secrets.token_hex", lambda count: "0")  # in the names of unfinished files
+    with pytest.raises(typer.Exit) as ended:
+        preparing.main(photos, tmp_path, overrides=["variants=2", "size=128"])
+    monkeypatch.undo()
+    assert ended.value.exit_code == 2
+    assert capsys.readouterr().err.strip().endswith("make room and run the same command again.")
     assert before <= {line["id"] for line in read_manifest(tmp_path)} < names
     victim.unlink(missing_ok=True)
     list(prepare(photos, tmp_path, PAIRS))
@@ -307,16 +295,6 @@ def test_nobody_writes_texts_before_all_have_read_which_are_missing(photos, tmp_
     assert written[:3] == [[], [], ["texts-00000.jsonl"]]  # collected, read, described
 
 
-def test_measuring_in_processes_gives_the_same(pairs_folder, tmp_path):
-    shutil.copytree(pairs_folder, tmp_path / "pairs")
-    lines = read_manifest(pairs_folder)
-    bare = [{k: v for k, v in line.items() if "prompt" not in k} for line in lines]
-    text = "".join(json.dumps(line) + "\n" for line in bare)
-    (tmp_path / "pairs" / "manifest.jsonl").write_text(text)
-    list(describe(tmp_path / "pairs", "measured", workers=2))
-    assert read_manifest(tmp_path / "pairs") == lines
-
-
 def test_existing_pairs_are_described_anew_without_degrading(pairs_folder, tmp_path, monkeypatch):
     for line in read_manifest(pairs_folder)[:1]:
         for side in ("HR", "LR"):
@@ -367,16 +345,10 @@ def test_batches_are_counted_over_photos(photos, tmp_path):
     assert len({line["batch_seed"] for line in read_manifest(tmp_path)}) == 3  # places 4..11 of 12
 
 
-def test_the_command_says_what_is_wrong(photos, tmp_path):
-    def said(*arguments):
-        command = [sys.executable, "-m", "train.prepare", f"--out={tmp_path}", *arguments]
-        done = subprocess.run(
-            command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "COLUMNS": "200"}
-        )
-        assert done.returncode == 2 and "Traceback" not in done.stderr
-        return done.stderr
-
-    assert "no option 'sice'" in said(f"--images={photos}", "sice=3")
+def test_the_command_says_what_is_wrong(photos, tmp_path, capsys):
+    with pytest.raises(typer.Exit) as ended:
+        preparing.main(photos, tmp_path, overrides=["sice=3"])
+    assert ended.value.exit_code == 2 and "no option 'sice'" in capsys.readouterr().err
 
 
 def test_own_pictures_are_no_photos_however_the_folders_are_written(tmp_path, monkeypatch):

@@ -40,6 +40,14 @@ def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def statistics(photos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """One turn of every photo, which takes a second each."""
+    folder = tmp_path_factory.mktemp("statistics")
+    assert list(collect(photos, folder, 1, seed=0))[-1] == (len(PHOTOS), len(PHOTOS), None)
+    return folder
+
+
 def test_samples_depend_on_nothing_but_their_seed() -> None:
     first, second, other = (make_sample(photo("astronaut"), seed, side=64) for seed in (7, 7, 8))
     assert first.image.tobytes() == second.image.tobytes()
@@ -116,7 +124,8 @@ def test_blur_and_noise_are_found_in_a_pair(blur: float, noise: float) -> None:
     assert found == pytest.approx((blur, noise), abs=0.4 + 0.1 * noise)
 
 
-def test_training_learns_and_resumes(photos: Path, tmp_path: Path) -> None:
+def test_training_learns_and_resumes(photos: Path, statistics: Path, tmp_path: Path) -> None:
+    shutil.copytree(statistics, tmp_path / "statistics")
     Image.new("RGB", (90, 90)).save(photos / "tiny.png")
     (photos / "away.png").symlink_to("nowhere.png")
     first = [said for _, _, said in collect(photos, tmp_path / "statistics", 1, seed=0)]
@@ -150,9 +159,12 @@ def test_training_learns_and_resumes(photos: Path, tmp_path: Path) -> None:
     assert right >= 44  # of 120; guessing gives 30, and 44 three times in a thousand
 
 
-def test_only_samples_of_these_photos_seed_and_turns_are_read(photos: Path, tmp_path: Path) -> None:
+def test_only_samples_of_these_photos_seed_and_turns_are_read(
+    photos: Path, statistics: Path, tmp_path: Path
+) -> None:
     own, folder = tmp_path / "own", tmp_path / "statistics"
     shutil.copytree(photos, own)
+    shutil.copytree(statistics, folder)
     for turns, seed in ((2, 0), (1, 1)):
         list(collect(own, folder, turns, seed))
     with pytest.raises(XPSRError, match="two photos"):
@@ -167,9 +179,8 @@ def test_only_samples_of_these_photos_seed_and_turns_are_read(photos: Path, tmp_
     assert torch.equal(known.tokens, read(own, fresh, 1, seed=0)[0].tokens)
 
 
-def test_training_is_a_function_of_its_seed(photos: Path, tmp_path: Path) -> None:
-    assert list(collect(photos, tmp_path, 1, seed=0))[-1] == (len(PHOTOS), len(PHOTOS), None)
-    known, held = read(photos, tmp_path, 1, seed=0)
+def test_training_is_a_function_of_its_seed(photos: Path, statistics: Path) -> None:
+    known, held = read(photos, statistics, 1, seed=0)
 
     def weights(seed: int) -> dict[str, torch.Tensor]:
         network: Estimator = list(fit(known, held, steps=2, seed=seed))[-1][2]

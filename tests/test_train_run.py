@@ -1,16 +1,25 @@
-"""Whole runs as users start them: killed and taken up again, on several processes, sharded."""
+"""Whole runs as users start them: killed and taken up again, on several processes, sharded.
 
+To start a process takes longer than to train for some steps. So what is about neither launching nor
+killing is the same command in this process.
+"""
+
+import logging
 import os
 import signal
 import time
+from functools import partial
 
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 from safetensors.torch import load_file
-from training_help import ALONE, LAUNCH, LAUNCH_TWO, finish, make_photos, train, weights
+from timm.optim import muon
+from training_help import CONFIGS, LAUNCH, LAUNCH_TWO, finish, make_photos, train, weights
 
 import xpsr
+from train.__main__ import main
 from train.describe import describe
 from train.manifest import read_manifest
 from train.prepare import PrepareConfig, prepare
@@ -24,13 +33,32 @@ def pairs_folder(tmp_path_factory):
     return out
 
 
+@pytest.fixture
+def train_here(pairs_folder, one_thread, monkeypatch, capsys):
+    """`train_here(out, *overrides)`: what the command says in this process, on the CPU."""
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    level, flash = logging.getLogger("train").level, torch.backends.cuda.flash_sdp_enabled()
+
+    def run(out, *overrides, config="smoke.yaml") -> str:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        torch.backends.cuda.enable_flash_sdp(False)  # as where there is no GPU
+        main(CONFIGS / config, [f"data={pairs_folder}", f"out={out}", *overrides])
+        return capsys.readouterr().err
+
+    yield run
+    torch.backends.cuda.enable_flash_sdp(flash)
+    logging.getLogger("train").setLevel(level)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_smoke_from_photos_to_a_pipeline_also_when_killed_on_the_way(pairs_folder, tmp_path):
+def test_smoke_from_photos_to_a_pipeline_also_when_killed_on_the_way(
+    pairs_folder, train_here, tmp_path
+):
     """A run stopped by SIGKILL goes on to bit-identical weights, and the studio can load them."""
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     options = ("steps=6", "save_every=2", "validate_every=3", "validate_pictures=1")
-    log = finish(train(pairs_folder, whole, *options, launcher=LAUNCH))
+    log = train_here(whole, *options)
     assert "step 6 of 6" in log and "0:00:00 left" in log and "validation of step 3" in log
 
     process = train(pairs_folder, killed, *options, launcher=LAUNCH)
@@ -44,7 +72,7 @@ def test_smoke_from_photos_to_a_pipeline_also_when_killed_on_the_way(pairs_folde
     (killed / "checkpoints" / "part-9").mkdir()
     (killed / "checkpoints" / "step-00000005").mkdir()
     log = finish(train(pairs_folder, killed, *options))
-    assert "damaged" in log and "going on from" in log
+    assert "step 6 of 6" in log and "damaged" in log and "going on from" in log
 
     a, b = weights(whole), weights(killed)
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)
@@ -59,26 +87,22 @@ def trained_weights(out) -> dict[str, torch.Tensor]:
     return load_file(out / "checkpoints" / "step-00000003" / "model.safetensors")
 
 
-COMPOSITIONS = {
-    "one process": (ALONE, ("batch_size=2",)),
-    "accumulated": (ALONE, ("batch_size=1", "gradient_accumulation_steps=2")),
-    "two processes": (LAUNCH_TWO, ("batch_size=1",)),
-}
-
-
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_processes_accumulation_and_batches_learn_the_same(pairs_folder, tmp_path):
+def test_processes_accumulation_and_batches_learn_the_same(pairs_folder, train_here, tmp_path):
     """Two processes of one pair = one of two = one accumulated twice, after three steps."""
-    found, logs = {}, {}
-    for name, (launcher, options) in COMPOSITIONS.items():
-        out = tmp_path / name.replace(" ", "_")
-        # accelerate shards on GPUs only; that nothing is sharded here has to be said.
-        environment = {"ACCELERATE_USE_FSDP": "true"} if launcher else {}
-        fixed = ("steps=3", "model.decoder_steps=0", "caption_dropout=0.3", "trackers=[]")
-        run = train(pairs_folder, out, *fixed, *options, launcher=launcher, **environment)
-        logs[name] = finish(run)
-        found[name] = trained_weights(out)
+    outs = {name: tmp_path / name for name in ("one process", "accumulated", "two processes")}
+    fixed = ("steps=3", "model.decoder_steps=0", "caption_dropout=0.3", "trackers=[]")
+    halves = (*fixed, "batch_size=1", "gradient_accumulation_steps=2")
+    # accelerate shards on GPUs only; that nothing is sharded here has to be said.
+    launched = {"launcher": LAUNCH_TWO, "ACCELERATE_USE_FSDP": "true"}
+    two = train(pairs_folder, outs["two processes"], *fixed, "batch_size=1", **launched)
+    logs = {
+        "one process": train_here(outs["one process"], *fixed, "batch_size=2"),
+        "accumulated": train_here(outs["accumulated"], *halves),
+        "two processes": finish(two),
+    }
+    found = {name: trained_weights(out) for name, out in outs.items()}
     reference = found.pop("one process")
     for name, weights_of in found.items():
         assert weights_of.keys() == reference.keys()
@@ -98,14 +122,16 @@ def test_processes_accumulation_and_batches_learn_the_same(pairs_folder, tmp_pat
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_embedded_model_is_made_by_its_three_configurations(pairs_folder, tmp_path):
+def test_the_embedded_model_is_made_by_its_three_configurations(train_here, tmp_path, monkeypatch):
     """From nothing, at its real size: a step of each, and the result is of mini's making."""
-    # float32, for most processors only imitate bf16 and take ten times as long.
+    # float32, also in Muon: most processors only imitate bf16 and take ten times as long.
     few = ("steps=1", "batch_size=2", "lr_warmup_steps=0", "trackers=[]", "mixed_precision=no")
+    whole = partial(muon.zeropower_via_newtonschulz, dtype=torch.float32)
+    monkeypatch.setattr(muon, "zeropower_via_newtonschulz", whole)
     first, second, third = (tmp_path / name for name in ("mini_clean", "mini", "mini_words"))
-    finish(train(pairs_folder, first, *few, config="mini_clean.yaml"))
-    finish(train(pairs_folder, second, *few, f"model.start={first}", config="mini.yaml"))
-    finish(train(pairs_folder, third, *few, f"model.start={second}", config="mini_words.yaml"))
+    train_here(first, *few, config="mini_clean.yaml")
+    train_here(second, *few, f"model.start={first}", config="mini.yaml")
+    train_here(third, *few, f"model.start={second}", config="mini_words.yaml")
     before, after = weights(first), weights(second)
     predictor = "controlnet.degradation_free_predictor."
     still = {name for name in before if torch.equal(before[name], after[name])}

@@ -27,9 +27,25 @@ from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder
 
 
-def make_pairs(photos, out):
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    return make_photos(tmp_path_factory.mktemp("photos"))
+
+
+@pytest.fixture(scope="module")
+def pairs(photos, tmp_path_factory):
+    out = tmp_path_factory.mktemp("pairs")
     list(prepare(photos, out, PrepareConfig(size=128)))
     list(describe(out, "measured"))
+    return out
+
+
+@pytest.fixture(scope="module")
+def first(pairs, tmp_path_factory):
+    """A model that has taken one step."""
+    out = tmp_path_factory.mktemp("models") / "first"
+    smoke(pairs, out, "steps=1")
+    return out
 
 
 def smoke(pairs, out, *overrides):
@@ -45,12 +61,11 @@ def decoder(folder):
     return {n: weights[n] for n in learns}, {n: weights[n] for n in weights.keys() - learns}
 
 
-def test_the_decoder_learns_along_and_the_encoder_stays(tmp_path, caplog):
+def test_the_decoder_learns_along_and_the_encoder_stays(pairs, tmp_path, caplog):
     caplog.set_level(logging.INFO)
-    make_pairs(make_photos(tmp_path / "photos"), tmp_path / "pairs")
-    smoke(tmp_path / "pairs", tmp_path / "still", "steps=2")
+    smoke(pairs, tmp_path / "still", "steps=2")
     smoke(
-        tmp_path / "pairs",
+        pairs,
         tmp_path / "along",
         "steps=2",
         "model.train_decoder=true",
@@ -62,26 +77,24 @@ def test_the_decoder_learns_along_and_the_encoder_stays(tmp_path, caplog):
     assert any(not torch.equal(still[name], along[name]) for name in still)
 
     # Out of time after the first step, with everything written that a full run writes.
-    smoke(tmp_path / "pairs", tmp_path / "short", "steps=1000", "minutes=0.0001")
+    smoke(pairs, tmp_path / "short", "steps=1000", "minutes=0.0001")
     (checkpoint,) = (tmp_path / "short" / "checkpoints").iterdir()
     assert checkpoint.name == "step-00000001"
     assert xpsr.load(tmp_path / "short").config.residual_latents
 
 
-def test_the_decoder_can_learn_alone(tmp_path):
-    make_pairs(make_photos(tmp_path / "photos"), tmp_path / "pairs")
-    smoke(tmp_path / "pairs", tmp_path / "before", "steps=1")
+def test_the_decoder_can_learn_alone(pairs, first, tmp_path):
     smoke(
-        tmp_path / "pairs",
+        pairs,
         tmp_path / "after",
         "steps=0",
         "sharpen_targets=1",
         "mixed_precision=bf16",
         "loss.gradient_weight=1",
-        f"model.start={tmp_path / 'before'}",
+        f"model.start={first}",
         "model.decoder_steps=4",
     )
-    before, after = (weights(tmp_path / name) for name in ("before", "after"))
+    before, after = weights(first), weights(tmp_path / "after")
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved and all(name.startswith("vae.correction.") for name in moved)
 
@@ -109,14 +122,13 @@ def test_half_precision_teaches_the_decoder_as_well():
     assert halved < start - 0.7 * (start - whole)
 
 
-def test_a_stretch_is_judged_and_the_better_model_kept_in_small_files(tmp_path):
-    photos, pairs = make_photos(tmp_path / "photos"), tmp_path / "pairs"
-    make_pairs(photos, pairs)
-    smoke(pairs, tmp_path / "first", "steps=1")
+def test_a_stretch_is_judged_and_the_better_model_kept_in_small_files(
+    photos, pairs, first, tmp_path
+):
     config = tmp_path / "more.yaml"
     config.write_text(yaml.safe_dump({"data": str(pairs), "out": "-", "steps": 2, "crop": 64}))
     out = tmp_path / "stretch"
-    options = ["--config", config, "--images", photos, "--start", tmp_path / "first", "--out", out]
+    options = ["--config", config, "--images", photos, "--start", first, "--out", out]
     found = CliRunner().invoke(
         stretch.app, [*map(str, options), "--limit", "1", "batch_size=1", "trackers=[]"]
     )
@@ -131,9 +143,8 @@ def test_a_stretch_is_judged_and_the_better_model_kept_in_small_files(tmp_path):
     assert all(file.stat().st_size <= 16 * 2**20 for file in files)
     assert all(weight.dtype == torch.float16 for f in files for weight in load_file(f).values())
     kept = xpsr.load(out / "better").unet.state_dict()
-    model = {"before": tmp_path / "first", "after": out / "run"}[better]
-    expected = xpsr.load(model).unet.state_dict()
-    assert all(torch.equal(kept[name], expected[name]) for name in expected)
+    expected = weights({"before": first, "after": out / "run"}[better])
+    assert all(torch.equal(kept[name], expected[f"unet.{name}"]) for name in kept)
 
 
 def test_a_stretch_goes_on_from_what_the_configuration_says(tmp_path):

@@ -59,12 +59,11 @@ def train(
     data: Path,
     out: Path,
     *overrides: str,
-    config: str = "smoke.yaml",
     launcher: tuple[str, ...] = ALONE,
     **environment: str,
 ):
-    """A configuration of ours with other values."""
-    command = ["train", "--config", str(CONFIGS / config), f"data={data}", f"out={out}"]
+    """`smoke.yaml` with other values."""
+    command = ["train", "--config", str(CONFIGS / "smoke.yaml"), f"data={data}", f"out={out}"]
     return start([*command, *overrides], launcher, **environment)
 
 
