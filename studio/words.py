@@ -224,8 +224,8 @@ TILE_INFO = (
 )
 OVERLAP = "Tile overlap, in pixels"
 OVERLAP_INFO = (
-    "What neighbouring tiles share, so that no seam shows. A tenth of the size is enough; more only "
-    "takes longer."
+    "What neighbouring tiles share, so that no seam shows. A tenth of the size is enough; more "
+    "only takes longer."
 )
 METRICS = "By trained networks"
 METRICS_INFO = (

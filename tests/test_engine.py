@@ -65,18 +65,6 @@ def test_a_run_that_waits_gives_signs_and_leaves_without_a_trace(engine, picture
     assert any(is_step(item) for item in waiting)  # and one that stays has its turn
 
 
-def test_stop_acts_after_one_tile(engine, picture, monkeypatch):
-    calls = []
-    forward = engine.pipeline().unet.forward
-    monkeypatch.setattr(
-        engine.pipeline().unet, "forward", lambda *a, **k: calls.append(1) or forward(*a, **k)
-    )
-    items = run(engine, picture, QUICK.changed(upscale=2, tile_size=64, tile_overlap=0))
-    next(items)
-    items.close()
-    assert len(calls) == 1 and not engine.running.locked()
-
-
 def test_more_work_than_the_page_allows_is_refused_before_its_turn(tiny_pipeline, picture):
     engine = Engine(EngineOptions(most_work=0.05))
     engine.use(tiny_pipeline, engine.options)
@@ -95,14 +83,18 @@ def test_more_work_than_the_page_allows_is_refused_before_its_turn(tiny_pipeline
         assert isinstance(next(run(engine, picture, fine)), Waiting)
 
 
-def test_stop_acts_after_one_step_and_frees_the_slot(engine, picture):
-    items = run(engine, picture)
-    assert is_step(next(items))
+@pytest.mark.parametrize("tiles", [{}, {"upscale": 2, "tile_size": 64, "tile_overlap": 0}])
+def test_stop_acts_after_one_step_or_tile_and_frees_the_slot(engine, picture, tiles, monkeypatch):
+    calls, unet = [], engine.pipeline().unet
+    forward = unet.forward
+    monkeypatch.setattr(unet, "forward", lambda *a, **k: calls.append(1) or forward(*a, **k))
+    items = run(engine, picture, QUICK.changed(**tiles))
+    assert is_step(next(items)) != bool(tiles)
     assert engine.running.locked()
     closing = threading.Thread(target=items.close)  # as Gradio does: by another thread
     closing.start()
     closing.join()
-    assert not engine.running.locked()
+    assert len(calls) == 1 and not engine.running.locked()
 
 
 @pytest.fixture
