@@ -253,6 +253,8 @@ def test_a_recipe_of_a_newer_version_says_that_it_is(more):
 def test_files_without_a_recipe_are_refused_in_a_sentence(tmp_path, picture):
     with pytest.raises(XPSRError, match="cannot be opened"):
         read_recipe(tmp_path / "none.png")
+    with pytest.raises(XPSRError, match="is a folder; give a PNG or JSON file in it"):
+        read_recipe(tmp_path)
     plain = tmp_path / "plain.png"
     picture(8, 8).save(plain)
     with pytest.raises(XPSRError, match="carries no recipe"):

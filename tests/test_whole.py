@@ -38,6 +38,13 @@ def test_of_several_writers_the_last_has_the_whole_file(tmp_path: Path) -> None:
     assert [*tmp_path.iterdir()] == [path]
 
 
+@pytest.mark.parametrize("name", ["n" * 255, "\N{GRINNING FACE}" * 62], ids=["plain", "faces"])
+def test_a_name_may_be_as_long_as_names_can_be(tmp_path: Path, name: str) -> None:
+    with whole(tmp_path / name) as part:
+        part.write_text("all of it")
+    assert [*tmp_path.iterdir()] == [tmp_path / name]
+
+
 def test_what_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     (path := tmp_path / "note.txt").write_text("before")
     with pytest.raises(RuntimeError), whole(path) as part:

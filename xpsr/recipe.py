@@ -243,6 +243,8 @@ def read_recipe(path: str | Path) -> Recipe:
         with path.open("rb") as file:
             start = file.read(MAX_BYTES + 1)
     except OSError:
+        if path.is_dir():
+            raise XPSRError(f"{path} is a folder; give a PNG or JSON file in it.") from None
         raise XPSRError(f"The file {path.name} cannot be opened; check its name.") from None
     if start.startswith(_PNG_SIGNATURE):
         return Recipe.from_json(_png_text(path))

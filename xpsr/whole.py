@@ -21,7 +21,8 @@ def whole(path: Path) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written, for example because the disk is full.
     """
-    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    # Cut off, for a name may have 255 bytes, up to four for a character.
+    part = path.with_name(f".{path.name[:50]}.{secrets.token_hex(4)}.part")
     try:
         yield part
         part.replace(path)
