@@ -17,7 +17,7 @@ from xpsr.settings import PRESETS
 from .. import words
 from . import zerogpu
 from .room import give_back_memory, smaller_tiles, weight_bytes
-from .waiting import SmallerTiles, Waiting, turn
+from .waiting import SmallerTiles, Waiting, turn, unhurried
 from .work import check_work
 
 if TYPE_CHECKING:
@@ -192,7 +192,7 @@ class Engine:
         yield from turn(self.running)
         try:
             with closing(self._restoring(image, prompts, settings, recorder, shared)) as items:
-                for item in items:
+                for item in unhurried(items):
                     if is_result(item):
                         result = item
                     else:

@@ -1,11 +1,12 @@
-"""What a run gives besides its steps: that it waits, and that the memory was short."""
+"""What a run gives besides its steps: that it waits, that the memory was short, some tiles."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from . import words
 
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from xpsr.sampling import Step, TileDone
 
 POLL_SECONDS = 0.25
+TILE_SECONDS = 1.0
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,18 @@ def turn(lock: threading.Lock) -> Iterator[Waiting]:
     """Take `lock`, giving a sign while it is held by another; closed before that, it takes none."""
     while not lock.acquire(timeout=POLL_SECONDS):
         yield Waiting()
+
+
+def unhurried(items: Iterable[Item]) -> Iterator[Item]:
+    """The same, but of tiles that are quickly done only one a second: each would be read out."""
+    last = -TILE_SECONDS
+    for item in items:
+        now = time.monotonic()
+        if hasattr(item, "tile"):
+            if now - last < TILE_SECONDS:
+                continue
+            last = now
+        yield item
 
 
 def sign(item: Waiting | SmallerTiles | Step | TileDone) -> str:
