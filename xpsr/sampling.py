@@ -55,7 +55,7 @@ class TileDone:
     """What is known between two tiles of a picture that is worked on in several.
 
     Attributes:
-        index: of the step that is under way; -1 while the one is prepared that comes first.
+        index: of the step that is under way; -1 while the first one is prepared.
         total: number of steps.
         tile: how many tiles of it are done, at least 1.
         tiles: how many it has.
