@@ -20,6 +20,7 @@ from xpsr.models import XPSRControlNetModel
 from xpsr.models.degradation_free import DegradationFreePredictor
 from xpsr.models.residual_block import ResidualBlock
 from xpsr.pipeline import XPSRPipeline
+from xpsr.sampling import Step
 from xpsr.settings import Settings
 
 PREDICTOR = "controlnet.degradation_free_predictor."
@@ -112,9 +113,11 @@ def test_tiles_see_their_own_part(pipeline, picture):
     handle = module.register_forward_pre_hook(lambda _, args: shown.append(tuple(args[0].shape)))
     try:
         settings = replace(QUICK, tile_size=64, tile_overlap=16)
-        first = next(pipeline.stream(picture(64, 40), settings=settings))
+        items = pipeline.stream(picture(64, 40), settings=settings)
+        first = next(one for one in items if isinstance(one, Step))
     finally:
         handle.remove()
+    assert first.preview is not None and first.preview.base is not None
     assert len(shown) > 1 and all(max(shape[2:]) <= 64 + 16 for shape in shown)
     assert first.preview.base.shape == first.latents.shape
 
