@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    import gradio as gr
+import gradio as gr
 
 QUEUE = "gpu"  # one run at a time, whoever asks for it
 
@@ -25,6 +25,16 @@ RECEIVED = """async () => {
 }"""
 # How long Gradio may take to clear away a run that was stopped.
 MOMENT = "() => new Promise((done) => setTimeout(done, 1500))"
+
+
+def follow(changes: Sequence[Any], **event: Any) -> Any:
+    """`event`, in the words of `gr.on`, follows `changes`; once more if others come meanwhile.
+
+    It hangs on an event of its own: where two wait for the last change of one component, they call
+    each other without end in Gradio 6.31, as soon as changes come faster than answers.
+    """
+    heard = gr.on(changes, None, js="() => {}", trigger_mode="multiple", **PRIVATE)
+    return heard.then(**event, trigger_mode="always_last")
 
 
 def bring_into_view(line: str) -> str:

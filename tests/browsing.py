@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -41,13 +42,15 @@ def browser() -> Iterator:
     # Five seconds, the usual patience, are too few on a machine that is busy with other things.
     expect.set_options(timeout=30_000)
     with sync_playwright() as player:
-        browser = player.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        # Without a GPU its work is done by the processor, which has enough to do.
+        arguments = ["--no-sandbox", "--disable-gpu"]
+        browser = player.chromium.launch(executable_path=CHROMIUM, args=arguments)
         yield browser
         browser.close()
 
 
-@pytest.fixture
-def open_page(browser, studio):
+@contextmanager
+def visits(browser, studio) -> Iterator:
     """Open the studio as a new visitor; what the page logs as an error fails the test."""
     contexts, errors = [], []
 
@@ -66,6 +69,12 @@ def open_page(browser, studio):
     for context in contexts:
         context.close()
     assert not errors
+
+
+@pytest.fixture
+def open_page(browser, studio) -> Iterator:
+    with visits(browser, studio) as open_one:
+        yield open_one
 
 
 @pytest.fixture(scope="session")
@@ -93,6 +102,23 @@ def drop(page, where: str, path: Path) -> None:
 
 def text_box(page, name: str):
     return page.locator(f"#{name} textarea")
+
+
+def expect_rest(page) -> None:
+    """What is under way ends, and from then on the server is left alone."""
+    asked: list[str] = []
+
+    def hear(request) -> None:
+        asked.append(request.url)
+
+    page.on("request", hear)
+    for _ in range(20):
+        asked.clear()
+        page.wait_for_timeout(1_500)
+        if not asked:
+            break
+    page.remove_listener("request", hear)
+    assert not asked
 
 
 def step_of(page, number: str) -> int:

@@ -65,6 +65,13 @@ def test_from_a_photo_to_the_download(open_page, photo, tmp_path):
         assert image.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [256, 192]
     expect(page.locator("#scores")).to_contain_text(re.compile("better|worse|no change"))
 
+    page.get_by_label("range slider for Move the divider").focus()
+    for _ in range(5):
+        page.keyboard.press("ArrowRight")
+    # 50 % and five steps of one per cent, as far as pixels allow
+    moved = re.compile(r"clip-path: inset\(0px 0px 0px 5(4\.9|5)\d*%\)")
+    expect(images.nth(1)).to_have_attribute("style", moved)
+
     with page.expect_download() as download:
         page.locator("#download").click()
     saved = tmp_path / download.value.suggested_filename
@@ -79,7 +86,7 @@ def test_from_a_photo_to_the_download(open_page, photo, tmp_path):
     assert kinds == ["measured", "edited", *others, "typed"]
 
 
-def test_who_wrote_what_and_the_tools_beside_it(open_page, photo):
+def test_who_wrote_what_the_tools_beside_it_and_what_is_not_read(open_page, photo):
     page = open_page()
     bring(page, photo)
     low, chips = text_box(page, "lowlevel_prompt"), page.locator("#lowlevel_prompt-chips")
@@ -109,20 +116,9 @@ def test_who_wrote_what_and_the_tools_beside_it(open_page, photo):
     expect(page.locator("#text-note [role=alert]")).to_contain_text("no opposite")
     expect(low).to_have_value("A cat.")
 
-
-def test_the_divider_moves_with_the_keyboard(open_page, photo):
-    page = open_page()
-    bring(page, photo)
-    set_steps(page, 1)
-    page.locator("#restore").click()
-    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
-    page.get_by_label("range slider for Move the divider").focus()
-    for _ in range(5):
-        page.keyboard.press("ArrowRight")
-    after = page.locator("#comparison img").nth(1)
-    # 50 % and five steps of one per cent, as far as pixels allow
-    moved = re.compile(r"clip-path: inset\(0px 0px 0px 5(4\.9|5)\d*%\)")
-    expect(after).to_have_attribute("style", moved)
+    text_box(page, "prompt").fill("<b>word</b> " + "word " * 90)
+    expect(page.locator("#prompt-meter .cut")).to_contain_text("word word")
+    expect(page.locator("#prompt-meter b")).to_have_count(0)
 
 
 def test_stop_keeps_the_words_and_the_earlier_result(open_page, photo):
@@ -188,11 +184,19 @@ def set_steps_again(page, steps: int) -> None:
     page.keyboard.press("Tab")
 
 
-def test_a_closed_page_does_not_keep_others_waiting(open_page, photo, picture, tmp_path):
-    larger = tmp_path / "larger.png"
-    picture(160, 160).save(larger)
-    leaver, page = open_page(), open_page()
+def test_visitors_do_not_see_each_other_and_one_who_leaves_keeps_nobody_waiting(
+    open_page, photo, picture, tmp_path
+):
+    picture(112, 112).save(larger := tmp_path / "larger.png")
+    leaver = open_page()
     bring(leaver, larger)
+    text_box(leaver, "prompt").fill("A secret.")
+    expect(leaver.locator("#picture-note")).to_contain_text("pixels")
+    page = open_page()
+    expect(text_box(page, "prompt")).to_have_value("")
+    assert "A secret." not in page.content()
+    expect(page.locator("#picture input[type=file]")).to_have_count(1)
+
     set_steps(leaver, 100)
     bring(page, photo)
     set_steps(page, 1)
@@ -206,7 +210,9 @@ def test_a_closed_page_does_not_keep_others_waiting(open_page, photo, picture, t
     expect(page.locator("#status .notice")).to_have_text(DONE, timeout=1000 * half)
 
 
-def test_a_file_that_is_no_picture_is_refused_in_a_sentence(open_page, tmp_path):
+def test_what_is_no_picture_is_refused_and_others_are_dropped_or_pasted(
+    open_page, picture, tmp_path
+):
     page = open_page()
     text_box(page, "prompt").fill("Mine.")
     bring(page, make_bad_files(tmp_path)["truncated"])
@@ -218,54 +224,16 @@ def test_a_file_that_is_no_picture_is_refused_in_a_sentence(open_page, tmp_path)
     expect(page.locator("#status [role=alert]")).to_contain_text("Choose a picture first")
     expect(page.locator("#restore")).to_be_enabled()
 
-
-def test_a_picture_is_dropped_on_another_or_pasted(open_page, picture, tmp_path):
-    page, note = open_page(), None
+    note = page.locator("#picture-note")
     for width, way in ((40, "drop"), (44, "drop"), (48, "paste")):
         picture(width, 32).save(path := tmp_path / f"{width}.png")
         if way == "drop":
             drop(page, "#picture", path)
         else:
             page.evaluate(PASTE, [*path.read_bytes()])
-        note = page.locator("#picture-note")
         expect(note).to_contain_text(f"{width} × 32 pixels", timeout=WAIT_MS)
         expect(page.locator("#picture img")).to_have_count(1)
     # A text is pasted where it is wanted, and is no picture.
     text_box(page, "prompt").focus()
     assert not page.evaluate(PASTED_TEXT)
     expect(note).to_contain_text("48 × 32 pixels")
-
-
-def test_words_that_are_not_read_are_marked(open_page):
-    page = open_page()
-    text_box(page, "prompt").fill("<b>word</b> " + "word " * 90)
-    cut = page.locator("#prompt-meter .cut")
-    expect(cut).to_contain_text("word word")
-    expect(page.locator("#prompt-meter b")).to_have_count(0)
-
-
-def test_visitors_do_not_see_each_other(open_page, photo):
-    first = open_page()
-    bring(first, photo)
-    text_box(first, "prompt").fill("A secret.")
-    expect(first.locator("#picture-note")).to_contain_text("pixels")
-    second = open_page()
-    expect(text_box(second, "prompt")).to_have_value("")
-    assert "A secret." not in second.content()
-    expect(second.locator("#picture input[type=file]")).to_have_count(1)
-
-
-def test_nothing_sticks_out_of_a_phone(open_page, photo):
-    page = open_page(width=390, height=844)
-    bring(page, photo)
-    page.locator("#describe").click()
-    expect(text_box(page, "prompt")).not_to_have_value("")
-    set_steps(page, 1)
-    page.locator("#restore").click()
-    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
-    expect(page.locator("#scores table")).to_be_visible()
-    for accordion in page.locator("button.label-wrap").all():
-        if accordion.get_attribute("class").find("open") < 0:
-            accordion.click()
-    widths = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
-    assert widths[0] <= widths[1]

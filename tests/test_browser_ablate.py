@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browsing import NEEDS_BROWSER, WAIT_MS, bring, expect, text_box
+from browsing import NEEDS_BROWSER, WAIT_MS, bring, expect, expect_rest, text_box
 
 pytestmark = NEEDS_BROWSER
 
@@ -24,38 +24,42 @@ def test_levels_with_a_stop_in_the_middle(open_page, photo: Path, tmp_path: Path
 
     page.locator("#ablate-sentences").click()
     expect(cost).to_contain_text(re.compile(r"12 cells: about .* measured"), timeout=WAIT_MS)
+    page.get_by_label("number input for Seeds").fill("2")
+    page.keyboard.press("Tab")
+    expect(cost).to_contain_text("6 cells")
     parts = page.locator("#ablate-parts")
     expect(parts).to_contain_text("content sentence 1: A garden <b>with</b> roses.")
     parts.get_by_role("checkbox").first.uncheck()
-    expect(cost).to_contain_text("8 cells")
+    expect(cost).to_contain_text("4 cells")
 
     page.locator("#ablate-levels").click()
-    expect(cost).to_contain_text("16 cells")
+    expect(cost).to_contain_text("8 cells")
     expect(parts).to_be_hidden()
     start.click()
     expect(cells.nth(1)).to_be_visible(timeout=WAIT_MS)
     stop.click()
-    expect(status).to_contain_text(re.compile(r"Stopped: \d+ of 16 cells are finished and kept"))
+    expect(status).to_contain_text(re.compile(r"Stopped: \d+ of 8 cells are finished and kept"))
     expect(start).to_be_enabled()
     finished = int(re.findall(r"Stopped: (\d+)", status.inner_text())[0])
     expect(cells).to_have_count(finished)
-    expect(cost).to_contain_text(f"16 cells, {finished} of them equal to others or finished before")
+    expect(cost).to_contain_text(f"8 cells, {finished} of them equal to others or finished before")
 
     # The page is loaded anew: it opens here, and with the same picture it goes on from there.
     page.reload()
     expect(page.get_by_role("tab", name="Ablate")).to_have_attribute("aria-selected", "true")
-    expect(status).to_contain_text(f"Your last ablation (“levels”): {finished} of 16 cells")
+    expect(status).to_contain_text(f"Your last ablation (“levels”): {finished} of 8 cells")
     expect(text_box(page, "prompt")).to_have_value("A garden <b>with</b> roses.")
     expect(page.locator("#strip .thumbnail-item")).to_have_count(finished)
     bring(page, photo)
     page.get_by_role("tab", name="Ablate").click()
-    expect(cost).to_contain_text(f"16 cells, {finished} of them equal to others or finished before")
+    expect(cost).to_contain_text(f"8 cells, {finished} of them equal to others or finished before")
     start.click()
-    expect(status).to_contain_text("Done: all 16 cells", timeout=WAIT_MS)
-    expect(cells).to_have_count(16)
+    expect(status).to_contain_text("Done: all 8 cells", timeout=WAIT_MS)
+    expect(cells).to_have_count(8)
     rows = page.locator("#ablate-effects tbody tr")
     expect(rows).to_have_count(6)
     expect(rows.first).to_contain_text("content only")
+    expect_rest(page)
     with page.expect_download() as told:
         page.locator("#ablate-report").click()
     report = tmp_path / "report.html"
@@ -73,6 +77,6 @@ def test_levels_with_a_stop_in_the_middle(open_page, photo: Path, tmp_path: Path
     expect(page.get_by_role("tab", name="Compare")).to_have_attribute("aria-selected", "true")
 
     page.get_by_role("tab", name="Restore").click()
-    expect(page.locator("#strip .thumbnail-item")).to_have_count(16)
+    expect(page.locator("#strip .thumbnail-item")).to_have_count(8)
     page.locator("#strip .thumbnail-item").first.click()
-    expect(page.locator("#status")).to_contain_text("Result 16 of garden")
+    expect(page.locator("#status")).to_contain_text("Result 8 of garden")

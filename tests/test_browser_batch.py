@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from browsing import NEEDS_BROWSER, WAIT_MS, drop, expect, set_steps
+from browsing import NEEDS_BROWSER, WAIT_MS, drop, expect, expect_rest, set_steps
 from gradio_client import Client, handle_file
 
 pytestmark = NEEDS_BROWSER
@@ -23,7 +23,7 @@ def test_a_batch_with_a_stop_and_another_visitor(open_page, studio, picture, tmp
     files[-1].write_text("no picture")
 
     page = open_page()
-    set_steps(page, 40)
+    set_steps(page, 20)
     other = Client(studio.url, verbose=False)
     page.get_by_role("tab", name="Batch").click()
     page.locator("#batch-files input[type=file]").set_input_files(files)
@@ -33,7 +33,7 @@ def test_a_batch_with_a_stop_and_another_visitor(open_page, studio, picture, tmp
     expect(table.locator(".failed")).to_contain_text("notes.txt")
 
     start.click()
-    expect(table).to_contain_text(re.compile(r"step \d+ of 40"), timeout=WAIT_MS)
+    expect(table).to_contain_text(re.compile(r"step \d+ of 20"), timeout=WAIT_MS)
     # Another visitor does not wait for the whole batch.
     quick = {"num_inference_steps": 1, "upscale": 1, "api_name": "/restore"}
     other.predict(image=handle_file(files[0]), **quick)
@@ -55,7 +55,8 @@ def test_a_batch_with_a_stop_and_another_visitor(open_page, studio, picture, tmp
     expect(page.locator("#batch-caption")).to_contain_text("street 1")
     after = page.locator("#batch-comparison img").nth(1)
     expect(after).to_be_visible()
-    assert after.evaluate("image => image.naturalWidth") == 4 * 41
+    expect(after).to_have_js_property("naturalWidth", 4 * 41)
+    expect_rest(page)
 
     with page.expect_download() as download:
         page.locator("#batch-zip").click()
@@ -78,7 +79,7 @@ def test_a_folder_a_reload_and_the_way_to_compare(open_page, picture, tmp_path) 
     (inner / "notes.txt").write_text("no picture")
 
     page = open_page()
-    set_steps(page, 25)
+    set_steps(page, 15)
     page.get_by_role("tab", name="Batch").click()
     status, table = page.locator("#batch-status"), page.locator("#batch-table")
     drop(page, "#batch-files", inner.parent)

@@ -6,7 +6,16 @@ import json
 import re
 from pathlib import Path
 
-from browsing import DONE, NEEDS_BROWSER, WAIT_MS, bring, expect, set_steps, text_box
+from browsing import (
+    DONE,
+    NEEDS_BROWSER,
+    WAIT_MS,
+    bring,
+    expect,
+    expect_rest,
+    set_steps,
+    text_box,
+)
 
 from xpsr.recipe import read_recipe
 
@@ -93,6 +102,7 @@ def test_two_runs_are_compared_and_voted_on_blindly(open_page, photo, tmp_path):
     assert save(page, "#compare-save-csv", tmp_path).read_text().count("\n") == 4
     page.locator("#compare-back").click()
     expect(page.locator("#compare-slider img")).to_have_count(2)
+    expect_rest(page)
 
     page.wait_for_timeout(300)  # the browser has been told
     page.reload()
@@ -158,6 +168,7 @@ def test_a_dropped_picture_first_shows_what_it_would_change(open_page, photo, tm
     page.locator("#offer-see").click()
     expect(note).to_contain_text("It was made from another picture than the one on the page.")
     expect(preview.locator("ins")).to_have_text(["garden ", "noon"])
+    expect_rest(page)
     page.locator("#recipes-apply-texts").click()
     expect(text_box(page, "prompt")).to_have_value("A garden at noon.")
     bring(page, photo)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import re
 
-from browsing import DONE, NEEDS_BROWSER, WAIT_MS, bring, expect, set_steps, text_box
+from browsing import (
+    DONE,
+    NEEDS_BROWSER,
+    WAIT_MS,
+    bring,
+    expect,
+    expect_rest,
+    set_steps,
+    text_box,
+)
 
 pytestmark = NEEDS_BROWSER
 
@@ -21,6 +30,9 @@ def picture_on_the(page, side: str):
 
 def test_runs_are_kept_compared_and_found_again_after_a_reload(open_page, photo):
     page = open_page()
+    expect(page.locator("#greeting")).to_be_visible()
+    page.locator("#hide-greeting").click()
+    expect(page.locator("#greeting")).to_be_hidden()
     bring(page, photo)
     text_box(page, "prompt").fill("A garden.")
     set_steps(page, 1)
@@ -41,11 +53,13 @@ def test_runs_are_kept_compared_and_found_again_after_a_reload(open_page, photo)
     page.get_by_label("the pinned result").click()
     expect(picture_on_the(page, "left")).to_have_attribute("src", first)
 
-    page.wait_for_timeout(1000)
-    asked = []
-    page.on("request", lambda request: asked.append(request.post_data))
-    page.wait_for_timeout(1000)
-    assert asked == []  # a page at rest leaves the server alone
+    slider = page.get_by_label("range slider for Steps")
+    slider.focus()
+    for _ in range(30):
+        page.keyboard.press("ArrowRight")
+    expect(slider).to_have_value("31")
+    page.keyboard.press("Home")
+    expect_rest(page)
 
     thumbs.nth(1).click()  # the older one
     expect(page.locator("#status")).to_contain_text("Result 1 of garden")
@@ -64,19 +78,9 @@ def test_runs_are_kept_compared_and_found_again_after_a_reload(open_page, photo)
     expect(page.locator("#pin")).to_have_text("Pin as baseline")  # the other one is pinned
     expect(page.locator("#scores")).to_contain_text("Pinned:")
     expect(page.locator("#picture img")).to_be_visible()
+    expect(page.locator("#greeting")).to_be_hidden()
     restore(page)  # with the picture that came back
     expect(thumbs).to_have_count(3)
-
-
-def test_the_first_steps_are_shown_until_they_are_hidden(open_page):
-    page = open_page()
-    expect(page.locator("#greeting")).to_be_visible()
-    page.locator("#hide-greeting").click()
-    expect(page.locator("#greeting")).to_be_hidden()
-    page.wait_for_timeout(500)
-    page.reload()
-    expect(page.locator("#prompt-meter")).to_contain_text("of 75", timeout=WAIT_MS)
-    expect(page.locator("#greeting")).to_be_hidden()
 
 
 def test_a_closer_look(open_page):
@@ -94,8 +98,8 @@ def test_a_closer_look(open_page):
     page.get_by_label("number input for From left to right").fill("90")
     page.keyboard.press("Tab")
     # Not scaled: 1:1 is one pixel of the page for one of the file.
-    wide = "image => [image.getBoundingClientRect().width, image.naturalWidth]"
-    assert after.evaluate(wide) == [480, 480]
+    expect(after).to_have_js_property("naturalWidth", 480)
+    assert after.bounding_box()["width"] == 480
     page.get_by_label("4:1").click()
     expect(difference).to_have_attribute("src", drawn)  # another place changes nothing there
     page.get_by_label("number input for Strengthen").fill("16")
@@ -127,11 +131,20 @@ def test_the_true_picture_switches_its_scores_on(open_page, photo, picture, tmp_
     expect(row).to_contain_text(re.compile(r"better|worse"))
 
 
-def test_on_a_phone_what_restore_begins_comes_into_view(open_page, photo):
+def test_on_a_phone_what_restore_begins_comes_into_view_and_nothing_sticks_out(open_page, photo):
     page = open_page(width=390, height=700)
     bring(page, photo)
+    page.locator("#describe").click()
+    expect(text_box(page, "prompt")).not_to_have_value("")
     expect(page.locator("#status")).not_to_be_in_viewport()
     page.locator("#restore").click()
     expect(page.locator("#status")).to_be_in_viewport()
     expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
     expect(page.locator("#comparison img").nth(1)).to_be_in_viewport()
+
+    expect(page.locator("#scores table")).to_be_visible()
+    for accordion in page.locator("button.label-wrap").all():
+        if "open" not in accordion.get_attribute("class"):
+            accordion.click()
+    widths = page.evaluate("[document.documentElement.scrollWidth, window.innerWidth]")
+    assert widths[0] <= widths[1]

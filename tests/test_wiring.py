@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import gradio as gr
@@ -38,6 +39,26 @@ def behind(demo: gr.Blocks, handler: str) -> set[str]:
     }
 
 
+def causes(demo: gr.Blocks, handler: str) -> set[tuple[str | None, str]]:
+    """What a visitor does before a handler is called: id of the component, and event."""
+    called = events(demo, handler)
+    before = [demo.fns[one.trigger_after] for one in called if one.trigger_after is not None]
+    targets = [target for one in (*called, *before) for target in one.targets]
+    return {(demo.blocks[number].elem_id, event) for number, event in targets if number}
+
+
+def test_no_two_events_wait_for_the_last_change_of_one_component(demo):
+    """Once changes come fast, Gradio 6.31 lets them call each other without end."""
+    waiting = Counter(
+        target
+        for one in demo.fns.values()
+        if one.trigger_mode == "always_last"
+        for target in one.targets
+        if target[0] is not None and target[1] != "load"
+    )
+    assert waiting and max(waiting.values()) == 1
+
+
 @pytest.mark.parametrize(
     "handler",
     ["MemoryActions.keep", "Actions.restore", "BatchActions.begin", "BatchActions.retry"],
@@ -67,24 +88,13 @@ def test_whether_a_picture_can_be_enlarged_is_told_when_it_comes(demo, handler):
 
 
 def test_the_map_of_the_differences_is_made_for_another_run_or_gain_alone(demo):
-    changes = {
-        (demo.blocks[one].elem_id, event)
-        for made in events(demo, "RunActions.draw")
-        for one, event in made.targets
-        if one
-    }
-    assert changes == {("comparison", "change"), ("closer-gain", "change")}
+    asked = {("closer", "expand"), ("closer-gain", "change"), ("comparison", "change")}
+    assert causes(demo, "RunActions.draw") == asked
     assert behind(demo, "RunActions.open_closer") == {"RunActions.look", "RunActions.draw"}
 
 
 def test_seeds_are_counted_whoever_changed_them(demo):
-    targets = {
-        (demo.blocks[one].elem_id, event)
-        for count in events(demo, "QuestionActions.count")
-        for one, event in count.targets
-        if one
-    }
-    assert ("ablate-seeds", "change") in targets
+    assert ("ablate-seeds", "change") in causes(demo, "QuestionActions.count")
 
 
 def test_progress_is_shown_wherever_it_is_out_of_sight():

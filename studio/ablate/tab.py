@@ -16,7 +16,7 @@ from .. import markup
 from ..restore.showing import Face
 from ..results.memory import MemoryActions, to_keep
 from ..tab import Tab
-from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
+from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, follow
 from . import words
 from .asked import ASKED, FORM
 from .memory import KEPT, STORAGE_KEY, keep, recall
@@ -224,12 +224,12 @@ def connect(page: Page, part: AblateTab, handle: gr.Tab, services: Services) -> 
     _connect_run(page, part, actions, Face(services.outputs), question)
     _connect_memory(part)
     # The browser is told of every finished cell, so that a reload can go on from it.
-    part.grid.change(
-        MemoryActions(services).keep,
-        to_keep(page),
-        page.browser,
+    follow(
+        [part.grid.change],
+        fn=MemoryActions(services).keep,
+        inputs=to_keep(page),
+        outputs=page.browser,
         preprocess=False,
-        trigger_mode="always_last",
         **QUICK,
     )
     opened = [page.tabs, page.chosen, part.status]
@@ -267,25 +267,23 @@ def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: Question
     for name, button in part.presets.items():
         button.click(partial(act.choose, name), **looks).then(**timing)
     counted = (part.parts, part.values, part.axis, part.axis_values, part.second)
-    gr.on(
+    follow(
         # Seeds: what is out of range changes once more by itself when the field is left.
         [*(one.input for one in (*counted, part.second_values)),
          part.seeds.change, part.csv.upload, part.csv.clear],
-        act.count,
-        trigger_mode="always_last",
+        fn=act.count,
         **looks,
     )  # fmt: skip
 
 
 def _connect_memory(part: AblateTab) -> None:
     kept = [getattr(part, name) for name in KEPT]
-    gr.on(
+    follow(
         [one.change for one in (*kept, part.grid)],
-        keep,
-        [part.study, *kept],
-        part.stored,
+        fn=keep,
+        inputs=[part.study, *kept],
+        outputs=part.stored,
         preprocess=False,
-        trigger_mode="always_last",
         **QUICK,
     )
 

@@ -17,7 +17,7 @@ from ..form import MAIN_TEXTS, TEXT_SETTINGS
 from ..page import Page
 from ..results.memory import MemoryActions, to_keep, to_recall
 from ..services import Services
-from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, RECEIVED
+from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, RECEIVED, follow
 from .actions import Actions
 from .describing import BACK, DESCRIPTION, Describing
 from .fitting import DECIDING, Fitting
@@ -219,7 +219,7 @@ def _connect_texts(page: Page, actions: TextActions) -> dict[str, Any]:
         **QUICK,
     }
     changed = (page.preset, page.written, *texts, *settings)
-    gr.on([one.change for one in changed], trigger_mode="always_last", **read)
+    follow([one.change for one in changed], **read)
     for index, name in enumerate(MAIN_TEXTS):
         page.undo[name].click(
             partial(actions.as_brought, index), page.written, page.texts[name], **QUICK
@@ -249,7 +249,7 @@ def _connect_fitting(page: Page, fitting: Fitting, events: Sequence[Any]) -> Non
     }
     for event in events:
         event.then(**check)
-    gr.on([page.settings[name].change for name in DECIDING], trigger_mode="always_last", **check)
+    follow([page.settings[name].change for name in DECIDING], **check)
 
 
 def _connect_memory(
@@ -270,7 +270,7 @@ def _connect_memory(
     texts = (page.preset, page.written, page.mine)
     changed = (*page.form, *texts, page.comparison, page.strip, page.pin)
     triggers = [one.change for one in changed if hasattr(one, "change")] + [page.pin.click]
-    gr.on(triggers, trigger_mode="always_last", **kept)
+    follow(triggers, **kept)
     for event in events:
         event.then(**kept)
     page.hide_greeting.click(

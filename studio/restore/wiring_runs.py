@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..divider import connect_divider
-from ..triggers import PRIVATE, QUICK, bring_into_view, stop_from, stop_until
+from ..triggers import PRIVATE, QUICK, bring_into_view, follow, stop_from, stop_until
 from .runs import RunActions
 from .showing import RESULT
 
@@ -58,6 +58,5 @@ def _connect_closer(page: Page, runs: RunActions) -> None:
     closer.accordion.collapse(runs.close_closer, page.visit, None, **QUICK)
     for event, changed in ((look, controls), (whole, (closer.gain,))):
         opened.then(**event)
-        for one in (*changed, page.comparison):
-            one.change(trigger_mode="always_last", **event)
+        follow([one.change for one in (*changed, page.comparison)], **event)
     closer.overview.select(runs.point, page.visit, [closer.across, closer.down], **QUICK)

@@ -10,7 +10,7 @@ import gradio as gr
 
 from .. import markup
 from ..tab import Tab
-from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK
+from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, follow
 from . import words
 from .actions import BRANCHES, FOR_TEXT, ONE_SCALE, OWN_RANGE, RECORDING, WordMapActions
 
@@ -194,7 +194,7 @@ def _connect_view(part: Parts, actions: WordMapActions) -> None:
             "outputs": [one[name] for name in FOR_TEXT],
         }
         changed = [one["word"].change, *(control.change for control in view)]
-        gr.on(changed, **show, trigger_mode="always_last", **QUICK)
+        follow(changed, **show, **QUICK)
         # A new recording may choose the word that was chosen before, which is no change.
         chosen.then(**show, **QUICK)
 
