@@ -144,7 +144,7 @@ def test_stop_keeps_what_is_finished_and_start_goes_on(actions, ask) -> None:
     assert "3 of 8 cells are finished" in ended["status"]
     # The step it was in may be told behind that; the run's own end sets it right.
     late = named(RUNNING, actions.failed(texts_of(shown, "status")[-1], study))
-    assert late["status"] == ended["status"]
+    assert late["status"] == ended["status"] and late["grid"] == ended["grid"]
     refused = named(RUNNING, actions.failed(named(RUNNING, actions.begin())["status"], study))
     assert "3 of 8" not in refused["status"] and refused["start"]["interactive"]
     assert Path(ended["report"]["value"]).is_file() and Path(ended["archive"]["value"]).is_file()

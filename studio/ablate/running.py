@@ -118,9 +118,7 @@ class RunningActions:
         the one before.
         """
         said = study.said = _stopped(study)
-        changes: dict[str, Any] = {"stop": gr.update(interactive=False)}
-        if study.plan is not None:  # the last cell may have been finished while nobody listened
-            changes |= {"grid": study.grid(), "effects": _effects(study)}
+        changes = {"stop": gr.update(interactive=False), **_tables(study)}
         try:
             return running(status=markup.notice(said), **changes, **_files(study))
         except Exception as error:
@@ -132,14 +130,14 @@ class RunningActions:
         study.said = said
         if said in status:
             return running(start=start)
-        return running(status=markup.notice(said), grid=study.grid(), start=start)
+        return running(status=markup.notice(said), start=start, **_tables(study))
 
     def failed(self, status: str, study: Study) -> tuple:
         """It ended without a word: it was stopped, or refused because too many wait."""
         if words.WAITING in status:
             return at_rest(markup.notice(REFUSED, bad=True))
         # After a Stop it may have sent its last step once more, so the status can be that.
-        return running(status=markup.notice(_stopped(study)))
+        return running(status=markup.notice(_stopped(study)), **_tables(study))
 
     def open(self, study: Study, event: gr.EventData) -> tuple[Any, Any, Any]:
         """A row or a picture was pressed: tabs, the pair to compare, and a notice."""
@@ -159,6 +157,11 @@ class RunningActions:
 def _stopped(study: Study) -> str:
     total = len(study.plan.variants) * len(study.plan.seeds) if study.plan else 0
     return words.stopped(len(study.runs), total)
+
+
+def _tables(study: Study) -> dict[str, Any]:
+    """All that is finished: the last cell may have been while nobody listened."""
+    return {"grid": study.grid(), "effects": _effects(study)} if study.plan is not None else {}
 
 
 def _effects(study: Study) -> str:
