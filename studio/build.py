@@ -18,7 +18,7 @@ from .models.choice import NOT_ALLOWED, LastChoice, Permission
 from .models.engine import Engine
 from .open_tab import remember_open_tab
 from .opening import Opening
-from .places import OF_ANYTHING, limit_waiting
+from .places import OF_ANYTHING, look_after
 from .restore.wiring import connect
 from .results import scores
 from .results.housekeeping import keep_tidy
@@ -48,7 +48,7 @@ def build(engine: Engine, where: Where, may_change_model: Permission = NOT_ALLOW
         remember_open_tab(page, back)
     # One picture at a time is worked on.
     demo.queue(max_size=OF_ANYTHING)
-    limit_waiting(demo._queue)
+    look_after(demo._queue)
     keep_tidy(services.outputs)
     return demo
 

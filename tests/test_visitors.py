@@ -12,6 +12,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from inspect import signature
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
@@ -24,8 +25,9 @@ from loops import in_a_loop
 from PIL import Image
 from studio_server import Studio
 
+from studio import places
 from studio.api.endpoints import Endpoints
-from studio.places import IN_ALL, OF_ONE, limit_waiting
+from studio.places import IN_ALL, OF_EVENT, OF_ONE, OF_QUEUE, look_after
 from studio.triggers import QUEUE
 from studio.words import TOO_MANY_OF_YOURS, TOO_MANY_WAIT
 from xpsr.image import pixel_sha256
@@ -198,11 +200,52 @@ def test_who_finds_no_place_is_told_so_at_once_and_gets_in_later(visit):
     visit(scenario)
 
 
-def test_one_visitor_does_not_take_all_places():
+@pytest.fixture
+def demo() -> gr.Blocks:
     with gr.Blocks() as demo:
         gr.Button().click(print, concurrency_id=QUEUE, concurrency_limit=1)
-    demo.queue()
-    limit_waiting(demo._queue)
+    return demo.queue()
+
+
+@pytest.mark.parametrize("name", OF_QUEUE)
+def test_a_gradio_whose_queue_has_changed_is_told_of_at_the_start(demo, name):
+    kept = {one: getattr(demo._queue, one) for one in OF_QUEUE if one != name}
+    changed: Any = SimpleNamespace(**kept)
+    with pytest.raises(RuntimeError, match=f"Gradio, {gr.__version__}, .*{name}"):
+        look_after(changed)
+
+
+@pytest.mark.parametrize("name", OF_EVENT)
+def test_so_is_one_whose_events_have_changed(demo, name, monkeypatch):
+    kept = {one: "" for one in OF_EVENT if one != name}
+    monkeypatch.setattr(places, "Event", lambda *_: SimpleNamespace(**kept))
+    with pytest.raises(RuntimeError, match=name):
+        look_after(demo._queue)
+
+
+def test_an_empty_queue_rests(demo, monkeypatch):
+    look_after(demo._queue)
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def count(seconds: float) -> None:
+        slept.append(seconds)
+        await sleep(seconds)
+
+    monkeypatch.setattr("gradio.queueing.asyncio.sleep", count)
+
+    async def scenario() -> None:
+        demo._queue.start()
+        await sleep(0.5)
+        demo._queue.close()
+        await sleep(0.2)
+
+    in_a_loop(scenario())
+    assert 5 < len(slept) < 80  # Gradio's own pace is some hundreds
+
+
+def test_one_visitor_does_not_take_all_places(demo):
+    look_after(demo._queue)
 
     async def come(session: str) -> list[Any]:
         body = PredictBodyInternal(fn_index=0, data=[], session_hash=session, request=None)
