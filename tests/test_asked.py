@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 
 import pytest
-from studio_server import ROOT, app_environment
 
 from studio.api import asked
 from xpsr.errors import XPSRError
@@ -46,31 +43,3 @@ def test_what_is_right_or_left_out_passes():
     asked.check(asked.Restore, {"seed": 5, "guidance_scale": 4, "prompt": "A cat.", "preset": None})
     asked.check(asked.Restore, {"num_inference_steps": 10**30})  # a number: its range is told later
     asked.check(asked.CountTokens, {"text": ""})
-
-
-def start_app(*arguments: str, without: str = "") -> subprocess.CompletedProcess[str]:
-    program = (
-        "import runpy, sys\n"
-        f"sys.modules[{without!r}] = None\n"
-        f"sys.argv = ['app.py', *{arguments!r}]\n"
-        "runpy.run_path('app.py', run_name='__main__')\n"
-    )
-    return subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=ROOT,
-        env=app_environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-
-
-def test_mcp_without_its_package_says_what_to_install():
-    done = start_app("--mcp", without="mcp")
-    assert done.returncode == 1 and 'pip install "gradio[mcp]"' in done.stderr
-    assert "Traceback" not in done.stderr
-
-
-def test_mcp_does_not_go_with_a_password():
-    done = start_app("--mcp", "--auth", "me:secret")
-    assert done.returncode == 1 and "an MCP client cannot log in" in done.stderr

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -19,7 +17,7 @@ from gradio_client.exceptions import AppError
 from loops import all_of, in_a_loop
 from made_runs import keep_run
 from PIL import Image
-from studio_server import ROOT, Studio, app_environment, save_tiny, studio_for
+from studio_server import ROOT, Studio, save_tiny, studio_for
 
 import xpsr
 from studio import examples, markup, words
@@ -266,41 +264,7 @@ def test_large_uploads_are_refused_and_html_is_never_shown(studio):
     assert "attachment" in answer.headers["content-disposition"]
 
 
-# Starting ---------------------------------------------------------------------------------------
-
-
-def test_importing_the_app_needs_no_network_and_no_weights():
-    program = (
-        "import socket\n"
-        "def refuse(*args): raise OSError('no network')\n"
-        "socket.socket.connect = refuse\n"
-        "import app, gradio\n"
-        "assert isinstance(app.demo, gradio.Blocks)\n"
-        "assert not app.engine.ready\n"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, "--not-an-option-of-ours"],
-        cwd=ROOT,
-        env=app_environment(),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def test_a_taken_port_gives_a_sentence(studio):
-    done = subprocess.run(
-        [sys.executable, "app.py", "--model", str(studio.model)],
-        cwd=ROOT,
-        env=app_environment(GRADIO_SERVER_PORT=str(studio.port)),
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert done.returncode == 1
-    assert f"Port {studio.port} is in use" in done.stderr
-    assert "Traceback" not in done.stderr
+# The handlers -----------------------------------------------------------------------------------
 
 
 def test_a_missing_model_gives_a_sentence_on_the_page(tmp_path, photo):
@@ -314,9 +278,6 @@ def test_a_missing_model_gives_a_sentence_on_the_page(tmp_path, photo):
     )
     assert 'role="alert"' in last[0]
     assert last[2] == gr.skip() and not last[1]["visible"]  # the earlier comparison stays
-
-
-# The handlers -----------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("preset", PRESETS)

@@ -1,0 +1,90 @@
+"""What `python app.py` needs in order to start, and what it says where it cannot."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from studio_server import ROOT, app_environment
+
+# One process for all of it: to start one takes longer than what is asked here. The last start is as
+# that of `python app.py`, with the model on its way when there turns out to be no port.
+PROGRAM = """
+import json, runpy, socket, sys
+
+def refuse(*_):
+    raise OSError("no network")
+
+def said(*arguments):
+    try:
+        app.serve(app.parse(arguments))
+    except SystemExit as ending:
+        return ending.code
+
+socket.socket.connect = refuse
+sys.modules["mcp"] = None  # as if it were not installed
+import app, gradio
+print(json.dumps({
+    "page": isinstance(app.demo, gradio.Blocks),
+    "model": app.engine.ready,
+    "wrong": app.why_not(app.ModelChoice("mini"), app.parse([])),
+    "slow": "diffusers" in sys.modules,
+    "mcp": said("--mcp"),
+    "password": said("--mcp", "--auth", "me:secret"),
+}), flush=True)
+sys.argv = ["app.py"]
+runpy.run_path("app.py", run_name="__main__")
+"""
+
+
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    """One that another program listens at."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        yield other.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def ended(port) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", PROGRAM, "--not-an-option-of-ours"],
+        cwd=ROOT,
+        env=app_environment(GRADIO_SERVER_PORT=str(port)),
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+@pytest.fixture(scope="module")
+def told(ended) -> dict:
+    assert ended.stdout, ended.stderr
+    return json.loads(ended.stdout)
+
+
+def test_importing_the_app_needs_no_network_and_no_weights(told):
+    assert told["page"] and not told["model"]
+
+
+def test_the_page_of_the_built_in_model_opens_before_what_it_needs_is_imported(told):
+    assert told["wrong"] is None and not told["slow"]
+
+
+def test_mcp_without_its_package_says_what_to_install(told):
+    assert 'pip install "gradio[mcp]"' in told["mcp"]
+
+
+def test_mcp_does_not_go_with_a_password(told):
+    assert "an MCP client cannot log in" in told["password"]
+
+
+def test_a_taken_port_gives_a_sentence(ended, port):
+    assert ended.returncode == 1
+    assert f"Port {port} is in use" in ended.stderr
+    assert "Traceback" not in ended.stderr
