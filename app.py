@@ -128,6 +128,8 @@ def choose_model(options: argparse.Namespace, allowed: Permission) -> ModelChoic
 
 def _gone(choice: ModelChoice) -> str | None:
     """Why a model cannot be loaded, as far as this disk tells it; hubs are not asked."""
+    if choice == ModelChoice("mini"):
+        return None  # it is a part of this program; what would look takes seconds to be imported
     from xpsr.inspection import inspect_model
     from xpsr.loading import is_hub_id
 
