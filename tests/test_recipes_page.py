@@ -197,6 +197,18 @@ def test_a_form_that_cannot_be_used_does_not_hide_the_recipe(recipes, outputs, p
     assert words_recipes.SETTINGS_SAME in whole["preview"]
 
 
+def test_what_a_recipe_notes_is_told_of_a_result_and_of_what_is_dropped(recipes, outputs, picture):
+    noted = ("The end of <b>the prompt</b> was cut off.", "It was turned upright.")
+    run = keep_run(outputs, picture(24, 16), notes=noted)
+    shown = dict(zip(RUN, recipes.show_run(run.id), strict=True))
+    for said in (shown["details"], bring(recipes, run.recipe_file)["note"]):
+        assert "Noted when it was made: The end of &lt;b&gt;the prompt" in said
+        assert "It was turned upright." in said
+    plain = keep_run(outputs, picture(24, 16))
+    assert recipes.show_run(plain.id)[RUN.index("details")] == ""
+    assert "Noted" not in bring(recipes, plain.recipe_file)["note"]
+
+
 def test_the_list_of_a_visit_and_what_can_be_taken_away(recipes, outputs, picture, tmp_path):
     titles = ["garden", "../../<b>", ""]
     runs = [keep_run(outputs, picture(24, 16), shade, title) for shade, title in enumerate(titles)]

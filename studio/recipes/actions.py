@@ -99,8 +99,9 @@ class Recipes:
         except Exception as error:
             note = markup.notice(sentence(error), bad=True)
             return note, *(gr.skip() for _ in RUN[1:])
+        noted = words.noted(run.recipe.notes)
         return (
-            "",
+            markup.quiet(noted) if noted else "",
             gr.update(value=str(run.after), visible=True),
             gr.update(value=str(run.after), interactive=True),
             gr.update(value=str(run.recipe_file), interactive=True),
@@ -163,6 +164,7 @@ class Recipes:
         size, said = recipe.output_size, []
         said.append(words.about(name, recipe.model, recipe.seed, size))
         said.append(self._about_picture(recipe, picture))
+        said += [words.noted(recipe.notes)] if recipe.notes else []
         usable = True
         try:
             prompts, settings = read_form(preset, values)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xpsr.counted import counted
 
 TAB = "Recipes"
@@ -28,6 +30,11 @@ RERUN_INFO = (
 def run_line(label: str, preset: str | None, seconds: float, clock: str) -> str:
     took = f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
     return " · ".join((label, preset or OWN_SETTINGS, took, clock))
+
+
+def noted(notes: Sequence[str]) -> str:
+    """What a recipe tells of its run, such as words that were cut; empty where there is nothing."""
+    return f"Noted when it was made: {' '.join(notes)}" if notes else ""
 
 
 def packed(count: int, left_out: int) -> str:
