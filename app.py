@@ -14,7 +14,7 @@ import signal
 import sys
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from studio.api import tools
 from studio.build import Where, build, serving
@@ -158,11 +158,13 @@ def why_not(choice: ModelChoice, options: argparse.Namespace) -> str | None:
     return _gone(choice)
 
 
-def _end(*_: Any) -> NoReturn:
+def _end(code: int = 0) -> NoReturn:
     """End as a normal exit does, which removes the temporary files that are served. Threads that
     compute are not taken apart while they are at it, by which the process would be aborted."""
     atexit._run_exitfuncs()
-    os._exit(0)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -181,7 +183,7 @@ def serve(options: argparse.Namespace) -> None:
     port = _port(options.port)
     if reason := why_not(chosen, options):
         sys.exit(reason)
-    signal.signal(signal.SIGTERM, _end)
+    signal.signal(signal.SIGTERM, lambda *_: _end())
     engine.warm_up()
     try:
         demo.launch(
@@ -226,4 +228,9 @@ if zerogpu.is_here():
 
 if __name__ == "__main__":
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    serve(options)
+    try:
+        serve(options)
+    except SystemExit as ending:
+        print(ending, file=sys.stderr)
+        _end(1)
+    _end()  # after Ctrl-C
