@@ -51,11 +51,12 @@ def port() -> Iterator[int]:
 
 
 @pytest.fixture(scope="module")
-def ended(port) -> subprocess.CompletedProcess[str]:
+def ended(port, tmp_path_factory) -> subprocess.CompletedProcess[str]:
+    outputs = tmp_path_factory.mktemp("outputs")  # where no model was ever chosen
     return subprocess.run(
         [sys.executable, "-c", PROGRAM, "--not-an-option-of-ours"],
         cwd=ROOT,
-        env=app_environment(GRADIO_SERVER_PORT=str(port)),
+        env=app_environment(GRADIO_SERVER_PORT=str(port), XPSR_OUTPUTS=str(outputs)),
         capture_output=True,
         text=True,
         timeout=120,

@@ -102,7 +102,7 @@ def test_stop_frees_the_model(actions, run) -> None:
     # Without a word: refused if it never began, else stopped, though its last step came later.
     status = RECORDING.index("status")
     assert words.REFUSED in actions.failed(actions.begin()[status])[status]
-    assert said.STOPPED in actions.failed(said.step(1, 3, ""))[status]
+    assert said.STOPPED in actions.failed("Step 1 of 3")[status]
 
 
 def test_words_are_marked_pointed_at_and_drawn(actions, run) -> None:
