@@ -66,7 +66,7 @@ details.quiet summary:focus-visible { outline: 2px solid var(--primary-600); }
 .under .html-container:has(.chips:empty) { display: none; }
 .when-said:not(:has(.bad)) { display: none; }
 .chips { display: flex; flex-wrap: wrap; gap: .1rem .7rem; }
-.under:has(.chips) > :first-child { flex: 1 1 auto !important; }
+.under:has(.chips) > :first-child { flex: 1 1 8rem !important; }
 .chip { display: inline-flex; align-items: center; gap: .35rem; font-size: .78rem;
   line-height: 1.6; white-space: nowrap; color: var(--body-text-color); }
 .chip::before { content: ""; width: .6rem; height: .6rem; border-radius: 50%;
@@ -97,7 +97,9 @@ details.quiet summary:focus-visible { outline: 2px solid var(--primary-600); }
 textarea, .changes, .exact, .sentences li, .notice, th, td { unicode-bidi: plaintext; }
 .changes, .exact, .sentences li, .notice { text-align: start; }
 /* What is folded away says so from the left, on a phone as well. */
-button.label-wrap { text-align: left; gap: .8rem; }
+button.label-wrap { text-align: left; gap: .8rem; align-items: center; }
+/* What is chosen does not run under the arrow. */
+input[role=combobox] { text-overflow: ellipsis; }
 /* Fields in one line end on one line, however long what is said of them is. */
 #advanced .form > .block > label, #advanced .form > .block > .container
   { display: flex; flex-direction: column; height: 100%; }
@@ -105,12 +107,13 @@ button.label-wrap { text-align: left; gap: .8rem; }
 
 /* Gradio caps the comparison at 500 px; a photograph deserves the height of the window. */
 #comparison img, #comparison .slider-wrap, #preview img { max-height: min(72vh, 760px) !important; }
-/* Four steps for the first visit: one line, as many columns as fit. */
+/* Four steps for the first visit: two columns, or one. */
 #greeting { align-items: center !important; gap: 1rem !important; padding: .2rem .9rem;
   border: 1px solid var(--border-color-primary); border-radius: .5rem;
   background: var(--background-fill-secondary); }
-.steps { display: flex; flex-wrap: wrap; gap: .3rem 1.4rem; margin: .4rem 0; padding: 0;
-  list-style: none; counter-reset: step; font-size: .9rem; line-height: 1.35rem; }
+.steps { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(22rem, 100%), 1fr));
+  gap: .3rem 1.4rem; margin: .4rem 0; padding: 0; list-style: none; counter-reset: step;
+  font-size: .9rem; line-height: 1.35rem; }
 .steps li { counter-increment: step; margin: 0; padding-left: 1.8rem; position: relative; }
 .steps li::before { content: counter(step); position: absolute; left: 0; top: 0; width: 1.35rem;
   height: 1.35rem; border-radius: 50%; text-align: center; line-height: 1.35rem;
@@ -126,6 +129,8 @@ button.label-wrap { text-align: left; gap: .8rem; }
 .thumbs .caption-label { font-size: .68rem; left: 0; right: 0; bottom: 0; max-width: none;
   padding: .1rem 0; text-align: center; }
 .pixels img { image-rendering: pixelated; }
+/* As large as the map of differences beside it. */
+#closer-overview img { width: 100%; image-rendering: auto; }
 /* Never scaled: a pixel of the file is one of the page. */
 .natural .image-frame { display: flex; justify-content: center; overflow: hidden; }
 .natural img { width: auto !important; height: auto !important; max-width: none !important;
@@ -165,9 +170,10 @@ table.plain th, table.plain td { border: 0; border-bottom: 1px solid var(--borde
 table.plain thead th { font-size: .82rem; color: var(--body-text-color-subdued); }
 table.plain tbody th { font-weight: 600; }
 @media (max-width: 640px) {
+  .main.fillable { padding-inline: 1rem !important; }
+  #tabs .tab-container button { padding: 0 .6rem; }
   #head p { font-size: .9rem; line-height: 1.4; }
   #greeting { flex-wrap: wrap; padding: .4rem .8rem .7rem; gap: .2rem !important; }
-  #greeting .steps { flex-direction: column; }
   #greeting > * { flex: 1 1 100% !important; }
 }
 """

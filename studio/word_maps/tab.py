@@ -25,6 +25,13 @@ CSS = """
   font-variant-numeric: tabular-nums; margin-top: .4rem; }
 #words-panel .heat i { flex: 1; height: .7rem; border-radius: .2rem; background: linear-gradient(
   90deg, #00224e, #35456c, #666970, #958f78, #cbba69, #fee838); }
+/* Both pictures stand on one line, however long the texts above them are. */
+@media (min-width: 760px) {
+  #words-panel > .row:has(.text-map)
+    { display: grid; grid-template: repeat(4, auto) / 1fr 1fr; row-gap: 0; }
+  #words-panel > .row:has(.text-map) > .column
+    { display: grid; grid-row: span 4; grid-template-rows: subgrid; }
+}
 #words-panel .text-map .textfield { max-height: 11rem; overflow: auto; }
 #words-panel .text-map .textspan { cursor: pointer; }
 #words-high-picture img, #words-low-picture img
