@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from train.files import named_photos
+from train.files import find_photos, named_photos
 from train.manifest import read_manifest
 from train.prepare import PrepareConfig, prepare
 from train.report import degraded
@@ -32,3 +32,12 @@ def test_a_name_that_is_no_text_is_a_photo_like_others(photos, tmp_path):
     assert [*named_photos(photos, out)] == [r"caf\xe9.png"]
     made = degraded(photos, "mild", tmp_path / "made", None)
     assert [path.name for path in made.low.iterdir()] == [r"caf\xe9.png"]
+
+
+def test_photos_of_every_kind_are_found_and_notes_of_other_programs_are_not(tmp_path):
+    """Phones write .heic and browsers .jfif; macOS puts ._photo.jpg beside photo.jpg."""
+    kept = ["a.HEIC", "b.avif", "c.jfif", "d.JPG"]
+    (tmp_path / ".thumbnails").mkdir()
+    for name in (*kept, "._d.JPG", ".thumbnails/e.png", "notes.txt"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_photos(tmp_path)] == kept

@@ -1,12 +1,17 @@
 """What a run begins with: where `model.start` leads, and what stops it from being built."""
 
+from functools import partial
+
 import pytest
 import torch
-from training_help import CONFIGS
+import typer
+from training_help import CONFIGS, make_photos
 
-from train import networks
+from train import networks, report, stretch, validate
+from train.__main__ import main
 from train.config import ModelConfig, read_config
 from train.networks import make_networks
+from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
 
 
@@ -34,3 +39,20 @@ def test_what_goes_wrong_with_the_data_is_not_laid_to_the_tables():
     config = read_config(CONFIGS / "smoke.yaml", ["data=x", "out=y"]).model
     with pytest.raises(RuntimeError, match="the pictures cannot be read"):
         make_networks(config, no_data, seed=0)
+
+
+def test_a_second_run_in_a_folder_is_refused_and_leaves_it_alone(tmp_path, capsys):
+    photos, out = make_photos(tmp_path / "photos"), tmp_path / "run"
+    overrides = [f"data={photos}", f"out={out}"]
+    with alone(out):
+        for command in (
+            partial(main, CONFIGS / "smoke.yaml", overrides),
+            partial(validate.main, photos, out),
+            partial(report.main, out, photos),
+            partial(stretch.main, CONFIGS / "mini_more.yaml", photos, out),
+        ):
+            with pytest.raises(typer.Exit) as ended:
+                command()
+            assert ended.value.exit_code == 2
+            assert f"Another command is at work in {out}: wait" in capsys.readouterr().err
+    assert not out.exists()

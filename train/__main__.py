@@ -28,6 +28,7 @@ from train.networks import Networks, make_networks
 from train.photos import training_data
 from train.precision import advice
 from train.terminal import duration, sentences
+from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
 
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
@@ -54,7 +55,10 @@ def main(
         # On a CPU a step of mini takes 15 % longer with it: its gradient is slow for short texts.
         torch.backends.cuda.enable_flash_sdp(False)
     with sentences(STOPPED):
-        run(read_config(config, overrides))
+        options = read_config(config, overrides)
+        # A second run would clear away what the first is writing, and go on from its checkpoints.
+        with alone(Path(options.out), shared=True):
+            run(options)
 
 
 def run(config: TrainConfig) -> None:

@@ -3,14 +3,15 @@
 import os
 from pathlib import Path
 
+from xpsr.cli.files import ENDINGS
 from xpsr.errors import XPSRError
 from xpsr.fingerprint import fingerprint
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
 
 
 def find_photos(images: Path) -> list[Path]:
     """All pictures below a folder, by name; links to folders are followed, each folder once.
+
+    Hidden files and folders are passed over: notes and thumbnails of other programs.
 
     Raises:
         XPSRError: there is no such folder, or no picture in it.
@@ -28,12 +29,16 @@ def find_photos(images: Path) -> list[Path]:
                 below.clear()
                 continue
             seen.add(folder.resolve())
-            below.sort()
+            below[:] = sorted(name for name in below if not name.startswith("."))
             waiting += [folder / link for link in below if (folder / link).is_symlink()]
-            photos += [folder / file for file in files if Path(file).suffix.lower() in SUFFIXES]
+            photos += [folder / file for file in files if _is_photo(file)]
     if not photos:
         raise XPSRError(f"There are no pictures in {images}.")
     return sorted(photos)
+
+
+def _is_photo(name: str) -> bool:
+    return not name.startswith(".") and Path(name).suffix.lower() in ENDINGS
 
 
 def named_photos(images: Path, out: Path, limit: int | None = None) -> dict[str, Path]:

@@ -26,6 +26,7 @@ from train.files import file_hash, find_photos, name_below
 from train.terminal import SOME_LEFT_OUT, follow, sentences
 from train.validate import as_markdown, degraded_photo, middle
 from xpsr.cli.files import find_pictures
+from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
 from xpsr.evaluation.pairs import Pair, find_pairs
 from xpsr.image import open_image, resize
@@ -191,7 +192,7 @@ def main(
     ] = None,
 ) -> None:
     """Evaluate a model on clean photos, pairs and low-quality photos; one table, one sheet."""
-    with sentences():
+    with sentences(), alone(out):
         if pairs and real and _name(pairs) == _name(real):
             raise XPSRError(
                 f"--pairs and --real are both named {_name(real)}, and so would be their results:"

@@ -28,6 +28,7 @@ from train.files import named_photos
 from train.scores import better
 from train.terminal import sentences
 from train.validate import RUN, Examination, Table, as_markdown, examine, holds_scores_of, summary
+from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
 
 RECIPES = ["mild", "paper", "heavy"]
@@ -110,7 +111,7 @@ def main(
 ) -> None:
     """Train for a while, then keep the better of before and after."""
     console = Console(stderr=True)
-    with sentences():
+    with sentences(), alone(out):
         photos = named_photos(images, out, limit)
         start = start_of(config, start, overrides or [], out / "run")
         models = {"before": start, "after": str(out / "run")}

@@ -33,6 +33,7 @@ from train.options import read_value
 from train.pairing import PairConfig, make_pair, pair_seed
 from train.scores import NAMES, better, scores_of
 from train.terminal import SOME_LEFT_OUT, sentences
+from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
 from xpsr.image import open_image, resize
 from xpsr.prompts import PROMPT_NAMES
@@ -278,11 +279,12 @@ def main(
             raise XPSRError(f"There is no recipe {unknown[0]!r}: choose from {', '.join(RECIPES)}.")
         settings = {text: read_setting(text) for text in setting or ["default"]}
         photos = named_photos(images, out, limit)
-        work = Examination(xpsr.load(model, base=base), settings, out, photos)
-        left_out = examine(work, recipes, console)
-        rows = list(summary(work.table, recipes, list(settings)))
-        text = f"{EXPLAINED}\n\n{as_markdown(rows)}"
-        (out / "summary.md").write_text(text, encoding="utf-8")
+        with alone(out):
+            work = Examination(xpsr.load(model, base=base), settings, out, photos)
+            left_out = examine(work, recipes, console)
+            rows = list(summary(work.table, recipes, list(settings)))
+            text = f"{EXPLAINED}\n\n{as_markdown(rows)}"
+            (out / "summary.md").write_text(text, encoding="utf-8")
         typer.echo(text)
         if left_out:
             raise typer.Exit(SOME_LEFT_OUT)
