@@ -180,6 +180,20 @@ def test_a_base_that_predicts_velocity_is_trained_to(pairs_folder, base, tmp_pat
     assert index["prediction_type"] == "v_prediction"
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("in_channels", 9), ("cross_attention_dim", 48), ("class_embed_type", "projection")],
+)
+def test_kin_of_stable_diffusion_that_asks_for_more_is_no_base(name, value, base, tmp_path):
+    """Such as a folder for inpainting, XL, unCLIP: before anything is trained."""
+    other = shutil.copytree(base, tmp_path / "base")
+    plain = dict(UNet2DConditionModel.load_config(other / "unet"))
+    plain |= {name: value, "projection_class_embeddings_input_dim": 8}
+    UNet2DConditionModel.from_config(plain).save_pretrained(other / "unet")
+    with pytest.raises(XPSRError, match=f"no base for XPSR: its unet has {name} {value!r}"):
+        networks_of(sd15(tmp_path, tmp_path / "run", other))
+
+
 def test_cached_latents_are_those_of_the_autoencoder(pairs_folder, base, tmp_path):
     config = sd15(pairs_folder, tmp_path, base, "crop=null", "cache_latents=true")
     networks = networks_of(config)

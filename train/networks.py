@@ -178,12 +178,29 @@ def _from_stable_diffusion(config: ModelConfig, folder: Path) -> Networks:
     plain, vae, text_encoder, tokenizer, scheduler = (
         read_part(folder / name, kind, torch.float32) for name, kind in STABLE_DIFFUSION.items()
     )
+    _refuse_base(config, plain, vae, text_encoder)
     with _by_tables():
         unet = XPSRUNet2DConditionModel.from_unet(plain, **config.unet)
         controlnet = XPSRControlNetModel.from_unet(unet, **config.controlnet)
     networks = Networks(vae, text_encoder, tokenizer, unet, controlnet, scheduler)
     _refuse_changes(config, networks, FIXED_BY_START)
     return networks
+
+
+def _refuse_base(config: ModelConfig, unet: Any, vae: Any, text_encoder: Any) -> None:
+    """Kin of Stable Diffusion that lie in folders like its own, and ask for more than it."""
+    needed = {
+        "in_channels": vae.config.latent_channels,  # more of them: for inpainting, for upscaling
+        "cross_attention_dim": text_encoder.config.hidden_size,  # another one: XL
+        "addition_embed_type": None,
+        "class_embed_type": None,
+    }
+    for name, value in needed.items():
+        if (found := unet.config.get(name)) != value:
+            raise XPSRError(
+                f"model.start={config.start} is no base for XPSR: its unet has {name} {found!r}"
+                f" where a Stable Diffusion 1 or 2 has {value!r}."
+            )
 
 
 def _refuse_changes(config: ModelConfig, networks: Networks, parts: tuple[str, ...]) -> None:
