@@ -8,6 +8,7 @@ import shlex
 import zipfile
 from pathlib import Path
 
+import gradio as gr
 import pytest
 from made_runs import keep_run, make_recipe
 from PIL import Image, PngImagePlugin
@@ -18,6 +19,7 @@ from studio.recipes import archive as recipe_archive
 from studio.recipes import words as words_recipes
 from studio.recipes.actions import BROUGHT, RUN, Recipes, apply_recipe, rerun_command
 from studio.restore import texts
+from studio.restore.describing import Before
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
 from studio.results.visit import Visit
@@ -153,16 +155,26 @@ def test_first_what_would_change_then_the_form(recipes, outputs, picture, tmp_pa
     assert words_recipes.PICTURE_NONE in bring(recipes, run.after)["note"]
 
     names = (*FORM, "written", "status", "tabs", *BROUGHT)
-    values = dict(zip(names, recipes.apply(run.recipe, everything=True), strict=True))
+    values = dict(zip(names, recipes.apply(run.recipe, None, everything=True), strict=True))
     assert (values["prompt"], values["seed"], values["num_inference_steps"]) == (hostile, 5, 9)
     assert {one.origin.kind for one in values["written"][0]} == {"recipe"}
     assert values["recipe"] is None and not values["decision"]["visible"]
-    texts = dict(zip(names, recipes.apply(run.recipe, everything=False), strict=True))
+    texts = dict(zip(names, recipes.apply(run.recipe, None, everything=False), strict=True))
     assert [texts[name] for name in PROMPT_NAMES] == [values[name] for name in PROMPT_NAMES]
     assert all(not isinstance(texts[name], (int, float, str)) for name in FORM[5:])
     assert apply_recipe(run.recipe)[:-1] == fill_form(run.recipe.prompts, run.recipe.settings)
-    unasked = recipes.apply(None, everything=True)  # twice clicked: taken in by the first click
+    # Twice clicked: it was taken in by the first click.
+    unasked = recipes.apply(None, None, everything=True)
     assert not any(isinstance(value, (str, int, float)) for value in unasked)
+
+
+def test_what_a_describer_would_write_over_is_not_applied(recipes, picture):
+    recipe = make_recipe(picture(16, 16), picture(16, 16))
+    names = (*FORM, "written", "status", "tabs", *BROUGHT)
+    given = recipe, Before("My own.", "Mine too.")
+    shown = dict(zip(names, recipes.apply(*given, everything=True), strict=True))
+    assert words_recipes.DESCRIBING in shown.pop("note")
+    assert all(value == gr.skip() for value in shown.values())  # the recipe still waits there
 
 
 def test_another_model_is_said(recipes, tiny_pipeline, picture, tmp_path, monkeypatch):

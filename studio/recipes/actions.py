@@ -18,9 +18,10 @@ from xpsr.settings import SETTING_NAMES
 from .. import markup
 from .. import words as page_words
 from ..compare.partner import partner_of
-from ..form import fill_form, read_form, read_usable
+from ..form import FORM, fill_form, read_form, read_usable
 from ..incoming import open_picture, picture_path, sentence
 from ..restore import texts
+from ..restore.describing import Before
 from ..results import changes_markup
 from ..results.outputs import Run
 from ..results.run_list import preset_of, runs_of
@@ -196,10 +197,15 @@ class Recipes:
             return None
         return changed_surroundings(pipeline.surroundings(), surroundings(recipe))
 
-    def apply(self, recipe: Recipe | None, everything: bool) -> tuple:
-        """[*form, written], then the status of the Restore tab, the open tab, and `BROUGHT`."""
-        if recipe is None:
-            return tuple(gr.skip() for _ in range(len(PROMPT_NAMES) + len(SETTING_NAMES) + 3 + 4))
+    def apply(self, recipe: Recipe | None, before: Before | None, everything: bool) -> tuple:
+        """[*form, written], then the status of the Restore tab, the open tab, and `BROUGHT`.
+
+        `before`: a describer is at work, whose end would take the texts away again.
+        """
+        if recipe is None or before is not None:
+            stays = tuple(gr.skip() for _ in range(len(FORM) + 3))
+            note = gr.skip() if recipe is None else markup.notice(words.DESCRIBING, bad=True)
+            return *stays, gr.skip(), note, gr.skip(), gr.skip()
         values = apply_recipe(recipe) if everything else apply_texts(recipe)
         done = words.APPLIED if everything else words.APPLIED_TEXTS
         return *values, markup.notice(done), gr.Tabs(selected="restore"), *self.cancel(done)

@@ -240,9 +240,9 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
         actions.see_recipe, form, [*brought, page.tabs], preprocess=False, **QUICK
     )
     applied = [*page.form, page.written, page.status, page.tabs, *brought]
-    recipe = part.brought["recipe"]
-    part.apply.click(partial(actions.apply, everything=True), recipe, applied, **QUICK)
-    part.apply_texts.click(partial(actions.apply, everything=False), recipe, applied, **QUICK)
+    given = [part.brought["recipe"], page.before]
+    part.apply.click(partial(actions.apply, everything=True), given, applied, **QUICK)
+    part.apply_texts.click(partial(actions.apply, everything=False), given, applied, **QUICK)
     gr.on([part.cancel.click, part.drop.clear], actions.cancel, None, brought, **QUICK)
     _connect_presets(page, part, handle, PresetActions(services))
 

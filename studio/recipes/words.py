@@ -63,6 +63,10 @@ APPLIED_TEXTS = (
     "The five texts of the recipe are in the form now; the settings are as they were. Press "
     "Restore to run it."
 )
+DESCRIBING = (
+    "Your picture is being described, and that would write over these texts: wait for it, or stop "
+    "it on the tab Restore. Then apply the recipe."
+)
 PICTURE_SAME = "It was made from the picture that is on the page."
 PICTURE_OTHER = "It was made from another picture than the one on the page."
 PICTURE_NONE = "There is no picture on the page to compare its input with."

@@ -267,7 +267,7 @@ def _connect_memory(
     back = recalled.then(lambda: True, None, page.back, **QUICK)
     back.then(**kept)
     # What is shown, pinned and in the strip changes with the last three.
-    texts = (page.preset, page.written, page.mine)
+    texts = (page.preset, page.written, page.mine, page.before)
     changed = (*page.form, *texts, page.comparison, page.strip, page.pin)
     triggers = [one.change for one in changed if hasattr(one, "change")] + [page.pin.click]
     follow(triggers, **kept)

@@ -110,8 +110,8 @@ class Memory(Settled):
 def to_keep(page: Page) -> list[Any]:
     """The components that `MemoryActions.keep` takes the values of."""
     return [
-        page.browser, page.back, page.visit, page.written, page.mine, page.greeted, page.preset,
-        *page.form,
+        page.browser, page.back, page.visit, page.written, page.mine, page.before, page.greeted,
+        page.preset, *page.form,
     ]  # fmt: skip
 
 
@@ -138,11 +138,14 @@ class MemoryActions:
         visit: Visit,
         brought: Brought,
         mine: Before | None,
+        before: Before | None,
         greeted: bool,
         preset: str,
         *values: Any,
     ) -> Any:
         """What the browser is to remember, after every change.
+
+        `before`: a describer is at work. A reload ends it, as Stop does, and so these texts count.
 
         `back`: the page has got back what is `kept`. Where the visit does not know of that, Gradio
         has dropped it for those of other visitors, and this is a new one.
@@ -156,6 +159,9 @@ class MemoryActions:
             visit.recalled = True
         if not visit.recalled:  # the page has not yet got back what would be overwritten here
             return gr.skip()
+        if before is not None:
+            values = (before.high, before.low, *values[len(MAIN_TEXTS) :])
+            brought = before.written
         visit.browser = visit.browser or secrets.token_urlsafe(16)
         unite = self.outputs.together.unite
         try:
