@@ -197,7 +197,9 @@ class Recipes:
             return None
         return changed_surroundings(pipeline.surroundings(), surroundings(recipe))
 
-    def apply(self, recipe: Recipe | None, before: Before | None, everything: bool) -> tuple:
+    def apply(
+        self, recipe: Recipe | None, before: Before | None, visit: Visit, everything: bool
+    ) -> tuple:
         """[*form, written], then the status of the Restore tab, the open tab, and `BROUGHT`.
 
         `before`: a describer is at work, whose end would take the texts away again.
@@ -206,6 +208,7 @@ class Recipes:
             stays = tuple(gr.skip() for _ in range(len(FORM) + 3))
             note = gr.skip() if recipe is None else markup.notice(words.DESCRIBING, bad=True)
             return *stays, gr.skip(), note, gr.skip(), gr.skip()
+        visit.expected = recipe.input_sha256
         values = apply_recipe(recipe) if everything else apply_texts(recipe)
         done = words.APPLIED if everything else words.APPLIED_TEXTS
         return *values, markup.notice(done), gr.Tabs(selected="restore"), *self.cancel(done)

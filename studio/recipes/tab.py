@@ -240,7 +240,7 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
         actions.see_recipe, form, [*brought, page.tabs], preprocess=False, **QUICK
     )
     applied = [*page.form, page.written, page.status, page.tabs, *brought]
-    given = [part.brought["recipe"], page.before]
+    given = [part.brought["recipe"], page.before, page.visit]
     part.apply.click(partial(actions.apply, everything=True), given, applied, **QUICK)
     part.apply_texts.click(partial(actions.apply, everything=False), given, applied, **QUICK)
     gr.on([part.cancel.click, part.drop.clear], actions.cancel, None, brought, **QUICK)

@@ -85,24 +85,29 @@ class Actions:
     ) -> tuple:
         """A new picture: check it, and drop the texts that were written for another one.
 
-        Own texts that were replaced there are no longer offered either.
+        Those of a recipe stay for the picture that it was made from. Own texts that were replaced
+        are no longer offered either.
         """
         try:
             photo = open_picture(payload)
             picture = self._displayable(payload, photo.image)
             file = picture if isinstance(picture, str) else payload["path"]
             digest = pixel_sha256(photo.image)
+            expected = digest == visit.expected
             visit.bring(picture_title(payload), digest, file, photo.image.size)
         except Exception as error:
             there = Path(visit.upload).is_file()  # not once Gradio has swept it away
             said = f"{sentence(error)} {words.PICTURE_STAYS}" if there else sentence(error)
             picture, note = visit.upload if there else None, markup.notice(said, bad=True)
             return picture, note, *(gr.skip() for _ in range(3)), written, *[gr.skip()] * 3
-        kept = left(high, low, written, before)
-        stays = any(stay(high, low, kept))
-        said = [words.picture(photo.image.size), *photo.notes, *[words.TEXT_STAYS] * stays]
+        said = [words.picture(photo.image.size), *photo.notes]
+        if expected and before is None:
+            kept, brought = (gr.skip(),) * 3, written
+        else:
+            kept = left(high, low, written, before)
+            brought = (*NOTHING_BROUGHT, *texts.further(written))
+            said += [words.TEXT_STAYS] * any(stay(high, low, kept))
         note = markup.notice(" ".join(said))
-        brought = (*NOTHING_BROUGHT, *texts.further(written))
         status = f"{words.NEXT} {words.STILL_SHOWN}" if visit.shown else words.NEXT
         offered = None, gr.update(visible=False)
         return picture, note, *kept, brought, markup.notice(status), *offered

@@ -209,6 +209,6 @@ def left(high: str, low: str, written: Brought, before: Before | None) -> tuple[
         written = before.written
     high, low = (
         "" if text and text == texts.joined(old) else same
-        for text, same, old in zip(now, kept, written, strict=True)
+        for text, same, old in zip(now, kept, written[: len(MAIN_TEXTS)], strict=True)
     )
     return replaced(high, low, NOTHING_BROUGHT, before)

@@ -65,6 +65,8 @@ class Visit:
         title: what the visitor calls the picture on the page: foreign text.
         picture: `xpsr.image.pixel_sha256` of it; "": there is none.
         upload: the path of its file.
+        expected: the digest of the picture that the recipe in the form was made from; "": there is
+            none, or another picture has come since.
         size: its width and height in pixels; None: there is none.
         restoring: the presses on Restore and its Stop.
         describing: those on Describe and its Stop.
@@ -85,6 +87,7 @@ class Visit:
         self.cells: list[str] = []
         self.shown, self.pinned = shown, pinned
         self.title = self.picture = self.upload = self.against = self.browser = ""
+        self.expected = ""
         self.size: tuple[int, int] | None = None
         self.restoring, self.describing = Presses(), Presses()
         self.running = self.recalled = self.looking = self.greeted = self.elsewhere = False
@@ -117,6 +120,7 @@ class Visit:
     ) -> None:
         """Another picture is on the page now, or none."""
         self.title, self.picture, self.upload, self.size = title, picture, upload, size
+        self.expected = ""
 
     def show(self, run_id: str) -> None:
         """A run stands on the slider now, an example as well."""
