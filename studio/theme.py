@@ -99,7 +99,7 @@ textarea, .changes, .exact, .sentences li, .notice, th, td { unicode-bidi: plain
 /* What is folded away says so from the left, on a phone as well. */
 button.label-wrap { text-align: left; gap: .8rem; align-items: center; }
 /* What is chosen does not run under the arrow. */
-input[role=combobox] { text-overflow: ellipsis; }
+input[role=combobox] { text-overflow: ellipsis; padding-right: 1.2rem !important; }
 /* Fields in one line end on one line, however long what is said of them is. */
 #advanced .form > .block > label, #advanced .form > .block > .container
   { display: flex; flex-direction: column; height: 100%; }

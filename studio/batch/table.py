@@ -44,6 +44,7 @@ CSS = """
   #batch-table tr { display: grid; grid-template-columns: 1fr auto; padding: .35rem 0; }
   #batch-table tbody th, #batch-table td { padding: .1rem .5rem .1rem 0; }
   #batch-table .how, #batch-table .score { grid-column: 1 / -1; }
+  #batch-table .score { white-space: normal; }
   #batch-table .score:empty, #batch-table .score br { display: none; }
   #batch-table .score::before { content: attr(data-head) ": "; }
 }

@@ -32,8 +32,13 @@ CSS = """
   #words-panel > .row:has(.text-map) > .column
     { display: grid; grid-row: span 4; grid-template-rows: subgrid; }
 }
-#words-panel .text-map .textfield { max-height: 11rem; overflow: auto; }
-#words-panel .text-map .textspan { cursor: pointer; }
+/* Gradio leaves blanks around every word, and breaks lines there. */
+#words-panel .text-map .textfield { display: block; max-height: 11rem; overflow: auto;
+  font-size: 0; white-space: nowrap; overflow-wrap: normal; word-break: normal; }
+#words-panel .text-map .token-container { display: inline; }
+#words-panel .text-map .token { margin: 0; padding: .85rem 0 .3rem; }
+#words-panel .text-map .text { font-size: var(--text-md); white-space: pre-wrap;
+  overflow-wrap: normal; word-break: normal; }
 #words-high-picture img, #words-low-picture img
   { width: 100% !important; height: auto !important; object-fit: contain !important; }
 #words-panel .text-map .text:not(.unlabeled) { color: var(--body-text-color) !important; }
