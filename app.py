@@ -11,6 +11,7 @@ import atexit
 import logging
 import os
 import signal
+import socket
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -66,7 +67,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add(
         "--outputs-limit",
-        type=float,
+        type=_amount,
         default=2.0,
         metavar="GIGABYTES",
         help="beyond so many the oldest results are removed; what is made of them for the page may "
@@ -74,7 +75,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     add(
         "--work-limit",
-        type=float,
+        type=_amount,
         default=os.environ.get("XPSR_WORK_LIMIT", MOST_ON_A_SPACE if IS_SPACE else None),
         metavar="MILLIONS",
         help="of one result: million pixels times steps, twice that with guidance; default: "
@@ -104,11 +105,32 @@ def _account(text: str) -> tuple[str, str]:
     return user, password
 
 
+def _amount(text: str) -> float:
+    """A limit: one below zero would remove every result, or refuse every run."""
+    try:
+        amount = float(text)
+    except ValueError:
+        amount = 0.0
+    if not 0 < amount < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
+    return amount
+
+
 def _port(asked: int | None) -> int:
     text = str(asked) if asked is not None else os.environ.get("GRADIO_SERVER_PORT") or str(PORT)
     if not text.isdecimal() or not 1 <= int(text) <= 65535:
         sys.exit(f"The port {text!r} is not one: choose a whole number from 1 to 65535.")
     return int(text)
+
+
+def check_host(host: str) -> None:
+    """End where nothing can be served on `host`, whatever the port."""
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, 0, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.bind(address)
+    except OSError:
+        sys.exit(f"{host!r} is no address of this machine: choose another one with --host.")
 
 
 def choose_model(options: argparse.Namespace, allowed: Permission) -> ModelChoice:
@@ -197,6 +219,7 @@ def serve(options: argparse.Namespace) -> None:
     except OSError as error:
         if "port" not in str(error).lower():
             raise
+        check_host(options.host)
         sys.exit(f"Port {port} is in use: stop the other program, or choose one with --port.")
 
 

@@ -19,11 +19,14 @@ import json, runpy, socket, sys
 def refuse(*_):
     raise OSError("no network")
 
-def said(*arguments):
+def ending(of, given):
     try:
-        app.serve(app.parse(arguments))
-    except SystemExit as ending:
-        return ending.code
+        of(given)
+    except SystemExit as ended:
+        return ended.code
+
+def said(*arguments):
+    return ending(app.serve, app.parse(arguments))
 
 socket.socket.connect = refuse
 sys.modules["mcp"] = None  # as if it were not installed
@@ -34,6 +37,12 @@ print(json.dumps({
     "wrong": app.why_not(app.ModelChoice("mini"), app.parse([])),
     "slow": "diffusers" in sys.modules,
     "mcp": said("--mcp"),
+    "host": [ending(app.check_host, host) for host in ("192.0.2.1", "127.0.0.1")],
+    "limits": [
+        ending(app.parse, [limit, amount])
+        for limit in ("--outputs-limit", "--work-limit")
+        for amount in ("-1", "0", "nan", "inf", "many", "0.5")
+    ],
     "password": said("--mcp", "--auth", "me:secret"),
 }), flush=True)
 sys.argv = ["app.py"]
@@ -83,6 +92,15 @@ def test_mcp_without_its_package_says_what_to_install(told):
 
 def test_mcp_does_not_go_with_a_password(told):
     assert "an MCP client cannot log in" in told["password"]
+
+
+def test_a_host_of_another_machine_is_not_taken_for_a_port_in_use(told):
+    assert "'192.0.2.1' is no address of this machine" in told["host"][0] and not told["host"][1]
+
+
+def test_limits_are_numbers_above_zero(told, ended):
+    assert told["limits"] == [2, 2, 2, 2, 2, None] * 2
+    assert "--outputs-limit: '-1' is not a number above 0" in ended.stderr
 
 
 def test_a_taken_port_gives_a_sentence(ended, port):
