@@ -11,18 +11,26 @@ from train import stopping
 from train.terminal import sentences
 
 
-def test_a_stop_is_told_once_whatever_the_number_of_processes(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("place", "size"),
+    [("RANK", "WORLD_SIZE"), ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE")],
+    ids=["torchrun", "mpirun"],
+)
+def test_a_stop_is_told_once_whatever_the_number_of_processes(
+    place, size, tmp_path, monkeypatch, capsys
+):
     def stopped(*_) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(training, "read_config", stopped)
+    monkeypatch.setenv(size, "2")
     for rank, said in (("0", "goes on from the newest checkpoint"), ("1", None)):
-        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv(place, rank)
         with pytest.raises(typer.Exit) as ended:
             training.main(tmp_path)
         err = capsys.readouterr().err
         assert ended.value.exit_code == 130 and (said in err if said else not err)
-    monkeypatch.delenv("RANK")
+    monkeypatch.delenv(place)
     with pytest.raises(typer.Exit), sentences():
         stopped()
     assert "What is finished is kept" in capsys.readouterr().err

@@ -294,12 +294,12 @@ def test_a_loss_that_is_no_number_stops_with_the_pairs_named(pairs_folder, tmp_p
     ("override", "says"),
     [
         ("trackers=[nobody]", "nobody is not installed"),
-        ("lr_schedule=zigzag", "'zigzag': constant, linear, cosine"),
+        ("lr_schedule=zigzag", "'zigzag': Input should be 'constant', 'linear', 'cosine'"),
         ("model.unet.colour=red", "colour"),
         ("model.start=nowhere", "nowhere"),
         ("validate_setting=steps=3", "default"),
         ("crop=1024", "crop is 1024"),
-        ("lr_schedule=piecewise_constant", "'piecewise_constant': constant"),
+        ("lr_schedule=polynomial learning_rate=1e-8", "lr_schedule=polynomial .* initial lr"),
         ("model.text_encoder.hiden_size=5", "hiden_size"),
         ("model.scheduler.prediction_type=sampel", "sampel"),
         ("model.scheduler.num_train_timesteps=0", "needs a timestep"),
@@ -315,7 +315,7 @@ def test_a_loss_that_is_no_number_stops_with_the_pairs_named(pairs_folder, tmp_p
 )
 def test_what_only_shows_at_the_start_is_a_sentence(override, says, pairs_folder, tmp_path):
     with pytest.raises(XPSRError, match=says):
-        trained(smoke(pairs_folder, tmp_path / "run", override, "validate_every=1"))
+        trained(smoke(pairs_folder, tmp_path / "run", *override.split(), "validate_every=1"))
     assert not (tmp_path / "run").exists()
 
 

@@ -23,13 +23,15 @@ from train.config import TrainConfig, read_config
 from train.data import Samples
 from train.export import check_export, export
 from train.handover import decoder_examples
-from train.loop import Report, State, begin, train
+from train.loop import Report, train
 from train.networks import Networks, make_networks
 from train.photos import training_data
 from train.precision import advice
+from train.state import State, begin
 from train.terminal import duration, sentences
 from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
+from xpsr.prompts.batch import place_in_launch
 
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 STOPPED = (
@@ -64,7 +66,7 @@ def main(
 def run(config: TrainConfig) -> None:
     """Networks → loop → exported pipeline."""
     out = Path(config.out)
-    if int(os.environ.get("RANK", "0")) == 0:  # the others may come when it has begun to write
+    if place_in_launch()[0] == 0:  # the others may come when it has begun to write
         record.check_folder(out)
     accelerator, trackers, tracked = _accelerator(config)
     if not accelerator.is_main_process:  # every process does the same; one log is enough
@@ -118,7 +120,7 @@ def _accelerator(config: TrainConfig) -> tuple[Accelerator, list[str], str]:
         raise XPSRError(
             f"trackers: {', '.join(missing)} is not installed; there are: {', '.join(there)}."
         )
-    several = int(os.environ.get("WORLD_SIZE", "1")) > 1
+    several = place_in_launch()[1] > 1
     accelerator = Accelerator(
         # Without being told, accelerate takes processes on CPUs for so many runs of one.
         cpu=several and not torch.accelerator.is_available(),

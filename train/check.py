@@ -13,10 +13,10 @@ from train.config import TrainConfig
 from train.data import Pair, Samples
 from train.disk import save_png
 from train.export import as_pipeline
-from train.loop import State
 from train.networks import Networks
 from train.photos import open_data
 from train.scores import NAMES, better, scores_of
+from train.state import State
 from train.validate import read_setting
 
 FOLDER = "validation"

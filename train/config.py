@@ -8,6 +8,8 @@ from pydantic import Field, field_validator
 from train.options import Strict, read_options
 from train.pairing import PairConfig
 
+Schedule = Literal["constant", "linear", "cosine", "cosine_with_restarts", "polynomial"]
+
 
 class LossConfig(Strict):
     """Weights of the objective (paper, eq. 4 and 5).
@@ -148,7 +150,6 @@ class TrainConfig(DataConfig):
         timestep_power: t = 1000·u^(1/power); 1 draws timesteps evenly, more favours noise.
         optimizer: `adamw`, `adamw8bit` (needs bitsandbytes) or `muon` (not with FSDP or DeepSpeed),
             by which small models learn in fewer steps.
-        lr_schedule: constant, linear, cosine, cosine_with_restarts or polynomial.
         lr_warmup_steps: over so many the rate rises to `learning_rate`, whatever the schedule.
         ema_decay: 0 = no running average of the weights.
         trackers: names that accelerate knows (tensorboard, wandb, trackio …); `null` = tensorboard
@@ -173,7 +174,7 @@ class TrainConfig(DataConfig):
     timestep_power: float = Field(1.0, ge=1)
     learning_rate: float = Field(5e-5, gt=0)
     optimizer: Literal["adamw", "adamw8bit", "muon"] = "adamw"
-    lr_schedule: str = "constant"
+    lr_schedule: Schedule = "constant"
     lr_warmup_steps: int = Field(0, ge=0)
     weight_decay: float = Field(1e-2, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)

@@ -1,33 +1,23 @@
 """The training loop."""
 
 import json
-import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate import Accelerator
-from diffusers.optimization import get_scheduler
-from diffusers.training_utils import EMAModel
-from torch import Tensor, nn
+from torch import Tensor
 
 from train import checkpoints
 from train.config import TrainConfig
-from train.data import Batch, Numbers, Samples, digest
-from train.latents import LatentCache
+from train.data import Batch, Samples
 from train.loss import Losses
-from train.networks import Networks
-from train.optimizer import make_optimizer
-from train.step import TrainingStep
+from train.state import State, numbers
 from xpsr.errors import XPSRError
 
-logger = logging.getLogger(__name__)
-
 NOT_FINITE = "not_finite"
-SCHEDULES = ("constant", "linear", "cosine", "cosine_with_restarts", "polynomial")
 
 
 @dataclass(frozen=True)
@@ -51,55 +41,6 @@ class Report:
     memory: int
 
 
-@dataclass
-class State:
-    """All that changes while training.
-
-    Attributes:
-        step: how many are done.
-        place: where it stands in its samples.
-    """
-
-    model: nn.Module
-    trained: list[nn.Parameter]
-    optimizer: torch.optim.Optimizer
-    schedule: Any
-    base_rates: list[float]
-    ema: EMAModel | None
-    place: checkpoints.Place
-    step: int = 0
-
-
-def begin(
-    config: TrainConfig, networks: Networks, samples: Samples, accelerator: Accelerator
-) -> State:
-    """The state of the newest checkpoint in `config.out`, or that of the start.
-
-    Raises:
-        XPSRError: no checkpoint fits the configuration, or its schedule does not fit its steps.
-    """
-    a_step = _numbers(config, accelerator).a_step
-    texts = digest(samples.names())
-    place = checkpoints.Place(0, a_step, len(samples), texts, samples.pixels)
-    state, extras = make_state(config, networks, place, accelerator)
-    state.step = checkpoints.resume(accelerator, Path(config.out))
-    if state.step:
-        as_configured(state, config)
-    if state.step < config.steps <= config.lr_warmup_steps:
-        raise XPSRError(
-            f"lr_warmup_steps={config.lr_warmup_steps} is no less than steps={config.steps}: the"
-            " learning rate would never be reached."
-        )
-    if extras.changes:
-        logger.info(
-            "Since that checkpoint has changed: %s. The run goes on after the %d samples that it"
-            " has seen.",
-            "; ".join(extras.changes),
-            place.seen,
-        )
-    return state
-
-
 def train(
     config: TrainConfig, state: State, samples: Samples, accelerator: Accelerator
 ) -> Iterator[Report | None]:
@@ -110,7 +51,7 @@ def train(
         averaged weights are in place if there are any.
     """
     first, end = state.step, config.steps
-    batches = samples.loader(_numbers(config, accelerator, state.place.seen, end - first))
+    batches = samples.loader(numbers(config, accelerator, state.place.seen, end - first))
     began = time.monotonic()
     if first >= end:
         yield None
@@ -130,75 +71,12 @@ def train(
         state.ema.copy_to(state.trained)
 
 
-def _numbers(
-    config: TrainConfig, accelerator: Accelerator, first: int = 0, steps: int = 0
-) -> Numbers:
-    return Numbers(
-        config.batch_size,
-        config.gradient_accumulation_steps,
-        accelerator.num_processes,
-        accelerator.process_index,
-        first,
-        steps,
-    )
-
-
 def _out_of_time(config: TrainConfig, accelerator: Accelerator, began: float) -> bool:
     """Whether the time is over on any process; all of them have to stop at the same step."""
     if config.minutes is None:
         return False
     late = torch.tensor(float(time.monotonic() - began > 60 * config.minutes))
     return accelerator.reduce(late.to(accelerator.device), "sum").item() > 0
-
-
-def make_state(
-    config: TrainConfig, networks: Networks, place: checkpoints.Place, accelerator: Accelerator
-) -> tuple[State, checkpoints.Extras]:
-    """Model, optimiser, schedule and averaged weights, ready for any number of processes; and what
-    of it a checkpoint holds besides accelerate's own."""
-    cache = LatentCache(config, networks.vae) if config.cache_latents else None
-    model = TrainingStep(networks, config, cache)
-    if config.gradient_checkpointing:
-        networks.unet.enable_gradient_checkpointing()
-        networks.controlnet.enable_gradient_checkpointing()
-    optimizer = make_optimizer(config, model)
-    # "constant" itself passes over the warm-up.
-    name = {"constant": "constant_with_warmup"}.get(config.lr_schedule, config.lr_schedule)
-    try:
-        schedule = get_scheduler(
-            name,
-            optimizer,
-            num_warmup_steps=config.lr_warmup_steps,
-            num_training_steps=config.steps,
-        )
-    except (ValueError, TypeError, AttributeError):  # the latter for what needs more options
-        raise XPSRError(
-            f"lr_schedule cannot be {config.lr_schedule!r}: {', '.join(SCHEDULES)}."
-        ) from None
-    # The schedule stays outside prepare(): accelerate would step it once for every process.
-    model, optimizer = accelerator.prepare(model, optimizer)
-    # Only now: sharding engines put parameters of their own in place of ours.
-    trained = [p for p in model.parameters() if p.requires_grad]
-    ema = EMAModel(trained, decay=config.ema_decay) if config.ema_decay else None
-    extras = checkpoints.Extras(schedule, ema, trained, networks.vae, place)
-    accelerator.register_for_checkpointing(extras)
-    return State(model, trained, optimizer, schedule, [*schedule.base_lrs], ema, place), extras
-
-
-def as_configured(state: State, config: TrainConfig) -> None:
-    """Rates as the configuration has them now; a checkpoint brings those it was written with."""
-    for group, base in zip(state.optimizer.param_groups, state.base_rates, strict=True):
-        group["initial_lr"], group["weight_decay"] = base, config.weight_decay
-    state.schedule.base_lrs = [*state.base_rates]
-    rates = [
-        base * factor(state.schedule.last_epoch)
-        for base, factor in zip(state.base_rates, state.schedule.lr_lambdas, strict=True)
-    ]
-    for group, rate in zip(state.optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
-    state.schedule._last_lr = rates
-    if state.ema is not None:
-        state.ema.decay = config.ema_decay
 
 
 def optimise(

@@ -13,6 +13,8 @@ from typing import TypeVar
 import torch
 from accelerate import PartialState
 
+from xpsr.prompts.batch import place_in_launch
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -30,7 +32,7 @@ class Share:
     @classmethod
     def from_environment(cls) -> "Share":
         """As `accelerate launch` or torchrun set it; alone without them."""
-        if int(os.environ.get("WORLD_SIZE", "1")) < 2:
+        if place_in_launch()[1] < 2:
             return cls()
         state = PartialState(cpu=True, timeout=PATIENCE)
         return cls(state.process_index, state.num_processes)

@@ -1,7 +1,6 @@
 """What a command says: how far a long run is, and in one sentence what went wrong."""
 
 import errno
-import os
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from xpsr.errors import XPSRError
+from xpsr.prompts.batch import place_in_launch
 
 SECONDS_BETWEEN_LINES = 30.0
 GOES_ON = "Stopped. What is finished is kept: the same command goes on from there."
@@ -98,7 +98,7 @@ def sentences(stopped: str = GOES_ON) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if os.environ.get("RANK", "0") == "0":
+        if place_in_launch()[0] == 0:
             typer.echo(stopped, err=True)
         raise typer.Exit(INTERRUPTED) from None
     except (XPSRError, OSError) as error:
