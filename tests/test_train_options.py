@@ -34,6 +34,8 @@ def test_sizes_that_cannot_work_are_refused(overrides, says) -> None:
         ("degradation.scales=[1, 5]", "'degradation.scales' cannot be 5: Input should be less"),
         ("degradation.sizes=3", "no option 'degradation.sizes'. The options of 'degradation' are"),
         ("trackers=[1]", "'trackers' cannot be 1"),
+        ("trackers=wandb", "'trackers' cannot be 'wandb': write a list, as [a, b]."),
+        ("model.alpha_bar_range=[0.1]", "_range' cannot be [0.1]: give more values."),
     ],
 )
 def test_a_sentence_names_options_that_there_are(override, says) -> None:

@@ -13,6 +13,7 @@ from xpsr.errors import XPSRError
 
 Options = TypeVar("Options", bound="Strict")
 
+LIST = "write a list, as [a, b]"
 # Folders stay text even when they look like a number.
 FOLDERS = ("data", "out", "start", "validate_data")
 
@@ -99,12 +100,13 @@ def _sentence(kind: type[Strict], error: ValidationError) -> str:
         name, where = ".".join(map(str, first["loc"])), _model_at(kind, first["loc"][:-1])
         of = f" of {key!r}" if key else ""
         return f"There is no option {name!r}. The options{of} are: {', '.join(where.model_fields)}."
-    if first["type"] == "missing":
+    if first["type"] == "missing" and first["loc"] == tuple(key.split(".")):
         return f"The option {key!r} is missing: give it as {key}=VALUE."
     if first["type"] in ("model_type", "model_attributes_type"):
         parts = ", ".join(f"{key}.{name}" for name in _model_at(kind, first["loc"]).model_fields)
         return f"The option {key!r} cannot be {first['input']!r}: give its parts, {parts}."
-    message = first["msg"].removeprefix("Value error, ")
+    plainer = {"missing": "give more values", "list_type": LIST, "tuple_type": LIST}
+    message = plainer.get(first["type"], first["msg"]).removeprefix("Value error, ")
     if not key:
         return f"The options do not fit together: {message}."
     return f"The option {key!r} cannot be {first['input']!r}: {message}."
