@@ -145,6 +145,12 @@ def test_files_can_come_and_go_while_it_runs(actions, files, picture, tmp_path):
         if "step 1" in told.get("table", "") and len(batch.items) == 1:
             assert "turn" not in named(actions.receive(files[:2], batch))
     assert [item.state for item in batch.items] == ["done", "done"]
+    begin(actions, batch)
+    for told in turns(actions, batch, visit):
+        if batch.items and "step 1" in told.get("table", ""):
+            said = named(actions.receive([], batch))
+            assert not said["comparison"]["visible"] and not said["caption"]
+    assert not batch.running and len(visit.runs) == 3  # what was under way is kept all the same
 
 
 def test_a_wrong_setting_is_told_before_anything_starts(actions, files):

@@ -71,7 +71,7 @@ class BatchActions:
         except Exception as error:
             return self._refuse(batch, sentence(error))
         if batch.running:
-            return self._at_work(batch)
+            return self._at_work(batch, **self._result(batch))
         if not batch.items:
             return self._idle(batch, words.EMPTY)
         pixels = sum(item.pixels for item in batch.items)
