@@ -189,6 +189,7 @@ def test_describer_writes_only_what_is_left_out(xpsr, tiny: Path, tmp_path: Path
         (["--prompt", "x" * 3000], "prompt"),
         (["--describer", "oracle"], "oracle"),
         (["--describer", "llava:no-such-folder"], "no-such-folder"),
+        (["--describer", "llava:~nobody-of-this-name"], "no folder"),
         (["--sharpness", "11"], "--sharpness"),
         (["--model", "no-such-model"], "no-such-model"),
         (["--device", "abacus"], "abacus"),
@@ -215,6 +216,8 @@ def test_bad_places_are_said_before_anything_is_done(xpsr, tmp_path: Path) -> No
         ([tmp_path / "a.png", "--out", tmp_path / "file" / "below"], "--out"),
         ([tmp_path / "a.png", "--out", tmp_path], "--out"),  # would replace the picture itself
         ([tmp_path / "empty", "--out", tmp_path / "out"], "no picture"),
+        ([tmp_path / ("a" * 300), "--out", tmp_path / "out"], "name too long"),
+        ([tmp_path / "a.png", "--out", tmp_path / ("a" * 300)], "name too long"),
         ([tmp_path / "a.png"], "--out"),
         (["--out", tmp_path / "out"], "IMAGE"),
     ):

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -149,11 +150,22 @@ def test_parts_of_different_families_are_refused(golden, base_folder):
         ("", "a hub id such as"),  # and not whatever lies in the present folder
         ("/nowhere/at/all", "a folder that exists"),
         ("../nowhere/at/all", "a folder that exists"),
+        ("a" * 300, "File name too long"),
+        ("~nobody-of-this-name/model", "nobody has here"),
     ],
 )
 def test_unknown_names_are_told_in_a_sentence(name, words):
     with pytest.raises(XPSRError, match=words):
         xpsr.load(name, device="cpu")
+
+
+def test_a_path_is_a_folder_though_it_is_called_mini(tiny_pipeline, tmp_path, monkeypatch):
+    tiny_pipeline.save_pretrained(tmp_path / "mini")
+    monkeypatch.chdir(tmp_path)
+    loaded = xpsr.load(Path("./mini"), device="cpu")
+    width = tiny_pipeline.unet.config.block_out_channels
+    assert loaded.unet.config.block_out_channels == width
+    assert xpsr.load("mini", device="cpu").unet.config.block_out_channels != width
 
 
 def test_folders_that_hold_no_model(tiny_pipeline, base_folder, tmp_path):

@@ -16,6 +16,7 @@ from xpsr.loading import BASE_PARTS, check_base, find_model, no_progress_bars, r
 from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.checkpoint import Checkpoint, Part, check
 from xpsr.models.weights_file import read_shapes
+from xpsr.names import expanded
 from xpsr.pipeline import XPSRPipeline
 from xpsr.placement import choose_dtype
 from xpsr.prompts.footprint import free_bytes
@@ -65,8 +66,8 @@ def convert(
         XPSRError: a checkpoint or base that is not whole or not the right one, an `out` that
             exists, too little room on the disk or in memory.
     """
-    out = Path(out).expanduser().absolute()
-    checkpoint = check(folder)
+    out = expanded(out).absolute()
+    checkpoint = check(expanded(folder))
     if checkpoint.problems:
         raise XPSRError(" ".join(checkpoint.problems))
     _refuse_existing(out)

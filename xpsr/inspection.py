@@ -29,6 +29,7 @@ from xpsr.models.checkpoint import PARTS, check, locate
 from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.own_layers import has_own_layers
 from xpsr.models.weights_file import read_shapes
+from xpsr.names import expanded
 
 NETWORKS = ("vae", "text_encoder", "unet", "controlnet")
 _OF_BASE = NETWORKS[:2]  # what an official checkpoint takes from its base
@@ -63,7 +64,7 @@ def inspect_model(name: str, base: str | None = None) -> ModelFacts:
     Raises:
         XPSRError: it would fail, as far as that can be told from names, shapes and sizes.
     """
-    folder = MINI if name == "mini" else Path(name).expanduser()
+    folder = MINI if name == "mini" else expanded(name)
     if name and folder.is_dir():
         found = _local(folder, base)
     elif is_hub_id(name):
@@ -125,7 +126,7 @@ def _base(
             f"{name} is an official checkpoint, which holds only a part of the model; "
             "name a folder or hub id of Stable Diffusion 1.5 as base."
         )
-    place = Path(base).expanduser()
+    place = expanded(base)
     if place.is_dir():
         if width:
             check_base(place, width)

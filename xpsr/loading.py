@@ -24,6 +24,7 @@ from xpsr.models.checkpoint import base_of, locate
 from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.own_layers import has_own_layers, load_own_layers
 from xpsr.models.weights_file import read_shapes
+from xpsr.names import expanded
 from xpsr.pipeline import XPSRPipeline
 from xpsr.placement import choose_device, choose_dtype
 from xpsr.revision import ModelSource, revision_of
@@ -79,7 +80,9 @@ def load(
     place = choose_device(device)
     number_format = choose_dtype(place, dtype)
     name = str(name_or_folder)
-    folder = find_model(name, tuple(COMPONENTS))
+    if isinstance(name_or_folder, Path) and name_or_folder.is_dir():
+        name_or_folder = name_or_folder.absolute()  # Path("./mini") is a folder, "mini" is not
+    folder = find_model(str(name_or_folder), tuple(COMPONENTS))
     if (folder / INDEX).is_file():
         if base is not None:
             raise XPSRError(f"{name} is a complete model; leave base out.")
@@ -127,7 +130,7 @@ def find_model(name: str, parts: tuple[str, ...]) -> Path:
                 "The embedded model is missing; install XPSR Studio again or name another model."
             )
         return MINI
-    folder = Path(name).expanduser()
+    folder = expanded(name)
     if name and folder.is_dir():
         return folder
     if not is_hub_id(name):

@@ -1,8 +1,26 @@
-"""Names of files: one for each that is made from another, and as text."""
+"""Names of files: as users write them, one for each that is made from another, and as text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from xpsr.errors import XPSRError
+
+
+def expanded(name: str | Path) -> Path:
+    """The path that a user has written, with "~" for the home folder.
+
+    Raises:
+        XPSRError: the system takes no such name.
+    """
+    try:
+        path = Path(name).expanduser()
+        path.exists()
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or "~ is followed by a name that nobody has here"
+        raise XPSRError(f'"{str(name)[:60]}" cannot be looked for: {reason}.') from None
+    return path
 
 
 def distinct_names(names: Sequence[str], kept: Mapping[int, str] | None = None) -> list[str]:

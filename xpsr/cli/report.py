@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
@@ -63,6 +64,11 @@ def results_only() -> Iterator[Emit]:
         yield emit
     except XPSRError as error:
         say(str(error))
+        raise typer.Exit(BAD_USAGE) from None
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:  # no command asks that of every name
+            raise
+        say(f"{str(error.filename)[:60]}… cannot be looked for: {error.strerror}.")
         raise typer.Exit(BAD_USAGE) from None
     except KeyboardInterrupt:
         say("Stopped. What was finished before is complete.")

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import astuple, replace
 from functools import cached_property
 from pathlib import Path
@@ -254,9 +254,10 @@ class LlavaDescriber(Writer):
 
 def _folder(model: str) -> Path | None:
     """The folder that is meant, or None for an id of the hub."""
-    path = Path(model).expanduser()
-    if path.is_dir():
-        return path.resolve()
+    with suppress(OSError, RuntimeError):  # a name too long, "~" before a name nobody has here
+        path = Path(model).expanduser()
+        if path.is_dir():
+            return path.resolve()
     if re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", model, re.ASCII):
         return None
     raise DescriberUnavailableError(
