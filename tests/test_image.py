@@ -162,8 +162,15 @@ def test_all_kinds_of_source_agree(tmp_path: Path) -> None:
     data = encoded(photo(), "PNG")
     path = tmp_path / "photo.png"
     path.write_bytes(data)
-    for source in (path, str(path), data, io.BytesIO(data), photo()):
+    written = io.BytesIO()
+    photo().save(written, "PNG")  # which leaves it at its end
+    for source in (path, str(path), data, written, written, photo()):
         assert np.array_equal(pixels(source), np.asarray(photo()))
+    end, start = os.pipe()  # which cannot be wound back
+    with os.fdopen(start, "wb") as file:
+        file.write(data)
+    with os.fdopen(end, "rb") as file:
+        assert np.array_equal(pixels(file), np.asarray(photo()))
 
 
 @pytest.mark.parametrize(

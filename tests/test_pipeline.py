@@ -374,6 +374,7 @@ def test_cut_words_are_reported(tiny_pipeline, picture):
         ({"scheduler": "euler"}, r"ddpm, ddim, dpm\+\+, unipc"),
         ({"preset": "best"}, "official, paper, mini, faithful, fast"),
         ({"prompt": ["a", "b"]}, "one for each"),
+        ({"prompt": {"a": "b"}}, "one for each picture, not dict"),
         ({"upscale": 0}, "from 1 to 8"),
     ],
 )

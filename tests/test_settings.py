@@ -58,6 +58,9 @@ def test_choices_hold_and_are_named(name):
         with pytest.raises(XPSRError) as error:
             Settings(**{name: value})
         assert all(choice in str(error.value) for choice in CHOICES[name])
+    with pytest.raises(XPSRError) as error:
+        Settings(**{name: "such as an object of diffusers, " * 99})
+    assert len(str(error.value)) < 200
 
 
 def test_whole_numbers_may_come_as_floats_but_must_be_whole():

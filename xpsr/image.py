@@ -6,7 +6,7 @@ import struct
 import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -183,7 +183,7 @@ def _locate(source: Source) -> tuple[str, BinaryIO | Image.Image]:
 
 
 def file_bytes(file: BinaryIO) -> bytes:
-    """What an open file holds.
+    """What an open file holds, from its beginning if it can be wound back.
 
     Raises:
         XPSRError: it cannot be read, or is no file.
@@ -191,6 +191,8 @@ def file_bytes(file: BinaryIO) -> bytes:
     if not hasattr(file, "read"):
         raise XPSRError("A picture is given as a file, its path, its bytes or a PIL picture.")
     try:
+        with suppress(OSError, AttributeError):  # of what is just written, the end is up
+            file.seek(0)
         return bytes(file.read())
     except Exception as error:
         raise XPSRError("The file could not be read: open it again.") from error

@@ -396,7 +396,7 @@ def _usable(image: Source, settings: Settings) -> Source:
     It is opened for that and let go again: many open pictures would fill the memory.
     """
     if not isinstance(image, (str, Path, bytes, bytearray, memoryview, Image.Image)):
-        image = file_bytes(image)  # an open file can be read only once
+        image = file_bytes(image)  # not every open file can be read twice
     plan_sizes(open_image(image).image.size, settings)
     return image
 
@@ -404,7 +404,7 @@ def _usable(image: Source, settings: Settings) -> Source:
 def _one_each(name: str, texts: str | Sequence[str] | None, count: int) -> Sequence[str | None]:
     if texts is None or isinstance(texts, str):
         return [texts] * count
-    if not hasattr(texts, "__len__"):
+    if not isinstance(texts, (list, tuple)):  # a set has no order, a dict is no list of texts
         raise XPSRError(
             f"{name} must be a text, or a list with one for each picture, not "
             f"{type(texts).__name__}."

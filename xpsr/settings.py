@@ -140,7 +140,7 @@ SETTING_NAMES = tuple(DEFAULTS)
 
 def _check_choice(name: str, value: object) -> None:
     if value not in CHOICES[name]:
-        raise XPSRError(f'{name} is "{value}"; choose one of {", ".join(CHOICES[name])}.')
+        raise XPSRError(f'{name} is "{str(value)[:40]}"; choose one of {", ".join(CHOICES[name])}.')
 
 
 def _checked_number(name: str, value: object, kind: type) -> int | float:
