@@ -45,6 +45,7 @@ def test_rerun_takes_number_format_and_device_of_then(xpsr, tiny: Path, tmp_path
     assert run.code == 0, run.err
     again = ("rerun", tmp_path / "b" / "a.png", "--image", tmp_path / "a.png", *common)
     assert xpsr(*again, tmp_path / "c").out == "identical\n"
+    assert xpsr(*again, tmp_path / "e", "--device", "cpu:0").out == "identical\n"
     other = xpsr(*again, tmp_path / "d", "--dtype", "float32")
     assert other.code == 1 and "dtype: bfloat16 then, float32 now" in other.err
 

@@ -69,7 +69,8 @@ def rerun(
         from xpsr.placement import DTYPES, using_threads
 
         place = device or _device(recipe)
-        known = place == recipe.device and recipe.dtype in DTYPES
+        kind = (place or "").partition(":")[0]  # "cuda" of "cuda:1", as recipes call it
+        known = kind == recipe.device and recipe.dtype in DTYPES
         number_format = dtype or (recipe.dtype if known else None)
         pipe = load(name, base=base, device=place, dtype=number_format)
         progress = Steps(1)
