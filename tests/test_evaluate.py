@@ -167,8 +167,11 @@ def test_published_lines_are_marked_and_can_be_added(tmp_path: Path) -> None:
     # Who has the figures puts them in the place of the empty line.
     more.write_text("method,psnr,source\nXPSR,26,Table 1\n")
     assert [line.method for line in table.published("RealSR", more)] == ["SeeSR", "XPSR"]
-    for wrong, words in [("method,psnr\na,1\n", "source"), ("method,source,psnr\na,b,c\n", "psnr")]:
-        more.write_text(wrong)
+    assert table.CONVENTIONS in text
+    assert table.CONVENTIONS not in table.to_markdown(table.Table("x", ["piqe"], lines))
+    for wrong, words in (("psnr\na,1", "source"), ("source,psnr\na,b,c", "psnr"),
+                         ("source,psnr\na,b,nan", "no number")):  # fmt: skip
+        more.write_text(f"method,{wrong}\n")
         with pytest.raises(XPSRError, match=words):
             table.published("RealSR", more)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib.resources import files
@@ -187,7 +188,8 @@ def _notes(table: Table) -> list[str]:
     notes = [
         f"Means over {counted(max(counts, default=0), 'picture')}. ↑ higher is better, ↓ lower."
     ]
-    notes.append(CONVENTIONS)
+    if {"psnr", "ssim"} & set(table.metrics):
+        notes.append(CONVENTIONS)
     if any(line.source != MEASURED for line in table.lines):
         notes.append(
             "Figures as published stand in the source that their line names, and were not measured "
@@ -254,6 +256,8 @@ def _line(row: dict[str, Any], file: str) -> Line:
             raise XPSRError(f'{file} has a column "{str(name)[:40]}", which is no score.')
         try:
             scores[name] = float(value)
+            if not math.isfinite(scores[name]):
+                raise ValueError(value)
         except (TypeError, ValueError):
             raise XPSRError(f'{file}: {name} is "{str(value)[:40]}", which is no number.') from None
     return Line(row["method"], scores, row["source"])
