@@ -56,3 +56,17 @@ def test_a_power_of_ten_is_a_number(tmp_path) -> None:
         assert given == config.model.scheduler == {"beta_start": number} and config.out == "1e-4"
     config = read_options(TrainConfig, path, ["out=y", "model.scheduler.name=1e-4x"])
     assert config.model.scheduler == {"name": "1e-4x"}
+
+
+def test_an_option_that_stands_there_twice_is_refused(tmp_path) -> None:
+    """Of two the one further down would be taken, whichever was meant."""
+    path = tmp_path / "config.yaml"
+    for text, name in (
+        ("data: x\nout: y\nsteps: 1\nsteps: 2\n", "steps"),
+        ("data: x\nout: y\nloss: {pixel_weight: 0, pixel_weight: 1}\n", "pixel_weight"),
+    ):
+        path.write_text(text)
+        with pytest.raises(XPSRError, match=f"config.yaml .* {name} stands there twice"):
+            read_options(TrainConfig, path)
+    path.write_text("data: &a x\nout: y\nmodel: {unet: &b {c: 1}, autoencoder: {<<: *b, c: 2}}\n")
+    assert read_options(TrainConfig, path).model.autoencoder == {"c": 2}

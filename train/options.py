@@ -19,7 +19,13 @@ FOLDERS = ("data", "out", "start", "validate_data")
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML 1.1 takes 1e-4 for a word, and 1.0e-4 for a number."""
+    """YAML 1.1 takes 1e-4 for a word, and 1.0e-4 for a number; PyYAML the last of two same keys."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [key.value for key, _ in node.value]
+        if twice := [key for key in keys if keys.count(key) > 1]:
+            raise yaml.YAMLError(f"{twice[0]} stands there twice")
+        return super().construct_mapping(node, deep)
 
 
 _Loader.add_implicit_resolver(
