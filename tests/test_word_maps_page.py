@@ -62,14 +62,15 @@ def test_a_run_is_recorded_step_by_step_and_stays_the_same(actions, run) -> None
     _beginning, *steps, done = recording(actions, run.id)
     assert ["Step 1 of 3" in steps[0]["status"], len(steps)] == [True, 3]
     assert said.SAME in done["status"]
+    assert said.BELOW.format(name="Example · garden") in done["status"]  # whatever is chosen next
     assert done["record"]["interactive"] and not done["stop"]["interactive"]
     assert [label for label, _ in done["steps"]["choices"]] == ["all", "1", "2", "3"]
     assert [value for _, value in done["layers"]["choices"]] == [-1, 8, 16, 32, 64]
     with np.load(done["download"]["value"]) as stored:
         assert set(stored) == {"high", "low", "about"}
     # Chosen by nobody: the one on the slider.
-    *_, same = recording(actions, None, Visit(shown=run.id))
-    assert said.SAME in same["status"]
+    *_, same = recording(actions, None, Visit([run.id], shown=run.id))
+    assert said.SAME in same["status"] and "those of 1 · garden." in same["status"]
 
 
 def test_other_pixels_are_said_with_the_reason(actions, run, monkeypatch) -> None:

@@ -19,7 +19,7 @@ from ..incoming import sentence
 from ..labels import as_labelled
 from ..models.engine import is_result
 from ..models.waiting import sign
-from ..results.run_list import offered
+from ..results.run_list import caption_of, offered
 from ..results.scores import enlarge
 from ..results.visit import Visit
 from ..services import Services
@@ -97,11 +97,11 @@ class WordMapActions:
     def record(self, visit: Visit, run_id: str | None) -> Iterator[tuple]:
         """Repeat a run with somebody looking on: the one chosen, or else the one on the slider."""
         try:
-            yield from self._recording(run_id or visit.shown)
+            yield from self._recording(run_id or visit.shown, visit)
         except Exception as error:
             yield at_rest(markup.notice(as_labelled(sentence(error)), bad=True))
 
-    def _recording(self, run_id: str | None) -> Iterator[tuple]:
+    def _recording(self, run_id: str | None, visit: Visit) -> Iterator[tuple]:
         from xpsr.wordmaps import WordRecorder
 
         if not run_id:
@@ -116,11 +116,11 @@ class WordMapActions:
         )
         for item in items:
             if is_result(item):
-                yield self._done(recipe, item)
+                yield self._done(caption_of(run, visit), recipe, item)
             else:
                 yield values(status=markup.notice(sign(item)))
 
-    def _done(self, recipe: Recipe, again: Restored) -> tuple:
+    def _done(self, name: str, recipe: Recipe, again: Restored) -> tuple:
         maps = again.word_maps
         assert maps is not None, "the pipeline was given a recorder"
         scale = SIDE / max(again.image.size)
@@ -130,7 +130,7 @@ class WordMapActions:
         steps = [(said.ALL, -1), *((said.steps(p), n) for n, p in enumerate(maps.parts))]
         layers = [(said.ALL, -1), *((said.LAYER.format(size=s), s) for s in maps.levels)]
         return at_rest(
-            markup.notice(compared(recipe, again)),
+            markup.notice(f"{compared(recipe, again)} {said.BELOW.format(name=name)}"),
             recorded=Recorded(maps, enlarge(again.image, (wide, high))),
             panel=gr.update(visible=True),
             steps=gr.update(choices=steps, value=-1, visible=len(steps) > 2),

@@ -16,6 +16,7 @@ NO_RUNS = "There is no result yet: restore a picture first, on the first tab."
 WAITING = "Waiting for the model…"
 STOPPED = "Stopped. The word maps of before are still here."
 SAME = "Recorded. The result is the same as without recording, pixel by pixel."
+BELOW = "The maps below are those of {name}."
 OTHER = (
     "Recorded. The pixels are not those of the first time, {why}. What you see belongs to the new "
     "ones."
