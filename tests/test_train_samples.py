@@ -244,6 +244,21 @@ def test_no_target_follows_a_text_that_is_not_given(prompts, pairs_folder, token
     assert asked.tolist() == [by_quality, by_quality, by_content]
 
 
+def test_a_pair_without_both_texts_of_what_is_shown_is_left_out(
+    pairs_folder, tokenizer, tmp_path, caplog
+):
+    """Texts may be of somebody's own program: an empty one never passes for a caption."""
+    shutil.copytree(pairs_folder, tmp_path / "pairs")
+    manifest = tmp_path / "pairs" / "manifest.jsonl"
+    first, *others = map(json.loads, manifest.read_text().splitlines())
+    for wrong in ({"lowlevel_prompt": None}, {"lowlevel_prompt": " "}, {"prompt": 5}):
+        lines = [first | wrong, *others]
+        manifest.write_text("".join(json.dumps(line) + "\n" for line in lines))
+        assert len(Pairs(tmp_path / "pairs", tokenizer, DataConfig(crop=64))) == len(others)
+        assert f"1 of {len(lines)} pairs have no texts" in caplog.text
+        caplog.clear()
+
+
 def test_options_that_reword_texts_are_refused_where_they_know_none(
     pairs_folder, tokenizer, tmp_path, caplog
 ):

@@ -315,7 +315,7 @@ class Pairs(Samples):
         super().__init__(tokenizer, config or DataConfig(), seed)
         self.folder = Path(folder)
         lines = read_manifest(self.folder)
-        described = [line for line in lines if line.get("prompt")]
+        described = [line for line in lines if _is_described(line)]
         self.lines = [{k: line.get(k, "") for k in ("id", *TEXTS)} for line in described]
         hashes = [(line.get("file") or {}).get("hash", "") for line in described]
         self.pixels = digest(hashes) if all(hashes) else ""
@@ -368,6 +368,12 @@ class Pairs(Samples):
         if self._bytes < MEMORY:
             self._decoded[index] = found
         return found
+
+
+def _is_described(line: dict) -> bool:
+    """Whether a pair has both texts of what is shown; lines may come from elsewhere."""
+    texts = line.get("prompt"), line.get("lowlevel_prompt")
+    return all(isinstance(text, str) and text.strip() for text in texts)
 
 
 def digest(texts: Iterable[str]) -> str:
