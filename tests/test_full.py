@@ -85,6 +85,13 @@ def test_from_a_download_to_the_model_in_use(actions, services, tiny, official, 
     assert services.engine.options.model == "mini" and services.last_choice.read() is None
 
 
+def test_a_choice_that_cannot_be_kept_fills_the_form_all_the_same(actions, services, tiny):
+    services.outputs.folder.write_text("a file where the folder should be")
+    *_, changed, last = actions.use(str(tiny), "")
+    assert changed[3] == "official" and f"{tiny} is in use" in changed[0]
+    assert "The model is in use, but" in last[0]
+
+
 def test_what_is_wrong_is_said_and_the_model_stays(actions, services, official, tmp_path):
     (official / "unet" / WEIGHTS).write_text("<html>Google Drive</html>")
     before = services.engine.loaded

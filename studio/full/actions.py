@@ -116,8 +116,8 @@ class FullActions:
                     yield self._changing(gr.skip())  # so that it can be stopped
                 else:
                     yield self._changing(markup.notice(words.stage(item)))
-            self._remember(choice)
             yield self._changed()
+            self._remember(choice)  # last: where this fails, the page has changed all the same
         except Exception as error:
             yield self._changing(markup.notice(sentence(error), bad=True))
 
