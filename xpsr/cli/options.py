@@ -14,10 +14,22 @@ _MODEL = "Model"
 _TEXTS = "Texts (left out: those of the preset)"
 _SETTINGS = "Settings (left out: those of the preset)"
 
+
+def named(text: str) -> Path:
+    """A place as it was written; an empty name, which Python takes for ".", is a slip."""
+    if not text:
+        raise typer.BadParameter('An empty name; the present folder is called ".".')
+    return Path(text)
+
+
 Pictures = Annotated[
-    list[Path], typer.Argument(metavar="IMAGE|FOLDER", help="Pictures, or folders of them.")
+    list[Path],
+    typer.Argument(metavar="IMAGE|FOLDER", help="Pictures, or folders of them.", parser=named),
 ]
-Out = Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.")]
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="DIR", help="Folder for the results.", parser=named),
+]
 WordMaps = Annotated[
     Path | None,
     typer.Option(
