@@ -306,6 +306,7 @@ def test_a_loss_that_is_no_number_stops_with_the_pairs_named(pairs_folder, tmp_p
         ("model.scheduler.beta_start=2", "betas between 0 and 1"),
         ("model.text_encoder.hidden_size=7", "tables of model: .*hidden size"),
         ("data=", "data is empty"),
+        ("validate_data=nowhere", "no folder nowhere: correct data=, or validate_data="),
         ("model.autoencoder.patch_size=7", "tables of model"),
         ("model.autoencoder.latent_channels=193", "patches have 192 numbers"),
         ("model.unet={}", "model.unet is missing"),

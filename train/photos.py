@@ -101,7 +101,7 @@ def open_data(
     if has_pairs(Path(folder)):
         return Pairs(folder, tokenizer, config, seed)
     if not Path(folder).is_dir():
-        raise XPSRError(f"There is no folder {folder} for data; give it as data=FOLDER.")
+        raise XPSRError(f"There is no folder {folder}: correct data=, or validate_data= if given.")
     if {"HR", "LR"} <= {path.name for path in Path(folder).iterdir()}:
         raise XPSRError(
             f"{folder} holds HR and LR, but no manifest of train.prepare, so it cannot be trained"
