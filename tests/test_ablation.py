@@ -101,6 +101,8 @@ def test_dropping_one_never_touches_another_text() -> None:
     assert {v.prompts.lowlevel_prompt for v in plan.variants} == {PROMPTS.lowlevel_prompt}
     sentences = plans.drop("sentence", PROMPTS, Settings(), SEEDS)
     assert len(sentences.variants) == 1 + 2 + 2
+    twice = plans.drop("word", PROMPTS, Settings(), SEEDS, texts=["prompt", "prompt"])
+    assert twice == plan
     with pytest.raises(XPSRError, match="no text"):
         plans.drop("word", PROMPTS, Settings(), SEEDS, texts=["caption"])
     with pytest.raises(XPSRError, match="no sentence"):

@@ -94,6 +94,7 @@ def test_levels_from_start_to_rerun(xpsr, photo: Path, tiny: Path, tmp_path: Pat
         (("--plan", "words", "--text", "caption"), "caption"),
         (("--plan", "levels", "--seeds", "0"), "at least 1"),
         (("--plan", "levels", "--metrics", "beauty"), "beauty"),
+        (("--plan", "levels", "--metrics", "piqe,ssim"), "ssim needs the true picture"),
         (("--plan", "levels", "--upscale", "99"), "upscale is 99"),
         (("--plan", "grid", "--axis", "color_fix=none,pink"), "pink"),
     ],

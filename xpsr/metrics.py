@@ -148,12 +148,19 @@ def score(
         XPSRError: a name is unknown.
     """
     names = list(metrics) if metrics is not None else _default_names(reference, input)
-    unknown = [name for name in names if name not in METRICS]
-    if unknown:
-        raise XPSRError(
-            f'There is no score called "{unknown[0]}": choose from {", ".join(METRICS)}.'
-        )
+    check_names(names)
     return {name: _score_one(METRICS[name], image, reference, input) for name in names}
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse names of scores that there are none of.
+
+    Raises:
+        XPSRError: names the first of them.
+    """
+    for name in names:
+        if name not in METRICS:
+            raise XPSRError(f'There is no score "{name}"; there are {", ".join(METRICS)}.')
 
 
 def to_json(scores: Mapping[str, Score]) -> dict[str, float | None]:

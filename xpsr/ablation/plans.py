@@ -107,7 +107,7 @@ def parts(kind: Kind, prompts: Prompts, texts: Sequence[str] = MAIN_TEXTS) -> li
         XPSRError: a text that there is none of.
     """
     found = []
-    for field in texts:
+    for field in dict.fromkeys(texts):  # each once, however often it is named
         if field not in TEXT_LABELS:
             raise XPSRError(f'There is no text "{field}"; there are {", ".join(TEXT_LABELS)}.')
         for number, unit in enumerate(split(getattr(prompts, field), kind), 1):

@@ -13,7 +13,7 @@ from PIL import Image
 from xpsr.ablation.plan import Cell, Plan
 from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
-from xpsr.metrics import METRICS, Score, score
+from xpsr.metrics import METRICS, Score, check_names, score
 from xpsr.shared import Shared
 
 if TYPE_CHECKING:
@@ -118,11 +118,7 @@ class Experiment:
     def __post_init__(self) -> None:
         if self.metrics is None:
             self.metrics = (*ALONE, *(WITH_REFERENCE if self.reference is not None else ()))
-        unknown = [name for name in self.metrics if name not in METRICS]
-        if unknown:
-            raise XPSRError(
-                f'There is no score called "{unknown[0]}"; there are {", ".join(METRICS)}.'
-            )
+        check_names(self.metrics)
         self._known: dict[tuple, CellResult] = {}
         self._shared = Shared()
         self._truth = None if self.reference is None else pixel_sha256(self.reference)

@@ -109,6 +109,7 @@ def ablate(
         from xpsr.ablation.report import Subject
         from xpsr.image import open_image
 
+        _check_metrics(names, reference)
         consecutive_seeds(0, seeds)
         guess = preset or ("mini" if model == "mini" else "official")
         Prompts.from_preset(guess, **texts_of(run))
@@ -176,6 +177,16 @@ def _check(choice: Choice) -> None:
     if choice.plan == "csv" and not choice.csv:
         raise XPSRError("--plan csv needs --csv FILE.")
     choice.parse()
+
+
+def _check_metrics(names: list[str] | None, reference: Path | None) -> None:
+    """Refuse scores that no cell could have."""
+    from xpsr.metrics import METRICS, check_names
+
+    check_names(names or ())
+    for name in names or ():
+        if METRICS[name].needs_reference and reference is None:
+            raise XPSRError(f"{name} needs the true picture; name it with --reference.")
 
 
 def _check_size(truth: Image.Image, photo: Image.Image, plan: Plan) -> None:

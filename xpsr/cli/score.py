@@ -9,7 +9,6 @@ import typer
 
 from xpsr.cli.options import metric_names
 from xpsr.cli.report import SOME_FAILED, each, results_only, say, score_entries
-from xpsr.errors import XPSRError
 
 if TYPE_CHECKING:
     from xpsr.metrics import Score
@@ -38,11 +37,9 @@ def score(
     """
     with results_only() as emit:
         names = metric_names(metrics)
-        from xpsr.metrics import METRICS
+        from xpsr.metrics import METRICS, check_names
 
-        unknown = sorted(set(names or ()) - set(METRICS))
-        if unknown:
-            raise XPSRError(f'There is no score "{unknown[0]}"; there are {", ".join(METRICS)}.')
+        check_names(names or ())
 
         def work(name: str) -> dict[str, Any]:
             from xpsr import metrics as judge
