@@ -92,6 +92,9 @@ def test_another_number_format_is_another_evaluation(
 
     # A folder from before this was written down: what is there of another kind is made again.
     said = json.loads((out / "options.json").read_text("utf-8"))
+    (out / "options.json").write_text("[1]", encoding="utf-8")
+    done = xpsr("evaluate", *options)
+    assert (done.code, done.out) == (2, "") and "options.json cannot be read" in done.err
     older = {name: said[name] for name in said if name not in ("base", "device", "dtype")}
     (out / "options.json").write_text(json.dumps(older), encoding="utf-8")
     row = json.loads((out / "rows.jsonl").read_text("utf-8").splitlines()[0])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache, partial
 from pathlib import Path
@@ -92,6 +91,8 @@ def evaluate(
     DRealSR and DIV2K-Val are known by their names.
     """
     with results_only() as emit, alone(out, shared=True):
+        from filelock import FileLock
+
         from xpsr.evaluation import judging
         from xpsr.evaluation.identity import Present
         from xpsr.evaluation.table import published as published_lines
@@ -128,7 +129,7 @@ def evaluate(
         present = Present()
         ledger, complete = _work(found.pairs, make_judge, columns, out, present, emit)
         lines = published_lines(found.dataset, published)
-        with _one_at_a_time(out):
+        with FileLock(out / ".table.lock"):  # the process that is last writes the table last
             rows = _all_rows(ledger, found.pairs, present)
             _finish(out, ledger, found, rows, columns, lines, model, emit)
         wait_for_others()
@@ -226,10 +227,10 @@ def _check_same(path: Path, options: dict[str, Any]) -> None:
     from xpsr.prompts.batch import place_in_launch
 
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        before = dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
         before = {}
-    except (OSError, ValueError):
+    except (OSError, ValueError, TypeError):
         raise XPSRError(f"{path} cannot be read; remove it or choose another --out.") from None
     for name, value in options.items():
         if before.get(name, value) != value:  # not all are in older folders
@@ -403,16 +404,3 @@ def _of_set(out: Path, pairs: list[Pair], rows: list[dict[str, Any]]) -> dict[st
         reason = Score(None, "needs all pictures, and some have no result")
         return {key: {"fid": reason} for key in ("scores", "bicubic")}
     return fid_of_set(pairs, rows, out / "pictures")
-
-
-@contextmanager
-def _one_at_a_time(out: Path) -> Iterator[None]:
-    """Of several processes that finish together, the one that is last writes the table last."""
-    try:
-        import fcntl
-    except ImportError:  # Windows, where evaluation is not split over processes
-        yield
-        return
-    with (out / ".table.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
