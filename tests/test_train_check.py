@@ -13,6 +13,7 @@ from train.__main__ import _check
 from train.check import Check
 from train.config import TrainConfig
 from train.data import Pair
+from train.loop import _report
 
 STATE = SimpleNamespace(model=torch.nn.Identity(), ema=None, step=3)
 ACCELERATOR = SimpleNamespace(autocast=nullcontext)
@@ -64,3 +65,22 @@ def test_a_full_disk_at_the_look_does_not_end_the_run(shown, tmp_path, monkeypat
     config = TrainConfig(data="pairs", out=str(tmp_path))
     _check(Check(OnePair(), config), STATE, None, ACCELERATOR)
     assert "validation of step 3 failed: [Errno 28] No space left" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "terms"),
+    [
+        ({}, "loss diffusion pixel latent"),
+        ({"loss": {"adversarial_weight": 0.1}}, "loss diffusion pixel latent judge"),
+        ({"model": {"texts_only": True}}, "loss diffusion"),
+        ({"model": {"degradation_free_only": True}}, "loss diffusion"),
+    ],
+)
+def test_a_term_that_nothing_learns_by_is_not_told(options, terms):
+    """It would stand at 0, as if there were nothing left to learn."""
+    engine = SimpleNamespace(reduce=lambda terms, _: terms, device=torch.device("cpu"))
+    schedule = SimpleNamespace(get_last_lr=lambda: [1e-3])
+    state = SimpleNamespace(step=1, schedule=schedule, place=SimpleNamespace(a_step=2))
+    config = TrainConfig(data="pairs", out="run", **options)
+    told = _report(config, engine, torch.zeros(5), state, 1, 1.0).losses
+    assert " ".join(told) == terms

@@ -26,7 +26,7 @@ class Report:
 
     Attributes:
         step, steps: done, and in all.
-        losses: means over all pairs of the last step.
+        losses: means over all pairs of the last step, of the terms that are learnt by.
         learning_rate: of the next step.
         images_per_second, seconds_left: since the run was started or taken up again.
         memory: largest use so far in bytes, of the GPU or of this process.
@@ -120,8 +120,9 @@ def _report(
     seconds: float,
 ) -> Report:
     means = dict(zip(TERMS, accelerator.reduce(terms, "mean").tolist(), strict=True))
-    if not config.loss.adversarial_weight:
-        del means["judge"]
+    part = config.model.degradation_free_only or config.model.texts_only
+    unlearnt = {"pixel": part, "latent": part, "judge": not config.loss.adversarial_weight}
+    means = {name: mean for name, mean in means.items() if not unlearnt.get(name)}
     left = (config.steps - state.step) * seconds / done
     if config.minutes is not None:
         left = min(left, max(0.0, 60 * config.minutes - seconds))
