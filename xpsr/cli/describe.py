@@ -52,6 +52,7 @@ def describe(
     Under `accelerate launch -m xpsr describe …` each process takes its share.
     """
     with results_only() as emit:
+        from xpsr.cli.described import Described
         from xpsr.cli.pace import Pace
         from xpsr.prompts.author import is_named
         from xpsr.prompts.batch import describe_many, own_share, place_in_launch, wait_for_others
@@ -65,7 +66,7 @@ def describe(
         author = make_describer(spec)
         given = context.get_parameter_source("describer")
         named = given is not None and given.name != "DEFAULT" and is_named(describer)
-        texts = _described(out, names, spec, named) if out else None
+        texts = Described(out, names, spec, named) if out else None
         names = texts.left if texts else names
         pace = Pace(len(names), say)
         items = ((name, partial(_open, name, texts)) for name in names)
@@ -97,12 +98,6 @@ def _chosen(describer: str) -> str:
         say(f"{choice.reason} Described by {choice.spec}.")
         return choice.spec
     return describer
-
-
-def _described(out: Path, names: list[str], spec: str, named: bool) -> Described:
-    from xpsr.cli.described import Described
-
-    return Described(out, names, spec, named)
 
 
 def _open(name: str, texts: Described | None) -> Image.Image:

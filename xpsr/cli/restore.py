@@ -87,6 +87,8 @@ def restore(
     texts = {name: context.params[name] for name in PROMPT_NAMES}
     changes = {name: context.params[name] for name in SETTING_NAMES}
     with results_only() as emit:
+        from xpsr.prompts.describer import make_describer
+
         tell_of_subfolders(images, out, word_maps)
         pictures = find_pictures(images)
         results = plan_results(pictures, out, kept_names(pictures, out))
@@ -95,7 +97,7 @@ def restore(
         guess = preset or ("mini" if model == "mini" else "official")
         Prompts.from_preset(guess, **texts)
         Settings.from_preset(guess, **changes)
-        author = _author(describer) if describe else None
+        author = make_describer(describer) if describe else None
         make_folder(out)
         if word_maps is not None:
             _prepare(word_maps, out, pictures, results)
@@ -131,12 +133,6 @@ def _prepare(word_maps: Path, out: Path, pictures: list[Path], results: list[Pat
                 "program and is not written over; choose another --word-maps."
             )
     make_folder(word_maps, "--word-maps")
-
-
-def _author(describer: str) -> Describer:
-    from xpsr.prompts.describer import make_describer
-
-    return make_describer(describer)
 
 
 class _Run:

@@ -22,7 +22,6 @@ from xpsr.prompts.estimator import LEVELS, estimate
 MIN_SIDE = 16
 MAX_SIDE = 768  # larger pictures are measured on a middle part: resizing would hide the defects
 MAX_BLUR = 8.0  # pixels; beyond it nothing can be told apart
-LUMA = np.array([0.299, 0.587, 0.114])
 Words = tuple[tuple[float, str], ...]
 
 LEAST_CONTRAST = 0.01
@@ -112,7 +111,7 @@ def measure(image: Image.Image) -> Measurements:
             f"it needs at least {MIN_SIDE} on each side to be described."
         )
     rgb = np.asarray(_middle(image.convert("RGB")), dtype=np.float64)
-    luma = rgb @ LUMA
+    luma = rgb @ scene.LUMA
     # Grey noise and independent noise of the channels must read the same, so each channel counts.
     noise = float(np.median([_noise(rgb[..., c]) for c in range(3)]))
     tone = scene.tone(image)
