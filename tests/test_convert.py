@@ -227,6 +227,8 @@ def stable_diffusion(folder):
         (around_a_complete_model, "holds no model"),
         (stable_diffusion, "what --base asks for"),
         (lambda folder: folder / "absent", "There is no folder"),
+        (lambda folder: folder / ("a" * 300), "name too long"),
+        (lambda _: "~nobody-of-this-name/xpsr", "home directory"),
     ],
 )
 def test_wrong_folders_are_told_apart(official, arrange, says):

@@ -67,7 +67,7 @@ def convert(
             exists, too little room on the disk or in memory.
     """
     out = expanded(out).absolute()
-    checkpoint = check(expanded(folder))
+    checkpoint = check(folder)
     if checkpoint.problems:
         raise XPSRError(" ".join(checkpoint.problems))
     _refuse_existing(out)

@@ -12,7 +12,6 @@ from xpsr.cli.options import Base
 from xpsr.cli.progress import Bytes
 from xpsr.cli.report import BAD_USAGE, SOME_FAILED, Emit, results_only, say, to_line
 from xpsr.errors import XPSRError
-from xpsr.names import expanded
 
 if TYPE_CHECKING:
     from xpsr.models.checkpoint import Checkpoint
@@ -47,7 +46,7 @@ def convert(
 
         if out is None and not check:
             raise XPSRError("Name the new folder behind the checkpoint's, or give --check.")
-        found = look(expanded(official))
+        found = look(official)
         tell(found)
         if check:
             _report(official, found, emit)

@@ -81,7 +81,11 @@ def check(folder: str | Path) -> Checkpoint:
     Raises:
         XPSRError: there is none in `folder`; says what is there instead.
     """
-    place = locate(Path(folder).expanduser())
+    try:
+        place = locate(Path(folder).expanduser())
+    except (OSError, RuntimeError) as error:  # too long, or "~" before a name nobody has here
+        reason = getattr(error, "strerror", None) or str(error).rstrip(".")
+        raise XPSRError(f"{str(folder)[:60]} cannot be looked for: {reason}.") from None
     parts, problems = [], []
     for name in PARTS:
         try:
