@@ -97,6 +97,11 @@ def test_seeds_are_counted_whoever_changed_them(demo):
     assert ("ablate-seeds", "change") in causes(demo, "QuestionActions.count")
 
 
+def test_values_are_counted_also_where_they_are_pasted(demo):
+    fields = ("ablate-values", "ablate-first-values", "ablate-second-values")
+    assert {(field, "change") for field in fields} <= causes(demo, "QuestionActions.count")
+
+
 def test_progress_is_shown_wherever_it_is_out_of_sight():
     looked = bring_into_view("#status")
     assert "bottom < 0" in looked and "top > innerHeight" in looked

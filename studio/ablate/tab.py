@@ -266,11 +266,13 @@ def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: Question
     gr.on([part.source.input, part.plan.input], act.look, **looks).then(**timing)
     for name, button in part.presets.items():
         button.click(partial(act.choose, name), **looks).then(**timing)
-    counted = (part.parts, part.values, part.axis, part.axis_values, part.second)
+    chosen = (part.parts, part.axis, part.second)
+    # Gradio calls it input only where a key writes: not where text is pasted or deleted. Seeds that
+    # are out of range change once more by themselves when the field is left.
+    written = (part.values, part.axis_values, part.second_values, part.seeds)
     follow(
-        # Seeds: what is out of range changes once more by itself when the field is left.
-        [*(one.input for one in (*counted, part.second_values)),
-         part.seeds.change, part.csv.upload, part.csv.clear],
+        [*(one.input for one in chosen), *(one.change for one in written),
+         part.csv.upload, part.csv.clear],
         fn=act.count,
         **looks,
     )  # fmt: skip
