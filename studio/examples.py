@@ -114,13 +114,15 @@ def make(pipe: XPSRPipeline, picture: Path, out: Path, seed: int = SEED) -> Path
     from xpsr.image import open_image
     from xpsr.prompts.describer import make_describer
     from xpsr.recipe import save_png
+    from xpsr.whole import whole
 
     image = open_image(picture).image
     said = make_describer("measured").describe(image)
     done = pipe(image, prompt=said.high, lowlevel_prompt=said.low, seed=seed)
     path = out / f"{picture.stem}.png"
     out.mkdir(parents=True, exist_ok=True)
-    save_png(done.images[0], done.recipe, path)
+    with whole(path) as part:  # in its place, for pages that run have the former as their own
+        save_png(done.images[0], done.recipe, part)
     write_rows(compare(image, done.images[0], shown_metrics()), path.with_suffix(".json"))
     return path
 

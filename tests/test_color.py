@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
 from xpsr import color
 from xpsr.color import adain, match, split, wavelet
+from xpsr.models.chroma import LUMA, smooth_chroma
 
 
 @pytest.fixture(scope="module")
@@ -82,3 +86,18 @@ def test_none_and_bad_arguments() -> None:
         match(picture, picture, "sepia")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="sizes differ"):
         wavelet(picture, picture[..., :4])
+
+
+@pytest.mark.parametrize("sigma", [0.4, 1.5])
+def test_colours_are_smoothed_and_the_luma_stays(sigma: float) -> None:
+    picture = torch.rand(2, 3, 24, 40, generator=torch.Generator().manual_seed(0))
+
+    def luma(image: Tensor) -> Tensor:
+        return torch.einsum("bchw,c->bhw", image, torch.tensor(LUMA))
+
+    smooth = smooth_chroma(picture, sigma)
+    assert torch.allclose(luma(smooth), luma(picture), atol=1e-6)
+    before, after = (image - luma(image)[:, None] for image in (picture, smooth))
+    wide = {"sigma": sigma, "mode": "nearest", "radius": math.ceil(3 * sigma)}
+    for given, found in zip(before.flatten(0, 1), after.flatten(0, 1), strict=True):
+        assert np.abs(gaussian_filter(given.numpy(), **wide) - found.numpy()).max() < 1e-5

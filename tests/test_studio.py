@@ -378,9 +378,14 @@ def test_examples_are_made_and_found_and_broken_ones_left_out(model, picture, tm
     (home / "pictures").mkdir(parents=True)
     for name in ("old-street.png", "unfinished.png", "broken.png"):
         picture(32, 24).save(home / "pictures" / name)
-    made = examples.make(
-        xpsr.load(str(model)), home / "pictures" / "old-street.png", home / "results"
-    )
+    pipe, street = xpsr.load(str(model)), home / "pictures" / "old-street.png"
+    made = examples.make(pipe, street, home / "results")
+    lent = tmp_path / "lent.png"
+    lent.hardlink_to(made)
+    before = lent.read_bytes()
+    assert examples.make(pipe, street, home / "results", seed=8) == made
+    assert lent.read_bytes() == before != made.read_bytes()
+    examples.make(pipe, street, home / "results")
     (home / "results" / "broken.png").write_bytes(made.read_bytes()[:200])
     (found,) = examples.gather(tmp_path / "served", home).values()
     assert found.title == "old street" and found.rows

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 import xpsr
 from train import stretch
 from train.__main__ import run
-from train.autoencoder import train_decoder
+from train.autoencoder import even_out, train_decoder
 from train.config import LossConfig, read_config
 from train.describe import describe
 from train.loss import decoded_error
@@ -120,6 +120,27 @@ def test_half_precision_teaches_the_decoder_as_well():
     start, whole, halved = error_after(0), error_after(40), error_after(40, precision=half)
     assert whole < start - 0.05
     assert halved < start - 0.7 * (start - whole)
+
+
+def test_the_weave_is_taken_out_of_the_decoder():
+    """A pattern in every patch goes, as far as the errors of a photo let it be seen."""
+    photo = torch.from_numpy(data.chelsea()[:256, :384].copy()).permute(2, 0, 1)[None] / 127.5 - 1
+    vae = PatchAutoencoder(latent_channels=24, decoder_width=16, decoder_blocks=1)
+    patches = torch.nn.functional.pixel_unshuffle(photo, 8)[0].flatten(1)
+    vectors, _, _ = torch.linalg.svd(patches - patches.mean(1, keepdim=True))
+    vae.set_basis(vectors[:, :24].T, patches.mean(1))
+    examples = [(vae.encode(photo).latent_dist.mode().detach(), photo)]
+    even_out(vae, examples)
+    clean = vae.correction[-1].bias.detach().clone()
+    assert clean.abs().max() < 2 / 127.5  # what the basis itself leaves out in most patches
+
+    weave = torch.randn(3, 64, generator=torch.Generator().manual_seed(0)) / 127.5
+    weave -= weave.mean(1, keepdim=True)
+    with torch.no_grad():
+        vae.correction[-1].bias.add_(weave.flatten() + 0.01)  # a colour is no weave
+    even_out(vae, examples)
+    left = vae.correction[-1].bias.detach() - clean
+    assert torch.allclose(left, torch.full_like(left, 0.01), atol=1e-5)
 
 
 def test_a_stretch_is_judged_and_the_better_model_kept_in_small_files(

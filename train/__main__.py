@@ -16,7 +16,7 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType, ProjectConfiguration
 
 from train import record
-from train.autoencoder import train_decoder
+from train.autoencoder import even_out, train_decoder
 from train.check import Check
 from train.compatibility import check_options
 from train.config import TrainConfig, read_config
@@ -33,6 +33,7 @@ from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
 from xpsr.prompts.batch import place_in_launch
 
+EVENED = 512  # samples that show what a trained decoder draws everywhere
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 STOPPED = (
     "Stopped. The same command goes on from the newest checkpoint, or begins anew where there is"
@@ -148,14 +149,15 @@ def _networks(config: TrainConfig) -> Networks:
 
 
 def finish_decoder(networks: Networks, samples: Samples, config: TrainConfig) -> None:
-    """Teach the decoder on what the trained denoiser hands over, if the configuration asks."""
+    """On what the trained denoiser hands over: teach the decoder, if the configuration asks, and
+    take out of it what it draws in every patch."""
     steps = config.model.decoder_steps
-    if not steps:
+    if not (steps or config.model.train_decoder):
         return
     for part in (networks.unet, networks.controlnet, networks.text_encoder):
         part.to("cpu").eval()
     networks.vae.to("cpu")
-    count = max(1, steps // 4)
+    count = max(1, steps // 4, EVENED // config.batch_size if config.model.train_decoder else 0)
     weights = config.loss
     if not weights.decoded_weight:  # of the loop's loss; here there is no other
         weights = weights.model_copy(update={"decoded_weight": 1.0})
@@ -163,6 +165,7 @@ def finish_decoder(networks: Networks, samples: Samples, config: TrainConfig) ->
     with half():
         examples = decoder_examples(networks, samples, count, config.batch_size, config.seed)
     train_decoder(networks.vae, examples, steps, weights, config.learning_rate, half, config.seed)
+    even_out(networks.vae, examples)
 
 
 def _gathered(

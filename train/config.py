@@ -51,7 +51,8 @@ class ModelConfig(Strict):
 
     The small autoencoder's encoder never moves, but its decoder can learn what to do with latents
     that are not exact: `train_decoder` along with the denoiser, by `loss.decoded_weight`;
-    `decoder_steps` after the loop, for so many steps, on what the trained denoiser hands over.
+    `decoder_steps` after the loop, for so many steps, on what the trained denoiser hands over. In
+    the end what a decoder that learnt draws in every patch is taken out of it (see `even_out`).
 
     A ControlNet with `controlnet.degradation_free_channels` predicts the clean picture by itself,
     and the rest diffuses what it leaves out. That predictor learns alone (`degradation_free_only`,
@@ -143,7 +144,7 @@ class TrainConfig(DataConfig):
         cache_latents: keep the autoencoder's output of every clean picture on the disk, beside the
             pairs. Only for whole pairs, unflipped.
         out: folder of checkpoints, log, and at the end the exported pipeline.
-        steps: optimiser steps in all; 0 = only `model.decoder_steps`.
+        steps: optimiser steps in all; 0 = only what is done for the decoder after the loop.
         minutes: end after so long, with a checkpoint and an export; `null` = when `steps` are done.
             Run again and it goes on; a schedule that falls with the steps falls no faster.
         batch_size: pairs a step on one process, before accumulation.
