@@ -15,9 +15,14 @@ def smooth_chroma(image: Tensor, sigma: float) -> Tensor:
     Args:
         sigma: of the Gaussian, in pixels; above 0.
     """
-    luma = (image * image.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    luma = torch.einsum("bchw,c->bhw", image, image.new_tensor(LUMA))[:, None]
     reach = math.ceil(3 * sigma)
     places = torch.arange(-reach, reach + 1, dtype=image.dtype, device=image.device)
-    line = torch.softmax(-places.square() / (2 * sigma**2), dim=0).expand(3, 1, 1, -1)
-    padded = F.pad(image - luma, (reach,) * 4, mode="replicate")
-    return luma + F.conv2d(F.conv2d(padded, line, groups=3), line.mT, groups=3)
+    line = torch.softmax(-places.square() / (2 * sigma**2), dim=0)[None, None, None]
+
+    def blur(plane: Tensor) -> Tensor:
+        padded = F.pad(plane, (reach,) * 4, mode="replicate")
+        return F.conv2d(F.conv2d(padded, line), line.mT)
+
+    # One colour at a time: large pictures need the room.
+    return torch.cat([luma + blur(color - luma) for color in image.split(1, dim=1)], dim=1)

@@ -74,8 +74,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
 
     def decode(self, z: Tensor, return_dict: bool = True, generator=None):
         """Latent (B, C, h, w), not scaled → picture (B, 3, h·patch, w·patch), about [-1, 1]."""
-        patches = self.unbasis(z) + self.correction(z)
-        sample = F.pixel_shuffle(patches, self.config.patch_size)
+        sample = F.pixel_shuffle(self.unbasis(z) + self.correction(z), self.config.patch_size)
         if self.config.chroma_sigma:
             sample = smooth_chroma(sample, self.config.chroma_sigma)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
