@@ -325,6 +325,7 @@ NOT_FETCHED = (
     "The picture could not be fetched from its address: it must be one that anybody can open. "
     "Or upload the picture, and send it as an uploaded file."
 )
+NO_IMAGE = "There is no picture: give one as image, in Python image=handle_file(path)."
 NO_METRIC_NAMED = (
     "metrics names no score: write names with commas between them, or leave it out for all that "
     "need no download."

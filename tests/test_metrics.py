@@ -92,6 +92,10 @@ def test_equal_pictures_have_the_best_score(clean) -> None:
         assert found.value == pytest.approx(best, abs=1e-4), name
 
 
+def test_one_name_is_that_score(clean) -> None:
+    assert score(clean, reference=clean, metrics="psnr").keys() == {"psnr"}
+
+
 def test_backprojection(clean) -> None:
     small = clean.resize((48, 48), Image.Resampling.BICUBIC)
     assert backprojection(clean, small) == pytest.approx(MAX_DECIBEL)

@@ -185,6 +185,12 @@ def test_score_with_and_without_other_pictures(client, photo):
         client.predict(image=handle_file(photo), metrics=", ,", api_name="/score")
 
 
+@pytest.mark.parametrize("name", ["describe", "restore", "score"])
+def test_a_script_without_a_picture_is_told_in_its_own_words(client, name):
+    with pytest.raises(AppError, match=r"give one as image, in Python image=handle_file\(path\)"):
+        client.predict(image=None, api_name=f"/{name}")
+
+
 def test_count_tokens_tells_what_is_cut(client):
     fits = client.predict(text="A red house.", api_name="/count_tokens")
     assert fits == {

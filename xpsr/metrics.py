@@ -132,7 +132,7 @@ def score(
     *,
     reference: Image.Image | None = None,
     input: Image.Image | None = None,
-    metrics: Iterable[str] | None = None,
+    metrics: str | Iterable[str] | None = None,
 ) -> dict[str, Score]:
     """Score a picture.
 
@@ -142,11 +142,12 @@ def score(
         image: RGB, 8 bits.
         reference: the true picture, of the same size.
         input: the low-quality picture that `image` was restored from.
-        metrics: names; None takes all that need no download and whose pictures are given.
+        metrics: names, or one; None takes all that need no download and whose pictures are given.
 
     Raises:
         XPSRError: a name is unknown.
     """
+    metrics = [metrics] if isinstance(metrics, str) else metrics
     names = list(metrics) if metrics is not None else _default_names(reference, input)
     check_names(names)
     return {name: _score_one(METRICS[name], image, reference, input) for name in names}

@@ -40,6 +40,7 @@ from ..triggers import QUEUE
 from . import asked
 
 if TYPE_CHECKING:
+    from xpsr.image import Photo
     from xpsr.sampling import Step, TileDone
 
 
@@ -60,7 +61,7 @@ class Endpoints:
             {"high": what is in it, "low": what is wrong with it, "source": who says so}.
         """
         with plain_errors():
-            said = self.engine.describe(open_picture(image).image)
+            said = self.engine.describe(_opened(image).image)
             return {"high": said.high, "low": said.low, "source": said.source}
 
     def restore(
@@ -140,7 +141,7 @@ class Endpoints:
     def _restoring(
         self, payload: Any, prompts: Prompts, settings: Settings, told: texts.Origins
     ) -> Iterator[Any]:
-        photo = open_picture(payload)
+        photo = _opened(payload)
         for item in self.engine.stream(photo.image, prompts, settings):
             if is_progress(item):
                 yield None, _progress(item)
@@ -178,7 +179,7 @@ class Endpoints:
             if metrics and not names:
                 raise XPSRError(words.NO_METRIC_NAMED)
             scores = measure.score(
-                open_picture(image).image,
+                _opened(image).image,
                 reference=open_picture(reference).image if reference else None,
                 input=open_picture(input).image if input else None,
                 metrics=names or None,
@@ -214,6 +215,13 @@ class Endpoints:
             high = self.engine.assemble(prompts, settings).high
             names = ("used", "room", "lost", "kept", "cut", "sent", "summary")
             return {name: getattr(high, name) for name in names}
+
+
+def _opened(image: Any) -> Photo:
+    """The picture that a script sends; the page would speak of its own fields."""
+    if image is None:
+        raise XPSRError(words.NO_IMAGE)
+    return open_picture(image)
 
 
 def _progress(item: Step | TileDone) -> dict[str, Any]:

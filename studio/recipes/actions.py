@@ -216,6 +216,10 @@ class Recipes:
     def cancel(self, note: str = words.CANCELLED) -> tuple:
         return None, markup.notice(note), "", gr.update(visible=False)
 
+    def empty(self, recipe: Recipe | None) -> Any:
+        """The box of a dropped file, once its recipe is done with: the same may come again."""
+        return gr.skip() if recipe else None
+
 
 def _about_model(recipe: Recipe, found: Sequence[Difference]) -> list[str]:
     places = {one.place for one in found}

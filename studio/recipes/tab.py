@@ -244,6 +244,8 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
     part.apply.click(partial(actions.apply, everything=True), given, applied, **QUICK)
     part.apply_texts.click(partial(actions.apply, everything=False), given, applied, **QUICK)
     gr.on([part.cancel.click, part.drop.clear], actions.cancel, None, brought, **QUICK)
+    # Recipes cannot be compared as Gradio compares states, so what is shown of them is followed.
+    part.brought["preview"].change(actions.empty, part.brought["recipe"], part.drop, **QUICK)
     _connect_presets(page, part, handle, PresetActions(services))
 
 
