@@ -1,11 +1,15 @@
 """What the denoiser hands to the decoder, for teaching the decoder."""
 
+import logging
+
 import torch
 from torch import Tensor
 
 from train.data import Batch, Samples
 from train.networks import Networks
 from xpsr.schedule import Noise, Solver
+
+logger = logging.getLogger(__name__)
 
 STEPS = (1, 2, 4)  # few: more steps differ little, and every one costs a pass of both networks
 
@@ -21,6 +25,7 @@ def decoder_examples(
         batch = pairs.batch(range(first, first + batch_size))
         latent = denoised(networks, batch, STEPS[number % len(STEPS)], seed + number)
         examples.append((latent, batch.clean))
+        logger.info("what the decoder gets: %d of %d batches", number + 1, count)
     return examples
 
 
