@@ -100,6 +100,12 @@ def drop(page, where: str, path: Path) -> None:
         mouse.send("Input.dispatchDragEvent", {"type": kind, **place, "data": brought})
 
 
+def restore(page) -> None:
+    page.locator("#restore").click()
+    expect(page.locator("#restore")).to_be_disabled()
+    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
+
+
 def text_box(page, name: str):
     return page.locator(f"#{name} textarea")
 

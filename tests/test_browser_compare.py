@@ -7,12 +7,12 @@ import re
 from pathlib import Path
 
 from browsing import (
-    DONE,
     NEEDS_BROWSER,
     WAIT_MS,
     bring,
     expect,
     expect_rest,
+    restore,
     set_steps,
     text_box,
 )
@@ -20,12 +20,6 @@ from browsing import (
 from xpsr.recipe import read_recipe
 
 pytestmark = NEEDS_BROWSER
-
-
-def restore(page) -> None:
-    page.locator("#restore").click()
-    expect(page.locator("#restore")).to_be_disabled()
-    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
 
 
 def go_to(page, tab: str) -> None:

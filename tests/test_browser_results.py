@@ -11,17 +11,12 @@ from browsing import (
     bring,
     expect,
     expect_rest,
+    restore,
     set_steps,
     text_box,
 )
 
 pytestmark = NEEDS_BROWSER
-
-
-def restore(page) -> None:
-    page.locator("#restore").click()
-    expect(page.locator("#restore")).to_be_disabled()
-    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
 
 
 def picture_on_the(page, side: str):
