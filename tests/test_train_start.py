@@ -7,6 +7,7 @@ import torch
 import typer
 from training_help import CONFIGS, make_photos
 
+import train.__main__ as command
 from train import networks, report, stretch, validate
 from train.__main__ import main
 from train.config import ModelConfig, read_config
@@ -56,3 +57,23 @@ def test_a_second_run_in_a_folder_is_refused_and_leaves_it_alone(tmp_path, capsy
             assert ended.value.exit_code == 2
             assert f"Another command is at work in {out}: wait" in capsys.readouterr().err
     assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
+        RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+    ],
+    ids=lambda error: str(error)[:10],
+)
+def test_too_little_memory_is_a_sentence_of_the_training(error, tmp_path, monkeypatch, capsys):
+    def run(_config) -> None:
+        raise error
+
+    monkeypatch.setattr(command, "run", run)
+    with pytest.raises(typer.Exit) as ended:
+        main(CONFIGS / "smoke.yaml", ["data=x", f"out={tmp_path}"])
+    assert ended.value.exit_code == 2
+    assert "not enough memory. What needs less: a smaller batch_size" in capsys.readouterr().err

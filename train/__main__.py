@@ -4,6 +4,8 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -31,6 +33,7 @@ from train.state import State, begin
 from train.terminal import duration, sentences
 from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
+from xpsr.placement import is_out_of_memory
 from xpsr.prompts.batch import place_in_launch
 
 EVENED = 512  # samples that show what a trained decoder draws everywhere
@@ -38,6 +41,12 @@ SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 STOPPED = (
     "Stopped. The same command goes on from the newest checkpoint, or begins anew where there is"
     " none yet."
+)
+
+NO_ROOM = (
+    "There is not enough memory. What needs less: a smaller batch_size, with"
+    " gradient_accumulation_steps that make up for it; a smaller crop;"
+    " gradient_checkpointing=true; fewer data_workers. The last checkpoint is unharmed."
 )
 
 
@@ -60,8 +69,19 @@ def main(
     with sentences(STOPPED):
         options = read_config(config, overrides)
         # A second run would clear away what the first is writing, and go on from its checkpoints.
-        with alone(Path(options.out), shared=True):
+        with alone(Path(options.out), shared=True), _telling_of_memory():
             run(options)
+
+
+@contextmanager
+def _telling_of_memory() -> Iterator[None]:
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        # The system ends what takes too much; a data worker is the first that it finds.
+        if not (is_out_of_memory(error) or "is killed by signal: Killed" in str(error)):
+            raise
+        raise XPSRError(NO_ROOM) from None
 
 
 def run(config: TrainConfig) -> None:
