@@ -320,6 +320,16 @@ def test_what_only_shows_at_the_start_is_a_sentence(override, says, pairs_folder
     assert not (tmp_path / "run").exists()
 
 
+def test_who_accumulates_otherwise_than_the_configuration_is_refused(
+    pairs_folder, tmp_path, monkeypatch
+):
+    """DeepSpeed's own number wins, and steps would be counted by one and taken by the other."""
+    monkeypatch.setenv("ACCELERATE_GRADIENT_ACCUMULATION_STEPS", "3")
+    with pytest.raises(XPSRError, match="told to accumulate 3 batches.* says 1: give"):
+        trained(smoke(pairs_folder, tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
+
+
 def test_what_a_start_has_already_cannot_be_asked_for_otherwise(pairs_folder, base, tmp_path):
     """An ablation that would silently train the same as before is refused."""
     plain = ["steps=1", "batch_size=1", "trackers=[]", "mixed_precision=no"]

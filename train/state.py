@@ -92,6 +92,12 @@ def make_state(
         raise XPSRError(f"lr_schedule={config.lr_schedule} cannot be used: {error}.") from None
     # The schedule stays outside prepare(): accelerate would step it once for every process.
     model, optimizer = accelerator.prepare(model, optimizer)
+    if (theirs := accelerator.gradient_accumulation_steps) != config.gradient_accumulation_steps:
+        raise XPSRError(  # steps would be counted by ours and taken by theirs
+            f"accelerate or DeepSpeed is told to accumulate {theirs} batches, and the configuration"
+            f" says {config.gradient_accumulation_steps}: give"
+            f" gradient_accumulation_steps={theirs}, or correct theirs."
+        )
     # Only now: sharding engines put parameters of their own in place of ours.
     trained = [p for p in model.parameters() if p.requires_grad]
     ema = EMAModel(trained, decay=config.ema_decay) if config.ema_decay else None
