@@ -3,6 +3,7 @@
 import json
 import logging
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from training_help import CONFIGS, make_photos, weights
 from typer.testing import CliRunner
 
 import xpsr
-from train import stretch
+from train import handover, stretch
 from train.__main__ import run
 from train.autoencoder import even_out, train_decoder
 from train.config import LossConfig, read_config
@@ -97,6 +98,16 @@ def test_the_decoder_can_learn_alone(pairs, first, tmp_path):
     before, after = weights(first), weights(tmp_path / "after")
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved and all(name.startswith("vae.correction.") for name in moved)
+
+
+def test_many_small_batches_for_the_decoder_are_no_line_each(monkeypatch, capfd, caplog):
+    caplog.set_level(logging.INFO)
+    pairs = SimpleNamespace(batch=lambda numbers: SimpleNamespace(clean=[*numbers]))
+    monkeypatch.setattr(handover, "denoised", lambda networks, batch, steps, seed: (steps, seed))
+    examples = handover.decoder_examples(None, pairs, 300, 2, 7)
+    first = 10**12
+    assert examples[1] == ((2, 8), [first + 2, first + 3]) and len(examples) == 300
+    assert len(capfd.readouterr().err.splitlines()) + len(caplog.records) <= 1
 
 
 def test_half_precision_teaches_the_decoder_as_well():

@@ -1,15 +1,12 @@
 """What the denoiser hands to the decoder, for teaching the decoder."""
 
-import logging
-
 import torch
 from torch import Tensor
 
 from train.data import Batch, Samples
 from train.networks import Networks
+from train.terminal import Bar
 from xpsr.schedule import Noise, Solver
-
-logger = logging.getLogger(__name__)
 
 STEPS = (1, 2, 4)  # few: more steps differ little, and every one costs a pass of both networks
 
@@ -19,13 +16,14 @@ def decoder_examples(
 ) -> list[tuple[Tensor, Tensor]]:
     """`count` batches of (unscaled latent (B, C, h, w), clean picture (B, 3, H, W) in [-1, 1])."""
     examples = []
-    for number in range(count):
-        # Numbers that the loop does not reach: pictures in another order than it saw them.
-        first = 10**12 + number * batch_size
-        batch = pairs.batch(range(first, first + batch_size))
-        latent = denoised(networks, batch, STEPS[number % len(STEPS)], seed + number)
-        examples.append((latent, batch.clean))
-        logger.info("what the decoder gets: %d of %d batches", number + 1, count)
+    with Bar("what the decoder gets, in batches") as bar:
+        for number in range(count):
+            # Numbers that the loop does not reach: pictures in another order than it saw them.
+            first = 10**12 + number * batch_size
+            batch = pairs.batch(range(first, first + batch_size))
+            latent = denoised(networks, batch, STEPS[number % len(STEPS)], seed + number)
+            examples.append((latent, batch.clean))
+            bar.update(number + 1, count)
     return examples
 
 
