@@ -149,6 +149,8 @@ def test_training_learns_and_resumes(photos: Path, statistics: Path, tmp_path: P
     assert record["samples"] + record["held_out"] == len(PHOTOS) * TURN * 4
     assert 0 < record["held_out"] < record["samples"]
 
+    modes = {path.stat().st_mode for path in tmp_path.iterdir() if path.is_file()}
+    assert len(modes) == 1  # the weights can be read by whoever can read the rest
     network = load_estimator(tmp_path / "estimator.safetensors")
     camera, right = photo("camera"), 0  # not trained on
     for seed in range(40):

@@ -48,6 +48,9 @@ def test_an_export_leaves_nothing_of_another_kind(networks, tmp_path: Path) -> N
         assert (run / "vae").exists() is (kind == "full")
         assert (run / "config.yaml").exists() and (run / "checkpoints").exists()
         assert not (run / ".export").exists()
+        # Weights can be read by whoever can read the card.
+        modes = {path.stat().st_mode for path in run.rglob("*.*") if path.is_file()}
+        assert len(modes) == 1, kind
     with pytest.raises(XPSRError, match="one folder"):
         exported("run", "own", str(run))
 

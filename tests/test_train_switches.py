@@ -204,7 +204,10 @@ def test_cached_latents_are_those_of_the_autoencoder(pairs_folder, base, tmp_pat
         wanted = fresh(batch)
         for filled in (False, True):
             cache = LatentCache(config, networks.vae)
-            assert len(list(cache.folder.iterdir())) == (3 if filled else 0)
+            files = list(cache.folder.iterdir())
+            assert len(files) == (3 if filled else 0)
+            card = pairs_folder / "manifest.jsonl"
+            assert all(f.stat().st_mode == card.stat().st_mode for f in files)  # runs share them
             found = TrainingStep(networks, config, cache)(batch)
             assert torch.allclose(found.total, wanted.total, atol=1e-6)
             assert torch.allclose(found.diffusion, wanted.diffusion, atol=1e-6)

@@ -7,7 +7,7 @@ import torch
 
 from train.card import model_card
 from train.config import TrainConfig
-from train.disk import writing
+from train.disk import unlocked, writing
 from train.networks import Networks
 from xpsr.errors import XPSRError
 from xpsr.models.own_layers import save_own_layers
@@ -69,6 +69,7 @@ def export(
         else:
             save_own_layers(pipe.unet, part / "unet")
             pipe.controlnet.save_pretrained(part / "controlnet")
+        unlocked(part.rglob("*.safetensors"))
         (part / "README.md").write_text(model_card(config, steps, a_step), encoding="utf-8")
     for name in PARTS | {path.name for path in part.iterdir()}:
         old, new = out / name, part / name

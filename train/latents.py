@@ -3,7 +3,6 @@
 import hashlib
 from functools import cached_property
 from pathlib import Path
-from uuid import uuid4
 
 import torch
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
@@ -13,15 +12,16 @@ from torch import Tensor, nn
 
 from train.config import TrainConfig
 from train.data import Batch
-from train.disk import writing
+from train.disk import unlocked, writing
+from xpsr.whole import whole
 
 
 class LatentCache:
     """Mean and log-variance of whole clean pictures, one file each, in `data/latents/`.
 
     A file is named after the picture itself: pairs that are made anew find none of before. Encoded
-    and kept in float32 whatever the run computes in, so that runs can share them. Files are written
-    under another name first: processes that meet at the same picture write the same bytes.
+    and kept in float32 whatever the run computes in, so that runs can share them. Processes that
+    meet at the same picture write the same bytes.
     """
 
     def __init__(self, config: TrainConfig, vae: nn.Module):
@@ -56,8 +56,7 @@ class LatentCache:
         if not path.is_file():
             with torch.autocast(picture.device.type, enabled=False):
                 moments = self.vae.encode(picture).latent_dist.parameters
-            part = path.with_suffix(f".{uuid4().hex}.part")
-            with writing(part, "A cached latent"):
+            with whole(path) as part, writing(part, "A cached latent"):
                 save_file({"moments": moments.float().cpu().contiguous()}, part)
-            part.replace(path)
+                unlocked([part])
         return load_file(path)["moments"].to(picture.device)

@@ -24,6 +24,7 @@ from rich.console import Console
 
 import xpsr
 from train.config import read_config
+from train.disk import unlocked
 from train.files import named_photos
 from train.scores import better
 from train.terminal import sentences
@@ -129,6 +130,7 @@ def main(
         xpsr.load(models[winner], dtype=torch.float16).save_pretrained(
             out / "better", max_shard_size=SHARD
         )
+        unlocked((out / "better").rglob("*.safetensors"))
         typer.echo(
             f"{winner} is better, by {max(for_before, for_after)} to {min(for_before, for_after)}"
             f" votes, and lies in {out / 'better'}."

@@ -20,6 +20,7 @@ import typer
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
+from train.disk import unlocked
 from train.estimator.dataset import TURN, collect, read
 from train.estimator.fit import BATCH, calibrate, fit
 from train.estimator.report import Judged, draw, figures_of, judge, markdown
@@ -31,6 +32,7 @@ from train.terminal import SOME_LEFT_OUT, Bar, follow, sentences
 from xpsr.counted import counted
 from xpsr.errors import XPSRError
 from xpsr.prompts.estimator import WEIGHTS, Estimator, load_estimator
+from xpsr.whole import whole
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 Photos = Annotated[Path, typer.Option(help="Folder of clean photos, with its subfolders.")]
@@ -65,12 +67,14 @@ def train(
                     record |= {"chosen_step": step, "held_out_loss": loss}
         assert best is not None  # the last step is always looked at
         calibrate(best, held)
-        save_file(best.state_dict(), out / "estimator.safetensors")
+        with whole(weights := out / "estimator.safetensors") as part:
+            save_file(best.state_dict(), part)
+            unlocked([part])
         record["parameters"] = sum(p.numel() for p in best.parameters())
         record["temperature"] = [round(t, 3) for t in best.temperature.ravel().tolist()]
         record["seconds"] = round(time.monotonic() - began)
         (out / "training.json").write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-        bar.say(f"wrote {out / 'estimator.safetensors'}")
+        bar.say(f"wrote {weights}")
         if left_out := len(find_photos(images)) - (len(known) + len(held)) // (turns * TURN):
             bar.say(f"{counted(left_out, 'photo')} left out, see above")
 
