@@ -39,7 +39,8 @@ def extras(*weights: torch.Tensor, scale: float = 1.0, place: Place | None = Non
     trained = [torch.nn.Parameter(weight) for weight in weights]
     vae = PatchAutoencoder(4, 2, 4, 1, scaling_factor=scale)
     ema = EMAModel(trained, decay=0.9)
-    return Extras(Schedule(), ema, trained, vae, place or Place(0, 4, 10, "a"))
+    place = place or Place(0, 4, 10, "a")
+    return Extras(Schedule(), ema, trained, vae, place, "adamw")
 
 
 def test_averaged_weights_go_on_where_the_weights_are():
@@ -177,9 +178,13 @@ def test_a_damaged_checkpoint_takes_no_place_of_a_whole_one(tmp_path, caplog):
 def test_the_options_of_a_run_outlive_those_that_do_not_fit_it(pairs, tmp_path):
     smoke(pairs, tmp_path, "steps=1")
     options = (tmp_path / "config.yaml").read_text()
-    with pytest.raises(XPSRError, match="which .*config.yaml holds"):
-        smoke(pairs, tmp_path, "steps=2", "model.unet.block_out_channels=[16, 32]")
-    assert (tmp_path / "config.yaml").read_text() == options
+    for other, said in (
+        ("model.unet.block_out_channels=[16, 32]", ""),
+        ("optimizer=adamw8bit", "it was written with optimizer=adamw"),
+    ):
+        with pytest.raises(XPSRError, match=f"{said}.* which .*config.yaml holds"):
+            smoke(pairs, tmp_path, "steps=2", other)
+        assert (tmp_path / "config.yaml").read_text() == options
 
 
 def test_a_default_that_is_given_is_no_change(tmp_path):

@@ -53,18 +53,24 @@ class Place:
 
 class Extras:
     """What accelerate does not know of: the learning-rate schedule, the averaged weights, the place
-    in the samples, and the scale of the latents, which a small model takes from its first data and
-    must keep.
+    in the samples, the scale of the latents, which a small model takes from its first data and must
+    keep, and which optimizer it was, for what one of them keeps is of no use to another.
 
     Attributes:
         changes: after loading, what is new about the samples, each a part of a sentence.
     """
 
     def __init__(
-        self, schedule: Any, ema: Any | None, trained: list[nn.Parameter], vae: Any, place: Place
+        self,
+        schedule: Any,
+        ema: Any | None,
+        trained: list[nn.Parameter],
+        vae: Any,
+        place: Place,
+        optimizer: str,
     ):
         self.schedule, self.ema, self.trained = schedule, ema, trained
-        self.vae, self.place = vae, place
+        self.vae, self.place, self.optimizer = vae, place, optimizer
         self.changes: list[str] = []
 
     def state_dict(self) -> dict:
@@ -73,9 +79,13 @@ class Extras:
             "ema": self.ema.state_dict() if self.ema is not None else None,
             "scaling_factor": self.vae.config.scaling_factor,
             "place": asdict(self.place),
+            "optimizer": self.optimizer,
         }
 
     def load_state_dict(self, state: dict) -> None:
+        before = state.get("optimizer", self.optimizer)  # not in those of earlier versions
+        if before != self.optimizer:
+            raise XPSRError(f"it was written with optimizer={before}")
         self.schedule.load_state_dict(state["schedule"])
         if "place" in state:
             before = Place(**state["place"])

@@ -101,7 +101,7 @@ def make_state(
     # Only now: sharding engines put parameters of their own in place of ours.
     trained = [p for p in model.parameters() if p.requires_grad]
     ema = EMAModel(trained, decay=config.ema_decay) if config.ema_decay else None
-    extras = checkpoints.Extras(schedule, ema, trained, networks.vae, place)
+    extras = checkpoints.Extras(schedule, ema, trained, networks.vae, place, config.optimizer)
     accelerator.register_for_checkpointing(extras)
     return State(model, trained, optimizer, schedule, [*schedule.base_lrs], ema, place), extras
 
