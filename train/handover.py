@@ -5,6 +5,7 @@ from torch import Tensor
 
 from train.data import Batch, Samples
 from train.networks import Networks
+from train.reading import answer
 from train.terminal import Bar
 from xpsr.schedule import Noise, Solver
 
@@ -37,22 +38,8 @@ def denoised(networks: Networks, batch: Batch, steps: int, seed: int) -> Tensor:
     base = networks.vae.encode(guess * 2 - 1).latent_dist.mode()
     solver, noise = Solver(networks.scheduler.config, "ddim", steps), Noise(seed)
     latents = noise.like(base)
-    hint = networks.controlnet.hint(batch.conditioning)
     for timestep in solver.timesteps:
-        control = networks.controlnet(
-            latents,
-            timestep,
-            encoder_hidden_states=high,
-            lowlevel_encoder_hidden_states=low,
-            hint=hint,
-            with_predictions=False,
-        )
-        prediction = networks.unet(
-            latents,
-            timestep,
-            encoder_hidden_states=high,
-            down_block_additional_residuals=control.down_block_res_samples,
-            mid_block_additional_residual=control.mid_block_res_sample,
-        ).sample
+        both = (networks.controlnet, networks.unet)
+        _, prediction = answer(*both, latents, timestep, batch, high, low)
         latents = solver.step(prediction, timestep, latents, noise)
     return latents / scale + base if networks.residual_latents else latents / scale

@@ -68,7 +68,7 @@ def answer(
     controlnet: nn.Module,
     unet: nn.Module,
     noisy: Tensor,
-    timesteps: Tensor,
+    timesteps: Tensor | int,
     batch: Batch,
     high: Tensor,
     low: Tensor,
