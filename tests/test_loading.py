@@ -52,6 +52,14 @@ def test_saved_and_loaded_again_it_makes_the_same_pixels(tiny_pipeline, picture,
         assert loaded.label == tmp_path.name
 
 
+def test_weights_begin_where_they_are_always_summed_up_alike(tiny_pipeline, golden, tmp_path):
+    tiny_pipeline.save_pretrained(tmp_path)
+    pipe = xpsr.load(tmp_path, device="cpu")
+    official = XPSRUNet2DConditionModel.from_official(golden / "tiny" / "unet")
+    for network in (pipe.unet, pipe.controlnet, pipe.vae, pipe.text_encoder, official):
+        assert {value.data_ptr() % 64 for value in network.state_dict().values()} == {0}
+
+
 def test_a_saved_copy_does_not_tell_where_the_original_lay(tiny_pipeline, tmp_path):
     tiny_pipeline.save_pretrained(tmp_path / "first")
     xpsr.load(tmp_path / "first", device="cpu").save_pretrained(tmp_path / "second")

@@ -26,7 +26,7 @@ from xpsr.models.own_layers import has_own_layers, load_own_layers
 from xpsr.models.weights_file import read_shapes
 from xpsr.names import expanded
 from xpsr.pipeline import XPSRPipeline
-from xpsr.placement import choose_device, choose_dtype
+from xpsr.placement import align, choose_device, choose_dtype
 from xpsr.revision import ModelSource, revision_of
 
 MINI = Path(__file__).parent / "mini"
@@ -243,6 +243,8 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
             f'The weights of "{folder.name}" in {folder.parent} do not fit its config.json: '
             f"{misfit}."
         )
+    if network:
+        align(part)
     if hasattr(part, "register_to_config"):
         # diffusers notes the folder's path and writes it into every copy that is saved later.
         part.register_to_config(_name_or_path="")

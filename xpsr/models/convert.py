@@ -13,6 +13,7 @@ from torch import Tensor
 from xpsr.errors import XPSRError
 from xpsr.models.config import without_unused_official_keys
 from xpsr.models.weights_file import find_weights, name_stranger, read_weights
+from xpsr.placement import align
 
 Model = TypeVar("Model", bound=ModelMixin)
 
@@ -100,7 +101,7 @@ def _build(cls: type[Model], config: dict, weights: Mapping[str, Tensor], folder
         raise XPSRError(f"The weights in {folder} do not fit its config.json: {mismatches}.")
     # Taken over and not copied: the weights stand in memory once.
     model.load_state_dict(weights, assign=True)
-    return model.eval()
+    return align(model).eval()
 
 
 def lay_out(cls: type[Model], config: dict, folder: Path) -> Model:
