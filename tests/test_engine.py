@@ -185,7 +185,7 @@ def test_another_model_is_looked_at_loaded_and_used(engine, tiny_pipeline, other
     [
         (ModelChoice("/nowhere/at/all"), "There is no model"),
         (ModelChoice("tests/golden/xpsr/tiny"), "as base"),
-        (ModelChoice("tests/golden/xpsr/tiny", "mini"), "neither a folder"),
+        (ModelChoice("tests/golden/xpsr/tiny", "mini"), "name another base"),
         (ModelChoice("mini", "somewhere"), "leave base out"),
     ],
 )

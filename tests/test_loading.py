@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -160,11 +161,13 @@ def test_parts_of_different_families_are_refused(golden, base_folder):
         ("../nowhere/at/all", "a folder that exists"),
         ("a" * 300, "File name too long"),
         ("~nobody-of-this-name/model", "nobody has here"),
+        ("tests/conftest.py", "is a file, and here a model is a folder"),
     ],
 )
 def test_unknown_names_are_told_in_a_sentence(name, words):
-    with pytest.raises(XPSRError, match=words):
-        xpsr.load(name, device="cpu")
+    for look in (partial(xpsr.load, device="cpu"), inspect_model):
+        with pytest.raises(XPSRError, match=words):
+            look(name)
 
 
 def test_a_path_is_a_folder_though_it_is_called_mini(tiny_pipeline, tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from xpsr.errors import XPSRError
 from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
+from xpsr.models.checkpoint import check
 
 GOLDEN = Path(__file__).parent / "golden" / "xpsr"
 
@@ -60,6 +61,23 @@ def test_a_plain_controlnet_and_swapped_folders_are_named(tmp_path):
         XPSRControlNetModel.from_official(GOLDEN / "tiny" / "unet")
     with pytest.raises(XPSRError, match="looks like an XPSR ControlNet"):
         XPSRUNet2DConditionModel.from_official(GOLDEN / "tiny" / "controlnet")
+
+
+def test_networks_saved_by_themselves_load_like_the_authors(tmp_path):
+    for name, cls in (("controlnet", XPSRControlNetModel), ("unet", XPSRUNet2DConditionModel)):
+        official = cls.from_official(GOLDEN / "tiny" / name)
+        official.save_pretrained(tmp_path / name)
+        again = cls.from_official(tmp_path / name).state_dict()
+        assert again.keys() == official.state_dict().keys()
+        assert all(torch.equal(again[k], v) for k, v in official.state_dict().items())
+    assert check(tmp_path).problems == ()
+
+
+def test_weights_in_several_parts_are_told(tmp_path):
+    unet = XPSRUNet2DConditionModel.from_official(GOLDEN / "tiny" / "unet")
+    unet.save_pretrained(tmp_path, max_shard_size="1MB")
+    with pytest.raises(XPSRError, match="in several parts; save them anew in a single file"):
+        XPSRUNet2DConditionModel.from_official(tmp_path)
 
 
 def test_damaged_files_and_wrong_folders_are_named(tmp_path):

@@ -15,11 +15,10 @@ from xpsr.loading import (
     BASE_PARTS,
     COMPONENTS,
     INDEX,
-    MINI,
     cannot_fetch,
     check_base,
     class_of,
-    is_hub_id,
+    local_folder,
     pickled_files,
     read_index,
     wanted_files,
@@ -29,7 +28,6 @@ from xpsr.models.checkpoint import PARTS, check, locate
 from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.own_layers import has_own_layers
 from xpsr.models.weights_file import read_shapes
-from xpsr.names import expanded
 
 NETWORKS = ("vae", "text_encoder", "unet", "controlnet")
 _OF_BASE = NETWORKS[:2]  # what an official checkpoint takes from its base
@@ -64,16 +62,8 @@ def inspect_model(name: str, base: str | None = None) -> ModelFacts:
     Raises:
         XPSRError: it would fail, as far as that can be told from names, shapes and sizes.
     """
-    folder = MINI if name == "mini" else expanded(name)
-    if name and folder.is_dir():
-        found = _local(folder, base)
-    elif is_hub_id(name):
-        found = _on_hub(name, base)
-    else:
-        raise XPSRError(
-            f'There is no model "{name}": give "mini", a folder that exists, or a hub id such '
-            "as owner/name."
-        )
+    folder = local_folder(name)
+    found = _local(folder, base) if folder else _on_hub(name, base)
     return replace(found, name=name, kind="embedded" if name == "mini" else found.kind)
 
 
@@ -126,13 +116,10 @@ def _base(
             f"{name} is an official checkpoint, which holds only a part of the model; "
             "name a folder or hub id of Stable Diffusion 1.5 as base."
         )
-    place = expanded(base)
-    if place.is_dir():
+    if place := local_folder(base):
         if width:
             check_base(place, width)
         return ModelFacts(base, "folder", sum(_weights(place / part) for part in networks))
-    if not is_hub_id(base):
-        raise XPSRError(f"{base} is neither a folder that exists nor a hub id such as owner/name.")
     parts = tuple(dict.fromkeys((*BASE_PARTS, *networks)))
     if here := _cached(base, parts):
         return ModelFacts(base, "hub", sum(_weights(here / part) for part in networks))

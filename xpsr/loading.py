@@ -124,20 +124,8 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
 
 def find_model(name: str, parts: tuple[str, ...]) -> Path:
     """The local folder of a model; a hub id is fetched (only `parts` of it) or taken from cache."""
-    if name == "mini":
-        if not (MINI / INDEX).is_file():
-            raise XPSRError(
-                "The embedded model is missing; install XPSR Studio again or name another model."
-            )
-        return MINI
-    folder = expanded(name)
-    if name and folder.is_dir():
+    if folder := local_folder(name):
         return folder
-    if not is_hub_id(name):
-        raise XPSRError(
-            f'There is no model "{name}": give "mini", a folder that exists, or a hub id such as '
-            "owner/name."
-        )
     try:
         found = Path(snapshot_download(name, allow_patterns=wanted_files(parts)))
         # Only where there is nothing safer: pickled weights, read later without running their code.
@@ -147,6 +135,35 @@ def find_model(name: str, parts: tuple[str, ...]) -> Path:
         return found
     except (HfHubHTTPError, HFValidationError, OSError) as error:
         raise cannot_fetch(name) from error
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder of a model on this machine; None: the name is one of the hub.
+
+    Raises:
+        XPSRError: it is neither.
+    """
+    if name == "mini":
+        if not (MINI / INDEX).is_file():
+            raise XPSRError(
+                "The embedded model is missing; install XPSR Studio again or name another model."
+            )
+        return MINI
+    place = expanded(name)
+    if name and place.is_dir():
+        return place
+    if place.is_file():
+        raise XPSRError(
+            f"{name} is a file, and here a model is a folder with one for each of its parts. From "
+            "a Stable Diffusion in a single file diffusers makes one: "
+            "StableDiffusionPipeline.from_single_file(FILE).save_pretrained(FOLDER)."
+        )
+    if is_hub_id(name):
+        return None
+    raise XPSRError(
+        f'There is no model "{name}": give "mini", a folder that exists, or a hub id such as '
+        "owner/name."
+    )
 
 
 def is_hub_id(name: str) -> bool:

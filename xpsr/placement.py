@@ -103,7 +103,7 @@ def moved_in(module: Module) -> Module:
 
 
 def align(module: Module) -> Module:
-    """`module`, its weights copied that lie in a mapped file where no memory of torch's would begin.
+    """`module`, with copies of weights that lie in a mapped file where torch's memory never begins.
 
     Processors add up in another order there: equal weights would give other pixels, depending on
     how long the names in their file are.

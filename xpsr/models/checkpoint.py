@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from xpsr.errors import XPSRError
 from xpsr.models.controlnet import XPSRControlNetModel
-from xpsr.models.convert import check_family, lay_out, read_config, report, to_ours
+from xpsr.models.convert import check_family, lay_out, read_config, report, to_our_names
 from xpsr.models.unet import XPSRUNet2DConditionModel
 from xpsr.models.weights_file import find_weights, read_shapes
 
@@ -183,7 +182,7 @@ def _check_part(name: str, folder: Path) -> Part:
     shapes = read_shapes(path)
     check_family(name, folder, shapes)
     expected = lay_out(_CLASSES[name], config, folder).state_dict()
-    if mismatches := report(expected, _renamed(name, shapes)):
+    if mismatches := report(expected, to_our_names(name, shapes)):
         raise XPSRError(f"The weights in {folder} do not fit its config.json: {mismatches}.")
     return Part(
         name,
@@ -193,9 +192,3 @@ def _check_part(name: str, folder: Path) -> Part:
         dtype=shapes[next(iter(shapes))].dtype,
         text_width=config["cross_attention_dim"],
     )
-
-
-def _renamed(name: str, shapes: dict[str, Tensor]) -> dict[str, Tensor]:
-    if name == "unet":
-        return shapes
-    return {to_ours(key): value for key, value in shapes.items()}

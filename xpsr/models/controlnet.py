@@ -17,7 +17,7 @@ from xpsr.models.attention import (
     fusion_units,
 )
 from xpsr.models.config import extends_config_of
-from xpsr.models.convert import load_official_controlnet, to_ours
+from xpsr.models.convert import load_official, to_ours
 from xpsr.models.degradation_free import DegradationFreePredictor, TextReader
 from xpsr.models.encoder import LowResolutionEncoder
 
@@ -238,7 +238,7 @@ class XPSRControlNetModel(ControlNetModel):
         Raises:
             XPSRError: the folder holds something else; the sentence says what.
         """
-        return load_official_controlnet(cls, Path(folder), dtype)
+        return load_official(cls, "controlnet", Path(folder), dtype)
 
 
 def _reads_text(block: nn.Module) -> bool:

@@ -17,19 +17,19 @@ from xpsr.placement import align
 
 Model = TypeVar("Model", bound=ModelMixin)
 
-# Official ControlNet name → ours, first match wins. The UNet needs no rule at all.
+# Official ControlNet name → ours, first match wins; ours match none. The UNet needs no rule at all.
 RULES = (
-    (re.compile(r"\battentions\.(\d+)\."), r"attentions.\1.high."),
+    (re.compile(r"\battentions\.(\d+)\.(?!high|low|fuse)"), r"attentions.\1.high."),
     (re.compile(r"\battentions_lowlevel\.(\d+)\."), r"attentions.\1.low."),
     (re.compile(r"\battentions_connect\.(\d+)\."), r"attentions.\1.fuse."),
     (re.compile(r"\bconv_degradation\.(\d+)\.0\."), r"conv_degradation.\1."),
     (re.compile(r"\bconv_degradation_mid\.0\."), r"conv_degradation_mid."),
 )
 
-# What only the two networks of XPSR have: a part of their keys, and what to call it.
+# What only the two networks of XPSR have: a part of our names, and what to call it.
 _MARKS = {
     "unet": (".pixel_attentions.", "UNet", "conditional attention"),
-    "controlnet": (".attentions_lowlevel.", "ControlNet", "low-level prompt"),
+    "controlnet": (".low.", "ControlNet", "low-level prompt"),
 }
 
 
@@ -42,22 +42,19 @@ def to_ours(official_key: str) -> str:
     return official_key
 
 
-def load_official_controlnet(
-    cls: type[Model], folder: Path, dtype: torch.dtype = torch.float32
+def to_our_names(part: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of "unet" or "controlnet" by our names, whichever of the two they come with."""
+    return {to_ours(k) if part == "controlnet" else k: v for k, v in weights.items()}
+
+
+def load_official(
+    cls: type[Model], part: str, folder: Path, dtype: torch.dtype = torch.float32
 ) -> Model:
-    """See `XPSRControlNetModel.from_official`."""
+    """See `XPSRControlNetModel.from_official`; `part` is "unet" or "controlnet"."""
     config = read_config(folder)
     weights = read_weights(find_weights(folder), dtype)
-    check_family("controlnet", folder, weights)
-    return _build(cls, config, {to_ours(k): v for k, v in weights.items()}, folder)
-
-
-def load_official_unet(cls: type[Model], folder: Path, dtype: torch.dtype = torch.float32) -> Model:
-    """See `XPSRUNet2DConditionModel.from_official`."""
-    config = read_config(folder)
-    weights = read_weights(find_weights(folder), dtype)
-    check_family("unet", folder, weights)
-    return _build(cls, config, weights, folder)
+    check_family(part, folder, weights)
+    return _build(cls, config, to_our_names(part, weights), folder)
 
 
 def check_family(part: str, folder: Path, weights: Mapping[str, Tensor]) -> None:
@@ -67,7 +64,7 @@ def check_family(part: str, folder: Path, weights: Mapping[str, Tensor]) -> None
         XPSRError: says what they look like.
     """
     own, name, layers = _MARKS[part]
-    if not any(own in key for key in weights):
+    if not any(own in to_ours(key) for key in weights):
         raise XPSRError(
             f"{folder} is not an XPSR {name}: it has no {layers} layers (it looks like"
             f" {_family(weights)}). Choose the '{part}' folder of an XPSR checkpoint."
@@ -139,10 +136,10 @@ def report(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> str:
 
 def _family(weights: Mapping[str, Tensor]) -> str:
     """Name what a set of weights is, by its keys."""
-    keys = weights.keys()
+    keys = {to_ours(key) for key in weights}
     if any(".pixel_attentions." in k for k in keys):
         return "an XPSR UNet"
-    if any(".attentions_lowlevel." in k for k in keys):
+    if any(".low." in k for k in keys):
         return "an XPSR ControlNet"
     if any("image_attentions" in k for k in keys):
         return "a SeeSR model"

@@ -12,7 +12,7 @@ from torch import Tensor, cat, dtype, float32, is_grad_enabled, nn
 
 from xpsr.models.attention import broadcast_timestep, tokens
 from xpsr.models.config import extends_config_of
-from xpsr.models.convert import load_official_unet
+from xpsr.models.convert import load_official
 
 
 class ConditionalUpBlock(nn.Module):
@@ -210,4 +210,4 @@ class XPSRUNet2DConditionModel(UNet2DConditionModel):
         Raises:
             XPSRError: the folder holds something else; the sentence says what.
         """
-        return load_official_unet(cls, Path(folder), dtype)
+        return load_official(cls, "unet", Path(folder), dtype)

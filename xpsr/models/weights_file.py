@@ -43,6 +43,11 @@ def find_weights(folder: Path) -> Path:
         if (folder / name).is_file():
             return folder / name
     files = sorted(path for path in folder.iterdir() if path.is_file())
+    if any(path.name.endswith(".index.json") for path in files):
+        raise XPSRError(
+            f"{folder} has its weights in several parts; save them anew in a single file, with "
+            'save_pretrained(..., max_shard_size="20GB").'
+        )
     found = [path for path in files if path.suffix.lower() in _ENDINGS]
     if len(found) == 1:
         return found[0]
