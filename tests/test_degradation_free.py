@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -105,6 +105,16 @@ def test_the_pipeline_adds_to_its_prediction(pipeline, picture):
         guess = pipeline.controlnet.degradation_free(preview.image)
         assert torch.equal(preview.base, encode(pipeline.vae, guess))
         assert not torch.allclose(preview.base, encode(pipeline.vae, preview.image), atol=1e-3)
+
+
+def test_another_pipeline_of_its_parts(pipeline, picture, caplog):
+    again = XPSRPipeline.from_pipe(pipeline)
+    assert again.config.residual_latents is True
+    before, after = (one(picture(16, 16), **asdict(QUICK)).recipe for one in (pipeline, again))
+    assert before.output_sha256 == after.output_sha256
+    assert "residual_latents" not in caplog.text
+    XPSRPipeline(**pipeline.components)
+    assert "XPSRPipeline.from_pipe keeps it" in caplog.text
 
 
 def test_tiles_see_their_own_part(pipeline, picture):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Generator, Hashable, Sequence
@@ -47,6 +48,8 @@ from xpsr.tiling import Blend, cover
 if TYPE_CHECKING:
     from xpsr.wordmaps import WordMaps, WordRecorder
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass
 class XPSROutput(BaseOutput):
@@ -91,6 +94,9 @@ class XPSRPipeline(DiffusionPipeline):
         residual_latents: the networks diffuse (clean latent - latent of what the ControlNet calls
             `degradation_free`); the latter is added again before decoding.
         default_preset: settings and texts of a call that names none.
+
+    `XPSRPipeline.from_pipe(pipe)` makes another pipeline of the same parts. As with all pipelines
+    of diffusers, `XPSRPipeline(**pipe.components)` forgets the last two arguments.
     """
 
     # vae and controlnet work outside this order, before and beside the UNet
@@ -117,6 +123,11 @@ class XPSRPipeline(DiffusionPipeline):
             scheduler=scheduler,
         )
         self.register_to_config(residual_latents=residual_latents, default_preset=default_preset)
+        if getattr(controlnet, "degradation_free_predictor", None) and not residual_latents:
+            logger.warning(
+                "This model diffuses what its ControlNet's prediction leaves out, and without "
+                "residual_latents=True its results are wrong; XPSRPipeline.from_pipe keeps it."
+            )
         self.model_name: str | None = None  # this and the next are set by `xpsr.load`
         self.source = ModelSource()
         self._trained_with = type(scheduler)
