@@ -197,7 +197,8 @@ class Denoiser:
     def _networks(self, latents: Tensor, timestep: int, hint: Tensor) -> Tensor:
         told = self.conditions
         sample = latents.to(self.unet.dtype).expand(len(told.high), -1, -1, -1)
-        control = self.controlnet(
+        # Plain tuples: offloading piece by piece cannot take results of several fields apart.
+        skips, middle, *_ = self.controlnet(
             sample,
             timestep,
             encoder_hidden_states=told.high,
@@ -205,14 +206,16 @@ class Denoiser:
             hint=hint,
             conditioning_scale=told.conditioning_scale,
             with_predictions=False,
+            return_dict=False,
         )
         prediction = self.unet(
             sample,
             timestep,
             encoder_hidden_states=told.high,
-            down_block_additional_residuals=control.down_block_res_samples,
-            mid_block_additional_residual=control.mid_block_res_sample,
-        ).sample
+            down_block_additional_residuals=skips,
+            mid_block_additional_residual=middle,
+            return_dict=False,
+        )[0]
         return prediction.to(latents.dtype)
 
 
