@@ -15,6 +15,8 @@ from PIL import Image, ImageOps
 from xpsr import metric_models
 from xpsr.evaluation.distance import fid_of_set
 from xpsr.evaluation.pairs import Pair
+from xpsr.image import pixel_sha256
+from xpsr.metrics import Score
 from xpsr.recipe import read_recipe, save_png
 
 QUICK = ("--num-inference-steps", "1", "--upscale", "2", "--preset", "mini")
@@ -219,3 +221,11 @@ def test_names_that_are_no_text_and_a_folder_of_ones_own(
     assert "set \\udcff" in (low / "plot.svg").read_text("utf-8")
     lost = xpsr("evaluate", *options, "--published", tmp_path / "no.csv")
     assert lost.code == 2 and "no.csv cannot be read as CSV: No such file" in lost.err
+
+
+def test_a_set_too_small_for_fid_has_none(picture, tmp_path: Path, monkeypatch) -> None:
+    arrive(monkeypatch, "fid", lambda results, originals: float("nan"))
+    picture(32, 32).save(tmp_path / "a.png")
+    row = {"sha256": pixel_sha256(picture(32, 32))}
+    found = fid_of_set([Pair("a", tmp_path / "a.png", tmp_path / "a.png")], [row], tmp_path)
+    assert found["scores"]["fid"] == Score(None, "has no value for so few pictures")

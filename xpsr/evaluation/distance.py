@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,6 +65,8 @@ def _copy(pair: Pair, row: Mapping[str, Any], result: Path, places: Mapping[str,
 def _between(ask: Judge, results: Path, originals: Path) -> Score:
     """Fréchet Inception Distance of two folders of pictures, by pyiqa; lower is better."""
     try:
-        return Score(float(ask(str(results), str(originals))))
+        value = float(ask(str(results), str(originals)))
+        found = math.isfinite(value)
+        return Score(value) if found else Score(None, "has no value for so few pictures")
     except Exception as error:  # the judges raise what they like
         return Score(None, f"could not be computed for these pictures ({type(error).__name__})")

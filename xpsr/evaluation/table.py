@@ -30,6 +30,10 @@ CONVENTIONS = (
     "gives them: SSIM is that of rounded Y in a Gaussian window of 11 pixels, where likeness below "
     "0 counts as 0."
 )
+FEW_FOR_FID = (
+    "FID compares 2,048 features. Of fewer pictures it comes out too high, the more so the fewer "
+    "there are: set it only beside FID of as many."
+)
 MAX_NAMED = 20  # pictures left out, in the table
 LABELS = {"psnr": "PSNR", "ssim": "SSIM", "clipiqa": "CLIPIQA", "fid": "FID"}
 _DECIMALS = {"psnr": 2, "fid": 2, "musiq": 2, "piqe": 2, "backprojection": 2}
@@ -190,6 +194,8 @@ def _notes(table: Table) -> list[str]:
     ]
     if {"psnr", "ssim"} & set(table.metrics):
         notes.append(CONVENTIONS)
+    if any("fid" in line.scores and (line.pictures or 2048) < 2048 for line in table.lines):
+        notes.append(FEW_FOR_FID)
     if any(line.source != MEASURED for line in table.lines):
         notes.append(
             "Figures as published stand in the source that their line names, and were not measured "
