@@ -12,7 +12,7 @@ import pytest
 from scipy import stats
 
 from xpsr.ablation import Cell, CellResult, Plan, Variant, consecutive_seeds, own_plans, plans
-from xpsr.ablation.statistics import effects, paired_effect
+from xpsr.ablation.statistics import adjusted, effects, paired_effect
 from xpsr.ablation.units import split, without
 from xpsr.errors import XPSRError
 from xpsr.metrics import Score
@@ -283,7 +283,9 @@ def test_interval_and_floor_agree_with_scipy(count: int) -> None:
     """A paired t-test, and the spread of means of as many unrelated seeds."""
     full, other = scores(np.random.default_rng(count), count, shift=0.5)
     found = paired_effect(full, other)
-    theirs = stats.ttest_rel(other, full).confidence_interval(0.95)
+    test = stats.ttest_rel(other, full)
+    theirs = test.confidence_interval(0.95)
+    assert found.p == pytest.approx(test.pvalue)
     assert found.mean == pytest.approx(np.mean(other) - np.mean(full))
     assert found.interval == pytest.approx((theirs.low, theirs.high))
     assert found.spread == pytest.approx(np.std(full, ddof=1))
@@ -293,6 +295,18 @@ def test_interval_and_floor_agree_with_scipy(count: int) -> None:
     assert found.inside_floor == (
         abs(found.mean) <= stats.t.interval(0.98, count - 1, 0, spread)[1]
     )
+
+
+def test_p_values_allow_for_all_comparisons() -> None:
+    generator = np.random.default_rng(4)
+    none = [paired_effect(*scores(generator, 4)) for _ in range(200)]
+    assert sum(one.p < 0.05 for one in none) > 3 and min(adjusted(none)) > 0.05
+    sure = paired_effect(*scores(generator, 8, shift=9, own=0.01))
+    alone, same = paired_effect([1.0], [2.0]), paired_effect([1.0, 2.0], [1.0, 2.0])
+    assert (alone.p, same.p) == (None, 1.0)
+    *_, first, second, third = adjusted([*none, alone, same, sure])
+    assert first is None and second == 1 and third < 1e-6
+    assert adjusted([alone]) == [None]
 
 
 def test_seeds_are_paired_and_not_just_averaged() -> None:

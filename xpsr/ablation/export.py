@@ -14,7 +14,7 @@ from typing import Any
 from xpsr.ablation.plan import Plan
 from xpsr.ablation.report import Subject, render
 from xpsr.ablation.run import CellResult
-from xpsr.ablation.statistics import change_by_seed, changes, effects
+from xpsr.ablation.statistics import adjusted, change_by_seed, changes, effects
 from xpsr.prompts import PROMPT_NAMES
 from xpsr.recipe import save_png
 from xpsr.spreadsheet import to_csv
@@ -104,11 +104,12 @@ def scores_csv(plan: Plan, results: Sequence[CellResult]) -> str:
 
 
 def effects_csv(plan: Plan, results: Sequence[CellResult]) -> str:
-    """A row a variant and score: paired difference, interval, noise floor, verdict, change."""
+    """A row a variant and score: paired difference, interval, p-values, noise floor, change."""
     heads = ["variant", "metric", "pairs", "effect", "interval_low", "interval_high"]
-    heads += ["noise_floor", "seed_spread", "verdict"]
+    heads += ["p", "p_adjusted", "noise_floor", "seed_spread", "verdict"]
     heads += ["change_rms_of_255", "change_by_seed_rms_of_255"]
     distances, by_seed = changes(results), change_by_seed(results)
+    found = effects(plan, results)
     rows = [
         [
             plan.variants[one.variant].name,
@@ -116,13 +117,15 @@ def effects_csv(plan: Plan, results: Sequence[CellResult]) -> str:
             one.pairs,
             one.mean,
             *(one.interval or (None, None)),
+            one.p,
+            p_adjusted,
             one.floor,
             one.spread,
             one.verdict,
             distances.get(one.variant),
             by_seed,
         ]
-        for one in effects(plan, results)
+        for one, p_adjusted in zip(found, adjusted(found), strict=True)
     ]
     return to_csv(heads, rows)
 

@@ -24,9 +24,11 @@ CONFIDENCE = 0.95  # of the intervals
 # outside the floor in two cases of five; at 0.98 that is rare.
 FLOOR_CONFIDENCE = 0.98
 MULTIPLE = (
-    "Every interval holds for its own comparison. Of many comparisons some look clear by chance: "
-    "up to one in fifty if nothing had an effect at all. Treat a single small effect among many "
-    "as a hint, and repeat it with other seeds."
+    "Every interval holds for its own comparison, and for other seeds of this one picture: whether "
+    "other pictures answer alike takes other pictures. Of many comparisons some look clear by "
+    "chance: up to one in fifty if nothing had an effect at all. Treat a single small effect among "
+    "many as a hint, and repeat it with other seeds. effects.csv has p-values, and beside them "
+    "those adjusted for all comparisons."
 )
 
 
@@ -41,6 +43,7 @@ class Effect:
             as another one are no observation of their own and do not count.
         mean: of the paired differences.
         interval: 95 % confidence interval of `mean` (Student's t); None with fewer than two pairs.
+        p: of the paired t-test against no difference, two-sided; None likewise.
         spread: standard deviation of the full prompt's score over its seeds; None likewise.
         floor: noise floor. Two means over this many independent seeds differ by more than it in
             2 % of cases, though the texts are the same; None likewise.
@@ -51,6 +54,7 @@ class Effect:
     pairs: int
     mean: float
     interval: tuple[float, float] | None
+    p: float | None
     spread: float | None
     floor: float | None
 
@@ -99,11 +103,13 @@ def paired_effect(
     pairs, mean = len(differences), float(np.mean(differences))
     scores = full if unedited is None else unedited
     if pairs < 2:
-        return Effect(variant, metric, pairs, mean, None, None, None)
+        return Effect(variant, metric, pairs, mean, None, None, None, None)
     deviation, spread = (float(np.std(values, ddof=1)) for values in (differences, scores))
-    half = _quantile(CONFIDENCE, pairs) * deviation / math.sqrt(pairs)
+    error = deviation / math.sqrt(pairs)
+    half = _quantile(CONFIDENCE, pairs) * error
+    p = 2 * float(stats.t.sf(abs(mean) / error, pairs - 1)) if error else float(mean == 0)
     floor = _quantile(FLOOR_CONFIDENCE, len(scores)) * spread * math.sqrt(2 / pairs)
-    return Effect(variant, metric, pairs, mean, (mean - half, mean + half), spread, floor)
+    return Effect(variant, metric, pairs, mean, (mean - half, mean + half), p, spread, floor)
 
 
 def effects(plan: Plan, results: Sequence[CellResult]) -> list[Effect]:
@@ -134,6 +140,17 @@ def effects(plan: Plan, results: Sequence[CellResult]) -> list[Effect]:
                     paired_effect(*pair, variant=variant, metric=metric, unedited=unedited)
                 )
     return found
+
+
+def adjusted(found: Sequence[Effect]) -> list[float | None]:
+    """Their p-values for as many comparisons as there are (Benjamini and Yekutieli 2001).
+
+    Of those below 0.05 one in twenty is expected to be chance, however scores and variants depend
+    on each other.
+    """
+    known = [one.p for one in found if one.p is not None]
+    values = iter(stats.false_discovery_control(known, method="by") if known else ())
+    return [None if one.p is None else float(next(values)) for one in found]
 
 
 def figures(results: Sequence[CellResult]) -> dict[tuple[int, str], dict[int, float]]:
