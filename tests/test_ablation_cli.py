@@ -17,7 +17,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from xpsr.__main__ import app
-from xpsr.cli.run_options import RUN_OPTIONS
+from xpsr.cli.options import RUN
 from xpsr.recipe import read_recipe
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -196,4 +196,4 @@ def test_every_text_and_setting_is_an_option_and_no_name_is_cut() -> None:
         shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "80"}).output
         assert re.findall(r"\S*…", shown.replace("evaluate …", "").replace("describe …", "")) == []
         if command in ("restore", "ablate", "evaluate"):
-            assert not [one for one in RUN_OPTIONS if f"--{one.replace('_', '-')} " not in shown]
+            assert not [one for one in RUN if f"--{one.replace('_', '-')} " not in shown]

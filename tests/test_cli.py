@@ -220,6 +220,7 @@ def test_bad_places_are_said_before_anything_is_done(xpsr, tmp_path: Path) -> No
         ([tmp_path / "a.png", "--out", tmp_path / ("a" * 300)], "name too long"),
         (["", "--out", tmp_path / "out"], "An empty name"),
         ([tmp_path / "a.png", "--out", ""], "An empty name"),
+        ([tmp_path / "a.png", "--out", tmp_path / "out", "--word-maps", ""], "An empty name"),
         ([tmp_path / "a.png"], "--out"),
         (["--out", tmp_path / "out"], "IMAGE"),
     ):

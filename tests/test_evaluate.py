@@ -394,6 +394,8 @@ def test_a_result_that_cannot_be_written_is_told(tiny_pipeline, picture, tmp_pat
     ("arguments", "words"),
     [
         (("--lr", "nowhere"), "no folder"),
+        (("--lr", ""), "An empty name"),  # as of a variable of the shell that is not set
+        (("--lr", "{photos}/LR", "--hr", ""), "An empty name"),
         (("--lr", "{photos}/LR", "--hr", "nowhere"), "no folder"),
         (("--lr", "{photos}/LR", "--metrics", "psnr"), "--hr"),
         (("--lr", "{photos}", "--metrics", "beauty"), "beauty"),

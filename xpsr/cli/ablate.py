@@ -16,7 +16,7 @@ from xpsr.cli.files import make_folder, whole_file
 from xpsr.cli.lock import alone
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import INTERRUPTED, SOME_FAILED, results_only, say, score_entries, to_line
-from xpsr.cli.run_options import settings_of, texts_of, with_run_options
+from xpsr.cli.run_options import check_run, settings_of, texts_of, with_run_options
 from xpsr.errors import XPSRError
 from xpsr.names import printable
 from xpsr.prompts import Prompts
@@ -111,9 +111,7 @@ def ablate(
 
         _check_metrics(names, reference)
         consecutive_seeds(0, seeds)
-        guess = preset or ("mini" if model == "mini" else "official")
-        Prompts.from_preset(guess, **texts_of(run))
-        Settings.from_preset(guess, **settings_of(run))
+        check_run(run, preset, model)
         photo = open_image(image).image
         truth = open_image(reference).image if reference else None
         texts, description = _texts(out, photo, texts_of(run), describer if describe else None)

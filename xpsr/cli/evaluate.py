@@ -24,7 +24,7 @@ from xpsr.cli.files import (
 from xpsr.cli.lock import alone
 from xpsr.cli.pace import Pace
 from xpsr.cli.report import SOME_FAILED, CannotBeginError, each, results_only, say, to_line
-from xpsr.cli.run_options import settings_of, texts_of, with_run_options
+from xpsr.cli.run_options import check_run, loader, settings_of, texts_of, with_run_options
 from xpsr.counted import counted
 from xpsr.errors import XPSRError
 from xpsr.names import printable
@@ -32,7 +32,6 @@ from xpsr.prompts import Prompts
 from xpsr.settings import Settings
 
 if TYPE_CHECKING:
-    import torch
     from PIL import Image
 
     from xpsr.cli.ledger import Ledger
@@ -45,11 +44,15 @@ if TYPE_CHECKING:
 _Low = Annotated[
     Path,
     typer.Option(
-        "--lr", metavar="DIR", help="Low-quality pictures, or a test set's folder of LR and HR."
+        "--lr",
+        metavar="DIR",
+        help="Low-quality pictures, or a test set's folder of LR and HR.",
+        parser=o.named,
     ),
 ]
 _High = Annotated[
-    Path | None, typer.Option("--hr", metavar="DIR", help="The originals, with the same names.")
+    Path | None,
+    typer.Option("--hr", metavar="DIR", help="The originals, with the same names.", parser=o.named),
 ]
 _Metrics = Annotated[
     str | None, typer.Option(metavar="A,B", help="Scores; left out: those of the paper's table.")
@@ -100,10 +103,7 @@ def evaluate(
         from xpsr.prompts.batch import wait_for_others
         from xpsr.prompts.describer import make_describer
 
-        guess = preset or ("mini" if model == "mini" else "official")
-        Prompts.from_preset(guess, **texts_of(run))
-        settings = Settings.from_preset(guess, **settings_of(run))
-        found = _pairs(lr, hr, out, settings.upscale, limit)
+        found = _pairs(lr, hr, out, check_run(run, preset, model).upscale, limit)
         names = o.metric_names(metrics)
         columns = judging.choose_metrics(names, with_originals=found.pairs[0].high is not None)
         published_lines(found.dataset, published)
@@ -123,8 +123,9 @@ def evaluate(
         }
         _check_same(out / "options.json", options)
 
-        pipeline = _loader(model, base, place, dtype)
-        run_of = _Run(pipeline, preset, texts_of(run), settings_of(run), author)
+        run_of = _Run(
+            loader(model, base, place, dtype), preset, texts_of(run), settings_of(run), author
+        )
         make_judge = partial(run_of.judge, columns, out / "pictures")
         present = Present()
         ledger, complete = _work(found.pairs, make_judge, columns, out, present, emit)
@@ -194,21 +195,6 @@ def _refuse_to_write_over(pairs: list[Pair], folder: Path) -> None:
     results = [folder / f"{pair.name}.png" for pair in pairs]
     refuse_originals(results, [path for pair in pairs for path in (pair.low, pair.high) if path])
     refuse_strangers(results)
-
-
-def _loader(
-    model: str, base: str | None, device: torch.device, dtype: str | None
-) -> Callable[[], XPSRPipeline]:
-    @cache
-    def pipeline() -> XPSRPipeline:
-        from xpsr import load
-
-        try:
-            return load(model, base=base, device=device, dtype=dtype)
-        except XPSRError as error:
-            raise CannotBeginError(str(error)) from error
-
-    return pipeline
 
 
 def _own_device(device: str | None) -> str | None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from xpsr.errors import XPSRError
-from xpsr.settings import CHOICES, PRESETS
+from xpsr.settings import CHOICES, DEFAULTS, PRESETS, SETTING_NAMES
 
 _MODEL = "Model"
 _TEXTS = "Texts (left out: those of the preset)"
@@ -37,6 +37,7 @@ WordMaps = Annotated[
         help="Also record where the network looks for each word: DIR/NAME.npz and a sheet, "
         "DIR/NAME.png. The results stay the same; those that are there without their maps are made "
         "again.",
+        parser=named,
     ),
 ]
 Describer = Annotated[
@@ -96,24 +97,6 @@ def metric_names(given: str | None) -> list[str] | None:
     return names
 
 
-def _text(meaning: str) -> typer.models.OptionInfo:
-    return typer.Option(metavar="TEXT", help=meaning, rich_help_panel=_TEXTS)
-
-
-def _choice(name: str, meaning: str) -> typer.models.OptionInfo:
-    return _setting(f"{meaning}: {', '.join(CHOICES[name])}.", metavar="NAME")
-
-
-def _setting(meaning: str, metavar: str = "N") -> typer.models.OptionInfo:
-    return typer.Option(metavar=metavar, help=meaning, rich_help_panel=_SETTINGS)
-
-
-Prompt = Annotated[str | None, _text("What is in the picture.")]
-LowlevelPrompt = Annotated[str | None, _text("How good the picture is: sharpness, noise, light.")]
-NegativePrompt = Annotated[str | None, _text("What the content must not become.")]
-LowlevelNegativePrompt = Annotated[str | None, _text("The opposite of the quality text.")]
-AddedPrompt = Annotated[str | None, _text("Quality words put beside the content text.")]
-
 Preset = Annotated[
     str | None,
     typer.Option(
@@ -122,55 +105,52 @@ Preset = Annotated[
         "one made for the model.",
     ),
 ]
-NumInferenceSteps = Annotated[int | None, _setting("Steps from noise to picture, 1 to 1000.")]
-GuidanceScale = Annotated[
-    float | None,
-    _setting("How strongly the texts steer, 0 to 30; the paper's λs plus 1.", "X"),
-]
-ControlnetConditioningScale = Annotated[
-    float | None, _setting("How strongly the input picture steers, 0 to 4.", "X")
-]
-Upscale = Annotated[int | None, _setting("Whole factor, 1 to 8; results are exactly that large.")]
-Seed = Annotated[int | None, _setting("Same seed and settings, same pixels; 0 to 4294967295.")]
-Scheduler = Annotated[str | None, _choice("scheduler", "How the steps are walked")]
-Start = Annotated[
-    str | None,
-    _choice(
-        "start",
-        "Where denoising starts, from noise or from the picture with noise once or twice or "
-        "without any",
-    ),
-]
-AddedNoiseLevel = Annotated[
-    int | None, _setting("Training timestep of the second noise of lr_twice, 0 to 999.")
-]
-Negative = Annotated[str | None, _choice("negative", "Which of the two texts have a negative")]
-ProcessSize = Annotated[
-    int | None, _setting("Short side in pixels that the networks get at least; 0 = as it is.")
-]
-TileSize = Annotated[
-    int | None,
-    _setting(
-        "Side in pixels, from 64 on, of the squares a large picture is split into; 0 = never."
-    ),
-]
-TileOverlap = Annotated[int | None, _setting("Pixels that neighbouring squares share.")]
-ColorFix = Annotated[
-    str | None, _choice("color_fix", "How colours are brought back to those of the input")
-]
-LongPrompts = Annotated[
-    str | None,
-    _choice(
-        "long_prompts",
-        "Texts beyond 75 tokens, cut off, shortened before the added words, or read in blocks "
-        "(the model was not trained with more than one)",
-    ),
-]
-AddedPosition = Annotated[str | None, _choice("added_position", "Where the added words stand")]
-LowlevelRoute = Annotated[
-    str | None,
-    _choice(
-        "lowlevel_route",
-        "Where the quality text goes, its own branch or (experimental) before the content text",
-    ),
-]
+_TEXT_MEANINGS: dict[str, str] = {
+    "prompt": "What is in the picture.",
+    "lowlevel_prompt": "How good the picture is: sharpness, noise, light.",
+    "negative_prompt": "What the content must not become.",
+    "lowlevel_negative_prompt": "The opposite of the quality text.",
+    "added_prompt": "Quality words put beside the content text.",
+}
+# Of those that are a choice, the names to choose from follow.
+_SETTING_MEANINGS: dict[str, str] = {
+    "num_inference_steps": "Steps from noise to picture, 1 to 1000.",
+    "guidance_scale": "How strongly the texts steer, 0 to 30; the paper's λs plus 1.",
+    "controlnet_conditioning_scale": "How strongly the input picture steers, 0 to 4.",
+    "upscale": "Whole factor, 1 to 8; results are exactly that large.",
+    "seed": "Same seed and settings, same pixels; 0 to 4294967295.",
+    "scheduler": "How the steps are walked",
+    "start": "Where denoising starts, from noise or from the picture with noise once or twice or "
+    "without any",
+    "added_noise_level": "Training timestep of the second noise of lr_twice, 0 to 999.",
+    "negative": "Which of the two texts have a negative",
+    "process_size": "Short side in pixels that the networks get at least; 0 = as it is.",
+    "tile_size": "Side in pixels, from 64 on, of the squares a large picture is split into; 0 = "
+    "never.",
+    "tile_overlap": "Pixels that neighbouring squares share.",
+    "color_fix": "How colours are brought back to those of the input",
+    "long_prompts": "Texts beyond 75 tokens, cut off, shortened before the added words, or read in "
+    "blocks (the model was not trained with more than one)",
+    "added_position": "Where the added words stand",
+    "lowlevel_route": "Where the quality text goes, its own branch or (experimental) before the "
+    "content text",
+}
+
+
+def _setting(name: str) -> Any:
+    kind, meaning = type(DEFAULTS[name]), _SETTING_MEANINGS[name]
+    if name in CHOICES:
+        meaning += f": {', '.join(CHOICES[name])}."
+    metavar = {int: "N", float: "X", str: "NAME"}[kind]
+    option = typer.Option(metavar=metavar, help=meaning, rich_help_panel=_SETTINGS)
+    return Annotated[kind | None, option]
+
+
+# {field of `Prompts` or `Settings`: type and option}
+RUN: dict[str, Any] = {
+    **{
+        name: Annotated[str | None, typer.Option(metavar="TEXT", help=said, rich_help_panel=_TEXTS)]
+        for name, said in _TEXT_MEANINGS.items()
+    },
+    **{name: _setting(name) for name in SETTING_NAMES},
+}

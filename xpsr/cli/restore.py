@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +22,16 @@ from xpsr.cli.kept import earlier, earlier_maps, kept_names, what_differs
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import (
     SOME_FAILED,
-    CannotBeginError,
     each,
     results_only,
     say,
     score_entries,
 )
+from xpsr.cli.run_options import check_run, loader, settings_of, texts_of, with_run_options
 from xpsr.errors import DiskFullError, XPSRError
-from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.prompts import Prompts
 from xpsr.prompts.provenance import Origin, from_preset, trace_all, written
-from xpsr.settings import SETTING_NAMES, Settings
+from xpsr.settings import Settings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -44,10 +43,11 @@ if TYPE_CHECKING:
     from xpsr.wordmaps import WordMaps, WordRecorder
 
 
+@with_run_options
 def restore(
-    context: typer.Context,
     images: o.Pictures,
     out: o.Out,
+    run: dict[str, Any],
     preset: o.Preset = None,
     describe: bool = typer.Option(True, help="Let a describer write the texts left out."),
     describer: o.Describer = "measured",
@@ -56,27 +56,6 @@ def restore(
     base: o.Base = None,
     device: o.Device = None,
     dtype: o.Dtype = None,
-    prompt: o.Prompt = None,
-    lowlevel_prompt: o.LowlevelPrompt = None,
-    negative_prompt: o.NegativePrompt = None,
-    lowlevel_negative_prompt: o.LowlevelNegativePrompt = None,
-    added_prompt: o.AddedPrompt = None,
-    num_inference_steps: o.NumInferenceSteps = None,
-    guidance_scale: o.GuidanceScale = None,
-    controlnet_conditioning_scale: o.ControlnetConditioningScale = None,
-    upscale: o.Upscale = None,
-    seed: o.Seed = None,
-    scheduler: o.Scheduler = None,
-    start: o.Start = None,
-    added_noise_level: o.AddedNoiseLevel = None,
-    negative: o.Negative = None,
-    process_size: o.ProcessSize = None,
-    tile_size: o.TileSize = None,
-    tile_overlap: o.TileOverlap = None,
-    color_fix: o.ColorFix = None,
-    long_prompts: o.LongPrompts = None,
-    added_position: o.AddedPosition = None,
-    lowlevel_route: o.LowlevelRoute = None,
 ) -> None:
     """Restore pictures: DIR/NAME.png with the recipe inside, and a JSON line for each.
 
@@ -84,8 +63,6 @@ def restore(
     same picture, texts, settings, model and versions are kept, others are made
     again.
     """
-    texts = {name: context.params[name] for name in PROMPT_NAMES}
-    changes = {name: context.params[name] for name in SETTING_NAMES}
     with results_only() as emit:
         from xpsr.prompts.describer import make_describer
 
@@ -93,30 +70,26 @@ def restore(
         pictures = find_pictures(images)
         results = plan_results(pictures, out, kept_names(pictures, out))
         refuse_strangers(results)
-        # Before minutes are spent on a model: are the values possible at all?
-        guess = preset or ("mini" if model == "mini" else "official")
-        Prompts.from_preset(guess, **texts)
-        Settings.from_preset(guess, **changes)
+        check_run(run, preset, model)
         author = make_describer(describer) if describe else None
         make_folder(out)
         if word_maps is not None:
             _prepare(word_maps, out, pictures, results)
 
-        @cache
-        def pipeline() -> XPSRPipeline:
-            from xpsr import load
-
-            try:
-                return load(model, base=base, device=device, dtype=dtype)
-            except XPSRError as error:
-                raise CannotBeginError(str(error)) from error
-
-        run = _Run(pipeline, author, preset, texts, changes, Steps(len(pictures)), word_maps)
+        work = _Run(
+            loader(model, base, device, dtype),
+            author,
+            preset,
+            texts_of(run),
+            settings_of(run),
+            Steps(len(pictures)),
+            word_maps,
+        )
         targets = iter(results)
         names = [str(path) for path in pictures]
-        well = each(names, lambda name: run.restore(name, next(targets)), emit)
-        if run.kept:
-            say(f"{run.kept} of {len(names)} results were there already and are kept.")
+        well = each(names, lambda name: work.restore(name, next(targets)), emit)
+        if work.kept:
+            say(f"{work.kept} of {len(names)} results were there already and are kept.")
         if not well:
             raise typer.Exit(SOME_FAILED)
 

@@ -1,42 +1,44 @@
-"""The options for texts and settings, for every command that restores pictures."""
+"""What commands that restore pictures have in common: the run's options, and the model."""
 
 from __future__ import annotations
 
 import functools
 import inspect
 from collections.abc import Callable
-from typing import Any, get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
-from xpsr.cli.restore import restore
-from xpsr.prompts import PROMPT_NAMES
-from xpsr.settings import SETTING_NAMES
+from xpsr.cli import options as o
+from xpsr.cli.report import CannotBeginError
+from xpsr.errors import XPSRError
+from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.settings import SETTING_NAMES, Settings
 
-RUN_OPTIONS = (*PROMPT_NAMES, *SETTING_NAMES)
+if TYPE_CHECKING:
+    import torch
+
+    from xpsr.pipeline import XPSRPipeline
 
 
 def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the options for texts and settings of `restore`.
+    """Give a command an option for every text and setting.
 
     `command` takes them as its keyword argument `run`: {field: value, or None if left out}.
-    Borrowed and not written again: a new setting is then an option of every command at once.
     """
 
     @functools.wraps(command)
     def filled(**given: Any) -> None:
-        run = {name: given.pop(name) for name in RUN_OPTIONS}
+        run = {name: given.pop(name) for name in o.RUN}
         command(**given, run=run)
 
-    types = {
-        **get_type_hints(restore, include_extras=True),
-        **get_type_hints(command, include_extras=True),
-    }
-    own, others = (inspect.signature(one).parameters for one in (command, restore))
-    parameters = [*(own[name] for name in own if name != "run")]
-    parameters += [others[name] for name in RUN_OPTIONS]
+    types = {**get_type_hints(command, include_extras=True), **o.RUN}
+    own = inspect.signature(command).parameters
+    parameters = [one.replace(annotation=types[name]) for name, one in own.items() if name != "run"]
+    parameters += [
+        inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+        for name, kind in o.RUN.items()
+    ]
     # typer reads names, defaults and types here.
-    filled.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-        [one.replace(annotation=types[one.name]) for one in parameters]
-    )
+    filled.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     filled.__annotations__ = {one.name: types[one.name] for one in parameters}
     return filled
 
@@ -49,3 +51,31 @@ def texts_of(run: dict[str, Any]) -> dict[str, str | None]:
 def settings_of(run: dict[str, Any]) -> dict[str, Any]:
     """The settings among the options."""
     return {name: run[name] for name in SETTING_NAMES}
+
+
+def check_run(run: dict[str, Any], preset: str | None, model: str) -> Settings:
+    """The settings, as far as they are known before minutes are spent on a model.
+
+    Raises:
+        XPSRError: there is no such preset, or a value that none allows.
+    """
+    guess = preset or ("mini" if model == "mini" else "official")
+    Prompts.from_preset(guess, **texts_of(run))
+    return Settings.from_preset(guess, **settings_of(run))
+
+
+def loader(
+    model: str, base: str | None, device: str | torch.device | None, dtype: str | None
+) -> Callable[[], XPSRPipeline]:
+    """Gives the pipeline; it is loaded when it is first asked for."""
+
+    @functools.cache
+    def pipeline() -> XPSRPipeline:
+        from xpsr import load
+
+        try:
+            return load(model, base=base, device=device, dtype=dtype)
+        except XPSRError as error:
+            raise CannotBeginError(str(error)) from error
+
+    return pipeline
