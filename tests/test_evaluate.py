@@ -157,11 +157,6 @@ def test_published_lines_are_marked_and_can_be_added(tmp_path: Path) -> None:
     assert [row["source"] for row in rows] == [
         table.XPSR_MISSING, "as published: Table 1 of the XPSR paper", "as published: a paper",
     ]  # fmt: skip
-    assert table.FEW_FOR_FID not in text  # published ones are of their own sets
-    for count, few in ((10, True), (2048, False)):
-        line = table.Line("mini", {"fid": 90.0}, table.MEASURED, count)
-        said = table.to_markdown(table.Table("x", ["fid"], [line, *lines]))
-        assert (table.FEW_FOR_FID in said) is few
     plots = []
     for name in ("one.svg", "two.svg"):
         plot.draw(whole, tmp_path / name)

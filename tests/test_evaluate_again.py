@@ -13,6 +13,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from xpsr import metric_models
+from xpsr.evaluation import table
 from xpsr.evaluation.distance import fid_of_set
 from xpsr.evaluation.pairs import Pair
 from xpsr.image import pixel_sha256
@@ -229,3 +230,9 @@ def test_a_set_too_small_for_fid_has_none(picture, tmp_path: Path, monkeypatch) 
     row = {"sha256": pixel_sha256(picture(32, 32))}
     found = fid_of_set([Pair("a", tmp_path / "a.png", tmp_path / "a.png")], [row], tmp_path)
     assert found["scores"]["fid"] == Score(None, "has no value for so few pictures")
+
+
+@pytest.mark.parametrize(("count", "few"), [(10, True), (2048, False), (None, False)])
+def test_fid_of_few_pictures_says_so(count: int | None, few: bool) -> None:
+    line = table.Line("mini", {"fid": 90.0}, table.MEASURED if count else "a paper", count)
+    assert (table.FEW_FOR_FID in table.to_markdown(table.Table("x", ["fid"], [line]))) is few

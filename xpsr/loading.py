@@ -23,10 +23,10 @@ from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.checkpoint import base_of, locate
 from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.own_layers import has_own_layers, load_own_layers
-from xpsr.models.weights_file import read_shapes
+from xpsr.models.weights_file import align, read_shapes
 from xpsr.names import expanded
 from xpsr.pipeline import XPSRPipeline
-from xpsr.placement import align, choose_device, choose_dtype
+from xpsr.placement import choose_device, choose_dtype
 from xpsr.revision import ModelSource, revision_of
 
 MINI = Path(__file__).parent / "mini"

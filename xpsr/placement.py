@@ -19,8 +19,6 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
 }
 
-_ALIGNMENT = 64  # bytes
-
 
 def choose_device(wanted: str | torch.device | None = None) -> torch.device:
     """The wanted device, or the best one there is: CUDA, then Apple's MPS, then the CPU.
@@ -99,18 +97,6 @@ def moved_in(module: Module) -> Module:
     hook = getattr(module, "_hf_hook", None)
     if hook is not None:
         hook.pre_forward(module)
-    return module
-
-
-def align(module: Module) -> Module:
-    """`module`, with copies of weights that lie in a mapped file where torch's memory never begins.
-
-    Processors add up in another order there: equal weights would give other pixels, depending on
-    how long the names in their file are.
-    """
-    for value in (*module.parameters(), *module.buffers()):
-        if value.device.type == "cpu" and value.data_ptr() % _ALIGNMENT:
-            value.data = value.data.clone()
     return module
 
 

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from xpsr.errors import XPSRError
 from xpsr.models.config import without_unused_official_keys
-from xpsr.models.weights_file import find_weights, name_stranger, read_weights
-from xpsr.placement import align
+from xpsr.models.weights_file import align, find_weights, name_stranger, read_weights
 
 Model = TypeVar("Model", bound=ModelMixin)
 
