@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 
 import pytest
+from gradio.utils import get_function_description
 
 from studio.api import asked
+from studio.api.endpoints import Endpoints
 from xpsr.errors import XPSRError
 
 
@@ -43,3 +45,10 @@ def test_what_is_right_or_left_out_passes():
     asked.check(asked.Restore, {"seed": 5, "guidance_scale": 4, "prompt": "A cat.", "preset": None})
     asked.check(asked.Restore, {"num_inference_steps": 10**30})  # a number: its range is told later
     asked.check(asked.CountTokens, {"text": ""})
+
+
+@pytest.mark.parametrize("name", ["describe", "restore", "score", "count_tokens"])
+def test_what_an_assistant_reads_of_an_argument_is_whole(name):
+    """Gradio reads one line of each."""
+    _, about, _ = get_function_description(getattr(Endpoints, name))
+    assert {argument for argument, said in about.items() if not said.endswith(".")} == {"self"}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
+import contextlib
 import io
+import time
 from ast import literal_eval
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -49,26 +53,26 @@ def uploaded(studio: Studio, path: Path) -> str:
     return f"{studio.url}/gradio_api/file={answer.json()[0]}"
 
 
+async def asking(studio: Studio, *calls: tuple[str, dict], hear: Any = None) -> list:
+    """The answers to some calls, in one session; with `hear`, progress is asked for."""
+    address = f"{studio.url}/gradio_api/mcp/"
+    async with (
+        streamable_http_client(address) as (read, write, _),
+        mcp.ClientSession(read, write) as session,
+    ):
+        await session.initialize()
+        return [
+            await session.call_tool(name, given, progress_callback=hear) for name, given in calls
+        ]
+
+
 def ask(studio: Studio, *calls: tuple[str, dict], told: list | None = None) -> list:
-    """The answers to some calls, in one session; with `told`, progress is asked for."""
+    """The same, from a test that is no coroutine."""
 
     async def hear(progress, total, message) -> None:
         told.append(message)
 
-    async def talk() -> list:
-        address = f"{studio.url}/gradio_api/mcp/"
-        async with (
-            streamable_http_client(address) as (read, write, _),
-            mcp.ClientSession(read, write) as session,
-        ):
-            await session.initialize()
-            hearing = hear if told is not None else None
-            return [
-                await session.call_tool(name, given, progress_callback=hearing)
-                for name, given in calls
-            ]
-
-    return in_a_loop(talk())
+    return in_a_loop(asking(studio, *calls, hear=hear if told is not None else None))
 
 
 def facts(answer) -> dict:
@@ -127,3 +131,28 @@ def test_what_is_wrong_is_said_in_a_sentence(studio, garden, tmp_path):
         (part,) = answer.content
         assert answer.isError and said in part.text, answer
         assert "Traceback" not in part.text
+
+
+def test_a_run_ends_with_its_client_and_no_other_does(studio, picture, tmp_path):
+    path = tmp_path / "wide.png"
+    picture(64, 64).save(path)
+    image = data_address(path)
+    long = {"image": image, "upscale": 4, "num_inference_steps": 1000}
+
+    async def leave(seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asking(studio, ("restore", long)), seconds)
+
+    async def talk() -> list:
+        stays = asyncio.create_task(
+            asking(studio, ("restore", {**long, "num_inference_steps": 60}))
+        )
+        await asyncio.gather(leave(2), leave(2))  # while they wait behind it
+        first = await stays
+        await leave(3)
+        began = time.monotonic()
+        last = await asking(studio, ("restore", {"image": image, **QUICK}))
+        assert time.monotonic() - began < 30
+        return first + last
+
+    assert not any(answer.isError for answer in in_a_loop(talk()))

@@ -54,8 +54,7 @@ class Endpoints:
         """Describe a low-quality picture in two texts.
 
         Args:
-            image: the picture file; over MCP its http(s) address, also one here after an upload, or
-                a data: address.
+            image: the picture file; over MCP its http(s) or data: address.
 
         Returns:
             {"high": what is in it, "low": what is wrong with it, "source": who says so}.
@@ -97,8 +96,7 @@ class Endpoints:
         last answer is the result.
 
         Args:
-            image: the picture file, from 16 x 16 pixels; over MCP its http(s) address, also one
-                here after an upload, or a data: address.
+            image: the picture file, from 16 x 16 pixels; over MCP its http(s) or data: address.
             prompt: what is in the picture.
             lowlevel_prompt: what is wrong with it: blur, noise, compression.
             negative_prompt: what the content is steered away from.
@@ -118,8 +116,7 @@ class Endpoints:
             tile_size: side of the tiles, in pixels, 64 or more; 0 for none.
             tile_overlap: what neighbouring tiles share, in pixels.
             color_fix: none, adain or wavelet.
-            long_prompts: truncate, protect or chunk; what becomes of more than 75 tokens. The
-                model was not trained with chunk.
+            long_prompts: for more than 75 tokens: truncate, protect, or chunk (beyond training).
             added_position: suffix or prefix.
             lowlevel_route: lowlevel or (experimental) content.
 
@@ -162,8 +159,7 @@ class Endpoints:
         """Score a picture.
 
         Args:
-            image: the picture file; over MCP its http(s) address, also one here after an upload, or
-                a data: address.
+            image: the picture file; over MCP its http(s) or data: address.
             reference: the true picture, of the same size, for scores that compare.
             input: the small picture that `image` was made from, for the back-projection.
             metrics: names with commas between them; left out, all that need no download.
