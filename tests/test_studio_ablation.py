@@ -29,6 +29,7 @@ from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
 from studio.results.visit import Visit
 from studio.services import Services
+from studio.words import UNEXPECTED
 from xpsr.ablation.statistics import change_by_seed
 from xpsr.prompts import Prompts
 from xpsr.recipe import read_recipe
@@ -124,11 +125,18 @@ def test_what_cannot_be_done_is_said_and_not_started(actions, ask, changes, sent
 
 def test_cost_is_measured_once_and_said_before_the_start(actions, ask) -> None:
     assert "is measured when" in named(SEEN, actions.count(*ask()))["cost"]
-    *_, (cost, start) = actions.measure(*ask())
-    assert "8 cells: about" in cost and "a step, measured" in cost
-    assert start["interactive"] is True
+    assert len(list(actions.measure(*ask()))) > 1
+    seen = named(SEEN, actions.measured(*ask(seeds=4)))  # others than when the timing began
+    assert "16 cells: about" in seen["cost"] and "a step, measured" in seen["cost"]
+    assert seen["start"]["interactive"] is True
     assert len(list(actions.measure(*ask()))) == 1  # known now
-    assert "2 cells" not in cost and "16 cells" in named(SEEN, actions.count(*ask(seeds=4)))["cost"]
+
+
+def test_why_a_step_cannot_be_timed_stays_on_the_page(actions, ask, monkeypatch) -> None:
+    monkeypatch.setattr(actions.services.engine, "pipeline", lambda: 1 / 0)
+    *_, cost = actions.measure(*ask())
+    assert UNEXPECTED in cost
+    assert named(SEEN, actions.measured(*ask()))["cost"] == gr.skip()
 
 
 def test_stop_keeps_what_is_finished_and_start_goes_on(actions, ask) -> None:

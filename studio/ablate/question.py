@@ -81,28 +81,32 @@ class QuestionActions:
         """What it costs, after a change that leaves the list of parts as it is."""
         return seen(**self._counted(Asked(given)))
 
-    def measure(self, *given: Any) -> Iterator[tuple]:
-        """Time a step on this picture, if that was not done before; cost and start button."""
+    def measure(self, *given: Any) -> Iterator[Any]:
+        """Time a step on this picture, if that was not done before: the line of the cost."""
         from xpsr.ablation.cost import Stopwatch, trial
 
         asked = Asked(given)
+        asked.study.timed = False
         try:
             subject = asked.subject(self.outputs)
             plan = asked.plan_for(subject)
             if self._pace(asked, subject) is not None:
-                yield gr.skip(), gr.skip()
+                yield gr.skip()
                 return
-            yield markup.notice(words.MEASURING), gr.skip()
+            yield markup.notice(words.MEASURING)
             experiment = experiment_of(self.services, asked, subject, plan)
             timed, short = trial(replace(experiment, folder=None), next(iter(plan.cells())))
             watch = Stopwatch(subject.image.size, short.settings)
             for _ in watch.watch(timed.compute(short)):
-                yield gr.skip(), gr.skip()
+                yield gr.skip()
             asked.study.paces[subject.image.size] = watch.pace
-            counted = self._counted(asked)
+            asked.study.timed = True
         except Exception as error:
-            counted = _wrong(error)
-        yield counted["cost"], counted.get("start", gr.skip())
+            yield markup.notice(sentence(error), bad=True)
+
+    def measured(self, *given: Any) -> tuple:
+        """What it costs as it stands now: values may have changed while a step was timed."""
+        return self.count(*given) if Asked(given).study.timed else seen()
 
     def _sources(self, visit: Visit) -> list[tuple[str, str]]:
         made = [(label, run.id) for label, run in runs_of(self.outputs, visit).items()]

@@ -37,6 +37,7 @@ class Study:
         results: what is finished of it.
         runs: {(variant, seed): id of its run}.
         paces: {size of a picture: how fast it is restored}, as measured.
+        timed: whether the timing that was begun last has come to its end.
         running: whether cells are being made.
         said: the last word about this ablation; "" while it runs, or before the first.
         recalled: the name of the plan that the browser remembers, its finished cells and all of
@@ -50,7 +51,8 @@ class Study:
         self.results: list[CellResult] = []
         self.runs: dict[tuple[int, int], str] = {}
         self.paces: dict[tuple[int, int], Pace] = {}
-        self.running, self.said = False, ""
+        self.running = self.timed = False
+        self.said = ""
         self.recalled: tuple[str, int, int] | None = None
         self._addresses: dict[tuple[int, int], str] = {}
         self._distances: dict[int, list[float]] = defaultdict(list)

@@ -256,16 +256,17 @@ def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: Question
     timing: dict[str, Any] = {
         "fn": act.measure,
         "inputs": asked,
-        "outputs": [part.cost, part.start],
+        "outputs": part.cost,
         "preprocess": False,
         "show_progress": "hidden",
         **HEAVY,
     }
+    told = {**looks, "fn": act.measured}
     kept = [getattr(part, name) for name in (*KEPT, "status")]
     handle.select(recall, [part.stored, part.study], kept, **QUICK).then(act.look, **looks)
-    gr.on([part.source.input, part.plan.input], act.look, **looks).then(**timing)
+    gr.on([part.source.input, part.plan.input], act.look, **looks).then(**timing).then(**told)
     for name, button in part.presets.items():
-        button.click(partial(act.choose, name), **looks).then(**timing)
+        button.click(partial(act.choose, name), **looks).then(**timing).then(**told)
     chosen = (part.parts, part.axis, part.second)
     # Gradio calls it input only where a key writes: not where text is pasted or deleted. Seeds that
     # are out of range change once more by themselves when the field is left.
