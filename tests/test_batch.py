@@ -137,6 +137,17 @@ def test_stop_keeps_what_is_done_and_the_rest_can_go_on(actions, files):
     assert batch.items[0].run is first and len(visit.runs) == 2
 
 
+def test_pictures_of_one_batch_are_not_made_with_two_models(actions, files):
+    batch = Batch()
+    actions.receive(files[:2], batch)
+    begin(actions, batch)
+    for _ in turns(actions, batch, Visit()):
+        if batch.items[0].run is not None:
+            actions.engine.use(actions.engine.loaded, EngineOptions(model="another"))
+    assert [item.state for item in batch.items] == ["done", "failed"]
+    assert "model was changed" in batch.items[1].how and batch.items[1].may_retry
+
+
 def test_files_can_come_and_go_while_it_runs(actions, files, picture, tmp_path):
     batch, visit = Batch(), Visit()
     actions.receive(files[:1], batch)

@@ -18,6 +18,7 @@ from studio.models.engine import Engine, EngineOptions
 from studio.models.machine import Machine
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
+from studio.results.visit import Visit
 from studio.services import Services
 from xpsr.models.checkpoint import PUBLISHED
 from xpsr.prompts.footprint import Footprint
@@ -48,8 +49,8 @@ def test_who_may_not_is_told_so_by_every_handler_and_learns_nothing(services, of
         refused.check(str(official)),
         refused.look(str(official), ""),
         [*refused.convert(str(official), "", str(tmp_path / "new"), "float16")][-1][0],
-        [*refused.use(str(official), "")][-1][0],
-        [*refused.use_mini()][-1][0],
+        [*refused.use(str(official), "", Visit())][-1][0],
+        [*refused.use_mini(Visit())][-1][0],
     ]
     for one in said:
         assert "only whoever runs it can change it" in one and "xpsr" not in one
@@ -75,19 +76,20 @@ def test_from_a_download_to_the_model_in_use(actions, services, tiny, official, 
     assert any("are written" in status for status, _ in steps)
     assert model == out and "is complete" in done
     assert "It needs" in actions.look(out, "")
-    *_, last = actions.use(out, "")
+    visit = Visit()
+    *_, last = actions.use(out, "", visit)
     status, now, _, preset, *form = last
     assert f"{out} is in use" in status and out in now
     assert preset == "official" and len(form) == REST_OF_FORM
-    assert services.engine.options.model == out
+    assert services.engine.options.model == visit.model == out
     assert services.last_choice.read() == ModelChoice(out)
-    list(actions.use_mini())
+    list(actions.use_mini(visit))
     assert services.engine.options.model == "mini" and services.last_choice.read() is None
 
 
 def test_a_choice_that_cannot_be_kept_fills_the_form_all_the_same(actions, services, tiny):
     services.outputs.folder.write_text("a file where the folder should be")
-    *_, changed, last = actions.use(str(tiny), "")
+    *_, changed, last = actions.use(str(tiny), "", Visit())
     assert changed[3] == "official" and f"{tiny} is in use" in changed[0]
     assert "The model is in use, but" in last[0]
 
@@ -99,7 +101,7 @@ def test_what_is_wrong_is_said_and_the_model_stays(actions, services, official, 
     (*_, (said, field)) = actions.convert(str(official), "", str(tmp_path / "new"), "float16")
     assert "web page" in said and "alert" in said and field["__type__"] == "update"
     for model in (str(official), "", "<b>bold</b>", "no/such/thing"):
-        *_, last = actions.use(model, "")
+        *_, last = actions.use(model, "", Visit())
         assert 'role="alert"' in last[0] and "<b>" not in last[0]
     assert services.engine.loaded is before and services.last_choice.read() is None
 

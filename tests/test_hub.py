@@ -51,6 +51,7 @@ from studio.models.choice import Permission
 from studio.models.engine import Engine, EngineOptions
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
+from studio.results.visit import Visit
 from studio.services import Services
 model, outputs, *names = sys.argv[1:]
 engine = Engine(EngineOptions(model=model, device="cpu"))
@@ -58,7 +59,7 @@ engine.pipeline()
 page = FullActions(Services(engine, Outputs(outputs, Shelf()), Permission(True)))
 for name in names:
     looked = page.look(name, "")
-    *_, last = page.use(name, "")
+    *_, last = page.use(name, "", Visit())
     said = [html.unescape(re.sub("<[^>]*>", "", text)) for text in (looked, last[0])]
     told[name] = [*said, engine.options.model, engine.loaded.label]
 """

@@ -154,6 +154,15 @@ def test_what_was_set_for_another_model_comes_back_with_it(memory):
     assert page("two").recall(kept, Visit())[: len(FORM) + 1] == (*other, "paper")
 
 
+def test_settings_stay_those_of_the_model_that_they_were_made_for(memory):
+    """Another page has changed the model since this one was opened."""
+    memory.recall(None, visit := Visit())
+    memory.engine.use(None, EngineOptions(model="another"))
+    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, None, True, "mini", *VALUES)
+    assert kept["model"] == "mini"
+    assert OTHER_MODEL in str(memory.recall(kept, Visit()))
+
+
 def test_nothing_is_kept_before_it_was_brought_back(memory):
     visit = Visit()
     assert (

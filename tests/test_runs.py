@@ -142,6 +142,18 @@ def restoring(services: Services, picture, tmp_path, visit: Visit, against: str 
     return actions.restore(given, visit, against, "official", (), NOTHING_BROUGHT, *form)
 
 
+def test_a_model_that_another_page_has_changed_is_told_before_the_run(
+    services, picture, tmp_path, figures
+):
+    visit = Visit()
+    visit.model = "owner/name"
+    (last,) = restoring(services, picture, tmp_path, visit)
+    said = named(last)["status"]
+    assert "mini is in use now" in said and "those for owner/name" in said and not visit.runs
+    list(restoring(services, picture, tmp_path, visit))  # pressed once more
+    assert len(visit.runs) == 1
+
+
 def test_a_run_that_ends_under_another_result_leaves_it_alone(
     runs, services, outputs, picture, tmp_path, figures
 ):

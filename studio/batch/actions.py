@@ -19,6 +19,7 @@ from ..incoming import open_picture, picture_path, sentence
 from ..labels import as_labelled
 from ..models.engine import is_progress, is_result
 from ..models.waiting import SmallerTiles
+from ..models.words import CHANGED_MEANWHILE
 from ..models.words import step as at_step
 from ..restore import texts
 from ..restore.showing import Face
@@ -112,7 +113,8 @@ class BatchActions:
         if not batch.items:
             return self._idle(batch, words.NOTHING, bad=True)
         try:
-            order = Order.read(preset, learned, brought, which == "each", values)
+            model = self.engine.options.model
+            order = Order.read(preset, learned, brought, which == "each", model, values)
         except Exception as error:
             return self._idle(batch, sentence(error), bad=True)
         batch.begin(order)
@@ -178,6 +180,8 @@ class BatchActions:
         """One picture, with a word after every step."""
         order, photo = item.order, open_picture(item.payload)
         assert order is not None, "an item is ready when its order is known"
+        if order.model != self.engine.options.model:
+            raise XPSRError(CHANGED_MEANWHILE)
         for step in self.engine.stream(photo.image, order.prompts, order.settings):
             if is_progress(step):
                 yield at_step(step)

@@ -39,6 +39,7 @@ class Order:
     Attributes:
         describe: whether each picture is described; else the two main texts of the form count.
         brought: who wrote these.
+        model: the one that was in use.
     """
 
     preset: str
@@ -47,6 +48,7 @@ class Order:
     learned: tuple[str, ...] = ()
     brought: Brought = NOTHING_BROUGHT
     describe: bool = False
+    model: str = ""
 
     @classmethod
     def read(
@@ -55,6 +57,7 @@ class Order:
         learned: Sequence[str],
         brought: Brought,
         describe: bool,
+        model: str,
         values: Sequence[Any],
     ) -> Order:
         """The order as the form has it.
@@ -62,7 +65,7 @@ class Order:
         Raises:
             XPSRError: a value is out of its range.
         """
-        return cls(preset, *read_form(preset, values), tuple(learned), brought, describe)
+        return cls(preset, *read_form(preset, values), tuple(learned), brought, describe, model)
 
     def with_description(self, said: Description) -> Order:
         """For one picture: its own two texts."""

@@ -22,6 +22,7 @@ from ..models.machine import Machine
 from ..models.switching import look, switch
 from ..models.waiting import Waiting
 from ..restore.actions import Actions
+from ..results.visit import Visit
 from ..services import Services
 from . import words
 from .markup import now, requirements
@@ -105,7 +106,7 @@ class FullActions:
         except Exception as error:
             return markup.notice(sentence(error), bad=True)
 
-    def use(self, model: str, base: str, request: Asking = None) -> Iterator[tuple]:
+    def use(self, model: str, base: str, visit: Visit, request: Asking = None) -> Iterator[tuple]:
         """Change the model: values for status, what runs now, banner, preset, texts, settings."""
         yield self._changing(markup.notice(words.CHECKING))
         try:
@@ -116,14 +117,15 @@ class FullActions:
                     yield self._changing(gr.skip())  # so that it can be stopped
                 else:
                     yield self._changing(markup.notice(words.stage(item)))
+            visit.model = self.engine.options.model
             yield self._changed()
             self._remember(choice)  # last: where this fails, the page has changed all the same
         except Exception as error:
             yield self._changing(markup.notice(sentence(error), bad=True))
 
-    def use_mini(self, request: Asking = None) -> Iterator[tuple]:
+    def use_mini(self, visit: Visit, request: Asking = None) -> Iterator[tuple]:
         """Back to the built-in model."""
-        yield from self.use("mini", "", request)
+        yield from self.use("mini", "", visit, request)
 
     def use_stopped(self) -> str:
         return markup.notice(words.USE_STOPPED)

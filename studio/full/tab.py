@@ -192,8 +192,8 @@ def _connect_using(
     for button in (fields.use, fields.use_mini):
         stop_from(button, fields.stop_using)
     runs: list[Any] = [
-        fields.use.click(actions.use, named, changed, **how),
-        fields.use_mini.click(actions.use_mini, None, changed, **how),
+        fields.use.click(actions.use, [*named, page.visit], changed, **how),
+        fields.use_mini.click(actions.use_mini, page.visit, changed, **how),
     ]
     for run in runs:
         stop_until(run, fields.stop_using)

@@ -28,6 +28,9 @@ NOT_ALLOWED_FROM_AFAR = (
 )
 LAST_UNREADABLE = "{path} cannot be read, so the page starts with the built-in model."
 LAST_UNWRITABLE = "The model is in use, but {path} cannot be written, so the next start forgets it."
+CHANGED_MEANWHILE = (
+    "the model was changed meanwhile, and results of two models are not mixed; try it again."
+)
 PLACES = {"cuda": "on the GPU", "mps": "on the GPU", "cpu": "in memory"}
 
 
@@ -56,6 +59,15 @@ def too_much_work(pixels: int, steps: int, guided: bool, most: float) -> str:
         f"{pixels / 1e6:.1f} million pixels in {counted(steps, 'step')}{twice} would take too long "
         f"for a page that others wait for: {cure}, or run the studio on your own computer, which "
         "has no limit."
+    )
+
+
+def changed_elsewhere(model: str, was: str, preset: str) -> str:
+    """Another page has changed the model, and this one has the settings for the one before."""
+    return (
+        f"Another page has changed the model: {model} is in use now, and the settings here are "
+        f"those for {was}. Choose the preset “{preset}” under “Advanced” first, or press Restore "
+        "once more to keep them."
     )
 
 

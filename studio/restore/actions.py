@@ -24,6 +24,7 @@ from .. import markup, words
 from ..form import MAIN_TEXTS, read_form
 from ..incoming import open_picture, picture_title, sentence
 from ..labels import as_labelled
+from ..models import words as model_words
 from ..models.engine import is_result, is_step
 from ..models.waiting import POLL_SECONDS, sign
 from ..results import scores as results
@@ -176,6 +177,7 @@ class Actions:
             return
         photo, title = open_picture(payload), visit.title
         prompts, settings = read_form(preset, values)
+        self._check_model(visit)
         names = results.shown_metrics(learned)
         yield shown(status=markup.notice(words.BEGINNING))  # `failed` knows from it: not refused
         for item in self.engine.stream(photo.image, prompts, settings):
@@ -199,6 +201,13 @@ class Actions:
             yield self._scoring(run, visit)
             run = self.outputs.add_scores(run, results.compare(photo.image, item.image, names))
             yield self._done(run, visit, photo.notes, beside)
+
+    def _check_model(self, visit: Visit) -> None:
+        """Say once that another page has changed the model, before anything is made with it."""
+        was, visit.model = visit.model, self.engine.options.model
+        if was not in ("", visit.model):
+            preset = words.PRESETS[self.engine.default_preset()]
+            raise XPSRError(model_words.changed_elsewhere(visit.model, was, preset))
 
     def _scoring(self, run: Run, visit: Visit) -> tuple:
         status = markup.notice(words.SCORING)

@@ -166,7 +166,7 @@ class MemoryActions:
         unite = self.outputs.together.unite
         try:
             memory = Memory(
-                model=self.engine.options.model,
+                model=visit.model or self.engine.options.model,
                 preset=preset,
                 form=list(values),
                 brought=_to_written(brought),
@@ -198,6 +198,7 @@ class MemoryActions:
         memory = Memory.read(kept)
         if memory is not None:
             filled = self._recalled(memory, visit)
+        visit.model = self.engine.options.model
         visit.recalled = True  # last: until then, nothing of the page may be kept instead
         return filled
 
@@ -210,7 +211,7 @@ class MemoryActions:
         if visit.pinned is None and self.face.found(memory.pinned):
             visit.pinned = memory.pinned
         visit.greeted, visit.aside = memory.greeted, memory.aside
-        visit.browser = memory.browser
+        visit.browser, visit.model = memory.browser, memory.model
 
     def _recalled(self, memory: Memory, visit: Visit) -> tuple:
         self._take_back(memory, visit)

@@ -62,6 +62,7 @@ class Visit:
         shown: the one on the slider, if any.
         pinned: the baseline that others are compared with, if any.
         against: what is chosen to stand on the left of the slider; see restore/showing.py.
+        model: the one that the settings on the page were made for; "": not known yet.
         title: what the visitor calls the picture on the page: foreign text.
         picture: `xpsr.image.pixel_sha256` of it; "": there is none.
         upload: the path of its file.
@@ -87,7 +88,7 @@ class Visit:
         self.cells: list[str] = []
         self.shown, self.pinned = shown, pinned
         self.title = self.picture = self.upload = self.against = self.browser = ""
-        self.expected = ""
+        self.expected = self.model = ""
         self.size: tuple[int, int] | None = None
         self.restoring, self.describing = Presses(), Presses()
         self.running = self.recalled = self.looking = self.greeted = self.elsewhere = False
