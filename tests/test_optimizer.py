@@ -83,7 +83,12 @@ def test_muon_leaves_vectors_tables_and_the_judge_to_adamw():
 
 @pytest.mark.parametrize(
     "options",
-    [{"optimizer": "muon"}, {"loss": LossConfig(adversarial_weight=1)}, {"validate_every": 1}],
+    [
+        {"optimizer": "muon"},
+        {"loss": LossConfig(adversarial_weight=1)},
+        {"validate_every": 1},
+        {"ema_decay": 0.9},
+    ],
     ids=lambda options: next(iter(options)),
 )
 def test_what_needs_whole_weights_is_refused_where_they_are_cut_up(options):

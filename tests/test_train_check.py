@@ -1,6 +1,7 @@
 """A look at a run on the way: with the texts it trains with, and never its end."""
 
 from contextlib import nullcontext
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -13,7 +14,7 @@ from train.__main__ import _check
 from train.check import Check
 from train.config import TrainConfig
 from train.data import Pair
-from train.loop import _report
+from train.loop import _memory, _report
 
 STATE = SimpleNamespace(model=torch.nn.Identity(), ema=None, step=3)
 ACCELERATOR = SimpleNamespace(autocast=nullcontext)
@@ -57,6 +58,21 @@ def test_a_run_is_looked_at_with_the_texts_that_it_knows(prompts, texts, shown, 
     assert (tmp_path / "validation" / "step-00000003.png").is_file()
 
 
+def test_the_pictures_that_are_looked_at_are_not_all_variants_of_one(shown, tmp_path):
+    class Pairs(OnePair):
+        def __len__(self) -> int:
+            return 10
+
+        def pair(self, index: int, random: np.random.Generator) -> Pair:
+            return replace(super().pair(index, random), prompt=str(index))
+
+    for count, looked_at in ((1, "0"), (3, "036"), (12, "0123456789")):
+        config = TrainConfig(data="pairs", out=str(tmp_path), validate_pictures=count)
+        shown.clear()
+        Check(Pairs(), config).run(STATE, None, ACCELERATOR)
+        assert "".join(prompt for prompt, _ in shown) == looked_at
+
+
 def test_a_full_disk_at_the_look_does_not_end_the_run(shown, tmp_path, monkeypatch, capsys):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
@@ -84,3 +100,11 @@ def test_a_term_that_nothing_learns_by_is_not_told(options, terms):
     config = TrainConfig(data="pairs", out="run", **options)
     told = _report(config, engine, torch.zeros(5), state, 1, 1.0).losses
     assert " ".join(told) == terms
+
+
+def test_memory_is_told_in_the_units_of_the_system(monkeypatch):
+    sizes = {}
+    for system in ("linux", "darwin"):  # KiB, bytes
+        monkeypatch.setattr("sys.platform", system)
+        sizes[system] = _memory(torch.device("cpu"))
+    assert sizes["linux"] / sizes["darwin"] == pytest.approx(1024, rel=0.1)

@@ -26,12 +26,32 @@ ALONE = "model.degradation_free_only=true"
         ("mini", ["claim_ratio=0.1"], "claim_ratio is for"),
         ("smoke", ["model.train_text_encoder=false"], "needs a start"),
         ("smoke", ["cache_latents=true"], "needs ready pairs"),
+        (
+            "smoke",
+            ["validate_data=x", "validate_pictures=9"],
+            "leave out validate_data, validate_p",
+        ),
     ],
 )
 def test_what_would_be_passed_over_is_refused(name, overrides, says, tmp_path):
     options = [f"data={tmp_path}", "out=out"]
     with pytest.raises(XPSRError, match=says):
         check_options(read_config(CONFIGS / f"{name}.yaml", [*options, *overrides]), "cpu", False)
+
+
+def test_pairs_that_are_ready_are_not_degraded(tmp_path):
+    pairs, photos = (tmp_path / name for name in ("pairs", "photos"))
+    pairs.mkdir()
+    (pairs / "manifest.jsonl").touch()
+    options = ["out=out", "degradation.recipe=heavy"]
+
+    def check(*more: str) -> None:
+        check_options(read_config(CONFIGS / "smoke.yaml", [*options, *more]), "cpu", False)
+
+    check(f"data={photos}")
+    check(f"data={pairs}", "validate_every=1", f"validate_data={photos}")
+    with pytest.raises(XPSRError, match="the pairs of data are made already"):
+        check(f"data={pairs}")
 
 
 def test_what_is_given_as_it_is_by_default_asks_for_nothing(tmp_path):

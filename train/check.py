@@ -49,7 +49,9 @@ class Check:
         rows, scores = [], []
         with averaged(state), accelerator.autocast():
             pipe = as_pipeline(networks, self.config)
-            for index in range(min(self.config.validate_pictures, len(self.samples))):
+            count = min(self.config.validate_pictures, len(self.samples))
+            # From all over: neighbours are often variants of one photo.
+            for index in (number * len(self.samples) // count for number in range(count)):
                 pair = self.samples.pair(index, np.random.default_rng(index))
                 clean, shown, low = map(Image.fromarray, (pair.clean, pair.enlarged(), pair.low))
                 options = self._texts(pair) | read_setting(self.config.validate_setting)

@@ -25,6 +25,7 @@ UNREAD = {
 }
 # What shows a clean picture in more than one way.
 VARIED = ("crop", "flips", "turns", "trust_ratio", "sharpen_targets", "detail_ratio")
+OF_VALIDATION = ("validate_data", "validate_pictures", "validate_setting")
 
 
 def check_options(config: TrainConfig, device: str, sharded: bool) -> None:
@@ -80,6 +81,10 @@ def _needs(config: TrainConfig, device: str) -> Rules:
     """Of options that need others."""
     model, loss = config.model, config.loss
     judged = loss.decoded_weight or loss.gradient_weight or loss.adversarial_weight
+    unlooked = [
+        name for name in OF_VALIDATION if _given(config, name) and not config.validate_every
+    ]
+    folders = (config.data, config.validate_data or config.data)
     knows_no_words = "train_text_encoder" in model.model_fields_set and not model.train_text_encoder
     return [
         (
@@ -94,6 +99,16 @@ def _needs(config: TrainConfig, device: str) -> Rules:
         (
             config.mixed_precision == "fp16" and device == "cpu",
             "mixed_precision=fp16 is for GPUs; on this processor give no or bf16.",
+        ),
+        (
+            bool(unlooked),
+            f"Without validate_every nothing is validated: give it, or leave out"
+            f" {', '.join(unlooked)}.",
+        ),
+        (
+            _given(config, "degradation") and all(has_pairs(Path(folder)) for folder in folders),
+            "degradation is for photos that are degraded as they are drawn, and the pairs of data"
+            " are made already: leave it out, or give the photos themselves as data.",
         ),
     ]
 
@@ -137,6 +152,10 @@ def _sharded(config: TrainConfig) -> Rules:
         (
             config.optimizer == "muon",
             "optimizer=muon looks at whole matrices, which FSDP and DeepSpeed cut up.",
+        ),
+        (
+            config.ema_decay > 0,
+            "ema_decay averages whole weights, which FSDP and DeepSpeed cut up: give ema_decay=0.",
         ),
     ]
 
