@@ -9,7 +9,6 @@ import pytest
 import torch
 import yaml
 from accelerate.state import AcceleratorState
-from rich.console import Console
 from safetensors.torch import load_file
 from skimage import data
 from training_help import CONFIGS, make_photos, weights
@@ -206,8 +205,7 @@ def test_what_cannot_be_judged_is_refused_before_the_training(tmp_path, monkeypa
     assert "give one of them" in said("model.start=mini")
     assert "no option 'stepz'" in said("stepz=2")
     assert not out.exists()
-    console = Console(quiet=True)
-    stretch.judged("mini", {"photo0.png": photos / "photo0.png"}, out / "before", console)
+    stretch.judged("mini", {"photo0.png": photos / "photo0.png"}, out / "before")
     other = tmp_path / "other"
     xpsr.load("mini").save_pretrained(other)
     assert "another model; choose another folder" in said(start=other)
@@ -218,18 +216,18 @@ def test_what_cannot_be_judged_is_refused_before_the_training(tmp_path, monkeypa
 
 def test_scores_of_a_model_that_has_learnt_more_since_are_made_anew(tmp_path):
     photos = {"photo0.png": make_photos(tmp_path / "photos", count=1) / "photo0.png"}
-    again, console = tmp_path / "after", Console(quiet=True)
-    first = stretch.judged("mini", photos, again, console, again=True)
+    again = tmp_path / "after"
+    first = stretch.judged("mini", photos, again, again=True)
     (crop,) = (again / "crops").glob("* mild default.png")
     written = crop.stat().st_mtime_ns
-    assert stretch.judged("mini", photos, again, console, again=True).rows == first.rows
+    assert stretch.judged("mini", photos, again, again=True).rows == first.rows
     assert crop.stat().st_mtime_ns == written  # the same weights: nothing to do
     run = json.loads((again / "run.json").read_text())
     (again / "run.json").write_text(json.dumps({**run, "weights_sha256": "other"}))
     with pytest.raises(XPSRError, match="another model"):
-        stretch.judged("mini", photos, again, console)
+        stretch.judged("mini", photos, again)
     (again / "scores.csv").write_text("")
-    found = stretch.judged("mini", photos, again, console, again=True)
+    found = stretch.judged("mini", photos, again, again=True)
     assert [row["psnr"] for row in found.rows] == [row["psnr"] for row in first.rows]
     assert json.loads((again / "run.json").read_text()) == run
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import typer
 from PIL import Image
-from rich.console import Console
 
 import xpsr
 from train import validate
@@ -119,7 +118,7 @@ def test_another_photo_of_the_same_name_is_refused_and_others_are_not_counted(
     out, first, second = tmp_path / "report", *({name: photos[name]} for name in photos)
     for some in (first, second):
         work = Examination(mini, {}, out, some)
-        examine(work, ["mild"], Console(quiet=True))
+        examine(work, ["mild"])
         assert work.table.column("mild", "bicubic", "psnr").keys() == some.keys()
     with pytest.raises(XPSRError, match=r"a/1\.png .* choose another folder"):
         Examination(mini, {}, out, {"a/1.png": photos["b/1.png"]})

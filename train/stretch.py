@@ -20,7 +20,6 @@ from typing import Annotated
 
 import torch
 import typer
-from rich.console import Console
 
 import xpsr
 from train.config import read_config
@@ -61,9 +60,7 @@ def start_of(config: Path, start: str | None, overrides: list[str], out: Path) -
     return start or said or "mini"
 
 
-def judged(
-    model: str, photos: dict[str, Path], out: Path, console: Console, *, again: bool = False
-) -> Table:
+def judged(model: str, photos: dict[str, Path], out: Path, *, again: bool = False) -> Table:
     """The photos degraded by every recipe, restored and scored.
 
     With `again`, scores of other weights that are there are made anew: the model has learnt more.
@@ -72,7 +69,7 @@ def judged(
     if again and (out / RUN).is_file() and not holds_scores_of(pipe, out):
         shutil.rmtree(out)
     work = Examination(pipe, SETTING, out, photos)
-    examine(work, RECIPES, console)
+    examine(work, RECIPES)
     return work.table
 
 
@@ -111,15 +108,14 @@ def main(
     ] = None,
 ) -> None:
     """Train for a while, then keep the better of before and after."""
-    console = Console(stderr=True)
     with sentences(), alone(out):
         photos = named_photos(images, out, limit)
         start = start_of(config, start, overrides or [], out / "run")
         models = {"before": start, "after": str(out / "run")}
         # First of all: a folder of another start or of other photos is refused here.
-        tables = {"before": judged(start, photos, out / "before", console)}
+        tables = {"before": judged(start, photos, out / "before")}
         train(config, start, out / "run", overrides or [])
-        tables["after"] = judged(models["after"], photos, out / "after", console, again=True)
+        tables["after"] = judged(models["after"], photos, out / "after", again=True)
         for name, table in tables.items():
             rows = list(summary(table, RECIPES, [*SETTING]))
             typer.echo(f"{name} ({models[name]}):\n{as_markdown(rows)}")

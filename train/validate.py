@@ -15,6 +15,7 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator
+from itertools import product
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,8 +23,6 @@ import numpy as np
 import torch
 import typer
 from PIL import Image
-from rich.console import Console
-from rich.progress import Progress
 
 import xpsr
 from train.degrade import RECIPES
@@ -32,7 +31,7 @@ from train.files import file_hash, named_photos
 from train.options import read_value
 from train.pairing import PairConfig, make_pair, pair_seed
 from train.scores import NAMES, better, scores_of
-from train.terminal import SOME_LEFT_OUT, sentences
+from train.terminal import SOME_LEFT_OUT, follow, sentences
 from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
 from xpsr.image import open_image, resize
@@ -272,7 +271,6 @@ def main(
     limit: Annotated[int | None, typer.Option(min=1, help="Only so many photos.")] = None,
 ) -> None:
     """Restore degraded photos and score them beside bicubic."""
-    console = Console(stderr=True)
     with sentences():
         recipes = recipe or ["mild", "paper", "heavy"]
         if unknown := [name for name in recipes if name not in RECIPES]:
@@ -281,7 +279,7 @@ def main(
         photos = named_photos(images, out, limit)
         with alone(out):
             work = Examination(xpsr.load(model, base=base), settings, out, photos)
-            left_out = examine(work, recipes, console)
+            left_out = examine(work, recipes)
             rows = list(summary(work.table, recipes, list(settings)))
             text = f"{EXPLAINED}\n\n{as_markdown(rows)}"
             (out / "summary.md").write_text(text, encoding="utf-8")
@@ -290,21 +288,22 @@ def main(
             raise typer.Exit(SOME_LEFT_OUT)
 
 
-def examine(work: Examination, recipes: list[str], console: Console) -> int:
+def examine(work: Examination, recipes: list[str]) -> int:
     """Every photo with every recipe; how many could not be used, which are told and left out."""
-    left_out = 0
-    with Progress(console=console) as progress:
-        task = progress.add_task("photos", total=len(work.photos) * len(recipes))
-        for name in recipes:
-            for photo in work.photos:
-                try:
-                    work.photo(photo, name)
-                except XPSRError as error:
-                    left_out += 1
-                    said = f"{photo}: left out, {error}"
-                    console.print(said, highlight=False, markup=False, soft_wrap=True)
-                progress.advance(task)
-            work.sheet(name)
+
+    def every() -> Iterator[tuple[int, int, str | None]]:
+        total = len(work.photos) * len(recipes)
+        for done, (recipe, photo) in enumerate(product(recipes, work.photos), 1):
+            complaint = None
+            try:
+                work.photo(photo, recipe)
+            except XPSRError as error:
+                complaint = f"{photo}: left out, {error}"
+            yield done, total, complaint
+
+    left_out = follow("photos", every())
+    for recipe in recipes:
+        work.sheet(recipe)
     return left_out
 
 
