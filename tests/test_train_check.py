@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from train import check as looking
+from train import loop
 from train.__main__ import _check
 from train.check import Check
 from train.config import TrainConfig
@@ -108,3 +109,23 @@ def test_memory_is_told_in_the_units_of_the_system(monkeypatch):
         monkeypatch.setattr("sys.platform", system)
         sizes[system] = _memory(torch.device("cpu"))
     assert sizes["linux"] / sizes["darwin"] == pytest.approx(1024, rel=0.1)
+
+
+def test_losses_are_means_since_the_report_before(monkeypatch, tmp_path):
+    """Those of a single small batch say nothing about the way it goes."""
+    engine = SimpleNamespace(
+        reduce=lambda terms, _: terms, device=torch.device("cpu"), num_processes=1, process_index=0
+    )
+    schedule = SimpleNamespace(get_last_lr=lambda: [1e-3])
+    place = SimpleNamespace(a_step=2, seen=0)
+    state = SimpleNamespace(step=0, schedule=schedule, place=place, ema=None, trained=[])
+
+    def optimise(state: SimpleNamespace, *_: object) -> torch.Tensor:
+        state.step += 1
+        return torch.full((5,), float(state.step))
+
+    monkeypatch.setattr(loop, "optimise", optimise)
+    monkeypatch.setattr(loop.checkpoints, "save", lambda *_: None)
+    config = TrainConfig(data="pairs", out=str(tmp_path), steps=5, log_every=2)
+    reports = [*loop.train(config, state, SimpleNamespace(loader=iter), engine)]
+    assert [r and r.losses["loss"] for r in reports] == [None, 1.5, None, 3.5, 5.0]

@@ -27,7 +27,7 @@ class Report:
 
     Attributes:
         step, steps: done, and in all.
-        losses: means over all pairs of the last step, of the terms that are learnt by.
+        losses: means over all pairs since the report before, of the terms that are learnt by.
         learning_rate: of the next step.
         images_per_second, seconds_left: since the run was started or taken up again.
         memory: largest use so far in bytes, of the GPU or of this process.
@@ -54,16 +54,19 @@ def train(
     first, end = state.step, config.steps
     batches = samples.loader(numbers(config, accelerator, state.place.seen, end - first))
     began = time.monotonic()
+    untold: list[Tensor] = []
     if first >= end:
         yield None
     while state.step < end:
-        terms = optimise(state, batches, config, accelerator)
+        untold.append(optimise(state, batches, config, accelerator))
         if _out_of_time(config, accelerator, began):
             end = state.step
         report = None
         if state.step % config.log_every == 0 or state.step == end:
-            spent = time.monotonic() - began
-            report = _report(config, accelerator, terms, state, state.step - first, spent)
+            done, spent = state.step - first, time.monotonic() - began
+            terms = torch.stack(untold).mean(dim=0)
+            report = _report(config, accelerator, terms, state, done, spent)
+            untold.clear()
         if state.step % config.save_every == 0 or state.step == end:
             _stop_on_broken_weights(state)
             checkpoints.save(accelerator, Path(config.out), state.step, config.keep_checkpoints)
