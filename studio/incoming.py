@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from xpsr.errors import XPSRError
 from xpsr.image import open_image
 
 from . import words
+from .results.words import DISK_FULL
 
 if TYPE_CHECKING:
     from xpsr.image import Photo
@@ -51,6 +53,8 @@ def sentence(error: Exception) -> str:
     """What a visitor may read of an error; the rest goes to the log."""
     if isinstance(error, XPSRError):
         return str(error)
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return DISK_FULL
     log.error("unexpected error in the studio", exc_info=error)
     return words.UNEXPECTED
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import random
 import shlex
@@ -24,6 +25,7 @@ from studio.restore.describing import Before
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
 from studio.results.visit import Visit
+from studio.results.words import DISK_FULL
 from studio.services import Services
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.provenance import Origin
@@ -245,7 +247,13 @@ def test_what_a_recipe_notes_is_told_of_a_result_and_of_what_is_dropped(recipes,
     assert "Noted" not in bring(recipes, plain.recipe_file)["note"]
 
 
-def test_the_list_of_a_visit_and_what_can_be_taken_away(recipes, outputs, picture, tmp_path):
+def full_disk(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_the_list_of_a_visit_and_what_can_be_taken_away(
+    recipes, outputs, picture, tmp_path, monkeypatch
+):
     titles = ["garden", "../../<b>", ""]
     runs = [keep_run(outputs, picture(24, 16), shade, title) for shade, title in enumerate(titles)]
     visit = Visit([run.id for run in runs])
@@ -266,6 +274,9 @@ def test_the_list_of_a_visit_and_what_can_be_taken_away(recipes, outputs, pictur
         if name.endswith("0.png"):
             with Image.open(tmp_path / "out" / name) as image:
                 assert read_recipe(tmp_path / "out" / name).is_output(image)
+    with monkeypatch.context() as patched:
+        patched.setattr(recipe_archive, "pack", full_disk)
+        assert DISK_FULL in recipes.pack(visit)[0]
     size = runs[0].after.stat().st_size + runs[0].picture.stat().st_size
     assert recipe_archive.pack(runs, tmp_path / "small.zip", limit=2 * size + 500) == 1
     _, asked = recipes.compare(runs[0].id, visit)

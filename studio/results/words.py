@@ -21,7 +21,7 @@ NO_TITLE = "picture"
 RUN_DAMAGED = (
     "The files of this result are damaged, or by another version of XPSR Studio or another program."
 )
-DISK_FULL = "The disk of temporary files is full, so this result cannot be shown: make room there."
+DISK_FULL = "The disk of temporary files is full: make room there, and try again."
 OTHER_MODEL = (
     "Your two texts are as you left them. Everything else was set for another model and comes back "
     "with it; what stands there now suits this one."
