@@ -35,9 +35,18 @@ def lay_out_divider(
         max_height=760,
         visible=visible,
         elem_id=elem_ids[0],
+        elem_classes="divided",
     )
     position = gr.Slider(
-        0, 100, 50, step=1, label=moved[0], info=moved[1], buttons=[], elem_id=elem_ids[1]
+        0,
+        100,
+        50,
+        step=1,
+        label=moved[0],
+        info=moved[1],
+        buttons=[],
+        elem_id=elem_ids[1],
+        elem_classes="moves-divider",
     )
     return pictures, position
 

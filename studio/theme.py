@@ -105,8 +105,13 @@ input[role=combobox] { text-overflow: ellipsis; padding-right: 1.2rem !important
   { display: flex; flex-direction: column; height: 100%; }
 #advanced .form > .block .info-text { flex: 1 0 auto; }
 
-/* Gradio caps the comparison at 500 px; a photograph deserves the height of the window. */
-#comparison img, #comparison .slider-wrap, #preview img { max-height: min(72vh, 760px) !important; }
+/* Gradio caps what is compared at 500 px; a photograph deserves the height of the window. */
+.divided img, .divided .slider-wrap, #preview img { max-height: min(72vh, 760px) !important; }
+.form:has(.moves-divider) { border: 0; background: none; box-shadow: none; }
+.moves-divider { border: 0; padding: .1rem 0; background: none; box-shadow: none; }
+.moves-divider .head { margin-bottom: 0; }
+.moves-divider .tab-like-container, .moves-divider .min_value, .moves-divider .max_value
+  { display: none; }
 /* Four steps for the first visit: two columns, or one. */
 #greeting { align-items: center !important; gap: 1rem !important; padding: .2rem .9rem;
   border: 1px solid var(--border-color-primary); border-radius: .5rem;
@@ -141,10 +146,6 @@ input[role=combobox] { text-overflow: ellipsis; padding-right: 1.2rem !important
 #preview img { width: 100%; height: auto; object-fit: contain !important; }
 /* A picture that grows stands in the place of the one before. */
 #preview ~ #comparison { display: none; }
-.form:has(#position) { border: 0; background: none; box-shadow: none; }
-#position { border: 0; padding: .1rem 0; background: none; box-shadow: none; }
-#position .head { margin-bottom: 0; }
-#position .tab-like-container, #position .min_value, #position .max_value { display: none; }
 
 #scores table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 #scores table, #scores tr { border: 0 !important; }

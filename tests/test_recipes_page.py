@@ -254,12 +254,12 @@ def full_disk(*_):
 def test_the_list_of_a_visit_and_what_can_be_taken_away(
     recipes, outputs, picture, tmp_path, monkeypatch
 ):
-    titles = ["garden", "../../<b>", ""]
+    titles = ["сад", "../../<b>", ""]
     runs = [keep_run(outputs, picture(24, 16), shade, title) for shade, title in enumerate(titles)]
     visit = Visit([run.id for run in runs])
     listed, make_zip, *details = recipes.list_runs(visit, None)
     assert [run_id for _, run_id in listed["choices"]] == [run.id for run in reversed(runs)]
-    assert listed["choices"][-1][0].startswith("1 · garden · seed 0 · official · 1.5 s · ")
+    assert listed["choices"][-1][0].startswith("1 · сад · seed 0 · official · 1.5 s · ")
     shown = dict(zip(RUN, details, strict=True))
     assert shown["save_png"]["value"] == str(runs[-1].after) and make_zip["interactive"]
     assert read_recipe(shown["save_json"]["value"]) == runs[-1].recipe
@@ -268,7 +268,8 @@ def test_the_list_of_a_visit_and_what_can_be_taken_away(
     with zipfile.ZipFile(button["value"]) as archive:
         names = archive.namelist()
         archive.extractall(tmp_path / "out")
-    assert "01-garden-seed0.png" in names and "02-b-seed0.json" in names
+    assert f"01-{runs[0].after.name}" in names and "02-_b_-x4-seed0.json" in names
+    assert runs[0].after.name == "сад-x4-seed0.png"
     assert sum(name.endswith("-input.png") for name in names) == 1  # all three came from one
     for name in names:
         if name.endswith("0.png"):

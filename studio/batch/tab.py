@@ -28,13 +28,7 @@ CSS = (
 #batch-files { min-height: 220px; }
 #batch-status .notice { min-height: 1.45em; font-variant-numeric: tabular-nums; font-weight: 500; }
 #batch-zip:disabled { display: none; }
-.form:has(#batch-position) { border: 0; background: none; box-shadow: none; }
 .column:not(:has(> #batch-comparison)) > .form:has(#batch-position) { display: none; }
-#batch-position { border: 0; padding: .1rem 0; background: none; box-shadow: none; }
-#batch-position .head { margin-bottom: 0; }
-#batch-position .tab-like-container, #batch-position .min_value, #batch-position .max_value
-  { display: none; }
-#batch-comparison img, #batch-comparison .slider-wrap { max-height: min(72vh, 760px) !important; }
 """
 )
 # The file is made when it is asked for; then the button that has it is pressed.

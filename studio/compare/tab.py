@@ -37,12 +37,6 @@ CSS = """
 .strip .caption-label { inset: auto 0 0 0; max-width: none; border-radius: 0; border: 0;
   padding: .15rem .4rem; font-size: .75rem; line-height: 1.25; text-align: left;
   white-space: nowrap; text-overflow: ellipsis; opacity: .95; }
-#compare-slider img, #compare-slider .slider-wrap { max-height: min(72vh, 760px) !important; }
-.form:has(#compare-position) { border: 0; background: none; box-shadow: none; }
-#compare-position { border: 0; padding: .1rem 0; background: none; box-shadow: none; }
-#compare-position .head { margin-bottom: 0; }
-#compare-position .tab-like-container, #compare-position .min_value,
-#compare-position .max_value { display: none; }
 #compare-map img, .vote-side img, .beside img { width: 100%; object-fit: contain !important; }
 .part { gap: .3rem !important; } .part h4 { margin: .6rem 0 0; }
 .verdict { font-size: 1.15rem; font-weight: 600; margin: .3rem 0; }

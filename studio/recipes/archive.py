@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from zipfile import ZIP_STORED, ZipFile
@@ -21,7 +20,7 @@ def pack(runs: Sequence[Run], path: Path, limit: int = MAX_BYTES) -> int:
     used, left_out = 0, 0
     with ZipFile(path, "w", ZIP_STORED) as archive:  # PNGs do not get smaller
         for number, run in reversed(list(enumerate(reversed(runs), 1))):
-            name = f"{number:02}-{plain(run.title)}-seed{run.recipe.seed}"
+            name = f"{number:02}-{run.after.stem}"
             size = run.after.stat().st_size + run.picture.stat().st_size
             if used + size > limit:
                 left_out += 1
@@ -33,8 +32,3 @@ def pack(runs: Sequence[Run], path: Path, limit: int = MAX_BYTES) -> int:
                 inputs[run.recipe.input_sha256] = f"{name}-input{run.picture.suffix}"
                 archive.write(run.picture, inputs[run.recipe.input_sha256])
     return left_out
-
-
-def plain(title: str) -> str:
-    """A title as a part of a file name on every system."""
-    return re.sub(r"[^\w-]+", "-", title, flags=re.ASCII).strip("-")[:40] or "picture"
