@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from diffusers import UNet2DConditionModel
 from diffusers.models import modeling_utils
 from PIL import Image
 from safetensors.torch import load_file, save_file
+from transformers.utils import WEIGHTS_NAME
 
 import xpsr
 from xpsr.errors import XPSRError
@@ -145,6 +147,23 @@ def test_a_variant_is_loaded_where_there_is_nothing_else(tiny_pipeline, picture,
 def saved(pipe, folder, **options):
     pipe.save_pretrained(folder, **options)
     return folder
+
+
+def test_a_base_of_pickles_is_read_without_talk_of_errors(
+    tiny_pipeline, golden, base_folder, tmp_path, caplog, monkeypatch
+):
+    base = shutil.copytree(base_folder, tmp_path / "base")
+    for part, name in (("vae", "diffusion_pytorch_model.bin"), ("text_encoder", WEIGHTS_NAME)):
+        (path,) = (base / part).glob("*.safetensors")
+        torch.save(load_file(path), base / part / name)
+        path.unlink()
+    for library in ("diffusers", "transformers"):
+        monkeypatch.setattr(logging.getLogger(library), "propagate", True)
+    pipe = xpsr.load(golden / "tiny", base=base, device="cpu")
+    assert caplog.text == ""
+    for part in ("vae", "text_encoder"):
+        before, after = (getattr(one, part).state_dict() for one in (tiny_pipeline, pipe))
+        assert all(torch.equal(before[key], after[key]) for key in before)
 
 
 def test_parts_of_different_families_are_refused(golden, base_folder):

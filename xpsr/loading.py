@@ -242,6 +242,8 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
         options["output_loading_info"] = True
         options["dtype" if kind.__module__.startswith("transformers") else "torch_dtype"] = dtype
         options["variant"] = _variant(folder)
+        if weight_files(folder, ".bin") and not weight_files(folder, ".safetensors"):
+            options["use_safetensors"] = False  # else diffusers tells of an error on its way there
     try:
         # Already on this disk: without the flag a missing file would be looked for in the network.
         with no_progress_bars():
