@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import shutil
@@ -14,8 +15,9 @@ from pathlib import Path
 import pytest
 import torch
 from accelerate import cpu_offload
-from diffusers import UNet2DConditionModel
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
 from diffusers.models import modeling_utils
+from peft import LoraConfig, get_peft_model_state_dict
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers.utils import WEIGHTS_NAME
@@ -25,9 +27,10 @@ from xpsr.errors import XPSRError
 from xpsr.inspection import inspect_model
 from xpsr.models import XPSRUNet2DConditionModel
 from xpsr.models.own_layers import save_own_layers
-from xpsr.pipeline import Restored, XPSRPipeline
+from xpsr.pipeline import LORA, Restored, XPSRPipeline
 from xpsr.placement import choose_device, choose_dtype
 from xpsr.prompts import Prompts
+from xpsr.revision import ModelSource
 from xpsr.settings import Settings
 
 QUICK = Settings(num_inference_steps=1, upscale=2, process_size=0, seed=3)
@@ -280,6 +283,24 @@ def _recording(names, name, function):
         return function(*args, **kwargs)
 
     return call
+
+
+def test_a_lora_of_stable_diffusion_and_what_its_recipe_tells(tiny_pipeline, picture, tmp_path):
+    config = {k: v for k, v in tiny_pipeline.unet.config.items() if not k.startswith("_")}
+    plain = UNet2DConditionModel.from_config(config)
+    plain.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v"], init_lora_weights=False))
+    weights = get_peft_model_state_dict(plain)
+    StableDiffusionPipeline.save_lora_weights(tmp_path, unet_lora_layers=weights)
+    pipe = XPSRPipeline.from_pipe(tiny_pipeline)
+    pipe.unet = copy.deepcopy(pipe.unet)
+    pipe.source = ModelSource(revision="weights-" + 40 * "a")
+    before = run(pipe, picture(16, 16)).recipe
+    pipe.load_lora_weights(tmp_path, weight_name="pytorch_lora_weights.safetensors")
+    during = run(pipe, picture(16, 16)).recipe
+    assert during.output_sha256 != before.output_sha256
+    assert (during.revision, during.notes) == (None, (LORA,))
+    pipe.unload_lora_weights()
+    assert run(pipe, picture(16, 16)).recipe == before
 
 
 def test_places():

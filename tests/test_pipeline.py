@@ -370,6 +370,8 @@ def test_cut_words_are_reported(tiny_pipeline, picture):
         ({"num_images_per_prompt": 2}, "not supported"),
         ({"output_type": "np"}, "not supported"),
         ({"prompt_embeds": torch.zeros(1)}, "not supported"),
+        ({"latents": torch.zeros(1)}, "latents.* start= .* seed="),
+        ({"cross_attention_kwargs": {"scale": 0.5}}, r"pipe\.set_adapters"),
         ({"prompt": 5}, "prompt must be a text, .* not int"),
         ({"scheduler": "euler"}, r"ddpm, ddim, dpm\+\+, unipc"),
         ({"preset": "best"}, "official, paper, mini, faithful, fast"),

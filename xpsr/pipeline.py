@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from diffusers import AutoencoderKL, AutoencoderTiny, DiffusionPipeline, SchedulerMixin
+from diffusers.loaders import StableDiffusionLoraLoaderMixin
 from diffusers.utils import BaseOutput
 from PIL import Image
 from torch import Tensor
@@ -47,6 +48,8 @@ from xpsr.tiling import Blend, cover
 
 if TYPE_CHECKING:
     from xpsr.wordmaps import WordMaps, WordRecorder
+
+LORA = "A LoRA was loaded, which the recipe does not hold: without it the pixels are others."
 
 logger = logging.getLogger(__name__)
 
@@ -83,8 +86,10 @@ class Restored:
     word_maps: WordMaps | None = None
 
 
-class XPSRPipeline(DiffusionPipeline):
+class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
     """Restores photographs with a ControlNet and a UNet that read two texts.
+
+    `load_lora_weights` takes the LoRAs of the Stable Diffusion that the UNet was made from.
 
     Args:
         vae: pictures ⇄ latents.
@@ -137,12 +142,16 @@ class XPSRPipeline(DiffusionPipeline):
         """The name recipes give the model: set by `xpsr.load`, else that of its folder."""
         return model_label(str(self.model_name or self.name_or_path or "unnamed"))
 
+    @property
+    def _has_lora(self) -> bool:
+        return hasattr(self.unet, "peft_config") or hasattr(self.text_encoder, "peft_config")
+
     def surroundings(self) -> dict[str, Any]:
         """With which weights, where and by which versions it runs, by the names of a recipe."""
         base = self.source.base
         return {
             "model": self.label,
-            "revision": self.source.revision,
+            "revision": None if self._has_lora else self.source.revision,
             "base": model_label(base) if base else None,
             "base_revision": self.source.base_revision,
             "device": self._execution_device.type,
@@ -274,7 +283,7 @@ class XPSRPipeline(DiffusionPipeline):
             finally:
                 self.maybe_free_model_hooks()
             result = frame.finish(decoded, settings.color_fix)
-            notes = (*photo.notes, *cut_notes(texts))
+            notes = (*photo.notes, *cut_notes(texts), *((LORA,) if self._has_lora else ()))
             recipe = self._recipe(photo.image, result, prompts, settings, notes)
         maps = None if recorder is None else recorder.maps
         yield Restored(result, recipe, time.perf_counter() - started, notes, maps)
@@ -386,6 +395,8 @@ class XPSRPipeline(DiffusionPipeline):
 # What other pipelines of diffusers take, and what does its work here.
 _ELSEWHERE = {
     "generator": "random numbers follow from seed=",
+    "latents": "denoising begins where start= says, with the noise of seed=",
+    "cross_attention_kwargs": "a LoRA is weighed by pipe.set_adapters(name, weight)",
     "callback_on_step_end": "pipe.stream(...) gives every step",
     "width": "the size follows from upscale=",
     "height": "the size follows from upscale=",

@@ -21,7 +21,7 @@ class ConditionalUpBlock(nn.Module):
     After each resnet (and its text attention, where the level has one) a whole transformer lets the
     hidden state attend to the ControlNet residual of the very skip that the layer consumed
     (paper, sec. 3.3). Stock keys stay stock keys, so SD weights load as they are, and
-    a LoRA made for SD as well: `unet.load_lora_adapter("FILE.safetensors", prefix="unet")`.
+    a LoRA made for SD as well.
 
     Args:
         stock: `UpBlock2D` or `CrossAttnUpBlock2D`.
