@@ -98,7 +98,11 @@ def load(
         pipe = _official(locate(folder), base, number_format)
     _check_fit(pipe)
     pipe.model_name = name
-    return pipe.to(place, silence_dtype_warnings=True)
+    pipe.to(place, silence_dtype_warnings=True)
+    for part in pipe.components.values():
+        if isinstance(part, torch.nn.Module):
+            align(part)
+    return pipe
 
 
 def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSRPipeline:
@@ -262,8 +266,6 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
             f'The weights of "{folder.name}" in {folder.parent} do not fit its config.json: '
             f"{misfit}."
         )
-    if network:
-        align(part)
     if hasattr(part, "register_to_config"):
         # diffusers notes the folder's path and writes it into every copy that is saved later.
         part.register_to_config(_name_or_path="")
