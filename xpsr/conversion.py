@@ -13,8 +13,7 @@ import torch
 
 from xpsr.errors import XPSRError
 from xpsr.loading import BASE_PARTS, check_base, find_model, no_progress_bars, read_parts
-from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
-from xpsr.models.checkpoint import Checkpoint, Part, check
+from xpsr.models.checkpoint import CLASSES, Checkpoint, Part, check
 from xpsr.models.weights_file import read_shapes
 from xpsr.names import expanded
 from xpsr.pipeline import XPSRPipeline
@@ -22,10 +21,6 @@ from xpsr.placement import choose_dtype
 from xpsr.prompts.footprint import free_bytes
 
 DEFAULT_BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
-_CLASSES: dict[str, Any] = {
-    "unet": XPSRUNet2DConditionModel,
-    "controlnet": XPSRControlNetModel,
-}
 _SPARE = 64_000_000  # bytes on the disk for tokenizer, configurations and the file system itself
 _PLAN = "conversion.json"
 
@@ -120,7 +115,7 @@ def _write(
 
 def _convert_part(part: Part, target: Path, dtype: torch.dtype) -> Any:
     """Write one network, unless it is there; returns it without its weights."""
-    cls = _CLASSES[part.name]
+    cls = CLASSES[part.name]
     if not target.is_dir():
         model = cls.from_official(part.path.parent, dtype)
         # The authors' machine is no business of ours.

@@ -19,8 +19,10 @@ from xpsr.loading import (
     check_base,
     class_of,
     local_folder,
+    named_base,
     pickled_files,
     read_index,
+    refuse_base,
     wanted_files,
     weight_files,
 )
@@ -70,7 +72,7 @@ def inspect_model(name: str, base: str | None = None) -> ModelFacts:
 def _local(folder: Path, base: str | None) -> ModelFacts:
     if not (folder / INDEX).is_file():
         return _official(locate(folder), base)
-    _refuse_base(str(folder), base)
+    refuse_base(str(folder), base)
     index = read_index(folder)
     for part in COMPONENTS:
         if not (folder / part).is_dir():
@@ -98,7 +100,7 @@ def _on_hub(name: str, base: str | None) -> ModelFacts:
         return replace(_local(here, base), kind="hub")
     sizes = _listed(name, tuple(COMPONENTS))
     if INDEX in sizes:
-        _refuse_base(name, base)
+        refuse_base(name, base)
         _refuse_incomplete(name, sizes, tuple(COMPONENTS))
         return ModelFacts(name, "hub", 0, sum(sizes.values()))
     _refuse_incomplete(name, sizes, PARTS)
@@ -111,11 +113,7 @@ def _base(
     name: str, base: str | None, networks: tuple[str, ...], width: int | None = None
 ) -> ModelFacts:
     """What the base of an official checkpoint adds; `width` as for `check_base`, if known."""
-    if not base:
-        raise XPSRError(
-            f"{name} is an official checkpoint, which holds only a part of the model; "
-            "name a folder or hub id of Stable Diffusion 1.5 as base."
-        )
+    base = named_base(name, base)
     if place := local_folder(base):
         if width:
             check_base(place, width)
@@ -126,11 +124,6 @@ def _base(
     sizes = _listed(base, parts)
     _refuse_incomplete(base, sizes, parts)
     return ModelFacts(base, "hub", 0, sum(sizes.values()))
-
-
-def _refuse_base(name: str, base: str | None) -> None:
-    if base:
-        raise XPSRError(f"{name} is a complete model; leave base out.")
 
 
 def _cached(name: str, parts: tuple[str, ...]) -> Path | None:

@@ -84,8 +84,7 @@ def load(
         name_or_folder = name_or_folder.absolute()  # Path("./mini") is a folder, "mini" is not
     folder = find_model(str(name_or_folder), tuple(COMPONENTS))
     if (folder / INDEX).is_file():
-        if base is not None:
-            raise XPSRError(f"{name} is a complete model; leave base out.")
+        refuse_base(name, base)
         parts = read_parts(folder, tuple(COMPONENTS), number_format)
         options = read_index(folder)
         pipe = XPSRPipeline(
@@ -106,12 +105,7 @@ def load(
 
 
 def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSRPipeline:
-    if base is None:
-        raise XPSRError(
-            f"{folder.name} is an official checkpoint, which holds only a part of the model; "
-            "name a folder or hub id of Stable Diffusion 1.5 as base."
-        )
-    base_folder = find_model(str(base), tuple(BASE_PARTS))
+    base_folder = find_model(named_base(folder.name, base), tuple(BASE_PARTS))
     if has_own_layers(folder / "unet"):  # trained here and exported without the base's layers
         whole = find_model(str(base), ("unet",)) / "unet"
         unet = load_own_layers(folder / "unet", read_part(whole, UNet2DConditionModel, dtype))
@@ -124,6 +118,22 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
     )
     pipe.source = ModelSource(revision_of(folder), str(base), revision_of(base_folder))
     return pipe
+
+
+def refuse_base(name: str, base: str | Path | None) -> None:
+    """A complete model needs no base; XPSRError if there is one."""
+    if base:
+        raise XPSRError(f"{name} is a complete model; leave base out.")
+
+
+def named_base(name: str, base: str | Path | None) -> str:
+    """The base of an official checkpoint; XPSRError if there is none."""
+    if base:
+        return str(base)
+    raise XPSRError(
+        f"{name} is an official checkpoint, which holds only a part of the model; name a folder or "
+        "hub id of Stable Diffusion 1.5 as base."
+    )
 
 
 def find_model(name: str, parts: tuple[str, ...]) -> Path:

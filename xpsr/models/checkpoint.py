@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -16,11 +17,14 @@ from xpsr.models.convert import check_family, lay_out, read_config, report, to_o
 from xpsr.models.unet import XPSRUNet2DConditionModel
 from xpsr.models.weights_file import find_weights, read_shapes
 
-PARTS = ("unet", "controlnet")
+CLASSES: dict[str, Any] = {
+    "unet": XPSRUNet2DConditionModel,
+    "controlnet": XPSRControlNetModel,
+}
+PARTS = tuple(CLASSES)
 PUBLISHED = {"unet": 1_107_755_524, "controlnet": 620_216_909}  # weights, on Stable Diffusion 1.5
 _PACKED = (".zip", ".rar", ".7z", ".tar", ".tgz", ".gz")
 _DEPTH = 3  # folders around a checkpoint, such as runs/xpsr/checkpoint-300000
-_CLASSES = {"unet": XPSRUNet2DConditionModel, "controlnet": XPSRControlNetModel}
 
 
 @dataclass(frozen=True)
@@ -181,7 +185,7 @@ def _check_part(name: str, folder: Path) -> Part:
     path = find_weights(folder)
     shapes = read_shapes(path)
     check_family(name, folder, shapes)
-    expected = lay_out(_CLASSES[name], config, folder).state_dict()
+    expected = lay_out(CLASSES[name], config, folder).state_dict()
     if mismatches := report(expected, to_our_names(name, shapes)):
         raise XPSRError(f"The weights in {folder} do not fit its config.json: {mismatches}.")
     return Part(
