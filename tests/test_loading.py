@@ -301,6 +301,12 @@ def test_a_lora_of_stable_diffusion_and_what_its_recipe_tells(tiny_pipeline, pic
     assert (during.revision, during.notes) == (None, (LORA,))
     pipe.unload_lora_weights()
     assert run(pipe, picture(16, 16)).recipe == before
+    pipe.load_lora_weights(tmp_path, weight_name="pytorch_lora_weights.safetensors")
+    pipe.fuse_lora()
+    pipe.unload_lora_weights()
+    fused = run(pipe, picture(16, 16)).recipe
+    assert fused.output_sha256 != before.output_sha256
+    assert (fused.revision, fused.notes) == (None, (LORA,))
 
 
 def test_places():

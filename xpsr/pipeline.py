@@ -144,7 +144,8 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
 
     @property
     def _has_lora(self) -> bool:
-        return hasattr(self.unet, "peft_config") or hasattr(self.text_encoder, "peft_config")
+        loaded = (hasattr(part, "peft_config") for part in (self.unet, self.text_encoder))
+        return any(loaded) or self.num_fused_loras > 0
 
     def surroundings(self) -> dict[str, Any]:
         """With which weights, where and by which versions it runs, by the names of a recipe."""
