@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 from training_help import make_photos
 
+from train import data
 from train.claims import FLAWLESS
 from train.config import DataConfig
 from train.data import Numbers, Pairs
@@ -78,6 +79,16 @@ def test_processes_parts_and_batches_see_the_same_samples(
     with pytest.raises(XPSRError, match="cannot be read: delete .* train.prepare again") as raised:
         next(batches)
     assert str(raised.value).startswith(f"The pair {broken.name}")
+
+
+def test_pictures_are_kept_while_all_data_workers_together_have_room(
+    pairs_folder, tokenizer, monkeypatch
+):
+    monkeypatch.setattr(data, "MEMORY", 5 * (128 * 128 + 32 * 32) * 3)
+    for workers, kept in ((0, 4), (2, 2)):
+        pairs = Pairs(pairs_folder, tokenizer, DataConfig(crop=64, data_workers=workers))
+        pairs.batch(range(8))
+        assert len(pairs._decoded) == kept
 
 
 def test_a_part_of_the_enlarged_side_is_the_same_as_in_the_whole(pairs_folder, tokenizer):

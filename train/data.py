@@ -32,7 +32,7 @@ Window = tuple[slice, slice]  # rows and columns
 
 NO_DETAIL = len(DETAIL)
 MAX_SHARPNESS = 2.5
-MEMORY = 2 * 2**30  # bytes of decoded pictures that one process keeps
+MEMORY = 2 * 2**30  # bytes of decoded pictures that a process keeps, or its data workers together
 
 
 @dataclass(frozen=True)
@@ -365,7 +365,7 @@ class Pairs(Samples):
             ) from error
         found = np.array(clean), np.array(low)
         self._bytes += sum(picture.nbytes for picture in found)
-        if self._bytes < MEMORY:
+        if self._bytes * max(1, self.config.data_workers) < MEMORY:
             self._decoded[index] = found
         return found
 
