@@ -35,7 +35,7 @@ def check_export(networks: Networks, config: TrainConfig) -> None:
     """Refuse before the training what cannot be exported after it."""
     if config.export != "own":
         return
-    if networks.whole_unet or networks.train_text_encoder:
+    if networks.whole_unet or config.model.train_text_encoder:
         raise XPSRError(
             "export=own leaves out what Stable Diffusion has already; this model has no such base."
             " Leave export=full."

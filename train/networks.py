@@ -42,7 +42,7 @@ FIXED_BY_START = ("text_encoder", "autoencoder", "scheduler")
 
 @dataclass
 class Networks:
-    """The parts of a pipeline; `trained` names the parameters that learn."""
+    """The parts of a pipeline; `whole_unet`: a small model's, all of which learns."""
 
     vae: nn.Module
     text_encoder: nn.Module
@@ -52,20 +52,16 @@ class Networks:
     scheduler: DDPMScheduler
     residual_latents: bool = False
     whole_unet: bool = False
-    train_text_encoder: bool = False
-    train_decoder: bool = False
-    degradation_free_only: bool = False
-    texts_only: bool = False
 
-    def choose_trained(self) -> None:
+    def choose_trained(self, config: ModelConfig) -> None:
         """Freeze everything but what XPSR trains: the ControlNet and the UNet's own layers. The
         ControlNet's predictor of the clean picture learns alone, or not at all; and what reads
         texts may learn alone."""
         predictor = self.controlnet.degradation_free_predictor
-        if predictor is not None and (self.degradation_free_only or self.texts_only):
+        if predictor is not None and (config.degradation_free_only or config.texts_only):
             for network in (self.vae, self.text_encoder, self.unet, self.controlnet):
                 network.requires_grad_(False)
-            if self.texts_only:
+            if config.texts_only:
                 learning = [self.text_encoder, self.controlnet.reader]
                 learning += fusion_units(self.controlnet)
             else:
@@ -74,9 +70,10 @@ class Networks:
                 module.requires_grad_(True)
             return
         self.vae.requires_grad_(False)
-        if self.train_decoder:
+        if config.train_decoder:
             self.vae.correction.requires_grad_(True)
-        self.text_encoder.requires_grad_(self.train_text_encoder)
+        # A new one knows no words yet.
+        self.text_encoder.requires_grad_(config.train_text_encoder or config.start is None)
         self.controlnet.requires_grad_(True)
         for name, parameter in self.unet.named_parameters():
             parameter.requires_grad_(self.whole_unet or OWN_UNET_LAYERS in name)
@@ -121,10 +118,7 @@ def make_networks(
             "model.texts_only trains a reader that this ControlNet does not have; give"
             " model.controlnet.degradation_free_reads_texts=true."
         )
-    networks.texts_only = config.texts_only
-    networks.train_decoder = config.train_decoder
-    networks.degradation_free_only = config.degradation_free_only
-    networks.choose_trained()
+    networks.choose_trained(config)
     return networks
 
 
@@ -156,7 +150,6 @@ def _from_pipeline(config: ModelConfig, folder: Path) -> Networks:
         residual_latents=pipe.config.residual_latents,
         # A small model was trained whole and goes on so.
         whole_unet=isinstance(pipe.vae, PatchAutoencoder),
-        train_text_encoder=config.train_text_encoder,
     )
     _refuse_changes(config, networks, ("unet", "controlnet", *FIXED_BY_START))
     return networks
@@ -277,7 +270,6 @@ def build_small(
         small_scheduler(config),
         residual_latents=config.residual_latents,
         whole_unet=True,
-        train_text_encoder=True,
     )
 
 
