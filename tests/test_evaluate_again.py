@@ -14,7 +14,7 @@ from PIL import Image, ImageOps
 
 from xpsr import metric_models
 from xpsr.evaluation import table
-from xpsr.evaluation.distance import fid_of_set
+from xpsr.evaluation.fid import fid_of_set
 from xpsr.evaluation.pairs import Pair
 from xpsr.image import pixel_sha256
 from xpsr.metrics import Score

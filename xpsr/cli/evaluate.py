@@ -383,7 +383,7 @@ def _failures(ledger: Ledger) -> dict[str, str]:
 
 
 def _of_set(out: Path, pairs: list[Pair], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    from xpsr.evaluation.distance import fid_of_set
+    from xpsr.evaluation.fid import fid_of_set
     from xpsr.metrics import Score
 
     if len(rows) < len(pairs):
