@@ -11,7 +11,7 @@ from safetensors.torch import load_file
 
 from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.attention import FUSION_KINDS, fusion_units
-from xpsr.models.convert import to_ours
+from xpsr.models.official import to_ours
 
 GOLDEN = Path(__file__).parent / "golden" / "xpsr"
 FORWARDS = ["forward_tiny_8x8", "forward_tiny_8x12", "forward_tiny_rrdb_8x12"]

@@ -73,7 +73,7 @@ def test_the_loss_and_its_gradients_are_the_authors():
     assert len(gradients) == 1048 and all(g is not None for g in gradients.values())
     total = torch.stack([g.norm() for g in gradients.values()]).norm()
     assert abs(total - golden["grad.total_norm"]) < 1e-4
-    from xpsr.models.convert import to_ours
+    from xpsr.models.official import to_ours
 
     stored = {k: v for k, v in golden.items() if k.startswith(("grad.controlnet.", "grad.unet."))}
     assert stored

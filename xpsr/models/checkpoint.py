@@ -13,7 +13,7 @@ import torch
 
 from xpsr.errors import XPSRError
 from xpsr.models.controlnet import XPSRControlNetModel
-from xpsr.models.convert import check_family, lay_out, read_config, report, to_our_names
+from xpsr.models.official import check_family, lay_out, read_config, report, to_our_names
 from xpsr.models.unet import XPSRUNet2DConditionModel
 from xpsr.models.weights_file import find_weights, read_shapes
 

@@ -17,9 +17,9 @@ from xpsr.models.attention import (
     fusion_units,
 )
 from xpsr.models.config import extends_config_of
-from xpsr.models.convert import load_official, to_ours
 from xpsr.models.degradation_free import DegradationFreePredictor, TextReader
 from xpsr.models.encoder import LowResolutionEncoder
+from xpsr.models.official import load_official, to_ours
 
 
 @dataclass

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from xpsr.errors import XPSRError
-from xpsr.models.convert import read_config, report
+from xpsr.models.official import read_config, report
 from xpsr.models.unet import XPSRUNet2DConditionModel
 
 FILE = "own_layers.safetensors"

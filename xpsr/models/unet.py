@@ -12,7 +12,7 @@ from torch import Tensor, cat, dtype, float32, is_grad_enabled, nn
 
 from xpsr.models.attention import broadcast_timestep, tokens
 from xpsr.models.config import extends_config_of
-from xpsr.models.convert import load_official
+from xpsr.models.official import load_official
 
 
 class ConditionalUpBlock(nn.Module):

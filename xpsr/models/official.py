@@ -1,4 +1,4 @@
-"""The authors' checkpoints → our classes: names, reading, and a readable report when it fails."""
+"""Checkpoints of the authors → our classes: names, reading, a readable report when it fails."""
 
 import json
 import re
