@@ -105,8 +105,11 @@ input[role=combobox] { text-overflow: ellipsis; padding-right: 1.2rem !important
   { display: flex; flex-direction: column; height: 100%; }
 #advanced .form > .block .info-text { flex: 1 0 auto; }
 
-/* Gradio caps what is compared at 500 px; a photograph deserves the height of the window. */
-.divided img, .divided .slider-wrap, #preview img { max-height: min(72vh, 760px) !important; }
+/* Gradio caps what is compared at 500 px, and other pictures not at all; a photograph deserves the
+   height of the window. */
+.divided img, .divided .slider-wrap, #preview img, .whole img, #compare-map img
+  { max-height: min(72vh, 760px) !important; }
+.whole img { object-fit: contain !important; }
 .form:has(.moves-divider) { border: 0; background: none; box-shadow: none; }
 .moves-divider { border: 0; padding: .1rem 0; background: none; box-shadow: none; }
 .moves-divider .head { margin-bottom: 0; }

@@ -100,6 +100,13 @@ def test_a_closer_look(open_page):
     page.get_by_label("number input for Strengthen").fill("16")
     page.keyboard.press("Tab")
     expect(difference).not_to_have_attribute("src", drawn)
+    # Whole pictures are seen as a whole, and where one is clicked is known all the same.
+    page.set_viewport_size({"width": 1280, "height": 500})
+    for whole in (overview, difference):
+        assert whole.bounding_box()["height"] <= 0.72 * 500 + 1
+    box = overview.bounding_box()
+    overview.click(position={"x": box["width"] / 2 + box["height"] / 4, "y": box["height"] / 2})
+    expect(across).to_have_value(re.compile("^(68|69|70)$"))  # of a picture of 4 to 3
 
 
 def test_the_true_picture_switches_its_scores_on(open_page, photo, picture, tmp_path):
