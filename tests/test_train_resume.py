@@ -175,6 +175,13 @@ def test_a_damaged_checkpoint_takes_no_place_of_a_whole_one(tmp_path, caplog):
     assert (folder / "step-00000150").is_dir()
 
 
+def test_machines_that_do_not_share_the_folder_are_told(tmp_path, monkeypatch):
+    checkpoints.save(Disk(), tmp_path, 100, keep=2)
+    monkeypatch.setattr(checkpoints, "gather_object", lambda own: [*own, []])
+    with pytest.raises(XPSRError, match="one folder that all machines share"):
+        checkpoints.resume(Disk(), tmp_path)
+
+
 def test_the_options_of_a_run_outlive_those_that_do_not_fit_it(pairs, tmp_path):
     smoke(pairs, tmp_path, "steps=1")
     options = (tmp_path / "config.yaml").read_text()

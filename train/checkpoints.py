@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 from torch import nn
 
 from train.disk import writing
@@ -132,12 +133,19 @@ def resume(accelerator: Accelerator, out: Path) -> int:
 
     Raises:
         XPSRError: there are checkpoints and none can be read. To begin anew over them would destroy
-            what may only need another option.
+            what may only need another option. Or the processes do not find the same ones, and would
+            wait for each other for ever.
     """
     if accelerator.is_main_process:
         for part in (out / FOLDER).glob("part-*"):
             shutil.rmtree(part)
     found = sorted((out / FOLDER).glob("step-*"), reverse=True)
+    names = [path.name for path in found]
+    if any(theirs != names for theirs in gather_object([names])):
+        raise XPSRError(
+            f"Not every process finds the same checkpoints in {out / FOLDER}: out must be one"
+            " folder that all machines share."
+        )
     for newer, folder in enumerate(found):
         try:
             accelerator.load_state(str(folder))
