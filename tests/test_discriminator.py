@@ -12,7 +12,7 @@ from train.__main__ import run
 from train.config import DataConfig, read_config
 from train.data import Pairs
 from train.describe import describe
-from train.discriminator import Discriminator, adversarial_errors
+from train.discriminator import Discriminator, adversarial_errors, moved
 from train.networks import clip_tokenizer, make_networks
 from train.photos import training_data
 from train.prepare import PrepareConfig, prepare
@@ -96,6 +96,28 @@ def test_pictures_that_are_not_asked_do_not_count():
     found[0].backward()
     assert decoded.grad[1::2].abs().max() == 0
     assert adversarial_errors(judge, decoded, sharp, low, ~ALL) == (0, 0)
+
+
+def test_the_judge_is_not_in_step_with_the_decoder():
+    """What it asks for is spread over all places of a patch, wherever it looks the hardest."""
+    judge = Discriminator((4, 6, 8))
+    sharp, blurred = pictures(2, side=64)
+    windows = set()
+    strengths = []
+    for seed in range(60):
+        decoded = blurred.clone().requires_grad_()
+        draw = torch.Generator().manual_seed(seed)
+        seen = moved([decoded, sharp, blurred / 2 + 0.5], draw)
+        assert all(picture.shape[2:] == (56, 56) for picture in seen)
+        assert torch.equal(seen[2], seen[0] / 2 + 0.5)
+        judge(seen[0], seen[2]).sum().backward()
+        windows.add(decoded.grad.nonzero()[:, 2:].amin(dim=0).numpy().tobytes())
+        strengths.append(
+            F.pixel_unshuffle(decoded.grad[..., 16:48, 16:48].abs(), 8).mean((0, 2, 3))
+        )
+    assert len(windows) > 30
+    once, often = strengths[0], torch.stack(strengths).mean(dim=0)
+    assert often.std() / often.mean() < 0.5 * once.std() / once.mean()
 
 
 def test_what_is_not_to_look_like_a_photo_is_not_judged(pairs):

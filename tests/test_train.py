@@ -10,7 +10,13 @@ from safetensors.torch import load_file
 from scipy import ndimage
 
 from train.config import read_config
-from train.loss import diffusion_error, diffusion_target, gradient_error, training_loss
+from train.loss import (
+    diffusion_error,
+    diffusion_target,
+    gradient_error,
+    training_loss,
+    weave_error,
+)
 from train.networks import clip_tokenizer
 from train.options import read_options
 from train.prepare import PrepareConfig
@@ -213,3 +219,50 @@ def test_following_the_gradient_error_sharpens_a_blurred_picture():
     flat = torch.zeros(1, 3, 32, 32, requires_grad=True)
     gradient_error(flat, clean[..., :32, :32]).backward()
     assert torch.isfinite(flat.grad).all()
+
+
+def _fine(picture: torch.Tensor) -> torch.Tensor:
+    """What is finer than 3 pixels, in grey levels, by another library."""
+    grey = picture.numpy() * 255 / 2
+    return torch.from_numpy(grey - ndimage.uniform_filter(grey, (1, 1, 3, 3), mode="mirror"))
+
+
+def test_the_weave_error_counts_what_repeats_and_nothing_else():
+    photo = _as_batch(skimage.data.camera() / 255)
+    plain = torch.zeros(photo.shape)
+    draws = torch.Generator().manual_seed(0)
+    tile = torch.randn(1, 3, 8, 8, generator=draws) * 0.01
+    weave = tile.repeat(1, 1, 64, 64)
+    grain = torch.randn(photo.shape, generator=draws) * 0.01
+    one = _fine(weave)[..., 8:16, 8:16]
+    power = (one - one.mean(dim=(2, 3), keepdim=True)).square().mean(dim=(2, 3))
+    found = weave_error(plain + weave, plain)
+    assert found == pytest.approx(power.mean().item(), rel=0.02)
+    # Grain as strong is let pass, and so are stripes that belong there, and ramps of any kind.
+    assert weave_error(plain + grain, plain) < 0.1 * found
+    assert weave_error(photo + weave, photo + weave) == 0
+    ramp = torch.linspace(-1, 1, 512).expand(1, 3, 512, 512)
+    assert weave_error(ramp, plain) < 1e-3 * found
+    # On a photo it shows in plain parts, and hardly where there is fine structure.
+    on_photo = weave_error(photo + weave, photo)
+    assert weave_error(photo + grain, photo) < 0.3 * on_photo < 0.3 * found
+    # Small crops have smaller windows.
+    corner = (slice(None), slice(None), slice(16), slice(24))
+    assert weave_error(weave[corner], plain[corner]) > 0.5 * found
+
+
+def test_following_the_weave_error_takes_the_weave_out_and_leaves_grain():
+    draws = torch.Generator().manual_seed(0)
+    clean = _as_batch(skimage.data.camera()[:128, :128] / 255)
+    grain = torch.randn(clean.shape, generator=draws) * 0.02
+    weave = (torch.randn(1, 3, 8, 8, generator=draws) * 0.02).repeat(1, 1, 16, 16)
+    picture = (clean + grain + weave).requires_grad_()
+    optimizer = torch.optim.Adam([picture], lr=0.002)
+    for _ in range(40):
+        optimizer.zero_grad()
+        weave_error(picture, clean).backward()
+        optimizer.step()
+    left = picture.detach() - clean
+    before, after = (_fine(x).unfold(2, 8, 8).unfold(3, 8, 8).mean((2, 3)) for x in (weave, left))
+    assert after.std() < 0.35 * before.std()
+    assert left.std() > 0.95 * grain.std()

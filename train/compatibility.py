@@ -3,13 +3,12 @@
 from operator import attrgetter
 from pathlib import Path
 
-from train.config import TrainConfig
+from train.config import OF_PICTURES, TrainConfig
 from train.manifest import has_pairs
 from xpsr.errors import XPSRError
 
 DEFAULTS = TrainConfig(data="", out="-")
 # What a run that trains only a part does not look at, or cannot learn by.
-OF_PICTURES = ("decoded_weight", "gradient_weight")
 OF_LOSS = tuple(
     f"loss.{name}" for name in ("pixel_weight", "latent_weight", "log_floor", "adversarial_weight")
 )
@@ -79,8 +78,7 @@ def _parts(config: TrainConfig) -> Rules:
 
 def _needs(config: TrainConfig, device: str) -> Rules:
     """Of options that need others."""
-    model, loss = config.model, config.loss
-    judged = loss.decoded_weight or loss.gradient_weight or loss.adversarial_weight
+    model = config.model
     unlooked = [
         name for name in OF_VALIDATION if _given(config, name) and not config.validate_every
     ]
@@ -88,9 +86,9 @@ def _needs(config: TrainConfig, device: str) -> Rules:
     knows_no_words = "train_text_encoder" in model.model_fields_set and not model.train_text_encoder
     return [
         (
-            model.train_decoder and not judged,
-            "model.train_decoder needs an error of the decoded picture to learn by: give"
-            " loss.decoded_weight, loss.gradient_weight or loss.adversarial_weight.",
+            model.train_decoder and not config.loss.looks_at_pictures,
+            "model.train_decoder needs an error of the decoded picture to learn by: give one of"
+            f" {', '.join(f'loss.{name}' for name in OF_PICTURES)}, loss.adversarial_weight.",
         ),
         (
             knows_no_words and model.start is None,

@@ -8,7 +8,9 @@ from pydantic import Field, field_validator
 from train.options import Strict, read_options
 from train.pairing import PairConfig
 
-Schedule = Literal["constant", "linear", "cosine", "cosine_with_restarts", "polynomial"]
+# Terms of the loss that look at the decoded picture; the judge's apart.
+OF_PICTURES = ("decoded_weight", "gradient_weight", "weave_weight")
+Schedule = Literal["constant", "linear", "cosine", "polynomial"]
 
 
 class LossConfig(Strict):
@@ -30,6 +32,9 @@ class LossConfig(Strict):
 
     `gradient_weight`: of how unlike the edges of the decoded picture are to the clean one's (see
     `gradient_error`), for such models as well.
+
+    `weave_weight`: of what repeats from patch to patch of the decoded picture and not in the clean
+    one (see `weave_error`), for such models as well. A judge alone lets some of it pass.
     """
 
     pixel_weight: float = Field(0.05, ge=0)
@@ -39,6 +44,12 @@ class LossConfig(Strict):
     decoded_log_floor: float | None = Field(None, gt=0)
     gradient_weight: float = Field(0.0, ge=0)
     adversarial_weight: float = Field(0.0, ge=0)
+    weave_weight: float = Field(0.0, ge=0)
+
+    @property
+    def looks_at_pictures(self) -> bool:
+        """Whether any term needs the decoded picture."""
+        return any(getattr(self, name) for name in (*OF_PICTURES, "adversarial_weight"))
 
 
 class ModelConfig(Strict):
@@ -159,8 +170,8 @@ class TrainConfig(DataConfig):
         validate_data: pairs or photos for that; `null` = the training's own.
         validate_pictures: how many of them.
         validate_setting: as for `python -m train.validate` (negative texts: the paper's Table 5).
-        export: `full` pipeline, or `own`: only the layers that are not Stable Diffusion's, a
-            quarter of the size, for `xpsr.load(folder, base=…)`.
+        export: `full` pipeline, or `own`: only the layers that are not Stable Diffusion's, less
+            than half of the size, for `xpsr.load(folder, base=…)`.
     """
 
     data: str

@@ -48,6 +48,21 @@ class Discriminator(nn.Module):
         return self.verdict(x)
 
 
+def moved(pictures: list[Tensor], draw: torch.Generator) -> list[Tensor]:
+    """The same window of all, 8 pixels less each way, at a place that is drawn.
+
+    The judge looks in strides of the 8 pixels that the decoder draws at once. Were both always in
+    step, what it asks of one pixel of a patch it would ask of that pixel of all: a weave.
+
+    Args:
+        pictures: (B, C, H, W) each, sides longer than 8.
+        draw: on the CPU.
+    """
+    top, left = torch.randint(0, 8, (2,), generator=draw).tolist()
+    height, width = (side - 8 for side in pictures[0].shape[2:])
+    return [p[..., top : top + height, left : left + width] for p in pictures]
+
+
 def adversarial_errors(
     judge: Discriminator, decoded: Tensor, clean: Tensor, conditioning: Tensor, asked: Tensor
 ) -> tuple[Tensor, Tensor]:

@@ -90,6 +90,43 @@ def gradient_error(picture: Tensor, target: Tensor, floor: float = 170 / 255**2)
     return (unlike.square().flatten(1).mean(dim=1) + 1e-8).sqrt().mean()
 
 
+def weave_error(picture: Tensor, target: Tensor, patch: int = 8) -> Tensor:
+    """How much more a picture repeats from patch to patch than the target does: cloth on a wall.
+
+    Of what is finer than 3 pixels, in each window of 4 x 4 patches: the mean product of the patches
+    taken two by two, pixel by pixel, each without its own mean. Grain that differs from patch to
+    patch has none, so this does not ask for smoothness; stripes that are in the target are no
+    weave; and it counts by how much the target has that would hide it.
+
+    Args:
+        picture, target: (B, 3, H, W) in [-1, 1], at least 2 x 2 patches; what is left over beside
+            whole windows does not count.
+        patch: side of what the decoder draws from one latent pixel.
+
+    Returns:
+        The mean over windows and colours of (what repeats beyond the target's) / (the target's
+        fine structure + 1), both as squared grey levels of 255.
+    """
+    count = min(4, picture.shape[2] // patch, picture.shape[3] // patch)
+    repeated, _ = _in_windows(picture, patch, count)
+    allowed, structure = _in_windows(target, patch, count)
+    return ((repeated - allowed).clamp(min=0) / (structure + 1)).mean()
+
+
+def _in_windows(picture: Tensor, patch: int, count: int) -> tuple[Tensor, Tensor]:
+    """The power that the patches of a window share, and all of it; (B, 3, down, across)."""
+    smooth = F.avg_pool2d(F.pad(picture, (1, 1, 1, 1), mode="reflect"), 3, 1)
+    fine = (picture - smooth) * (255 / 2)
+    side = patch * count
+    fine = fine[..., : fine.shape[2] // side * side, : fine.shape[3] // side * side]
+    x = fine.unflatten(3, (-1, count, patch)).unflatten(2, (-1, count, patch))
+    x = x - x.mean(dim=(4, 7), keepdim=True)  # (B, 3, down, count, patch, across, count, patch)
+    patches = count**2
+    power = x.square().mean(dim=(3, 4, 6, 7))
+    common = x.mean(dim=(3, 6)).square().mean(dim=(3, 5))
+    return (common - power / patches) * patches / (patches - 1), power
+
+
 def _gradients(picture: Tensor) -> Tensor:
     """Prewitt gradients (B, 2, H/2 - 2, W/2 - 2) of the luma in [0, 1], made half as large."""
     luma = (picture * picture.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, True) / 2
@@ -103,6 +140,8 @@ def decoded_error(decoded: Tensor, clean: Tensor, weights: LossConfig) -> Tensor
     total = weights.decoded_weight * error
     if weights.gradient_weight:
         total = total + weights.gradient_weight * gradient_error(decoded.float(), clean)
+    if weights.weave_weight:
+        total = total + weights.weave_weight * weave_error(decoded.float(), clean)
     return total
 
 

@@ -4,9 +4,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from train.config import TrainConfig
+from train.config import OF_PICTURES, TrainConfig
 from train.data import Batch
-from train.discriminator import Discriminator, adversarial_errors
+from train.discriminator import Discriminator, adversarial_errors, moved
 from train.latents import LatentCache
 from train.loss import Losses, decoded_error, diffusion_error, diffusion_target, training_loss
 from train.networks import Networks
@@ -103,16 +103,16 @@ class TrainingStep(nn.Module):
     ) -> Losses:
         """And what is wrong with the pictures that the predicted latents stand for."""
         weights = self.config.loss
-        if not (weights.decoded_weight or weights.gradient_weight or weights.adversarial_weight):
+        if not weights.looks_at_pictures:
             return losses
         decoded = self.vae.decode(prediction / self.vae.config.scaling_factor + base).sample
         total = losses.total + decoded_error(decoded, batch.clean, weights)
         if self.judge is None:
             return losses._replace(total=total)
         vivid = torch.tensor(batch.vivid, device=decoded.device)
-        fooled, caught = adversarial_errors(
-            self.judge, decoded, batch.clean, batch.conditioning, vivid
-        )
+        draw = torch.Generator().manual_seed(batch.seeds[0])
+        seen = moved([decoded, batch.clean, batch.conditioning], draw)
+        fooled, caught = adversarial_errors(self.judge, *seen, vivid)
         total = total + weights.adversarial_weight * fooled + caught
         return losses._replace(total=total, judge=caught)
 
@@ -136,11 +136,13 @@ class TrainingStep(nn.Module):
             posterior = self.vae.encode(batch.clean).latent_dist
         else:
             posterior = self.cache.encode(batch).latent_dist
-        latent = posterior.mean + posterior.std * _normal(posterior.mean, draws)
+        # In float32: half of it would round what little noise the first timesteps have.
+        mean, std = posterior.mean.float(), posterior.std.float()
+        latent = mean + std * _normal(mean, draws)
         base: Tensor | float = 0.0
         if self.residual_latents:
             guess = self.controlnet.degradation_free(batch.conditioning, high, low)
-            base = self.vae.encode(guess.float() * 2 - 1).latent_dist.mode()
+            base = self.vae.encode(guess.float() * 2 - 1).latent_dist.mode().float()
         return (latent - base) * self.vae.config.scaling_factor, base
 
     @torch.no_grad()
@@ -168,7 +170,7 @@ class TrainingStep(nn.Module):
 def _refuse_clean_latents(config: TrainConfig) -> None:
     """What looks at the clean latent or its picture needs a network that predicts it."""
     wanted = {"bare_ratio": config.bare_ratio}
-    for name in ("decoded_weight", "gradient_weight", "adversarial_weight"):
+    for name in (*OF_PICTURES, "adversarial_weight"):
         wanted[f"loss.{name}"] = getattr(config.loss, name)
     for name, value in wanted.items():
         if value:
