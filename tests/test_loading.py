@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from transformers.utils import WEIGHTS_NAME
 
 import xpsr
-from xpsr.errors import XPSRError
+from xpsr.errors import NotEnoughMemoryError, XPSRError
 from xpsr.inspection import inspect_model
 from xpsr.models import XPSRUNet2DConditionModel
 from xpsr.models.own_layers import save_own_layers
@@ -307,6 +307,22 @@ def test_a_lora_of_stable_diffusion_and_what_its_recipe_tells(tiny_pipeline, pic
     fused = run(pipe, picture(16, 16)).recipe
     assert fused.output_sha256 != before.output_sha256
     assert (fused.revision, fused.notes) == (None, (LORA,))
+
+
+@pytest.mark.parametrize(
+    ("place", "error"),
+    [
+        ("xpsr.pipeline.XPSRPipeline.to", torch.OutOfMemoryError("CUDA out of memory.")),
+        ("xpsr.models.XPSRUNet2DConditionModel.from_pretrained", RuntimeError("out of memory")),
+    ],
+)
+def test_too_little_memory_for_a_model_is_told_in_a_sentence(monkeypatch, place, error):
+    def full(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(place, full)
+    with pytest.raises(NotEnoughMemoryError, match="to load this model: close other programs"):
+        xpsr.load("mini", device="cpu")
 
 
 def test_places():

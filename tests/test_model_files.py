@@ -8,7 +8,7 @@ import torch
 from diffusers import ControlNetModel, UNet2DConditionModel
 from safetensors.torch import load_file, save_file
 
-from xpsr.errors import XPSRError
+from xpsr.errors import NotEnoughMemoryError, XPSRError
 from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.checkpoint import check
 
@@ -23,6 +23,24 @@ def test_a_bin_checkpoint_loads_like_safetensors(tmp_path):
     a = XPSRControlNetModel.from_official(tmp_path).state_dict()
     b = XPSRControlNetModel.from_official(source).state_dict()
     assert all(torch.equal(a[k], b[k]) for k in b)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "DefaultCPUAllocator: not enough memory: you tried to allocate 4 bytes",
+        "unable to mmap 4 bytes from file <w>: Cannot allocate memory (12)",
+    ],
+)
+def test_where_memory_runs_out_the_file_is_not_called_damaged(monkeypatch, said):
+    """Who is told so fetches gigabytes once more."""
+
+    def full(*args):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr("xpsr.models.weights_file._cast", full)
+    with pytest.raises(NotEnoughMemoryError, match="not enough memory to read"):
+        XPSRControlNetModel.from_official(GOLDEN / "tiny" / "controlnet")
 
 
 def copy_checkpoint(source, target, edit=lambda weights: weights):

@@ -32,8 +32,7 @@ from train.precision import advice
 from train.state import State, begin
 from train.terminal import duration, sentences
 from xpsr.cli.lock import alone
-from xpsr.errors import XPSRError
-from xpsr.placement import is_out_of_memory
+from xpsr.errors import XPSRError, is_out_of_memory
 from xpsr.prompts.batch import place_in_launch
 
 EVENED = 512  # samples that show what a trained decoder draws everywhere

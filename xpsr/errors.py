@@ -1,4 +1,4 @@
-"""The one error that a user is meant to read."""
+"""The one error that a user is meant to read, and what tells that memory ran out."""
 
 
 class XPSRError(Exception):
@@ -15,3 +15,15 @@ class NotEnoughMemoryError(XPSRError):
 
 class DiskFullError(XPSRError):
     """There is no room for a file: whatever comes after it could not be kept either."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error means that a device or the machine ran out of memory.
+
+    Told by its words: torch's own `OutOfMemoryError` has them as well, and the allocators of CPU
+    and MPS raise nothing but a plain `RuntimeError`.
+    """
+    if not isinstance(error, (RuntimeError, OSError)):
+        return isinstance(error, MemoryError)
+    told = ("allocate memory", "not enough memory", "out of memory")
+    return any(words in str(error).lower() for words in told)

@@ -18,7 +18,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError
 from safetensors import SafetensorError
 
 from xpsr import models
-from xpsr.errors import XPSRError
+from xpsr.errors import NotEnoughMemoryError, XPSRError, is_out_of_memory
 from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.checkpoint import base_of, locate
 from xpsr.models.own_layers import FILE as OWN_LAYERS
@@ -26,7 +26,7 @@ from xpsr.models.own_layers import has_own_layers, load_own_layers
 from xpsr.models.weights_file import align, read_shapes
 from xpsr.names import expanded
 from xpsr.pipeline import XPSRPipeline
-from xpsr.placement import choose_device, choose_dtype
+from xpsr.placement import choose_device, choose_dtype, telling_of_memory
 from xpsr.revision import ModelSource, revision_of
 
 MINI = Path(__file__).parent / "mini"
@@ -55,8 +55,13 @@ _NAMED = re.compile(
     r"\.(?:safetensors|bin)"
 )
 _PICKLED = ("diffusion_pytorch_model.bin", "pytorch_model.bin")
+_NO_ROOM = (
+    "There is not enough memory to load this model: close other programs, or choose the number "
+    "format float16 or another device."
+)
 
 
+@telling_of_memory(_NO_ROOM)
 def load(
     name_or_folder: str | Path = "mini",
     *,
@@ -75,7 +80,7 @@ def load(
 
     Raises:
         XPSRError: nothing of that name, a folder of another kind, parts that do not fit together,
-            or a device that is not there.
+            a device that is not there, or (`NotEnoughMemoryError`) too little memory.
     """
     place = choose_device(device)
     number_format = choose_dtype(place, dtype)
@@ -264,6 +269,8 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
             part = kind.from_pretrained(folder, local_files_only=True, **options)
             part, told = part if network else (part, {})
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
+        if is_out_of_memory(error):
+            raise NotEnoughMemoryError(_NO_ROOM) from error
         for path in files:
             read_shapes(path)  # says so where a file is damaged or cut short
         reason = str(error).strip().split("\n")[0][:200]

@@ -49,6 +49,10 @@ from xpsr.tiling import Blend, cover
 if TYPE_CHECKING:
     from xpsr.wordmaps import WordMaps, WordRecorder
 
+TOO_LARGE = (
+    "There is not enough memory for this picture; choose a smaller upscale or tile_size, "
+    "or another device."
+)
 LORA = "A LoRA was loaded, which the recipe does not hold: without it the pixels are others."
 
 logger = logging.getLogger(__name__)
@@ -249,7 +253,7 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         self._check_scheduler()
         default_prompts, default_settings = self.defaults()
         prompts, settings = prompts or default_prompts, settings or default_settings
-        with telling_of_memory():
+        with telling_of_memory(TOO_LARGE):
             photo = open_image(image)
             frame = make_frame(photo.image, settings, self.controlnet.downscale)
             texts = assemble(prompts, settings, self.tokenizer)

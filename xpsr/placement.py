@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import torch
 
-from xpsr.errors import NotEnoughMemoryError, XPSRError
+from xpsr.errors import NotEnoughMemoryError, XPSRError, is_out_of_memory
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
@@ -100,31 +100,19 @@ def moved_in(module: Module) -> Module:
     return module
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error of torch or Python means that a device or the machine ran out of memory."""
-    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
-        return True
-    # the allocators of CPU and MPS raise a plain RuntimeError
-    told = ("can't allocate memory", "not enough memory", "out of memory")
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in told)
-
-
 @contextmanager
-def telling_of_memory() -> Iterator[None]:
-    """Where memory runs out inside, the error says so in the user's words.
+def telling_of_memory(sentence: str) -> Iterator[None]:
+    """Where memory runs out inside, this sentence for the user is raised.
 
     Raises:
         NotEnoughMemoryError: instead of what torch or Python raised.
     """
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
+    except (RuntimeError, OSError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise NotEnoughMemoryError(
-            "There is not enough memory for this picture; choose a smaller upscale or tile_size, "
-            "or another device."
-        ) from error
+        raise NotEnoughMemoryError(sentence) from error
 
 
 def _is_there(device: torch.device) -> bool:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from xpsr.errors import DiskFullError, XPSRError
+from xpsr.errors import DiskFullError, XPSRError, is_out_of_memory
 
 if TYPE_CHECKING:
     from xpsr.metrics import Score
@@ -127,7 +127,7 @@ def each(inputs: list[str], work: Callable[[str], dict[str, Any]], emit: Emit) -
 def _sentence(error: Exception) -> str:
     if isinstance(error, XPSRError):
         return str(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if is_out_of_memory(error):
         return "The memory is not enough for this picture; choose a smaller --tile-size."
     # A defect of ours or a broken disk: the other pictures are done all the same.
     logger.exception("unexpected error")

@@ -16,7 +16,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from xpsr.errors import XPSRError
+from xpsr.errors import NotEnoughMemoryError, XPSRError, is_out_of_memory
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -184,6 +184,11 @@ def _cast(value: Tensor, dtype: torch.dtype | None, copy: bool = False) -> Tenso
 
 
 def _damaged(path: Path, error: Exception) -> XPSRError:
+    if is_out_of_memory(error):
+        return NotEnoughMemoryError(
+            f"There is not enough memory to read {path}: close other programs, or choose the "
+            "number format float16."
+        )
     if "weights_only" in str(error) or "Unsupported" in str(error):
         return XPSRError(f"{path} holds program code besides weights; it was not loaded.")
     return XPSRError(
