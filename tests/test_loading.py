@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 import logging
 import shutil
@@ -12,6 +13,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import httpx2
 import pytest
 import torch
 from accelerate import cpu_offload
@@ -30,6 +32,8 @@ from xpsr.models.own_layers import save_own_layers
 from xpsr.pipeline import LORA, Restored, XPSRPipeline
 from xpsr.placement import choose_device, choose_dtype
 from xpsr.prompts import Prompts
+from xpsr.prompts.describer import DescriberUnavailableError
+from xpsr.prompts.weights import fetch_all
 from xpsr.revision import ModelSource
 from xpsr.settings import Settings
 
@@ -307,6 +311,27 @@ def test_a_lora_of_stable_diffusion_and_what_its_recipe_tells(tiny_pipeline, pic
     fused = run(pipe, picture(16, 16)).recipe
     assert fused.output_sha256 != before.output_sha256
     assert (fused.revision, fused.notes) == (None, (LORA,))
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (RuntimeError("reconstruction: No space left on device (os error 28)"), "the disk is full"),
+        (httpx2.ReadError("connection reset"), "check the name and the network"),
+    ],
+)
+def test_what_breaks_off_while_a_model_is_fetched_is_told(monkeypatch, error, words):
+    def broken(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("xpsr.loading.snapshot_download", broken)
+    with pytest.raises(XPSRError, match=f'"owner/name" .*{words}'):
+        xpsr.load("owner/name", device="cpu")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", broken)
+    words = "the disk is full" if "disk" in words else "Connect to the internet"
+    with pytest.raises(DescriberUnavailableError, match=words):
+        fetch_all("owner/name", "main")
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,6 @@
-"""The one error that a user is meant to read, and what tells that memory ran out."""
+"""The one error that a user is meant to read, and what tells that memory or disk ran out."""
+
+import errno
 
 
 class XPSRError(Exception):
@@ -27,3 +29,9 @@ def is_out_of_memory(error: BaseException) -> bool:
         return isinstance(error, MemoryError)
     told = ("allocate memory", "not enough memory", "out of memory")
     return any(words in str(error).lower() for words in told)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether an error means that the disk has no room; libraries in Rust only say so in words."""
+    numbers = (errno.ENOSPC, errno.EDQUOT)
+    return getattr(error, "errno", None) in numbers or "No space left on device" in str(error)

@@ -146,7 +146,7 @@ def _listed(name: str, parts: tuple[str, ...]) -> dict[str, int]:
     try:
         files = HfApi().model_info(name, files_metadata=True, timeout=20).siblings or []
     except Exception as error:  # of the hub, of the network, of a proxy
-        raise cannot_fetch(name) from error
+        raise cannot_fetch(name, error) from error
     sizes = {file.rfilename: file.size or 0 for file in files}
     wanted = [name for pattern in wanted_files(parts) for name in fnmatch.filter(sizes, pattern)]
     for part in parts:  # pickled weights only where there is nothing safer, as `find_model` does

@@ -13,12 +13,17 @@ import diffusers
 import torch
 import transformers
 from diffusers import UNet2DConditionModel
-from huggingface_hub import snapshot_download
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError
+from huggingface_hub import constants, snapshot_download
 from safetensors import SafetensorError
 
 from xpsr import models
-from xpsr.errors import NotEnoughMemoryError, XPSRError, is_out_of_memory
+from xpsr.errors import (
+    DiskFullError,
+    NotEnoughMemoryError,
+    XPSRError,
+    is_disk_full,
+    is_out_of_memory,
+)
 from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.checkpoint import base_of, locate
 from xpsr.models.own_layers import FILE as OWN_LAYERS
@@ -152,8 +157,8 @@ def find_model(name: str, parts: tuple[str, ...]) -> Path:
             patterns = [file for part in bare for file in pickled_files(part)]
             found = Path(snapshot_download(name, allow_patterns=patterns))
         return found
-    except (HfHubHTTPError, HFValidationError, OSError) as error:
-        raise cannot_fetch(name) from error
+    except Exception as error:  # of the hub, of the network, of a proxy, of the disk
+        raise cannot_fetch(name, error) from error
 
 
 def local_folder(name: str) -> Path | None:
@@ -200,8 +205,13 @@ def pickled_files(part: str) -> list[str]:
     return [f"{part}/{file}" for file in _PICKLED]
 
 
-def cannot_fetch(name: str) -> XPSRError:
-    """What to say where a hub id cannot be reached."""
+def cannot_fetch(name: str, error: Exception) -> XPSRError:
+    """What to say where a hub id cannot be fetched."""
+    if is_disk_full(error):
+        return DiskFullError(
+            f'"{name}" cannot be fetched: the disk is full. What has come is kept; make room for '
+            f"{constants.HF_HUB_CACHE} and try again."
+        )
     return XPSRError(
         f'"{name}" is no folder here and cannot be fetched from the Hugging Face hub; check '
         "the name and the network."

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import errno
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from xpsr.errors import DiskFullError, XPSRError
+from xpsr.errors import DiskFullError, XPSRError, is_disk_full
 
 
 @contextmanager
@@ -32,7 +31,7 @@ def whole(path: Path) -> Iterator[Path]:
 
 def cannot_write(path: Path, error: OSError) -> XPSRError:
     """What to say where a file cannot be written."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         return DiskFullError(
             f"{path} cannot be written: the disk is full. What is finished is kept; make room and "
             "run the same command again."

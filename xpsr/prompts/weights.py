@@ -11,6 +11,7 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from xpsr.errors import is_disk_full
 from xpsr.prompts.describer import DescriberUnavailableError
 
 FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # no pickles, no code
@@ -95,6 +96,13 @@ def _fetch(model: str, commit: str, files: Sequence[str]) -> Path:
 
 def _not_to_be_had(model: str, error: Exception) -> DescriberUnavailableError:
     logger.info("fetching %s failed", model, exc_info=error)
+    if is_disk_full(error):
+        from huggingface_hub import constants
+
+        return DescriberUnavailableError(
+            f"{model} could not be fetched: the disk is full. Make room for "
+            f"{constants.HF_HUB_CACHE}, or use the describer measured."
+        )
     return DescriberUnavailableError(
         f"{model} is not on this machine, or not all of it, and could not be fetched. Connect to "
         "the internet, name a folder as llava:FOLDER, or use the describer measured."
