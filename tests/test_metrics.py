@@ -166,12 +166,15 @@ def test_unknown_name() -> None:
         score(Image.new("RGB", (32, 32)), metrics=["beauty"])
 
 
-def test_nobodys_random_numbers_move(clean) -> None:
+def test_nobodys_random_numbers_move(clean, monkeypatch) -> None:
     torch.manual_seed(5)
     expected = torch.rand(3)
     torch.manual_seed(5)
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
     score(clean, reference=clean)
     assert torch.equal(torch.rand(3), expected)
+    assert not seeded  # those of the GPUs are as little ours
 
 
 def test_without_a_net_there_is_a_reason_fast(fresh, monkeypatch, capfd, tmp_path, clean) -> None:

@@ -243,5 +243,5 @@ def _ask(metric: Metric, image: Image.Image, reference: Image.Image | None) -> f
     # Some judges draw random crops: the same picture must get the same score, and nobody else's
     # random numbers may move. All threads have the same generator, so one asks at a time.
     with _RANDOM, torch.random.fork_rng(devices=[]), torch.inference_mode():
-        torch.manual_seed(0)
+        torch.default_generator.manual_seed(0)  # `torch.manual_seed` seeds the GPUs as well
         return float(ask(*tensors))
