@@ -62,18 +62,19 @@ def test_ten_thousand_texts_are_cut_where_the_tokenizer_cuts_them(tokenizer):
 
 
 @pytest.mark.parametrize(
-    ("text", "summary"),
+    ("text", "figures", "cut"),
     [
-        ("cat " * 68, "68 of 75, nothing cut"),
-        ("cat " * 75, "75 of 75, nothing cut"),
-        ("cat " * 75 + "dog", "76 of 75, last 1 cut: dog"),
-        ("cat " * 75 + "猫", "78 of 75, last 3 cut: 猫"),
-        ("cat " * 74 + "猫", "77 of 75, last 2 cut: 猫"),  # a third of a letter is no letter
-        ("", "0 of 75, nothing cut"),
+        ("cat " * 68, "68 of 75, nothing cut", ""),
+        ("cat " * 75, "75 of 75, nothing cut", ""),
+        ("cat " * 75 + "dog", "76 of 75, last 1 cut", "dog"),
+        ("cat " * 75 + "猫", "78 of 75, last 3 cut", "猫"),
+        ("cat " * 74 + "猫", "77 of 75, last 2 cut", "猫"),  # a third of a letter is no letter
+        ("", "0 of 75, nothing cut", ""),
     ],
 )
-def test_the_meter_in_words(tokenizer, text, summary):
-    assert count_tokens(tokenizer, text).summary == summary
+def test_the_meter_in_words(tokenizer, text, figures, cut):
+    fitted = count_tokens(tokenizer, text)
+    assert (fitted.figures, fitted.cut.strip()) == (figures, cut)
 
 
 def test_protect_keeps_the_added_words_and_shortens_the_caption(tokenizer):
@@ -84,7 +85,7 @@ def test_protect_keeps_the_added_words_and_shortens_the_caption(tokenizer):
     assert fitted.sent == fitted.kept and count_tokens(tokenizer, fitted.sent).used <= 75
     assert wanted(fitted) == f"{caption.strip()} {OFFICIAL_ADDED}"
     assert fitted.cut and caption.count("river") > fitted.sent.count("river")
-    assert "cut before the added words" in fitted.summary
+    assert "cut before the added words" in fitted.figures
     # One more word of the caption would not fit.
     longer = fitted.sent.removesuffix(OFFICIAL_ADDED) + fitted.cut.split()[0] + " " + OFFICIAL_ADDED
     assert count_tokens(tokenizer, longer).lost
@@ -130,7 +131,10 @@ def test_texts_that_fit_are_the_same_in_every_mode(tokenizer, tiny_pipeline, mod
     with torch.no_grad():
         one, two = (
             encode_texts(
-                tokenizer, tiny_pipeline.text_encoder, list(texts.sent().values()), chunk=c
+                tokenizer,
+                tiny_pipeline.text_encoder,
+                [fitted.sent for fitted in vars(texts).values()],
+                chunk=c,
             )
             for texts, c in ((plain, False), (other, mode == "chunk"))
         )
@@ -151,7 +155,7 @@ def test_blocks_are_read_one_by_one_and_a_shorter_text_gets_empty_ones(tokenizer
         (pair[1, 77:], single[3]),
     ):
         assert torch.allclose(found, expected, atol=1e-6)
-    assert in_blocks(tokenizer, long).summary == "95 of 150 in 2 blocks, nothing cut"
+    assert in_blocks(tokenizer, long).figures == "95 of 150 in 2 blocks, nothing cut"
 
 
 def test_the_end_of_a_long_text_counts_in_blocks_alone(tiny_pipeline, picture):

@@ -13,7 +13,7 @@ from diffusers import EulerDiscreteScheduler
 from PIL import Image
 
 import xpsr
-from xpsr.autoencoder import decode, encode
+from xpsr.autoencoder import decode, distribution, draw, encode
 from xpsr.errors import NotEnoughMemoryError, XPSRError
 from xpsr.image import pixel_sha256, to_tensor
 from xpsr.pipeline import Restored, XPSRPipeline
@@ -318,7 +318,8 @@ def test_random_numbers_are_drawn_in_the_authors_order(tiny_pipeline, picture, s
     solver = Solver(pipe.scheduler.config, "ddpm", settings.num_inference_steps)
     with torch.no_grad():
         image = to_tensor(picture(16, 16).resize((32, 32), Image.Resampling.BICUBIC))
-        low = torch.zeros(1, 4, 4, 4) if start == "noise" else encode(pipe.vae, image, noise)
+        found = distribution(pipe.vae, image)
+        low = torch.zeros(1, 4, 4, 4) if start == "noise" else draw(pipe.vae, found, noise)
         latents = start_latents(solver, settings, low, noise)
         assert torch.equal(seen[0], latents)
     assert torch.equal(seen[1], steps[0].latents)

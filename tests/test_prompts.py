@@ -18,7 +18,8 @@ from xpsr.prompts import (
     PROMPT_NAMES,
     Prompts,
 )
-from xpsr.prompts.text import assemble, count_tokens, cut_notes, encode_texts
+from xpsr.prompts.budget import count_tokens
+from xpsr.prompts.text import assemble, cut_notes, encode_texts
 from xpsr.settings import CHOICES, PRESETS, Settings
 
 
@@ -27,7 +28,8 @@ def sent(tokenizer):
     """The four strings for the tokenizer, of some texts and settings."""
 
     def assembled(prompts: Prompts, settings: Settings | None = None) -> SimpleNamespace:
-        return SimpleNamespace(**assemble(prompts, settings or Settings(), tokenizer).sent())
+        texts = assemble(prompts, settings or Settings(), tokenizer)
+        return SimpleNamespace(**{name: fitted.sent for name, fitted in vars(texts).items()})
 
     return assembled
 

@@ -133,7 +133,6 @@ def test_writing_without_blanks():
     [
         ("measured", "measured", ""),
         ("dalpsr", "dalpsr", ""),
-        ("tags", "tags", ""),
         ("llava-hf/llava-1.5-7b-hf@8c85e9a in 4 bits", "llava",
          "llava-hf/llava-1.5-7b-hf@8c85e9a in 4 bits"),
         ("qwen2-vl at http://gpu.local:8000/v1", "server", "qwen2-vl"),

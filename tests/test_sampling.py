@@ -14,7 +14,7 @@ from xpsr.errors import XPSRError
 from xpsr.guidance import combine, pair
 from xpsr.prompts import Prompts
 from xpsr.prompts.text import assemble
-from xpsr.sampling import Conditions, Denoiser, Predict, Step, TileDone, denoise
+from xpsr.sampling import Conditions, Denoiser, Hints, Predict, Step, TileDone, denoise
 from xpsr.schedule import Noise, Solver, start_latents
 from xpsr.settings import CHOICES, Settings
 from xpsr.tiling import Blend, bell, cover
@@ -49,7 +49,8 @@ def golden_denoiser(pipe, stored, settings: dict[str, str], blend: Blend) -> Den
         guidance_scale=float(settings["guidance_scale"]),
         conditioning_scale=float(settings["conditioning_scale"]),
     )
-    return Denoiser(pipe.unet, pipe.controlnet, conditions, blend)
+    hints = Hints(pipe.controlnet, conditions.image, blend)
+    return Denoiser(pipe.unet, pipe.controlnet, conditions, blend, hints)
 
 
 def whole(network: Callable[[torch.Tensor, int], torch.Tensor]) -> Predict:

@@ -31,7 +31,7 @@ from xpsr.wordmaps import WordMaps, WordRecorder, overlay, sheet
 from xpsr.wordmaps.fonts import families_for
 from xpsr.wordmaps.grid import MAX_CELLS, Grid, sample
 from xpsr.wordmaps.pieces import pieces_of, row_groups
-from xpsr.wordmaps.recorder import _Look, over_tokens
+from xpsr.wordmaps.recorder import over_tokens
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -192,23 +192,6 @@ def test_attention_is_the_one_the_network_uses(reader):
     assert weights.max() > 0.1  # far from even, or this would say little
     expected = attention(places, encoder_hidden_states=text)[0]
     torch.testing.assert_close(attention.to_out[0](weights @ attention.to_v(text)[0]), expected)
-
-
-@torch.no_grad()
-def test_masked_tokens_get_nothing(reader):
-    found: list[torch.Tensor] = []
-    look = _Look(found.append)
-    reader.register_forward_pre_hook(look.at_transformer)
-    reader.transformer_blocks[0].attn2.register_forward_pre_hook(
-        look.at_attention, with_kwargs=True
-    )
-    mask = torch.ones(2, 10)
-    mask[0, 1] = mask[1, 6:] = 0  # the negative text has another one
-    text = torch.randn(2, 10, 6)
-    reader(torch.randn(2, 8, 3, 5), encoder_hidden_states=text, encoder_attention_mask=mask)
-    assert found[0].shape == (3, 5, 10)
-    torch.testing.assert_close(found[0].sum(2), torch.ones(3, 5))
-    assert found[0][..., 6:].max() < 1e-6 < found[0][..., :6].min()
 
 
 # Words and tokens --------------------------------------------------------------------------------

@@ -16,20 +16,18 @@ from xpsr.schedule import NoiseSource
 _UNTILED_PIXELS = 1280 * 1280
 
 
-def encode(vae: Any, image: Tensor, noise: NoiseSource | None = None) -> Tensor:
-    """Picture (1, 3, H, W) in [0, 1] → scaled latent (1, C, h, w), float32.
-
-    Args:
-        vae: `AutoencoderKL`, `AutoencoderTiny` or `PatchAutoencoder`.
-        image: sides must be multiples of the autoencoder's factor.
-        noise: sample the autoencoder's distribution; without it its mean is taken. One draw, also
-            from an autoencoder whose distribution has no spread, so that the order of draws holds.
-    """
-    return draw(vae, distribution(vae, image), noise)
+def encode(vae: Any, image: Tensor) -> Tensor:
+    """Picture → the mean of its scaled latents; the arguments are those of `distribution`."""
+    return draw(vae, distribution(vae, image))
 
 
 def distribution(vae: Any, image: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and spread of the latents of a picture, as `draw` takes them; see `encode`."""
+    """Mean and spread of the latents of a picture before scaling, (1, C, h, w) float32.
+
+    Args:
+        vae: `AutoencoderKL`, `AutoencoderTiny` or `PatchAutoencoder`.
+        image: (1, 3, H, W) in [0, 1]; sides must be multiples of the autoencoder's factor.
+    """
     worker = _in_tiles_if_large(moved_in(vae), image.shape[-2] * image.shape[-1])
     encoded = worker.encode((2 * image - 1).to(vae.dtype))
     if hasattr(encoded, "latent_dist"):
@@ -38,7 +36,10 @@ def distribution(vae: Any, image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def draw(vae: Any, found: tuple[Tensor, Tensor], noise: NoiseSource | None = None) -> Tensor:
-    """A scaled latent from its distribution: a sample, or without `noise` the mean."""
+    """A scaled latent from its `distribution`: a sample, or without `noise` the mean.
+
+    One draw, also where there is no spread, so that the order of draws holds.
+    """
     mean, spread = found
     if noise is not None:
         mean = mean + spread.to(mean) * noise.like(mean)

@@ -162,7 +162,7 @@ class Denoiser:
         unet, controlnet: the networks.
         conditions: see there.
         blend: the tiles of the latent.
-        hints: those of another run on the same picture in the same tiles, if there was one.
+        hints: of `conditions.image` in these tiles.
         watch: entered around every call of the networks, to look on.
     """
 
@@ -172,14 +172,14 @@ class Denoiser:
         controlnet: XPSRControlNetModel,
         conditions: Conditions,
         blend: Blend,
-        hints: Hints | None = None,
+        hints: Hints,
         watch: Watch = unwatched,
     ) -> None:
         self.unet = unet
         self.controlnet = controlnet
         self.conditions = conditions
         self.blend = blend
-        self.hints = hints or Hints(controlnet, conditions.image, blend)
+        self.hints = hints
         self.watch = watch
 
     def __call__(

@@ -109,7 +109,7 @@ def refuse_originals(
             raise XPSRError(f"{result} is one of the pictures themselves; choose another {option}.")
 
 
-def refuse_strangers(results: Sequence[Path], option: str = "--out") -> None:
+def refuse_strangers(results: Sequence[Path]) -> None:
     """Results of earlier runs are written over, and nothing else is.
 
     Raises:
@@ -123,7 +123,7 @@ def refuse_strangers(results: Sequence[Path], option: str = "--out") -> None:
         if not carries_recipe(result):
             raise XPSRError(
                 f"{result} is there already and carries no recipe, so it was not made by this "
-                f"program and is not written over; choose another {option}."
+                "program and is not written over; choose another --out."
             )
 
 

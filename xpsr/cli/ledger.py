@@ -23,15 +23,14 @@ _START = to_line({"input": ""}).encode()[:-2]  # every record's first bytes
 
 
 class Ledger:
-    """What was described already, and where the rest is written.
+    """What was done already, and where the rest is written.
 
-    `path` holds one complete record a line. What could not be described stands in
+    `path` holds one complete record a line. What could not be done stands in
     `NAME.failed.jsonl` beside it until a later run succeeds. Processes that share the file lock it
     while they write.
 
     Attributes:
         records: what was there at the start.
-        done: the inputs of these records.
 
     Args:
         path: the file; made where it does not exist yet.
@@ -46,7 +45,6 @@ class Ledger:
         self.failed = path.with_name(f"{path.stem}.failed.jsonl")
         with _plainly(path), _locked(path) as file:
             self.records = _complete_records(file, path)
-        self.done = {record["input"] for record in self.records}
         self._forget_failures(set(share))
 
     def add(self, record: dict[str, Any]) -> None:

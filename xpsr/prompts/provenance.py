@@ -12,15 +12,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from difflib import SequenceMatcher
 from itertools import groupby
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from xpsr.prompts import PRESET_PROMPTS, Prompts
 from xpsr.prompts.sentences import split_sentences
 
-Kind = Literal[
-    "llava", "server", "measured", "dalpsr", "tags", "preset", "typed", "edited", "recipe"
-]
-KINDS: tuple[str, ...] = get_args(Kind)
+Kind = Literal["llava", "server", "measured", "dalpsr", "preset", "typed", "edited", "recipe"]
 MAX_RUNS = 16  # of sentences with one origin, in a recipe; more of them become one
 MAX_BY = 60  # characters
 ALIKE = 0.45  # share of words two sentences have in common if one is the other one edited
@@ -33,8 +30,8 @@ class Origin:
     """Who wrote a sentence.
 
     Attributes:
-        kind: "llava" | "server" (a model behind an address) | "measured" | "dalpsr" | "tags" |
-            "preset" | "typed" | "edited" | "recipe" (restored from one).
+        kind: "llava" | "server" (a model behind an address) | "measured" | "dalpsr" | "preset" |
+            "typed" | "edited" | "recipe" (restored from one).
         by: for models their name and revision; for "edited" and "recipe" the kind before that.
     """
 
@@ -44,7 +41,7 @@ class Origin:
     @classmethod
     def of_source(cls, source: str) -> Origin:
         """The origin behind the `source` of a description."""
-        if source in ("measured", "dalpsr", "tags"):
+        if source in ("measured", "dalpsr"):
             return cls(source)  # pyright: ignore[reportArgumentType]
         if "://" in source:  # "MODEL at ADDRESS"; the address is nobody else's business
             model = source.rpartition(" at ")[0]

@@ -7,7 +7,7 @@ for weights, so that what is shown would no longer be what the tokenizer gets.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from xpsr.prompts import Prompts
@@ -17,8 +17,6 @@ from xpsr.settings import Settings
 if TYPE_CHECKING:  # torch and transformers are not needed to lay out the page
     import torch
     from transformers import CLIPTextModel, CLIPTokenizer
-
-__all__ = ["EncoderTexts", "assemble", "count_tokens", "cut_notes", "encode_texts"]
 
 STOPS = ".!?…,;:。！？，；：、"
 
@@ -31,19 +29,6 @@ class EncoderTexts:
     low: FittedText
     negative_high: FittedText
     negative_low: FittedText
-
-    def named(self) -> dict[str, FittedText]:
-        """The texts under the names a user reads."""
-        return {
-            "the content text": self.high,
-            "the quality text": self.low,
-            "the negative content text": self.negative_high,
-            "the negative quality text": self.negative_low,
-        }
-
-    def sent(self) -> dict[str, str]:
-        """{"high", "low", "negative_high", "negative_low": the string for the tokenizer}."""
-        return {field.name: getattr(self, field.name).sent for field in fields(self)}
 
 
 def assemble(prompts: Prompts, settings: Settings, tokenizer: CLIPTokenizer) -> EncoderTexts:
@@ -90,7 +75,12 @@ def _closed(sentence: str) -> str:
 def cut_notes(texts: EncoderTexts) -> tuple[str, ...]:
     """One sentence for each text that is too long; empty when all fit."""
     names: dict[FittedText, str] = {}
-    for name, fitted in texts.named().items():
+    for fitted, name in (
+        (texts.high, "the content text"),
+        (texts.low, "the quality text"),
+        (texts.negative_high, "the negative content text"),
+        (texts.negative_low, "the negative quality text"),
+    ):
         names.setdefault(fitted, name)  # with `negative="high"` both branches share the low text
     return tuple(
         _note(name, fitted) for fitted, name in names.items() if fitted.lost or fitted.blocks > 1

@@ -204,37 +204,26 @@ class _Look:
         if threading.get_ident() != self.thread or options is None:
             return
         # The last of the batch: [negative, positive] with guidance, [positive] without.
-        mask = options.get("attention_mask")
-        found = over_tokens(
-            attention,
-            inputs[0][-1:],
-            options["encoder_hidden_states"][-1:],
-            None if mask is None else mask[-1:],
-        )
+        found = over_tokens(attention, inputs[0][-1:], options["encoder_hidden_states"][-1:])
         self.take(found.unflatten(0, self.size))
 
 
 @torch.no_grad()
-def over_tokens(
-    attention: Attention, hidden_states: Tensor, text: Tensor, mask: Tensor | None = None
-) -> Tensor:
+def over_tokens(attention: Attention, hidden_states: Tensor, text: Tensor) -> Tensor:
     """How much each place attends to each token, averaged over heads: (N, L) float32.
 
-    Every row sums to one. Nothing that `attention` itself computes is touched.
+    Every row sums to one; XPSR masks no token. Nothing that `attention` itself computes is touched.
 
     Args:
         attention: a cross-attention as the transformers of Stable Diffusion have it.
         hidden_states: (1, N, C), what it is about to read.
         text: (1, L, D), the embedding it reads.
-        mask: added to the scores before the softmax (1, 1, L), as diffusers passes it on.
     """
     assert attention.to_k is not None  # only attention to added texts alone has none
     query = attention.head_to_batch_dim(attention.to_q(hidden_states)).float()
     key = attention.head_to_batch_dim(attention.to_k(text)).float()
-    if mask is not None:
-        mask = attention.prepare_attention_mask(mask, text.shape[1], 1).float()
     return torch.cat(
-        [attention.get_attention_scores(q, key, mask).mean(0) for q in query.split(QUERIES, 1)]
+        [attention.get_attention_scores(q, key).mean(0) for q in query.split(QUERIES, 1)]
     )
 
 
