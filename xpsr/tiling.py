@@ -36,7 +36,7 @@ class Tile(NamedTuple):
         return slice(self.left * factor, (self.left + self.width) * factor)
 
 
-def cover(height: int, width: int, size: int, overlap: int, parity: bool = False) -> list[Tile]:
+def cover(height: int, width: int, size: int, overlap: int) -> list[Tile]:
     """Tiles that together cover a latent of `height` x `width`.
 
     A latent with no more pixels than one tile is one tile. Of several, each starts `size - overlap`
@@ -44,16 +44,12 @@ def cover(height: int, width: int, size: int, overlap: int, parity: bool = False
 
     Args:
         height, width: of the latent.
-        size: side of a tile; 0 = one tile for everything.
+        size: side of a tile, which is shorter only where the latent is; 0 = one tile for everything.
         overlap: pixels shared by neighbours, less than `size`.
-        parity: squares also where the latent is narrower than a tile, as the authors cut them;
-            otherwise such tiles keep their full length.
     """
     if not size or height * width <= size * size:
         return [Tile(0, 0, height, width)]
     tall, wide = min(size, height), min(size, width)
-    if parity:
-        tall = wide = min(tall, wide)
     return [
         Tile(top, left, tall, wide)
         for left in _offsets(width, wide, overlap)
@@ -66,19 +62,16 @@ def _offsets(length: int, tile: int, overlap: int) -> list[int]:
     return [*range(0, length - tile, stride), length - tile]
 
 
-def bell(height: int, width: int, parity: bool = False) -> Tensor:
+def bell(height: int, width: int) -> Tensor:
     """Blending weights (height, width), float64: a Gaussian around the middle of a tile.
 
-    `parity` moves the middle by half a pixel downwards, an error of the authors' code that their
-    numbers contain.
+    In the authors' code the middle lies half a pixel too low.
     """
-    rows = _gaussian(height, height / 2 if parity else (height - 1) / 2)
-    columns = _gaussian(width, (width - 1) / 2)
-    return rows[:, None] * columns[None, :]
+    return _gaussian(height)[:, None] * _gaussian(width)[None, :]
 
 
-def _gaussian(length: int, center: float) -> Tensor:
-    at = (torch.arange(length, dtype=torch.float64) - center) / length
+def _gaussian(length: int) -> Tensor:
+    at = (torch.arange(length, dtype=torch.float64) - (length - 1) / 2) / length
     return torch.exp(-(at**2) / (2 * _VARIANCE)) / (2 * torch.pi * _VARIANCE) ** 0.5
 
 
@@ -87,12 +80,11 @@ class Blend:
 
     Args:
         tiles: from `cover`.
-        parity: see `bell`.
     """
 
-    def __init__(self, tiles: list[Tile], parity: bool = False) -> None:
+    def __init__(self, tiles: list[Tile]) -> None:
         self.tiles = tiles
-        weights = bell(tiles[0].height, tiles[0].width, parity)
+        weights = bell(tiles[0].height, tiles[0].width)
         height = max(tile.top + tile.height for tile in tiles)
         width = max(tile.left + tile.width for tile in tiles)
         total = torch.zeros(height, width, dtype=torch.float64)
