@@ -21,7 +21,7 @@ from transformers import CLIPTextModel, CLIPTokenizer
 
 from xpsr.autoencoder import decode, distribution, draw
 from xpsr.errors import XPSRError
-from xpsr.frame import Frame, make_frame, plan_sizes
+from xpsr.frame import Frame, Size, make_frame, plan_sizes
 from xpsr.guidance import pair
 from xpsr.image import Source, file_bytes, open_image, pixel_sha256
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
@@ -43,7 +43,7 @@ from xpsr.sampling import (
 )
 from xpsr.schedule import Noise, NoiseSource, Solver, start_latents
 from xpsr.settings import CHOICES, SETTING_NAMES, Settings
-from xpsr.shared import Shared, SharedAtSize
+from xpsr.shared import Shared
 from xpsr.tiling import Blend, cover
 
 if TYPE_CHECKING:
@@ -260,14 +260,14 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             noise = Noise(settings.seed)
             solver = Solver(self.scheduler.config, settings.scheduler, settings.num_inference_steps)
             shared = shared or Shared()
-            kept = shared.at(frame.working)
             try:
                 conditions = self._conditions(frame, texts, settings, shared)
                 blend = self._tiles(conditions.image, settings)
-                start = self._start(conditions, texts, solver, settings, noise, kept, blend)
-                base, latents = yield from start
-                hints = kept.get(
-                    ("hints", *blend.tiles),
+                base, latents = yield from self._start(
+                    conditions, texts, solver, settings, noise, blend, shared, frame.working
+                )
+                hints = shared.get(
+                    ("hints", frame.working, *blend.tiles),
                     lambda: Hints(self.controlnet, conditions.image, blend),
                 )
                 watch = unwatched
@@ -337,8 +337,9 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         solver: Solver,
         settings: Settings,
         noise: NoiseSource,
-        kept: SharedAtSize,
         blend: Blend,
+        shared: Shared,
+        size: Size,
     ) -> Generator[TileDone, None, tuple[Tensor | None, Tensor]]:
         """The latent to add before decoding (or None), and the one that denoising starts from.
 
@@ -346,11 +347,11 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         """
         image = conditions.image
         if self.config["residual_latents"]:
-            key: tuple[Hashable, ...] = ("base", *blend.tiles)
+            key: tuple[Hashable, ...] = ("base", size, *blend.tiles)
             if self.controlnet.config.degradation_free_reads_texts:
                 key += (texts.high.sent, texts.low.sent, settings.long_prompts)
             total, tiles = len(solver.timesteps), len(blend.tiles)
-            base = yield from kept.walk(
+            base = yield from shared.walk(
                 key,
                 lambda: base_latent(
                     self.controlnet,
@@ -366,7 +367,7 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             height, width = image.shape[-2] // factor, image.shape[-1] // factor
             low = image.new_zeros(1, self.unet.config.in_channels, height, width)
         else:
-            found = kept.get(("latents",), lambda: distribution(self.vae, image))
+            found = shared.get(("latents", size), lambda: distribution(self.vae, image))
             low = draw(self.vae, found, noise)
         return None, start_latents(solver, settings, low, noise)
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Generator, Hashable
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 Item = TypeVar("Item")
-Size = tuple[int, int]
 
 _MOST = 32  # a sweep over sizes must not fill the memory with the hints of all of them
 
@@ -18,7 +16,9 @@ class Shared:
     """Keeps text embeddings, image embeddings and start latents from one run to the next.
 
     One of these is for one picture and one pipeline: pass it to every `XPSRPipeline.stream`. What
-    it gives is what would have been computed again, so pixels do not change.
+    it gives is what would have been computed again, so pixels do not change: what depends on the
+    size that the networks see has that size in its key. (Not the tensor's shape: two sizes can be
+    padded to the same one.)
     """
 
     def __init__(self) -> None:
@@ -43,28 +43,3 @@ class Shared:
     def _recall(self, key: Hashable) -> Any:
         self._kept.move_to_end(key)
         return self._kept[key]
-
-    def at(self, size: Size) -> SharedAtSize:
-        """For everything made from the picture at a working size.
-
-        The size and not the tensor's shape: two sizes can be padded to the same one.
-        """
-        return SharedAtSize(self, size)
-
-
-@dataclass(frozen=True)
-class SharedAtSize:
-    """`Shared` for what depends on the size of the picture that the networks see."""
-
-    shared: Shared
-    size: Size
-
-    def get(self, key: tuple[Hashable, ...], make: Callable[[], Value]) -> Value:
-        """See `Shared.get`."""
-        return self.shared.get((self.size, *key), make)
-
-    def walk(
-        self, key: tuple[Hashable, ...], make: Callable[[], Generator[Item, None, Value]]
-    ) -> Generator[Item, None, Value]:
-        """See `Shared.walk`."""
-        return self.shared.walk((self.size, *key), make)

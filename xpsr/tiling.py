@@ -44,7 +44,7 @@ def cover(height: int, width: int, size: int, overlap: int) -> list[Tile]:
 
     Args:
         height, width: of the latent.
-        size: side of a tile, which is shorter only where the latent is; 0 = one tile for everything.
+        size: side of a tile, where the latent is not shorter; 0 = one tile for everything.
         overlap: pixels shared by neighbours, less than `size`.
     """
     if not size or height * width <= size * size:
