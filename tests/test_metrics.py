@@ -16,7 +16,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 import xpsr.metric_models
 from xpsr.errors import XPSRError
 from xpsr.image import to_tensor
-from xpsr.metric_models import LUMA
+from xpsr.metric_models import OPTIONS
 from xpsr.metrics import MAX_DECIBEL, METRICS, Score, backprojection, reasons, score, to_json
 
 FREE = [name for name, metric in METRICS.items() if not metric.needs_download]
@@ -62,7 +62,7 @@ def test_ssim_is_pyiqas(size: tuple[int, int], picture) -> None:
     """Ours takes rows and columns one after the other; the figure is the same."""
     import pyiqa
 
-    theirs = pyiqa.create_metric("ssim", device="cpu", **LUMA)
+    theirs = pyiqa.create_metric("ssim", device="cpu", **OPTIONS["psnr"])
     clean = picture(*size)
     blurred = clean.resize((size[0] // 4, size[1] // 4)).resize(size)
     for other in (blurred, clean.point(lambda value: 255 - value), clean):

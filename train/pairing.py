@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from train.degrade import RECIPES, degrade, sharpen
 from train.options import Strict
 from xpsr.image import resize
-from xpsr.prompts.measured import MIN_SIDE
+from xpsr.prompts.estimator import MIN_SIDE
 
 RecipeName = Literal["paper", "mild", "heavy"]
 

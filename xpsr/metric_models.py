@@ -23,8 +23,7 @@ OFFLINE_SECONDS = 20.0  # for weights that lie on the disk; nothing can arrive
 ONLINE_SECONDS = 600.0  # somebody asked for this score: a real download is no hang
 
 # As the tables of this field: the Y of BT.601 video, 16..235 (pyiqa's own default is 0..255).
-LUMA = {"test_y_channel": True, "color_space": "ycbcr"}
-OPTIONS: dict[str, dict[str, Any]] = {"psnr": LUMA}
+OPTIONS: dict[str, dict[str, Any]] = {"psnr": {"test_y_channel": True, "color_space": "ycbcr"}}
 
 Judge = Callable[..., Tensor]
 

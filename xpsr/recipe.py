@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, BinaryIO, Literal, TypeVar
 
 from PIL import Image, PngImagePlugin
 from pydantic import (
@@ -225,8 +225,14 @@ def model_label(name: str) -> str:
     return label[:100] or "unnamed"
 
 
-def save_png(image: Image.Image, recipe: Recipe, path: str | Path) -> None:
-    """Write `image` as PNG with the recipe inside (an iTXt entry named "xpsr")."""
+def save_png(image: Image.Image, recipe: Recipe, path: str | Path | BinaryIO) -> None:
+    """Write `image` as PNG with the recipe inside (an iTXt entry named "xpsr").
+
+    Args:
+        image: RGB.
+        recipe: of `image`.
+        path: of the file, or one that is open for writing bytes.
+    """
     texts = PngImagePlugin.PngInfo()
     texts.add_itxt(PNG_KEY, recipe.to_json())
     image.save(path, format="PNG", pnginfo=texts)

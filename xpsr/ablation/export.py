@@ -157,5 +157,5 @@ def _png(result: CellResult) -> bytes:
         return result.path.read_bytes()
     assert result.recipe is not None
     data = io.BytesIO()
-    save_png(result.picture(), result.recipe, data)  # type: ignore[arg-type]
+    save_png(result.picture(), result.recipe, data)
     return data.getvalue()

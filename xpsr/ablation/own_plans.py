@@ -13,10 +13,12 @@ from xpsr.ablation.plan import Plan, Variant
 from xpsr.ablation.plans import FULL, Seeds
 from xpsr.errors import XPSRError
 from xpsr.prompts import PROMPT_NAMES, Prompts
-from xpsr.settings import CHOICES, DEFAULTS, SETTING_NAMES, Settings
+from xpsr.settings import CHOICES, SETTING_NAMES, Settings
 
 MAX_CSV_BYTES = 1 << 20
 MAX_NAME = 80  # characters
+# What a run can be changed in; every variant runs with the same seeds.
+FIELDS = (*PROMPT_NAMES, *(name for name in SETTING_NAMES if name != "seed"))
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,10 @@ class Axis:
         """
         name, equals, rest = text.partition("=")
         name = name.strip().replace("-", "_")
-        if not equals or name not in (*PROMPT_NAMES, *SETTING_NAMES) or name == "seed":
-            known = ", ".join((*PROMPT_NAMES, *(one for one in SETTING_NAMES if one != "seed")))
+        if not equals or name not in FIELDS:
             raise XPSRError(
-                f'"{text[:60]}" is no axis; write NAME=VALUE,VALUE, where NAME is one of {known}.'
+                f'"{text[:60]}" is no axis; write NAME=VALUE,VALUE, where NAME is one of '
+                f"{', '.join(FIELDS)}."
             )
         mark = "|" if name in PROMPT_NAMES else ","
         values = tuple(dict.fromkeys(value.strip() for value in rest.split(mark)))
@@ -130,7 +132,7 @@ def _read(path: Path) -> str:
 
 
 def _check_heads(heads: Sequence[str], file: str) -> None:
-    known = ("name", *PROMPT_NAMES, *(one for one in SETTING_NAMES if one != "seed"))
+    known = ("name", *FIELDS)
     if "seed" in heads:
         raise XPSRError(
             f'{file} has a column "seed"; every row runs with the same seeds, leave it out.'
@@ -162,7 +164,7 @@ def _changed(
 
 
 def _setting(name: str, value: str) -> str | float:
-    if name in CHOICES or isinstance(DEFAULTS[name], str):
+    if name in CHOICES:
         return value
     try:
         return float(value)

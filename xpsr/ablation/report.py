@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
@@ -18,7 +18,7 @@ from xpsr.ablation.statistics import MULTIPLE, change_by_seed, changes, effects
 from xpsr.metrics import METRICS
 from xpsr.prompts import PROMPT_NAMES
 from xpsr.recipe import model_label
-from xpsr.settings import SETTING_NAMES
+from xpsr.recipe_changes import changed_settings
 
 # Longest side of the pictures in the report by how many there are: some 20 MB at most.
 _SIDES = ((64, 768), (200, 512), (1000, 256))
@@ -127,15 +127,8 @@ def _texts(plan: Plan) -> list[dict[str, Any]]:
 
 def _settings(plan: Plan) -> list[dict[str, Any]]:
     """What each variant sets otherwise than the full prompt's run."""
-    full = asdict(plan.baseline.settings)
-    return [
-        {
-            name: value
-            for name, value in asdict(variant.settings).items()
-            if name in SETTING_NAMES and name != "seed" and value != full[name]
-        }
-        for variant in plan.variants
-    ]
+    found = (changed_settings(plan.baseline.settings, one.settings) for one in plan.variants)
+    return [{one.place: one.after for one in some if one.place != "seed"} for some in found]
 
 
 def _reasons(results: Sequence[CellResult]) -> dict[str, str]:

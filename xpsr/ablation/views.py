@@ -64,7 +64,7 @@ def grid_html(rows: Sequence[dict[str, Any]], seeds: Sequence[int]) -> str:
 
 def style() -> str:
     """The rules for both; colours come from variables of the page around them."""
-    return files("xpsr.ablation").joinpath("views.css").read_text(encoding="utf-8")
+    return _source("views.css")
 
 
 @cache

@@ -35,7 +35,7 @@ FEW_FOR_FID = (
     "there are: set it only beside FID of as many."
 )
 MAX_NAMED = 20  # pictures left out, in the table
-LABELS = {"psnr": "PSNR", "ssim": "SSIM", "clipiqa": "CLIPIQA", "fid": "FID"}
+LABELS = {"clipiqa": "CLIPIQA", "fid": "FID"}  # as tables of this field have them
 _DECIMALS = {"psnr": 2, "fid": 2, "musiq": 2, "piqe": 2, "backprojection": 2}
 
 

@@ -98,9 +98,14 @@ def _read(transformer: nn.Module | None, hidden_states: Tensor, context: Tensor)
     return transformer(hidden_states, encoder_hidden_states=context, return_dict=False)[0]
 
 
+def reads_text(block: nn.Module) -> bool:
+    """Whether a stock block has text transformers; those without do not all say so."""
+    return getattr(block, "has_cross_attention", False)
+
+
 def fuse_block(block: nn.Module, cross_attention_dim: int, fusion: FusionKind) -> None:
     """Give every text transformer of a stock block (if it has any) its second prompt."""
-    if getattr(block, "has_cross_attention", False):
+    if reads_text(block):
         block.attentions = nn.ModuleList(
             SemanticFusionAttention(stock, cross_attention_dim, fusion)
             for stock in block.attentions

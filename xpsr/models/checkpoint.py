@@ -14,6 +14,7 @@ import torch
 from xpsr.errors import XPSRError
 from xpsr.models.controlnet import XPSRControlNetModel
 from xpsr.models.official import check_family, lay_out, read_config, report, to_our_names
+from xpsr.models.own_layers import has_own_layers
 from xpsr.models.unet import XPSRUNet2DConditionModel
 from xpsr.models.weights_file import find_weights, read_shapes
 
@@ -177,7 +178,7 @@ def _nothing_there(folder: Path) -> str:
 
 def _check_part(name: str, folder: Path) -> Part:
     config = read_config(folder)
-    if (folder / "own_layers.safetensors").is_file():
+    if has_own_layers(folder):
         raise XPSRError(
             f"{folder} was exported by this project's training without the base's layers: it needs "
             "no conversion, only the same base whenever it is loaded."

@@ -15,6 +15,7 @@ from xpsr.models.attention import (
     broadcast_timestep,
     fuse_block,
     fusion_units,
+    reads_text,
 )
 from xpsr.models.config import extends_config_of
 from xpsr.models.degradation_free import DegradationFreePredictor, TextReader
@@ -183,10 +184,10 @@ class XPSRControlNetModel(ControlNetModel):
         sample = self.conv_in(sample) + hint
         skips = [sample]
         for block in self.down_blocks:
-            text = {"encoder_hidden_states": prompts} if _reads_text(block) else {}
+            text = {"encoder_hidden_states": prompts} if reads_text(block) else {}
             sample, outputs = block(hidden_states=sample, temb=temb, **text)
             skips.extend(outputs)
-        text = {"encoder_hidden_states": prompts} if _reads_text(self.mid_block) else {}
+        text = {"encoder_hidden_states": prompts} if reads_text(self.mid_block) else {}
         sample = self.mid_block(sample, temb, **text)
 
         residuals = [zero(x) for zero, x in zip(self.controlnet_down_blocks, skips, strict=True)]
@@ -239,7 +240,3 @@ class XPSRControlNetModel(ControlNetModel):
             XPSRError: the folder holds something else; the sentence says what.
         """
         return load_official(cls, "controlnet", Path(folder), dtype)
-
-
-def _reads_text(block: nn.Module) -> bool:
-    return getattr(block, "has_cross_attention", False)

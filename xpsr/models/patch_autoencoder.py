@@ -1,6 +1,5 @@
 """The autoencoder of the embedded model: a patch basis and small convolutions at latent size."""
 
-# diffusers' pipeline loader looks for the name ModelMixin in the module of a custom component.
 import torch
 from diffusers import ConfigMixin, ModelMixin
 from diffusers.configuration_utils import register_to_config

@@ -10,7 +10,7 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from torch import Tensor, cat, dtype, float32, is_grad_enabled, nn
 
-from xpsr.models.attention import broadcast_timestep, tokens
+from xpsr.models.attention import broadcast_timestep, reads_text, tokens
 from xpsr.models.config import extends_config_of
 from xpsr.models.official import load_official
 
@@ -162,10 +162,10 @@ class XPSRUNet2DConditionModel(UNet2DConditionModel):
         sample = self.conv_in(sample)
         skips = [sample]
         for block in self.down_blocks:
-            extra = text if getattr(block, "has_cross_attention", False) else {}
+            extra = text if reads_text(block) else {}
             sample, outputs = block(hidden_states=sample, temb=temb, **extra)
             skips.extend(outputs)
-        extra = text if getattr(self.mid_block, "has_cross_attention", False) else {}
+        extra = text if reads_text(self.mid_block) else {}
         sample = self.mid_block(sample, temb, **extra) + mid_block_additional_residual
 
         residuals = list(down_block_additional_residuals)

@@ -135,6 +135,15 @@ def tokens_of(image: Image.Image) -> Tensor:
     return tokens
 
 
+def check_size(image: Image.Image) -> None:
+    """Refuse a picture of less than 16 pixels on a side, of which nothing can be told."""
+    if min(image.size) < MIN_SIDE:
+        raise XPSRError(
+            f"The picture is {image.width} x {image.height} pixels: "
+            f"it needs at least {MIN_SIDE} on each side to be described."
+        )
+
+
 @lru_cache(maxsize=1)
 def load_estimator(path: Path = WEIGHTS) -> Estimator:
     """The trained network, on the CPU, ready to be called."""
@@ -158,11 +167,7 @@ def estimate(image: Image.Image, network: Estimator | None = None) -> Estimate:
     Raises:
         XPSRError: the picture is smaller than 16 pixels on a side.
     """
-    if min(image.size) < MIN_SIDE:
-        raise XPSRError(
-            f"The picture is {image.width} x {image.height} pixels: "
-            f"it needs at least {MIN_SIDE} on each side to be described."
-        )
+    check_size(image)
     network = network or load_estimator()
     tokens = torch.stack([tokens_of(image.crop(box)) for box in _boxes(*image.size)])
     logs = network(tokens).log_softmax(dim=2).mean(dim=0)

@@ -14,12 +14,10 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from xpsr.errors import XPSRError
 from xpsr.prompts import scene
 from xpsr.prompts.describer import Description
-from xpsr.prompts.estimator import LEVELS, estimate
+from xpsr.prompts.estimator import LEVELS, check_size, estimate
 
-MIN_SIDE = 16
 MAX_SIDE = 768  # larger pictures are measured on a middle part: resizing would hide the defects
 MAX_BLUR = 8.0  # pixels; beyond it nothing can be told apart
 Words = tuple[tuple[float, str], ...]
@@ -105,11 +103,7 @@ def measure(image: Image.Image) -> Measurements:
     Raises:
         XPSRError: the picture is smaller than 16 pixels on a side.
     """
-    if min(image.size) < MIN_SIDE:
-        raise XPSRError(
-            f"The picture is {image.width} x {image.height} pixels: "
-            f"it needs at least {MIN_SIDE} on each side to be described."
-        )
+    check_size(image)
     rgb = np.asarray(_middle(image.convert("RGB")), dtype=np.float64)
     luma = rgb @ scene.LUMA
     # Grey noise and independent noise of the channels must read the same, so each channel counts.
