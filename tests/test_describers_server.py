@@ -269,6 +269,9 @@ def test_answers_in_a_folder_outlive_the_process_and_damaged_ones_are_asked_agai
     for damage in (b"", b"{", b"[]", b'{"high": 1, "low": 2, "source": 3}'):
         (tmp_path / "new" / "k.json").write_bytes(damage)
         assert Answers(folder=tmp_path / "new").get("k") is None
+    (tmp_path / "theirs").touch()  # whoever shares the folder can read them, as any other file
+    modes = {(tmp_path / name).stat().st_mode for name in ("new/k.json", "theirs")}
+    assert len(modes) == 1
     bounded = Answers(folder=tmp_path / "few", files=3)
     bounded._written = 97
     for index in range(4):

@@ -32,7 +32,8 @@ LEAVES = {
     "metrics": {"errors", "image", "metric_models", "ssim"},
     "ssim": set(),
     "metric_models": {"errors"},
-    "prompts": {"errors", "settings", "image", "placement", "prompts"},
+    "prompts": {"errors", "settings", "image", "placement", "prompts", "whole"},
+    "whole": {"errors"},
     "models": {"errors", "models"},
 }
 # Each of these may import those before it, never those behind it.

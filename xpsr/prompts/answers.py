@@ -11,7 +11,6 @@ import hashlib
 import json
 import logging
 import os
-import tempfile
 import threading
 from collections import OrderedDict
 from dataclasses import asdict, replace
@@ -22,6 +21,7 @@ from PIL import Image
 
 from xpsr.errors import XPSRError
 from xpsr.prompts.describer import Description
+from xpsr.whole import whole
 
 VARIABLE = "XPSR_ANSWERS"
 logger = logging.getLogger(__name__)
@@ -91,11 +91,8 @@ class Answers:
 
     def _write(self, folder: Path, key: str, description: Description) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(
-            "w", dir=folder, suffix=".part", delete=False, encoding="utf-8"
-        ) as file:
-            json.dump(asdict(description), file)
-        Path(file.name).replace(folder / f"{key}.json")
+        with whole(folder / f"{key}.json") as part:
+            part.write_text(json.dumps(asdict(description)), encoding="utf-8")
         if self._written % 100 == 0:  # counting thousands of files is not done every time
             self._forget(folder)
         self._written += 1
