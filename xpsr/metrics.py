@@ -27,24 +27,24 @@ class Metric:
     Args:
         name: short name, as in `score(metrics=[...])`.
         label: name for people.
-        lower_better: direction.
         low, high: the range it usually moves in.
-        needs_reference: compares with the true picture of the same size.
-        needs_download: fetches weights at its first use.
         about: one plain line.
+        lower_better: direction.
+        needs_reference: compares with the true picture of the same size.
         needs_input: compares with the low-quality picture that the result was made from.
+        needs_download: fetches weights at its first use.
         min_side: smallest side in pixels that it works for.
     """
 
     name: str
     label: str
-    lower_better: bool
     low: float
     high: float
-    needs_reference: bool
-    needs_download: bool
     about: str
+    lower_better: bool = False
+    needs_reference: bool = False
     needs_input: bool = False
+    needs_download: bool = False
     min_side: int = 1
 
 
@@ -60,67 +60,79 @@ MAX_DECIBEL = 80.0  # what pyiqa gives for two equal pictures
 
 _LIST = (
     Metric(
-        "backprojection", "Agrees with the input", False, 0, MAX_DECIBEL, False, False,
+        "backprojection", "Agrees with the input", 0, MAX_DECIBEL,
         "The result made small again, against the input, in dB: low means it invented or changed.",
         needs_input=True,
     ),
     Metric(
-        "piqe", "PIQE", True, 0, 100, False, False,
+        "piqe", "PIQE", 0, 100,
         "Looks for blur, blocks and noise in the picture alone.",
+        lower_better=True,
     ),
     Metric(
-        "psnr", "PSNR", False, 0, MAX_DECIBEL, True, False,
+        "psnr", "PSNR", 0, MAX_DECIBEL,
         "Brightness differences from the true picture, in dB.",
+        needs_reference=True,
     ),
     Metric(
-        "ssim", "SSIM", False, 0, 1, True, False,
-        "Likeness of small structures to the true picture.", min_side=WINDOW,
+        "ssim", "SSIM", 0, 1,
+        "Likeness of small structures to the true picture.",
+        needs_reference=True, min_side=WINDOW,
     ),
     Metric(
-        "ms_ssim", "MS-SSIM", False, 0, 1, True, False,
-        "Likeness of structures from small to large to the true picture.", min_side=161,
+        "ms_ssim", "MS-SSIM", 0, 1,
+        "Likeness of structures from small to large to the true picture.",
+        needs_reference=True, min_side=161,
     ),
     Metric(
-        "gmsd", "GMSD", True, 0, 1, True, False,
+        "gmsd", "GMSD", 0, 1,
         "Differences of the edges from the true picture.",
+        lower_better=True, needs_reference=True,
     ),
     Metric(
-        "fsim", "FSIM", False, 0, 1, True, False,
+        "fsim", "FSIM", 0, 1,
         "Likeness of the features that the eye notices to the true picture.",
+        needs_reference=True,
     ),
     Metric(
-        "vif", "VIF", False, 0, 1, True, False,
-        "How much of the information in the true picture is still visible.", min_side=41,
+        "vif", "VIF", 0, 1,
+        "How much of the information in the true picture is still visible.",
+        needs_reference=True, min_side=41,
     ),
     Metric(
-        "lpips", "LPIPS", True, 0, 1, True, True,
-        "Difference from the true picture as a trained network sees it.", min_side=64,
+        "lpips", "LPIPS", 0, 1,
+        "Difference from the true picture as a trained network sees it.",
+        lower_better=True, needs_reference=True, needs_download=True, min_side=64,
     ),
     Metric(
-        "dists", "DISTS", True, 0, 1, True, True,
+        "dists", "DISTS", 0, 1,
         "Difference of structure and texture from the true picture, by a trained network.",
-        min_side=64,
+        lower_better=True, needs_reference=True, needs_download=True, min_side=64,
     ),
     Metric(
-        "niqe", "NIQE", True, 0, 100, False, True,
-        "How unusual the picture is, measured against clean photos.", min_side=96,
+        "niqe", "NIQE", 0, 100,
+        "How unusual the picture is, measured against clean photos.",
+        lower_better=True, needs_download=True, min_side=96,
     ),
     Metric(
-        "brisque", "BRISQUE", True, 0, 150, False, True,
-        "How disturbed the picture's fine statistics are.", min_side=32,
+        "brisque", "BRISQUE", 0, 150,
+        "How disturbed the picture's fine statistics are.",
+        lower_better=True, needs_download=True, min_side=32,
     ),
     Metric(
-        "maniqa", "MANIQA", False, 0, 1, False, True,
-        "Quality as people would rate it, guessed by a trained network.", min_side=32,
+        "maniqa", "MANIQA", 0, 1,
+        "Quality as people would rate it, guessed by a trained network.",
+        needs_download=True, min_side=32,
     ),
     Metric(
-        "clipiqa", "CLIP-IQA", False, 0, 1, False, True,
+        "clipiqa", "CLIP-IQA", 0, 1,
         'Whether the picture is closer to "good photo" than to "bad photo", by CLIP.',
-        min_side=32,
+        needs_download=True, min_side=32,
     ),
     Metric(
-        "musiq", "MUSIQ", False, 0, 100, False, True,
-        "Quality as people would rate it, looked at in several sizes.", min_side=32,
+        "musiq", "MUSIQ", 0, 100,
+        "Quality as people would rate it, looked at in several sizes.",
+        needs_download=True, min_side=32,
     ),
 )  # fmt: skip
 
