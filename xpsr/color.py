@@ -1,12 +1,8 @@
 """Gives a restored picture the colours of the one it came from (AdaIN in the authors' code)."""
 
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-ColorFix = Literal["none", "adain", "wavelet"]
 
 WAVELET_LEVELS = 5
 _REACH = 2**WAVELET_LEVELS - 1  # how many pixels away the widest blur looks
@@ -14,12 +10,13 @@ _STRIP_PIXELS = 2**20
 EPSILON = 1e-5  # keeps a flat picture from dividing by nothing
 
 
-def match(target: Tensor, reference: Tensor, kind: ColorFix) -> Tensor:
+def match(target: Tensor, reference: Tensor, kind: str) -> Tensor:
     """Correct the colours of `target` by those of `reference`.
 
     Args:
         target, reference: (B, 3, H, W) in [0, 1]; "wavelet" needs equal sizes.
-        kind: "none", "adain" (mean and spread of each channel) or "wavelet" (large-scale colours).
+        kind: one of `xpsr.settings.ColorFix`: "none", "adain" (mean and spread of each channel) or
+            "wavelet" (large-scale colours).
 
     Returns:
         (B, 3, H, W), not clamped.
