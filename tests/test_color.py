@@ -83,7 +83,7 @@ def test_none_and_bad_arguments() -> None:
     picture = torch.rand(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     assert match(picture, torch.zeros(1, 3, 4, 4), "none") is picture
     with pytest.raises(ValueError, match="adain"):
-        match(picture, picture, "sepia")  # type: ignore[arg-type]
+        match(picture, picture, "sepia")
     with pytest.raises(ValueError, match="sizes differ"):
         wavelet(picture, picture[..., :4])
 

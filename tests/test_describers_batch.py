@@ -14,7 +14,8 @@ from training_help import LAUNCH_TWO, start
 from xpsr.__main__ import app
 from xpsr.cli.pace import Pace
 from xpsr.errors import XPSRError
-from xpsr.prompts.batch import describe_many, own_share
+from xpsr.launch import own_share
+from xpsr.prompts.batch import describe_many
 from xpsr.prompts.describer import Description
 from xpsr.prompts.measured import MeasuredDescriber
 

@@ -33,7 +33,7 @@ from train.state import State, begin
 from train.terminal import duration, sentences
 from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError, is_out_of_memory
-from xpsr.prompts.batch import place_in_launch
+from xpsr.launch import is_first, place_in_launch
 
 EVENED = 512  # samples that show what a trained decoder draws everywhere
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
@@ -86,7 +86,7 @@ def _telling_of_memory() -> Iterator[None]:
 def run(config: TrainConfig) -> None:
     """Networks → loop → exported pipeline."""
     out = Path(config.out)
-    if place_in_launch()[0] == 0:  # the others may come when it has begun to write
+    if is_first():  # the others may come when it has begun to write
         record.check_folder(out)
     accelerator, trackers, tracked = _accelerator(config)
     if not accelerator.is_main_process:  # every process does the same; one log is enough

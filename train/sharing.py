@@ -13,7 +13,7 @@ from typing import TypeVar
 import torch
 from accelerate import PartialState
 
-from xpsr.prompts.batch import place_in_launch
+from xpsr.launch import place_in_launch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

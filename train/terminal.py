@@ -18,7 +18,7 @@ from rich.progress import (
 from rich.text import Text
 
 from xpsr.errors import XPSRError
-from xpsr.prompts.batch import place_in_launch
+from xpsr.launch import is_first
 
 SECONDS_BETWEEN_LINES = 30.0
 GOES_ON = "Stopped. What is finished is kept: the same command goes on from there."
@@ -98,7 +98,7 @@ def sentences(stopped: str = GOES_ON) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        if place_in_launch()[0] == 0:
+        if is_first():
             typer.echo(stopped, err=True)
         raise typer.Exit(INTERRUPTED) from None
     except (XPSRError, OSError) as error:

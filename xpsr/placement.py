@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,17 @@ def choose_device(wanted: str | torch.device | None = None) -> torch.device:
         have = ", ".join(kind for kind in ("cuda", "mps", "cpu") if _is_there(torch.device(kind)))
         raise XPSRError(f'PyTorch cannot use the device "{wanted}" here; choose one of {have}.')
     return device
+
+
+def own_gpu() -> str | None:
+    """The GPU that a launcher has in mind for this process; None: there is no GPU or no launcher.
+
+    Its processes on one machine are numbered, and share the GPUs where there are more of them.
+    """
+    number = os.environ.get("LOCAL_RANK", "")
+    if not number.isdecimal() or not torch.cuda.is_available():
+        return None
+    return f"cuda:{int(number) % torch.cuda.device_count()}"
 
 
 def choose_dtype(device: torch.device, wanted: str | torch.dtype | None = None) -> torch.dtype:

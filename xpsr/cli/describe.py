@@ -11,6 +11,7 @@ import typer
 from xpsr.cli.files import find_pictures, tell_of_subfolders
 from xpsr.cli.options import Describer, Pictures
 from xpsr.cli.report import SOME_FAILED, results_only, say, to_line
+from xpsr.launch import is_first, own_share, wait_for_others
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -55,13 +56,12 @@ def describe(
         from xpsr.cli.described import Described
         from xpsr.cli.pace import Pace
         from xpsr.prompts.author import is_named
-        from xpsr.prompts.batch import describe_many, own_share, place_in_launch, wait_for_others
+        from xpsr.prompts.batch import describe_many
         from xpsr.prompts.describer import DescriberUnavailableError, make_describer
 
-        if place_in_launch()[0] == 0:  # all of them see the same, and one says it
+        if is_first():  # all of them see the same, and one says it
             tell_of_subfolders(images)
-        names = [str(path) for path in find_pictures(images)]
-        names = list(own_share(names))
+        names = [str(path) for path in own_share(find_pictures(images))]
         spec = _chosen(describer)
         author = make_describer(spec)
         given = context.get_parameter_source("describer")

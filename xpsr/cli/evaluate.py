@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -27,6 +26,7 @@ from xpsr.cli.report import SOME_FAILED, CannotBeginError, each, results_only, s
 from xpsr.cli.run_options import check_run, loader, settings_of, texts_of, with_run_options
 from xpsr.counted import counted
 from xpsr.errors import XPSRError
+from xpsr.launch import is_first, own_share, place_in_launch, wait_for_others
 from xpsr.names import printable
 from xpsr.prompts import Prompts
 from xpsr.settings import Settings
@@ -99,8 +99,7 @@ def evaluate(
         from xpsr.evaluation import judging
         from xpsr.evaluation.identity import Present
         from xpsr.evaluation.table import published as published_lines
-        from xpsr.placement import choose_device, choose_dtype
-        from xpsr.prompts.batch import wait_for_others
+        from xpsr.placement import choose_device, choose_dtype, own_gpu
         from xpsr.prompts.describer import make_describer
 
         found = _pairs(lr, hr, out, check_run(run, preset, model).upscale, limit)
@@ -108,7 +107,8 @@ def evaluate(
         columns = judging.choose_metrics(names, with_originals=found.pairs[0].high is not None)
         published_lines(found.dataset, published)
         author = make_describer(describer) if describe else None
-        place = choose_device(_own_device(device))
+        # With several processes on one machine each takes a GPU of its own.
+        place = choose_device((own_gpu() if device in (None, "cuda") else None) or device)
         _refuse_to_write_over(found.pairs, out / "pictures")
         make_folder(out / "pictures")
         options = {
@@ -170,10 +170,9 @@ class _Run:
 
 def _pairs(lr: Path, hr: Path | None, out: Path, upscale: int, limit: int | None) -> Pairs:
     from xpsr.evaluation.pairs import dataset_of, find_pairs, open_folders
-    from xpsr.prompts.batch import place_in_launch
 
     low, high = open_folders(lr, hr)
-    first = place_in_launch()[0] == 0  # all of them find the same, and one says it
+    first = is_first()  # all of them find the same, and one says it
     if first and high is not None and hr is None:
         say(f"The originals are taken from {high}.")
     if first:
@@ -197,21 +196,8 @@ def _refuse_to_write_over(pairs: list[Pair], folder: Path) -> None:
     refuse_strangers(results)
 
 
-def _own_device(device: str | None) -> str | None:
-    """With several processes on one machine each takes a GPU of its own."""
-    local = os.environ.get("LOCAL_RANK")
-    if device not in (None, "cuda") or local is None or not local.isdigit():
-        return device
-    import torch
-
-    count = torch.cuda.device_count()
-    return f"cuda:{int(local) % count}" if count else device
-
-
 def _check_same(path: Path, options: dict[str, Any]) -> None:
     """Rows of different runs must not meet in one table."""
-    from xpsr.prompts.batch import place_in_launch
-
     try:
         before = dict(json.loads(path.read_text(encoding="utf-8")))
     except FileNotFoundError:
@@ -226,7 +212,7 @@ def _check_same(path: Path, options: dict[str, Any]) -> None:
                 f"This folder holds an evaluation with {option} {then}, and now it is {now}; "
                 "choose another --out."
             )
-    if before != options and place_in_launch()[0] == 0:  # all of them have the same
+    if before != options and is_first():  # all of them have the same
         with whole_file(path) as part:
             part.write_text(json.dumps(options, indent=2) + "\n", encoding="utf-8")
 
@@ -260,7 +246,6 @@ def _work(
     from xpsr.cli.ledger import Ledger
     from xpsr.evaluation.identity import is_result
     from xpsr.evaluation.judging import OF_SETS, to_be_had_now
-    from xpsr.prompts.batch import own_share
 
     mine = {pair.name: pair for pair in own_share(pairs)}
     ledger = Ledger(out / "rows.jsonl", list(mine))
@@ -352,7 +337,6 @@ def _all_rows(ledger: Ledger, pairs: list[Pair], present: Present) -> list[dict[
     Of several processes the last one has them all.
     """
     from xpsr.cli.ledger import Ledger
-    from xpsr.prompts.batch import place_in_launch
 
     known = Ledger(ledger.path, [])
     by_name = {row["input"]: row for row in known.records if "scores" in row}

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 
 from xpsr.cli.report import to_line
 from xpsr.errors import XPSRError
-from xpsr.prompts.batch import place_in_launch
+from xpsr.launch import place_in_launch
 from xpsr.whole import whole
 
 try:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from xpsr.launch import is_first
 from xpsr.lock import locked
 
 
@@ -25,7 +26,7 @@ def alone(folder: Path | None, shared: bool = False) -> Iterator[None]:
     Raises:
         XPSRError: another command is at work there.
     """
-    if folder is None or (shared and not _is_first()):
+    if folder is None or (shared and not is_first()):
         yield
         return
     place = folder.resolve()
@@ -34,9 +35,3 @@ def alone(folder: Path | None, shared: bool = False) -> Iterator[None]:
     name = f"xpsr-{hashlib.sha256(os.fsencode(whose)).hexdigest()[:32]}.lock"
     with locked(Path(tempfile.gettempdir()) / name, place):
         yield
-
-
-def _is_first() -> bool:
-    from xpsr.prompts.batch import place_in_launch
-
-    return place_in_launch()[0] == 0

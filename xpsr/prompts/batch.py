@@ -11,13 +11,11 @@ for path, found in describe_many(describer, items):
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
-from datetime import timedelta
 from typing import TypeVar
 
 from PIL import Image
@@ -26,17 +24,8 @@ from xpsr.errors import XPSRError
 from xpsr.prompts.describer import Describer, DescriberUnavailableError, Description, held, stream
 
 Name = TypeVar("Name")
-Item = TypeVar("Item")
 Picture = Image.Image | Callable[[], Image.Image]
 logger = logging.getLogger(__name__)
-
-# Of the environment: number of a process, and how many there are.
-_NAMES = (
-    ("RANK", "WORLD_SIZE"),
-    ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    ("PMI_RANK", "PMI_SIZE"),
-)
-_PATIENCE = timedelta(days=30)  # shares end at different times
 
 
 def describe_many(
@@ -110,31 +99,3 @@ def _described(
     if not (found.high.strip() and found.low.strip()):
         return XPSRError(f"{describer.name} gave an empty description; ask again.")
     return found
-
-
-def own_share(items: Sequence[Item]) -> Sequence[Item]:
-    """The part of `items` for this process: under `accelerate launch` every n-th, else all."""
-    rank, processes = place_in_launch()
-    return items[rank::processes]
-
-
-def place_in_launch() -> tuple[int, int]:
-    """(number of this process, number of processes), as `accelerate launch` and torchrun say.
-
-    Or mpirun, by which `accelerate launch` starts several processes without a GPU.
-    """
-    for rank, size in _NAMES:
-        try:
-            place, processes = int(os.environ[rank]), int(os.environ[size])
-        except (KeyError, ValueError):
-            continue
-        return (place, processes) if 0 <= place < processes else (0, 1)
-    return 0, 1
-
-
-def wait_for_others() -> None:
-    """Under a launcher, until all of its processes are here: it ends the others when one fails."""
-    if place_in_launch()[1] > 1 and "MASTER_ADDR" in os.environ:
-        from accelerate import PartialState
-
-        PartialState(cpu=True, timeout=_PATIENCE).wait_for_everyone()

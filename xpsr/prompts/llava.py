@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import os
 import re
 import threading
 from collections.abc import Iterator
@@ -225,12 +224,12 @@ class LlavaDescriber(Writer):
                 self._busy.release()
 
     def _load(self) -> LlavaModel:
-        from xpsr.placement import choose_device
+        from xpsr.placement import choose_device, own_gpu
         from xpsr.prompts.footprint import check_room
         from xpsr.prompts.llava_model import LlavaModel
 
         if self._loaded is None:
-            device = choose_device(self.device or _own_gpu())
+            device = choose_device(self.device or own_gpu())
             fitting = check_room(self.name, self.config, self.bits, device)
             if fitting < self.batch:
                 logger.warning("The memory suffices for %d pictures together.", fitting)
@@ -263,13 +262,3 @@ def _folder(model: str) -> Path | None:
     raise DescriberUnavailableError(
         f'There is no folder "{model}", and it is no id of the hub such as {MODEL} either.'
     )
-
-
-def _own_gpu() -> str | None:
-    """The GPU that `accelerate launch` has in mind for this process."""
-    import torch
-
-    rank = os.environ.get("LOCAL_RANK", "")
-    if not rank.isdecimal() or not torch.cuda.is_available():
-        return None
-    return f"cuda:{int(rank) % torch.cuda.device_count()}"
