@@ -195,6 +195,20 @@ class Moody:
         return Description(text, "Sharp.", "moody")
 
 
+def test_one_side_alone_is_described_where_no_more_is_asked(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(describing, "make_describer", lambda spec: Moody())
+    monkeypatch.setattr(Moody, "describe", lambda self, image: Description("A.", "B.", "moody"))
+    out, options = tmp_path / "pairs", ["size=128"]
+    preparing.main(photos, out, overrides=options, describer="moody", side="lr")
+    assert all(line["prompt"] and "hr_prompt" not in line for line in read_manifest(out))
+    assert "lack" not in capsys.readouterr().err
+    assert len(Pairs(out, clip_tokenizer())) == 4
+    with pytest.raises(XPSRError, match="texts of the clean side"):
+        Pairs(out, clip_tokenizer(), DataConfig(caption_source="hr"))
+    describing.main(out, "moody", side="hr")
+    assert all(line["hr_prompt"] == "A." for line in read_manifest(out))
+
+
 def test_failed_texts_are_kept_apart_and_tried_again(photos, tmp_path, monkeypatch):
     list(prepare(photos, tmp_path, PAIRS.model_copy(update={"variants": 1})))
     author = Moody()

@@ -1,15 +1,15 @@
 """Texts for the pairs: python -m train.describe --data DIR --describer measured|dalpsr|auto|llava|http://…
 
-Describes both sides of every pair, without degrading again; who is named replaces the texts of
-others. What fails is told, kept apart in failed.jsonl and tried again by the next run; an empty
-text is a failure. The pictures go through `xpsr.prompts.batch`, as in `python -m xpsr describe`:
-servers get several questions at once, a model stays loaded.
+Describes both sides of every pair, or the one that `--side` names, without degrading again; who is
+named replaces the texts of others. What fails is told, kept apart in failed.jsonl and tried again
+by the next run; an empty text is a failure. The pictures go through `xpsr.prompts.batch`, as in
+`python -m xpsr describe`: servers get several questions at once, a model stays loaded.
 """
 
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from PIL import Image
@@ -44,12 +44,20 @@ KEYS = {
     "LR": ("prompt", "lowlevel_prompt", "describer"),
     "HR": ("hr_prompt", "hr_lowlevel_prompt", "hr_describer"),
 }
+Side = Literal["both", "lr", "hr"]
+SIDE = "Which pictures: lr is enough unless caption_source=hr or original_image_ratio is used."
+
+
+def keys_of(side: Side) -> dict[str, tuple[str, str, str]]:
+    """The part of `KEYS` that is meant."""
+    return {name: keys for name, keys in KEYS.items() if side in ("both", name.lower())}
 
 
 def describe(
     folder: Path,
     describer: str,
     *,
+    side: Side = "both",
     again: bool = False,
     share: Share | None = None,
     workers: int = 1,
@@ -59,6 +67,7 @@ def describe(
     Args:
         folder: pairs of `train.prepare`.
         describer: as for `make_describer`.
+        side: of the pairs.
         again: also replace the texts of other describers.
         share: which part of the pairs is this process's.
         workers: processes that measure side by side; what asks a model is asked by one, several
@@ -71,20 +80,20 @@ def describe(
         collect(folder)
     share.wait()
     author = author_of(describer)
-    tasks = share.of(missing(read_manifest(folder), author, again))
+    tasks = share.of(missing(read_manifest(folder), author, side, again))
     share.wait()  # who reads after another has written would divide another list
     yield 0, len(tasks), None
     results = _described(tasks, folder, describer, workers)
     with Part(folder, "texts", share.rank) as texts, Part(folder, "failed", share.rank) as failed:
-        for number, ((pair, side), found) in enumerate(results, 1):
+        for number, ((pair, of), found) in enumerate(results, 1):
             if isinstance(found, Description):
                 said = (found.high, found.low, author)
-                texts.add([{"id": pair, **dict(zip(KEYS[side], said, strict=True))}])
+                texts.add([{"id": pair, **dict(zip(KEYS[of], said, strict=True))}])
                 yield number, len(tasks), None
                 continue
-            line = {"id": pair, "side": side, "describer": author, "error": str(found)}
+            line = {"id": pair, "side": of, "describer": author, "error": str(found)}
             failed.add([line])
-            yield number, len(tasks), f"{side}/{pair}: {found}"
+            yield number, len(tasks), f"{of}/{pair}: {found}"
             if isinstance(found, DescriberUnavailableError):
                 break
     share.wait()
@@ -93,12 +102,12 @@ def describe(
     share.wait()
 
 
-def missing(lines: list[dict], describer: str, again: bool) -> list[Task]:
+def missing(lines: list[dict], describer: str, side: Side, again: bool) -> list[Task]:
     """Pair and side of all texts to be written."""
     return [
-        (line["id"], side)
+        (line["id"], name)
         for line in lines
-        for side, (high, low, author) in KEYS.items()
+        for name, (high, low, author) in keys_of(side).items()
         if not (line.get(high) and line.get(low)) or (again and not _is_by(describer, line, author))
     ]
 
@@ -145,26 +154,35 @@ def chosen(describer: str) -> str:
     return describer
 
 
-def tell_of_others(lines: list[dict], describer: str, again: bool) -> None:
+def tell_of_others(lines: list[dict], describer: str, side: Side, again: bool) -> None:
     """Say whose texts there are besides, and what becomes of them; `again` as for `describe`."""
     theirs = [
         line.get(author) or "somebody unknown"
         for line in lines
-        for high, low, author in KEYS.values()
+        for high, low, author in keys_of(side).values()
         if line.get(high) and line.get(low) and not _is_by(describer, line, author)
     ]
     if theirs:
-        typer.echo(about_others(theirs, len(KEYS) * len(lines), describer, again), err=True)
+        typer.echo(
+            about_others(theirs, len(keys_of(side)) * len(lines), describer, again), err=True
+        )
 
 
-def report(folder: Path, describer: str | None, *, again: bool = False, changed: int = 0) -> None:
+def report(
+    folder: Path,
+    describer: str | None,
+    *,
+    side: Side = "both",
+    again: bool = False,
+    changed: int = 0,
+) -> None:
     """The last sentences of a run; exit code 1 where it has not written all of its texts.
 
     Photos that are of no use are counted; a folder of photos holds some nearly always.
 
     Args:
         folder: the pairs.
-        describer, again: as they were for `describe`; None = no texts were asked for.
+        describer, side, again: as they were for `describe`; None = no texts were asked for.
         changed: photos that are others than before.
     """
     lines, failures = read_manifest(folder), collect_failures(folder)
@@ -179,8 +197,8 @@ def report(folder: Path, describer: str | None, *, again: bool = False, changed:
     if describer is None:
         if bare := sum(not line.get("prompt") for line in lines):
             typer.echo(f"{bare} of them have no texts yet: python -m train.describe", err=True)
-    elif left := len(missing(lines, describer, again)):
-        of_all = f"{left} of {len(KEYS) * len(lines)} pictures"
+    elif left := len(missing(lines, describer, side, again)):
+        of_all = f"{left} of {len(keys_of(side)) * len(lines)} pictures"
         typer.echo(f"{of_all} still lack their texts; the same command goes on.", err=True)
         raise typer.Exit(1)
 
@@ -190,6 +208,7 @@ def main(
     describer: Annotated[
         str | None, typer.Option(help=f"{DESCRIBERS}. {NAMED}", show_default=DEFAULT)
     ] = None,
+    side: Annotated[Side, typer.Option(help=SIDE)] = "both",
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Describe existing pairs, or describe them anew with another describer."""
@@ -202,11 +221,11 @@ def main(
         with alone(data, share):
             if share.is_first:
                 forget_failures(data)
-                tell_of_others(read_manifest(data), describer, again)
-            work = describe(data, describer, again=again, share=share, workers=workers)
+                tell_of_others(read_manifest(data), describer, side, again)
+            work = describe(data, describer, side=side, again=again, share=share, workers=workers)
             follow("texts", work)
             if share.is_first:
-                report(data, describer, again=again)
+                report(data, describer, side=side, again=again)
 
 
 if __name__ == "__main__":

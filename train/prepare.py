@@ -20,6 +20,8 @@ from train.describe import (
     DEFAULT,
     DESCRIBERS,
     NAMED,
+    SIDE,
+    Side,
     chosen,
     describe,
     report,
@@ -170,6 +172,7 @@ def main(
         str | None,
         typer.Option(help=f"{DESCRIBERS}; none = no texts. {NAMED}", show_default=DEFAULT),
     ] = None,
+    side: Annotated[Side, typer.Option(help=f"To be described. {SIDE}")] = "both",
     workers: Annotated[int, typer.Option(min=1, help="Processes.")] = 1,
 ) -> None:
     """Make training pairs of photos and describe them; run again to go on after a stop."""
@@ -189,13 +192,13 @@ def main(
                 raise XPSRError("No photo could be used.")
             if author:
                 if share.is_first:
-                    tell_of_others(lines, author, again)
-                work = describe(out, author, again=again, share=share, workers=workers)
+                    tell_of_others(lines, author, side, again)
+                work = describe(out, author, side=side, again=again, share=share, workers=workers)
                 follow("texts", work)
             if share.is_first:
                 now = hashes(lines)
                 changed = sum(before.get(name, new) != new for name, new in now.items())
-                report(out, author, again=again, changed=changed)
+                report(out, author, side=side, again=again, changed=changed)
 
 
 if __name__ == "__main__":
