@@ -12,12 +12,12 @@ from training_help import make_photos
 
 from train import data
 from train.claims import FLAWLESS
-from train.config import DataConfig
+from train.config import DataConfig, TrainConfig
 from train.data import Numbers, Pairs
 from train.describe import describe
 from train.networks import clip_tokenizer
 from train.pairing import PairConfig
-from train.photos import Photos, open_data
+from train.photos import Photos, open_data, training_data
 from train.prepare import PrepareConfig, prepare
 from train.wording import degree
 from xpsr.errors import XPSRError
@@ -301,6 +301,15 @@ def test_pairs_without_a_manifest_are_not_taken_for_photos(tmp_path, tokenizer):
         Image.new("RGB", (64, 64)).save(tmp_path / side / "a.png")
     with pytest.raises(XPSRError, match="no manifest"):
         open_data(tmp_path, tokenizer, DataConfig(), 0, PairConfig(size=64))
+
+
+def test_a_run_below_its_photos_does_not_learn_from_its_own_sheets(tmp_path, tokenizer):
+    sheets = tmp_path / "run" / "validation"
+    sheets.mkdir(parents=True)
+    for path in (tmp_path / "a.png", sheets / "b.png"):
+        Image.new("RGB", (64, 64)).save(path)
+    config = TrainConfig(data=str(tmp_path), out=str(tmp_path / "run"))
+    assert [*training_data(config, tokenizer).names()] == ["a.png"]
 
 
 def test_whole_pairs_that_no_network_takes_are_a_sentence(tmp_path, tokenizer):

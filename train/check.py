@@ -38,7 +38,9 @@ class Check:
         read_setting(config.validate_setting)  # refused before the work
         folder = config.validate_data or config.data
         plain = config.model_copy(update=dict.fromkeys(LEFT_OUT, 0.0))
-        data = open_data(folder, networks.tokenizer, plain, config.seed, config.degradation)
+        data = open_data(
+            folder, networks.tokenizer, plain, config.seed, config.degradation, [Path(config.out)]
+        )
         return cls(data, config)
 
     def run(self, state: State, networks: Networks, accelerator: Accelerator) -> dict[str, float]:

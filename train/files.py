@@ -1,6 +1,7 @@
 """Which photos a folder holds, and what tells two of one name apart."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from xpsr.cli.files import ENDINGS
@@ -8,10 +9,13 @@ from xpsr.errors import XPSRError
 from xpsr.fingerprint import fingerprint
 
 
-def find_photos(images: Path) -> list[Path]:
+def find_photos(images: Path, own: Sequence[Path] = ()) -> list[Path]:
     """All pictures below a folder, by name; links to folders are followed, each folder once.
 
     Hidden files and folders are passed over: notes and thumbnails of other programs.
+
+    Args:
+        own: folders of our own pictures, which are no photos wherever they lie.
 
     Raises:
         XPSRError: there is no such folder, or no picture in it.
@@ -19,7 +23,7 @@ def find_photos(images: Path) -> list[Path]:
     if not images.is_dir():
         raise XPSRError(f"There is no folder {images}.")
     photos: list[Path] = []
-    seen: set[Path] = set()
+    seen = {folder.resolve() for folder in own}
     # Links last: what lies in the folder itself keeps its name whatever else leads to it.
     waiting = [images]
     for top in waiting:
@@ -33,7 +37,8 @@ def find_photos(images: Path) -> list[Path]:
             waiting += [folder / link for link in below if (folder / link).is_symlink()]
             photos += [folder / file for file in files if _is_photo(file)]
     if not photos:
-        raise XPSRError(f"There are no pictures in {images}.")
+        made = " beside those made here" if any(folder.is_dir() for folder in own) else ""
+        raise XPSRError(f"There are no pictures in {images}{made}.")
     return sorted(photos)
 
 
@@ -47,10 +52,7 @@ def named_photos(images: Path, out: Path, limit: int | None = None) -> dict[str,
     Raises:
         XPSRError: as `find_photos`.
     """
-    photos = [path for path in find_photos(images) if out.resolve() not in path.resolve().parents]
-    if not photos:
-        raise XPSRError(f"There are no pictures in {images} beside those in {out}.")
-    return {name_below(images, path): path for path in photos[:limit]}
+    return {name_below(images, path): path for path in find_photos(images, [out])[:limit]}
 
 
 def name_below(images: Path, path: Path) -> str:

@@ -1,7 +1,7 @@
 """Photos that are degraded and described as they are drawn: nothing is stored, nothing repeats."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ class Photos(Samples):
         folder: searched with its subfolders. In place of a photo that is too small or cannot be
             read the next one is taken, and a warning says so.
         degradation: what is made of them.
+        own: folders of our own pictures, as in `find_photos`.
     """
 
     def __init__(
@@ -35,10 +36,11 @@ class Photos(Samples):
         config: DataConfig | None = None,
         seed: int = 0,
         degradation: PairConfig | None = None,
+        own: Sequence[Path] = (),
     ):
         super().__init__(tokenizer, config or DataConfig(), seed)
         self.folder = Path(folder)
-        self.files = find_photos(self.folder)
+        self.files = find_photos(self.folder, own)
         self.degradation = degradation or PairConfig()
         self._left_out: set[Path] = set()
         # Anything slower would hold up the training; others describe stored pairs.
@@ -93,7 +95,12 @@ class Photos(Samples):
 
 
 def open_data(
-    folder: str | Path, tokenizer, config: DataConfig, seed: int, degradation: PairConfig
+    folder: str | Path,
+    tokenizer,
+    config: DataConfig,
+    seed: int,
+    degradation: PairConfig,
+    own: Sequence[Path] = (),
 ) -> Samples:
     """Stored pairs where `train.prepare` has been, photos elsewhere."""
     if not str(folder):  # which Path would take for the present folder
@@ -107,9 +114,10 @@ def open_data(
             f"{folder} holds HR and LR, but no manifest of train.prepare, so it cannot be trained"
             f" on as pairs. data={Path(folder) / 'HR'} degrades the clean side anew."
         )
-    return Photos(folder, tokenizer, config, seed, degradation)
+    return Photos(folder, tokenizer, config, seed, degradation, own)
 
 
 def training_data(config: TrainConfig, tokenizer) -> Samples:
     """What a run learns from."""
-    return open_data(config.data, tokenizer, config, config.seed, config.degradation)
+    own = [Path(config.out)]  # where validation leaves its sheets
+    return open_data(config.data, tokenizer, config, config.seed, config.degradation, own)

@@ -69,9 +69,8 @@ def prepare(
         (done, total, what there is to say about a photo).
     """
     share = share or Share()
-    made = {(out / side).resolve() for side in ("HR", "LR")}
     _check_device(config.device)
-    photos = [p for p in find_photos(images) if not made & {*p.resolve().parents}]
+    photos = find_photos(images, [out / "HR", out / "LR"])
     if share.is_first:
         for folder in ("HR", "LR"):
             (out / folder).mkdir(parents=True, exist_ok=True)
