@@ -373,7 +373,7 @@ def test_auto_with_a_gpu_wants_the_weights_here_and_room_for_them(tiny, cache, m
     assert "weights" in auto.choose().reason and auto.choose().spec == "measured"
     save_as_cached(tiny, cache, auto.MODEL)
     for free, spec in ((2**40, "llava?bits=16&revision=main"), (2**20, "measured")):
-        monkeypatch.setattr("xpsr.prompts.footprint.free_bytes", lambda device, free=free: free)
+        monkeypatch.setattr("xpsr.placement.free_bytes", lambda device, free=free: free)
         assert auto.choose().spec == spec
     (cache / "models--llava-hf--llava-1.5-7b-hf" / "refs" / "main").write_text("f" * 40)
     assert auto.choose().spec == "measured"

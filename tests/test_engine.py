@@ -156,7 +156,7 @@ def test_the_describer_leaves_before_a_run_when_memory_is_short(engine, picture,
     engine._describer = Kept()
     list(run(engine, picture))
     assert engine._describer.released == 0
-    monkeypatch.setattr("xpsr.prompts.footprint.free_bytes", lambda device: 1000)
+    monkeypatch.setattr("xpsr.placement.free_bytes", lambda device: 1000)
     list(run(engine, picture))
     assert engine._describer.released == 1
 
@@ -207,7 +207,7 @@ def test_a_damaged_model_is_refused_before_the_old_one_goes(engine, other, pictu
 
 
 def with_free(monkeypatch, count):
-    monkeypatch.setattr("xpsr.prompts.footprint.free_bytes", lambda device: count)
+    monkeypatch.setattr("xpsr.placement.free_bytes", lambda device: count)
 
 
 def test_where_both_do_not_fit_the_old_one_goes_first(engine, other, picture, monkeypatch):

@@ -17,8 +17,7 @@ from xpsr.models.checkpoint import CLASSES, Checkpoint, Part, check
 from xpsr.models.weights_file import read_shapes
 from xpsr.names import expanded
 from xpsr.pipeline import XPSRPipeline
-from xpsr.placement import choose_dtype
-from xpsr.prompts.footprint import free_bytes
+from xpsr.placement import choose_dtype, free_bytes
 
 DEFAULT_BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 _SPARE = 64_000_000  # bytes on the disk for tokenizer, configurations and the file system itself

@@ -1,4 +1,4 @@
-"""Where the networks run, and in which number format."""
+"""Where the networks run, in which number format, and how much memory is free there."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import os
 import platform
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TypeVar
 
+import psutil
 import torch
 
 from xpsr.errors import NotEnoughMemoryError, XPSRError, is_out_of_memory
 
 Module = TypeVar("Module", bound=torch.nn.Module)
 
+_CGROUP = Path("/sys/fs/cgroup")
 DTYPES = {
     "float32": torch.float32,
     "float16": torch.float16,
@@ -98,6 +101,27 @@ def using_threads(count: int | None) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def free_bytes(device: torch.device) -> int:
+    """Bytes that this process can still get on a device."""
+    if device.type == "cuda":
+        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + unused
+    if device.type == "mps":
+        return max(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory(), 0)
+    return max(min(psutil.virtual_memory().available, _container_bytes()), 0)
+
+
+def _container_bytes() -> int:
+    """What the limit of a container leaves; without one, more than any machine has."""
+    try:
+        limit = int((_CGROUP / "memory.max").read_text())
+        used = int((_CGROUP / "memory.current").read_text())
+        files = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
+    except (OSError, ValueError):
+        return 2**62  # no container, or one without a limit ("max")
+    return limit - used + int(files.get("inactive_file", 0))
 
 
 def moved_in(module: Module) -> Module:

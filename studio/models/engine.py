@@ -242,7 +242,7 @@ class Engine:
         return self.pipeline().stream(image, prompts, settings, shared, recorder)
 
     def _free(self, pipeline: XPSRPipeline) -> int:
-        from xpsr.prompts.footprint import free_bytes
+        from xpsr.placement import free_bytes
 
         return free_bytes(pipeline.device)
 

@@ -28,11 +28,10 @@ class Machine:
         """Measured now."""
         import torch
 
-        from xpsr.placement import choose_device, hardware
-        from xpsr.prompts.footprint import free_bytes
+        from xpsr.placement import choose_device, free_bytes, hardware
 
         disk, memory = shutil.disk_usage(folder).free, free_bytes(torch.device("cpu"))
         device = choose_device()
         if device.type == "cpu":
-            return cls(disk, max(memory, 0))
-        return cls(disk, max(memory, 0), max(free_bytes(device), 0), hardware(device))
+            return cls(disk, memory)
+        return cls(disk, memory, free_bytes(device), hardware(device))

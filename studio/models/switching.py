@@ -64,8 +64,7 @@ def look(engine: Engine, choice: ModelChoice) -> Look:
         XPSRError: it does not exist, is not whole, or is of another family.
     """
     from xpsr.inspection import inspect_model
-    from xpsr.placement import choose_device, choose_dtype
-    from xpsr.prompts.footprint import free_bytes
+    from xpsr.placement import choose_device, choose_dtype, free_bytes
 
     facts = inspect_model(choice.model, choice.base)
     device = choose_device(engine.options.device)
@@ -74,7 +73,7 @@ def look(engine: Engine, choice: ModelChoice) -> Look:
     return Look(
         facts=facts,
         needed=facts.bytes(dtype),
-        free=max(free_bytes(device), 0),
+        free=free_bytes(device),
         freed=weight_bytes(present) if present else 0,
         place=device.type,
     )

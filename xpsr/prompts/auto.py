@@ -30,7 +30,8 @@ def choose() -> Choice:
     revision = next((r for r in (REVISION, "main") if are_here(MODEL, r)), None)
     if revision is None:
         return Choice("measured", f"The weights of {MODEL} are not on this machine.")
-    from xpsr.prompts.footprint import Footprint, free_bytes
+    from xpsr.placement import free_bytes
+    from xpsr.prompts.footprint import Footprint
     from xpsr.prompts.llava_model import read_config
 
     footprint = Footprint.of(read_config(fetch_config(MODEL, revision), MODEL))

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
 import torch
 
+from xpsr.placement import free_bytes
 from xpsr.prompts.describer import DescriberUnavailableError
 
 if TYPE_CHECKING:
@@ -18,7 +17,6 @@ GIB = 1024**3
 # Bytes for each weight of a linear layer; 4 and 8 bits carry scales along.
 _LINEAR = {32: 4.0, 16: 2.0, 8: 1.03, 4: 0.57}
 TOKENS = 1700  # of both questions about a picture: the picture, words and answers
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True)
@@ -65,27 +63,6 @@ class Footprint:
         return max(1, (free - self.bytes(bits, 0)) // (self.cache + GIB // 4))
 
 
-def free_bytes(device: torch.device) -> int:
-    """Bytes that this process can still get on a device."""
-    if device.type == "cuda":
-        unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-        return torch.cuda.mem_get_info(device)[0] + unused
-    if device.type == "mps":
-        return torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory()
-    return min(psutil.virtual_memory().available, _container_bytes())
-
-
-def _container_bytes() -> int:
-    """What the limit of a container leaves; without one, more than any machine has."""
-    try:
-        limit = int((_CGROUP / "memory.max").read_text())
-        used = int((_CGROUP / "memory.current").read_text())
-        files = dict(line.split() for line in (_CGROUP / "memory.stat").read_text().splitlines())
-    except (OSError, ValueError):
-        return 2**62  # no container, or one without a limit ("max")
-    return limit - used + int(files.get("inactive_file", 0))
-
-
 def check_room(name: str, config: PretrainedConfig, bits: int, device: torch.device) -> int:
     """How many pictures at once fit; refuses what cannot, before it is fetched or loaded.
 
@@ -103,5 +80,5 @@ def check_room(name: str, config: PretrainedConfig, bits: int, device: torch.dev
             break
     raise DescriberUnavailableError(
         f"{name} needs about {needed / GIB:.1f} GiB of memory in {bits} bits, and "
-        f"{max(free, 0) / GIB:.1f} GiB are free on {device}: {', '.join(ways[:-1])} or {ways[-1]}."
+        f"{free / GIB:.1f} GiB are free on {device}: {', '.join(ways[:-1])} or {ways[-1]}."
     )
