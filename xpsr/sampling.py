@@ -155,6 +155,7 @@ def base_latent(
     return (yield from blend.join(guessed, between))
 
 
+@dataclass(frozen=True, eq=False)
 class Denoiser:
     """ControlNet and UNet as one function: latent and timestep → guided prediction.
 
@@ -166,21 +167,12 @@ class Denoiser:
         watch: entered around every call of the networks, to look on.
     """
 
-    def __init__(
-        self,
-        unet: XPSRUNet2DConditionModel,
-        controlnet: XPSRControlNetModel,
-        conditions: Conditions,
-        blend: Blend,
-        hints: Hints,
-        watch: Watch = unwatched,
-    ) -> None:
-        self.unet = unet
-        self.controlnet = controlnet
-        self.conditions = conditions
-        self.blend = blend
-        self.hints = hints
-        self.watch = watch
+    unet: XPSRUNet2DConditionModel
+    controlnet: XPSRControlNetModel
+    conditions: Conditions
+    blend: Blend
+    hints: Hints
+    watch: Watch = unwatched
 
     def __call__(
         self, latents: Tensor, timestep: int, between: Callable[[int], TileDone]

@@ -66,7 +66,7 @@ def describe(
         author = make_describer(spec)
         given = context.get_parameter_source("describer")
         named = given is not None and given.name != "DEFAULT" and is_named(describer)
-        texts = Described(out, names, spec, named) if out else None
+        texts = Described(out, names, spec, author.name, named) if out else None
         names = texts.left if texts else names
         pace = Pace(len(names), say)
         items = ((name, partial(_open, name, texts)) for name in names)

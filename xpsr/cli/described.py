@@ -11,7 +11,6 @@ from xpsr.cli.report import say
 from xpsr.counted import counted
 from xpsr.fingerprint import fingerprint, has_changed
 from xpsr.prompts.author import about_others, author
-from xpsr.prompts.describer import make_describer
 
 
 class Described:
@@ -25,14 +24,15 @@ class Described:
     Args:
         out: the file.
         names: of all pictures of this process.
-        spec: the describer.
+        spec: the describer, as it was named.
+        called: what it calls itself beside its texts.
         named: whether the user asks for this one, so that texts of others are replaced.
 
     Raises:
         XPSRError: as for `Ledger`.
     """
 
-    def __init__(self, out: Path, names: Sequence[str], spec: str, named: bool) -> None:
+    def __init__(self, out: Path, names: Sequence[str], spec: str, called: str, named: bool):
         self._ledger, self._author = Ledger(out, names), author(spec)
         self._known = {record["input"]: record for record in self._ledger.records}
         self._files: dict[str, Any] = {}
@@ -40,7 +40,6 @@ class Described:
         self._tell_of_unknown(there)
         self._changed = {name for name in there if self._has_changed(name)}
         self._again = 0
-        called = make_describer(spec).name
         others = {
             name: _writer(self._known[name])
             for name in there

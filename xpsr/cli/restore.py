@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Container
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,6 +109,7 @@ def _prepare(word_maps: Path, out: Path, pictures: list[Path], results: list[Pat
     make_folder(word_maps, "--word-maps")
 
 
+@dataclass
 class _Run:
     """One model, one set of options, many pictures.
 
@@ -115,25 +117,15 @@ class _Run:
         kept: how many results were there already.
     """
 
-    def __init__(
-        self,
-        pipeline: Callable[[], XPSRPipeline],
-        author: Describer | None,
-        preset: str | None,
-        texts: dict[str, str | None],
-        changes: dict[str, Any],
-        progress: Steps,
-        word_maps: Path | None = None,
-    ) -> None:
-        self.pipeline = pipeline
-        self.author = author
-        self.preset = preset
-        self.texts = texts
-        self.changes = changes
-        self.progress = progress
-        self.word_maps = word_maps
-        self.kept = 0
-        self._full: DiskFullError | None = None
+    pipeline: Callable[[], XPSRPipeline]
+    author: Describer | None
+    preset: str | None
+    texts: dict[str, str | None]
+    changes: dict[str, Any]
+    progress: Steps
+    word_maps: Path | None
+    kept: int = 0
+    _full: DiskFullError | None = None
 
     def restore(self, name: str, result: Path) -> dict[str, Any]:
         """Restore one picture into the file `result`, unless the same is there; its record."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
@@ -99,28 +100,20 @@ class WordRecorder:
         return self._run.maps()
 
 
+@dataclass
 class _Recording:
-    """One run under way."""
+    """One run under way; `grids` are by branch, part and factor."""
 
-    def __init__(
-        self,
-        transformers: Sequence[tuple[BranchName, Transformer2DModel]],
-        tokenizer: CLIPTokenizer,
-        sent: dict[BranchName, str],
-        geometry: Geometry,
-        tiles: list[Tile],
-        parts: tuple[tuple[int, ...], ...],
-    ) -> None:
-        self.transformers = transformers
-        self.tokenizer = tokenizer
-        self.sent = sent
-        self.geometry = geometry
-        self.tiles = tiles
-        self.parts = parts
-        self.step = -1
-        self.pieces: dict[BranchName, tuple[Piece, ...]] = {}
-        self.groups: dict[BranchName, Tensor] = {}
-        self.grids: dict[tuple[BranchName, int, int], Grid] = {}  # by branch, part and factor
+    transformers: Sequence[tuple[BranchName, Transformer2DModel]]
+    tokenizer: CLIPTokenizer
+    sent: dict[BranchName, str]
+    geometry: Geometry
+    tiles: list[Tile]
+    parts: tuple[tuple[int, ...], ...]
+    step: int = -1
+    pieces: dict[BranchName, tuple[Piece, ...]] = field(default_factory=dict)
+    groups: dict[BranchName, Tensor] = field(default_factory=dict)
+    grids: dict[tuple[BranchName, int, int], Grid] = field(default_factory=dict)
 
     @contextmanager
     def watching(self, number: int, tile: Tile) -> Iterator[None]:
