@@ -159,7 +159,7 @@ def _in_sentences(name: str) -> Iterator[None]:
 
 @contextmanager
 def _careful_pillow() -> Iterator[None]:
-    """Bombs are errors, half files are errors, and nothing else is said."""
+    """Inside, Pillow raises for enormous pictures and for half files, and warns of nothing."""
     with _PILLOW, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)

@@ -224,8 +224,13 @@ def _lacks_weights(part: Path) -> bool:
 
 
 def read_index(folder: Path) -> dict[str, Any]:
+    """What a model's model_index.json says; {} for a base of bare component folders without one.
+
+    Raises:
+        XPSRError: it cannot be read.
+    """
     path = folder / INDEX
-    if not path.is_file():  # a base given as bare component folders
+    if not path.is_file():
         return {}
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
@@ -237,6 +242,7 @@ def read_index(folder: Path) -> dict[str, Any]:
 
 
 def read_parts(folder: Path, names: tuple[str, ...], dtype: torch.dtype) -> dict[str, Any]:
+    """{name: component} of a model folder in diffusers' layout; see `read_part`."""
     index = read_index(folder)
     return {name: read_part(folder / name, class_of(name, index), dtype) for name in names}
 
@@ -262,10 +268,19 @@ def class_of(part: str, index: dict[str, Any]) -> Any:
 
 
 def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
+    """One component from its own folder, never from the hub.
+
+    Args:
+        folder: named like the component, as in "models/xpsr/unet".
+        kind: its class, see `class_of`.
+        dtype: number format of its weights, if it has any.
+
+    Raises:
+        XPSRError: it is not there, not whole, or does not fit its configuration.
+    """
     if not folder.is_dir():
         raise XPSRError(f'The model in {folder.parent} is incomplete: it has no "{folder.name}".')
     options: dict[str, Any] = {}
-    files = sorted(folder.glob("*.safetensors"))
     network = issubclass(kind, torch.nn.Module)
     if network:
         options["output_loading_info"] = True
@@ -281,7 +296,7 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
     except (OSError, ValueError, RuntimeError, TypeError, SafetensorError) as error:
         if is_out_of_memory(error):
             raise NotEnoughMemoryError(_NO_ROOM) from error
-        for path in files:
+        for path in sorted(folder.glob("*.safetensors")):
             read_shapes(path)  # says so where a file is damaged or cut short
         reason = str(error).strip().split("\n")[0][:200]
         raise XPSRError(

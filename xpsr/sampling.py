@@ -139,8 +139,8 @@ def base_latent(
 ) -> Generator[TileDone, None, Tensor]:
     """What residual latents are added to: the ControlNet's degradation-free picture, encoded.
 
-    Scaled, (1, C, h, w). Only the positive texts are read: guidance drives what is diffused away
-    from the negative ones, and of this it would turn noise into its own negative.
+    Scaled, (1, C, h, w). Only the positive texts are read, and there is no guidance: of noise that
+    the positive texts take out and the negative ones leave in, it would leave 1 - w times as much.
     """
     if controlnet.degradation_free_predictor is None:
         return encode(vae, conditions.image)

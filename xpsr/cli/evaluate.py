@@ -313,7 +313,7 @@ def _finish(
     summary = table.summarise(model_label(model), rows, columns, title, of_set)
     summary.lines.extend(published)
     summary.left_out.extend(f"{name} {why}" for name, why in found.problems.items())
-    failures = _failures(ledger)
+    failures = ledger.failures()
     lost = [pair.name for pair in found.pairs if pair.name not in {row["name"] for row in rows}]
     summary.left_out.extend(f"{name}: {failures[name]}" for name in lost if name in failures)
     texts = {
@@ -345,7 +345,7 @@ def _all_rows(ledger: Ledger, pairs: list[Pair], present: Present) -> list[dict[
         for pair in pairs
         if pair.name in by_name and present.are_of(by_name[pair.name], pair)
     ]
-    failed = set(_failures(known)) - {row["input"] for row in rows}
+    failed = set(known.failures()) - {row["input"] for row in rows}
     open_rows = len(pairs) - len(rows) - sum(pair.name in failed for pair in pairs)
     if place_in_launch()[1] > 1 and open_rows > 0:
         say(f"This process is done; the table comes with the last of the other {open_rows}.")
@@ -355,15 +355,6 @@ def _all_rows(ledger: Ledger, pairs: list[Pair], present: Present) -> list[dict[
     elif len(rows) < len(pairs):
         say(f"{len(pairs) - len(rows)} of {len(pairs)} pictures have no row.")
     return rows
-
-
-def _failures(ledger: Ledger) -> dict[str, str]:
-    """{picture that could not be evaluated: why}."""
-    if not ledger.failed.exists():
-        return {}
-    lines = ledger.failed.read_text(encoding="utf-8").splitlines()
-    records = [json.loads(line) for line in lines if line.strip()]
-    return {record["input"]: record["error"] for record in records}
 
 
 def _of_set(out: Path, pairs: list[Pair], rows: list[dict[str, Any]]) -> dict[str, Any]:

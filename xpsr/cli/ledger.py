@@ -54,6 +54,14 @@ class Ledger:
             file.seek(0, os.SEEK_END)
             file.write(to_line(record).encode() + b"\n")
 
+    def failures(self) -> dict[str, str]:
+        """{input that could not be done: why}."""
+        if not self.failed.exists():
+            return {}
+        with _plainly(self.failed), _locked(self.failed) as file:
+            records = _complete_records(file, self.failed)
+        return {record["input"]: record["error"] for record in records}
+
     def forget_replaced(self) -> None:
         """Of several records of one input only the last one stays, in the place of the first."""
         with _plainly(self.path), _locked(self.path) as file:

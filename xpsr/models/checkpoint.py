@@ -50,6 +50,7 @@ class Part:
 
     @property
     def is_published_size(self) -> bool:
+        """Whether it has as many weights as that of the authors."""
         return self.weights == PUBLISHED[self.name]
 
 

@@ -191,7 +191,8 @@ class _Look:
         self,
         attention: Attention,
         inputs: tuple[Tensor, ...],
-        # Left out in another thread that is called while the hook is put up or taken down.
+        # torch notes a moment after the hook that it takes these: a thread that is inside of the
+        # module just then calls it without.
         options: dict[str, Any] | None = None,
     ) -> None:
         if threading.get_ident() != self.thread or options is None:
