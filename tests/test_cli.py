@@ -190,6 +190,7 @@ def test_describer_writes_only_what_is_left_out(xpsr, tiny: Path, tmp_path: Path
         (["--describer", "oracle"], "oracle"),
         (["--describer", "llava:no-such-folder"], "no-such-folder"),
         (["--describer", "llava:~nobody-of-this-name"], "no folder"),
+        (["--describer", "http://127.0.0.1:9/v1"], "cannot be reached; start it"),
         (["--sharpness", "11"], "--sharpness"),
         (["--model", "no-such-model"], "no-such-model"),
         (["--device", "abacus"], "abacus"),

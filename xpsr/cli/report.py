@@ -107,13 +107,16 @@ def each(inputs: list[str], work: Callable[[str], dict[str, Any]], emit: Emit) -
         True if all went well: no record has an "error".
 
     Raises:
-        CannotBeginError, DiskFullError: from `work`; nothing more is done then.
+        CannotBeginError, DescriberUnavailableError, DiskFullError: from `work`; nothing more is
+            done then.
     """
+    from xpsr.prompts.describer import DescriberUnavailableError
+
     failures = 0
     for name in inputs:
         try:
             record = work(name)
-        except (CannotBeginError, DiskFullError):
+        except (CannotBeginError, DescriberUnavailableError, DiskFullError):
             raise
         except Exception as error:
             record = {"input": name, "error": _sentence(error)}
