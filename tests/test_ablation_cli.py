@@ -87,7 +87,8 @@ def test_levels_from_start_to_rerun(xpsr, photo: Path, tiny: Path, tmp_path: Pat
         (("--plan", "levels", "--values", "1,2"), "--values belongs to"),
         (("--plan", "grid"), "--axis"),
         (("--plan", "csv"), "--csv FILE"),
-        (("--plan", "csv", "--csv", "nowhere.csv"), "nowhere.csv"),
+        # Before a model is loaded, which may take minutes.
+        (("--plan", "csv", "--csv", "nowhere.csv", "--model", "no-such-model"), "nowhere.csv"),
         (("--plan", "guidance", "--values", "1,high"), "write numbers"),
         (("--plan", "guidance", "--values", "99"), "guidance_scale is 99"),
         (("--plan", "negatives"), "guidance_scale is 1"),

@@ -45,7 +45,7 @@ class Choice:
     parts: Collection[int] | None = None
 
     def parse(self) -> None:
-        """Refuse values and axes that cannot be read, whatever the texts and settings will be.
+        """Refuse values, axes and files that cannot be read, whatever the texts and settings are.
 
         Raises:
             XPSRError: one cannot.
@@ -54,6 +54,8 @@ class Choice:
             numbers(self.values)
         for axis in self.axes:
             own_plans.Axis.parse(axis)
+        if self.csv is not None:
+            own_plans.read_csv(self.csv)
 
     def build(self, prompts: Prompts, settings: Settings, seeds: tuple[int, ...]) -> Plan:
         """The plan for a full run.

@@ -74,8 +74,7 @@ def from_csv(path: Path, prompts: Prompts, settings: Settings, seeds: Seeds) -> 
     Raises:
         XPSRError: the file cannot be used; the sentence names row and column.
     """
-    (_, heads), *rows = _rows(path)
-    _check_heads(heads, path.name)
+    heads, rows = read_csv(path)
     variants = [Variant(FULL, prompts, settings)]
     for number, row in rows:
         if len(row) != len(heads):
@@ -96,8 +95,12 @@ def from_csv(path: Path, prompts: Prompts, settings: Settings, seeds: Seeds) -> 
     return Plan("csv", tuple(variants), seeds)
 
 
-def _rows(path: Path) -> list[tuple[int, list[str]]]:
-    """The rows that are not blank, with their numbers; the first one are the heads."""
+def read_csv(path: Path) -> tuple[list[str], list[tuple[int, list[str]]]]:
+    """The heads, and the rows below that are not blank, each with its number.
+
+    Raises:
+        XPSRError: the file cannot be read, or has other heads than those it may have.
+    """
     text = _read(path)
     first = text.partition("\n")[0]
     delimiter = max(",;\t", key=first.count)  # no head has any of them in its name
@@ -111,8 +114,10 @@ def _rows(path: Path) -> list[tuple[int, list[str]]]:
         ) from None
     if not numbered:
         raise XPSRError(f"{path.name} is empty; its first line must name the columns.")
-    return [(number, [head.strip() for head in row] if at == 0 else row)
-            for at, (number, row) in enumerate(numbered)]  # fmt: skip
+    (_, first_row), *below = numbered
+    heads = [head.strip() for head in first_row]
+    _check_heads(heads, path.name)
+    return heads, below
 
 
 def _read(path: Path) -> str:
