@@ -26,10 +26,12 @@ from xpsr.image import (
     open_image,
     pad_to,
     pixel_sha256,
+    read_size,
     resize,
     to_image,
     to_tensor,
 )
+from xpsr.settings import MAX_OUTPUT_PIXELS
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +74,7 @@ def test_usual_oddities_open(bad_files: dict[str, Path], key: str) -> None:
         ("text", "not a picture"),
         ("truncated", "incomplete"),
         ("empty", "empty"),
-        ("bomb", "50 million"),
+        ("bomb", "64 million"),
         ("one_pixel", "16 on each side"),
         ("broken_heic", "incomplete"),
     ],
@@ -150,6 +152,12 @@ def test_size_is_checked_before_decoding(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: decoded.append(image))
     assert f"{side:,} x {side:,}" in refusal(header)
     assert not decoded
+
+
+def test_the_largest_results_can_be_opened_again() -> None:
+    """Such as 4 times 2048 x 1536, the size of many a camera: going on and scoring open them."""
+    assert read_size(encoded(Image.new("1", (8192, 6144)), "PNG")) == (8192, 6144)
+    assert MAX_PIXELS >= MAX_OUTPUT_PIXELS
 
 
 def test_smallest_and_long_pictures() -> None:
