@@ -245,11 +245,12 @@ def _work(
     """Judge what this process is to judge and what is not done yet; whether all went well."""
     from xpsr.cli.ledger import Ledger
     from xpsr.evaluation.identity import is_result
-    from xpsr.evaluation.judging import OF_SETS, to_be_had_now
+    from xpsr.evaluation.judging import to_be_had_now
+    from xpsr.metrics import METRICS
 
     mine = {pair.name: pair for pair in own_share(pairs)}
     ledger = Ledger(out / "rows.jsonl", list(mine))
-    wanted = set(columns) - set(OF_SETS)
+    wanted = {one for one in columns if one in METRICS}
     last = {row["input"]: row for row in ledger.records}  # the one that pictures/ agrees with
     # Judged again, a result took what it took when it was made.
     took = {
@@ -303,6 +304,7 @@ def _finish(
     """Write the tables of the rows, if there are any."""
     from xpsr.evaluation import plot, table
     from xpsr.evaluation.pairs import set_name
+    from xpsr.metrics import METRICS
     from xpsr.recipe import model_label
 
     if not rows:
@@ -319,7 +321,7 @@ def _finish(
     texts = {
         "table.md": table.to_markdown(summary),
         "table.csv": table.to_csv(summary),
-        "rows.csv": table.rows_to_csv(rows, [one for one in columns if one != "fid"]),
+        "rows.csv": table.rows_to_csv(rows, [one for one in columns if one in METRICS]),
     }
     for name, text in texts.items():
         with whole_file(out / name) as part:

@@ -13,7 +13,14 @@ from xpsr.evaluation.identity import is_result
 from xpsr.evaluation.pairs import Pair
 from xpsr.image import open_image, resize
 from xpsr.metric_models import Judge, judge
-from xpsr.metrics import Score
+from xpsr.metrics import METRICS, Metric, Score
+
+FID = Metric(
+    "fid", "FID", 0, 500,
+    "How far the features of a set of results lie from those of the originals.",
+    lower_better=True, needs_reference=True, needs_download=True,
+)  # fmt: skip
+IN_TABLES = {**METRICS, FID.name: FID}  # what a table may have a column for
 
 
 def fid_of_set(

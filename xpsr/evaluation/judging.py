@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from xpsr.errors import XPSRError
+from xpsr.evaluation.fid import IN_TABLES
 from xpsr.evaluation.identity import identity
 from xpsr.evaluation.pairs import Pair
 from xpsr.image import open_image, pixel_sha256, resize
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 # The columns of the paper's Table 1 in its order, then two that need no download.
 PAPER = ("psnr", "ssim", "lpips", "dists", "fid", "maniqa", "clipiqa", "musiq")
 COLUMNS = (*PAPER, "piqe", "backprojection")
-OF_SETS = ("fid",)  # compares two sets of pictures and says nothing of one
 
 
 def choose_metrics(names: Sequence[str] | None, with_originals: bool) -> list[str]:
@@ -36,20 +36,14 @@ def choose_metrics(names: Sequence[str] | None, with_originals: bool) -> list[st
         XPSRError: an unknown name, or one that needs originals where there are none.
     """
     for name in names or ():
-        if name not in METRICS and name not in OF_SETS:
-            known = ", ".join((*METRICS, *OF_SETS))
-            raise XPSRError(f'There is no score "{name}"; there are {known}.')
-        if needs_originals(name) and not with_originals:
+        if name not in IN_TABLES:
+            raise XPSRError(f'There is no score "{name}"; there are {", ".join(IN_TABLES)}.')
+        if IN_TABLES[name].needs_reference and not with_originals:
             raise XPSRError(f"{name} needs the originals; name their folder with --hr.")
     wanted = dict.fromkeys(names or COLUMNS)
     ordered = [name for name in COLUMNS if name in wanted]
     ordered += [name for name in wanted if name not in ordered]
-    return [name for name in ordered if with_originals or not needs_originals(name)]
-
-
-def needs_originals(name: str) -> bool:
-    """Whether a score compares with the true pictures."""
-    return name in OF_SETS or METRICS[name].needs_reference
+    return [one for one in ordered if with_originals or not IN_TABLES[one].needs_reference]
 
 
 def to_be_had_now(rows: Iterable[Mapping[str, Any]]) -> set[str]:
@@ -140,7 +134,7 @@ class Judge:
     def _scores(
         self, image: Image.Image, high: Image.Image | None, low: Image.Image
     ) -> dict[str, Score]:
-        single = [name for name in self.metrics if name not in OF_SETS]
+        single = [name for name in self.metrics if name in METRICS]
         return score(image, reference=high, input=low, metrics=single)
 
 

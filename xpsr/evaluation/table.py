@@ -16,7 +16,8 @@ import numpy as np
 from xpsr import spreadsheet
 from xpsr.counted import counted
 from xpsr.errors import XPSRError
-from xpsr.metrics import METRICS, Score
+from xpsr.evaluation.fid import IN_TABLES
+from xpsr.metrics import Score
 
 MEASURED = "measured"
 # An empty line of XPSR says so itself, so that nobody takes its absence for a result.
@@ -35,7 +36,7 @@ FEW_FOR_FID = (
     "there are: set it only beside FID of as many."
 )
 MAX_NAMED = 20  # pictures left out, in the table
-LABELS = {"clipiqa": "CLIPIQA", "fid": "FID"}  # as tables of this field have them
+LABELS = {"clipiqa": "CLIPIQA"}  # as tables of this field have them
 _DECIMALS = {"psnr": 2, "fid": 2, "musiq": 2, "piqe": 2, "backprojection": 2}
 
 
@@ -221,15 +222,10 @@ def shown(metric: str, value: float | None) -> str:
     return "–" if value is None else f"{value:.{_DECIMALS.get(metric, 4)}f}"
 
 
-def lower_better(metric: str) -> bool:
-    """Direction of a column."""
-    return metric == "fid" or METRICS[metric].lower_better
-
-
 def head(metric: str) -> str:
     """Name of a column, with its direction."""
-    label = LABELS.get(metric) or METRICS[metric].label
-    return f"{label} {'↓' if lower_better(metric) else '↑'}"
+    label = LABELS.get(metric, IN_TABLES[metric].label)
+    return f"{label} {'↓' if IN_TABLES[metric].lower_better else '↑'}"
 
 
 def _origin(line: Line) -> str:
@@ -258,7 +254,7 @@ def _line(row: dict[str, Any], file: str) -> Line:
     for name, value in row.items():
         if name in ("dataset", "method", "source") or not value:
             continue
-        if name not in METRICS and name != "fid":
+        if name not in IN_TABLES:
             raise XPSRError(f'{file} has a column "{str(name)[:40]}", which is no score.')
         try:
             scores[name] = float(value)
