@@ -63,9 +63,12 @@ def named(values: tuple) -> dict:
     return {name: value for name, value in zip(SHOWN, values, strict=True) if value != gr.skip()}
 
 
-def begin(actions: BatchActions, batch: Batch, which: str = "form", **changes) -> dict:
-    settings = {"preset": "mini", "learned": [], "brought": NOTHING_BROUGHT, **changes}
-    return named(actions.begin(0, batch, which, *settings.values(), *FORM))
+def begin(
+    actions: BatchActions, batch: Batch, which: str = "form", visit: Visit | None = None
+) -> dict:
+    settings = {"preset": "mini", "learned": [], "brought": NOTHING_BROUGHT}
+    visit = visit or Visit()
+    return named(actions.begin(0, batch, visit, which, *settings.values(), *FORM))
 
 
 def turns(actions: BatchActions, batch: Batch, visit: Visit) -> Iterator[dict]:
@@ -148,6 +151,16 @@ def test_pictures_of_one_batch_are_not_made_with_two_models(actions, files):
     assert "model was changed" in batch.items[1].how and batch.items[1].may_retry
 
 
+def test_settings_for_a_model_that_another_page_has_changed_are_not_taken_unasked(actions, files):
+    batch, visit = Batch(), Visit()
+    visit.model = "owner/name"
+    actions.receive(files[:1], batch)
+    said = begin(actions, batch, visit=visit)["status"]
+    assert "those for owner/name" in said and f"press {words.RESTORE_ALL} once more" in said
+    assert not batch.running
+    assert "turn" in begin(actions, batch, visit=visit)
+
+
 def test_files_can_come_and_go_while_it_runs(actions, files, picture, tmp_path):
     batch, visit = Batch(), Visit()
     actions.receive(files[:1], batch)
@@ -169,7 +182,7 @@ def test_a_wrong_setting_is_told_before_anything_starts(actions, files):
     assert "Bring some pictures" in begin(actions, batch)["status"]
     actions.receive(files[:1], batch)
     wrong = [*FORM[:-1], "sideways"]
-    said = named(actions.begin(0, batch, "form", "mini", [], NOTHING_BROUGHT, *wrong))
+    said = named(actions.begin(0, batch, Visit(), "form", "mini", [], NOTHING_BROUGHT, *wrong))
     assert 'role="alert"' in said["status"] and "sideways" in said["status"]
     assert "turn" not in said and not batch.running
 
@@ -323,7 +336,7 @@ def test_what_failed_can_be_tried_again_after_a_reload(actions, files, picture):
     assert named(actions.recall(kept, again))["retry"]["visible"]
     picture(24, 20).save(files[2]["path"])
     form = ("mini", [], NOTHING_BROUGHT)
-    assert named(actions.retry(0, again, "form", *form, *FORM))["turn"] == 1
+    assert named(actions.retry(0, again, Visit(), "form", *form, *FORM))["turn"] == 1
     for _ in turns(actions, again, visit):
         pass
     assert [item.state for item in again.items] == ["done", "done", "done", "failed"]

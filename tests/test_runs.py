@@ -150,7 +150,19 @@ def test_a_model_that_another_page_has_changed_is_told_before_the_run(
     (last,) = restoring(services, picture, tmp_path, visit)
     said = named(last)["status"]
     assert "mini is in use now" in said and "those for owner/name" in said and not visit.runs
+    assert visit.model == "owner/name"  # a reload must not take these settings for those of mini
     list(restoring(services, picture, tmp_path, visit))  # pressed once more
+    assert len(visit.runs) == 1 and visit.model == "mini"
+
+
+def test_a_preset_chosen_for_the_model_of_another_page_is_not_asked_about(
+    services, picture, tmp_path, figures
+):
+    visit = Visit()
+    visit.model = "owner/name"
+    Actions(services).choose_preset("mini", visit)
+    assert visit.model == "mini"
+    list(restoring(services, picture, tmp_path, visit))
     assert len(visit.runs) == 1
 
 

@@ -288,7 +288,7 @@ def test_a_missing_model_gives_a_sentence_on_the_page(tmp_path, photo):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_fills_the_form_with_itself(actions, preset):
-    values = actions.choose_preset(preset)
+    values = actions.choose_preset(preset, Visit())
     settings = [0 if isinstance(value, dict) else value for value in values[3:]]  # seed: kept
     prompts, read = read_form(preset, ["", "", *values[:3], *settings])
     assert (prompts, read) == (Prompts.from_preset(preset), Settings.from_preset(preset))

@@ -123,6 +123,20 @@ def test_what_cannot_be_done_is_said_and_not_started(actions, ask, changes, sent
     assert sentence in ended["status"] and ended["start"]["interactive"] is True
 
 
+def test_settings_for_a_model_that_another_page_has_changed_are_not_taken_unasked(
+    actions, ask
+) -> None:
+    given = ask()
+    study, visit = given[ASKED.index("study")], given[ASKED.index("visit")]
+    visit.model = "owner/name"
+    (ended,) = actions.run(*given)
+    ended = named(RUNNING, ended)
+    assert "those for owner/name" in ended["status"] and ended["start"]["interactive"] is True
+    assert study.plan is None and not visit.runs
+    next(actions.run(*given))
+    assert study.plan is not None
+
+
 def test_cost_is_measured_once_and_said_before_the_start(actions, ask) -> None:
     assert "is measured when" in named(SEEN, actions.count(*ask()))["cost"]
     assert len(list(actions.measure(*ask()))) > 1

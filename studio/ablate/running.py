@@ -13,13 +13,14 @@ from xpsr.errors import XPSRError
 from .. import markup
 from ..incoming import sentence
 from ..models.engine import is_progress
+from ..models.switching import check_model
 from ..models.waiting import sign
 from ..models.words import step as at_step
 from ..results.visit import to_compare
 from ..services import Services
 from ..words import REFUSED
 from . import words
-from .asked import Asked
+from .asked import FORM, Asked
 from .experiment import experiment_of
 from .study import RunKeeper, Study
 
@@ -75,6 +76,8 @@ class RunningActions:
 
         subject = asked.subject(self.outputs)
         plan = asked.plan_for(subject)
+        if asked.source == FORM:  # a finished result brings settings of its own
+            check_model(self.engine, asked.visit, words.START)
         study: Study = asked.study
         about = About(subject.title or "picture", subject.image, self.engine.pipeline().label)
         study.begin(plan, about, self.outputs.shelf.new_folder())

@@ -18,6 +18,7 @@ from ..compare.partner import partner_of
 from ..incoming import open_picture, picture_path, sentence
 from ..labels import as_labelled
 from ..models.engine import is_progress, is_result
+from ..models.switching import check_model
 from ..models.waiting import SmallerTiles
 from ..models.words import CHANGED_MEANWHILE
 from ..models.words import step as at_step
@@ -101,6 +102,7 @@ class BatchActions:
         self,
         turn: int,
         batch: Batch,
+        visit: Visit,
         which: str,
         preset: str,
         learned: Sequence[str],
@@ -115,6 +117,7 @@ class BatchActions:
         try:
             model = self.engine.options.model
             order = Order.read(preset, learned, brought, which == "each", model, values)
+            check_model(self.engine, visit, batch.button)
         except Exception as error:
             return self._idle(batch, sentence(error), bad=True)
         batch.begin(order)

@@ -139,7 +139,7 @@ def connect(page: Page, part: Part, handle: gr.Tab, services: Services) -> None:
     actions = BatchActions(services)
     filled = [*(getattr(part, name) for name in SHOWN if name != "strip"), page.strip]
     brought = _connect_files(part, actions, filled)
-    form = [part.which, page.preset, page.learned, page.written, *page.form]
+    form = [page.visit, part.which, page.preset, page.learned, page.written, *page.form]
     order = [part.turn, part.batch, *form]
     # Queued, though quick: only then does Gradio tell of the changed turn.
     quick: dict[str, Any] = {

@@ -117,8 +117,7 @@ class FullActions:
                     yield self._changing(gr.skip())  # so that it can be stopped
                 else:
                     yield self._changing(markup.notice(words.stage(item)))
-            visit.model = self.engine.options.model
-            yield self._changed()
+            yield self._changed(visit)
             self._remember(choice)  # last: where this fails, the page has changed all the same
         except Exception as error:
             yield self._changing(markup.notice(sentence(error), bad=True))
@@ -137,11 +136,11 @@ class FullActions:
     def _changing(self, status: Any) -> tuple:
         return (status, *(gr.skip() for _ in range(3 + REST_OF_FORM)))
 
-    def _changed(self) -> tuple:
+    def _changed(self, visit: Visit) -> tuple:
         preset = self.engine.default_preset()
         said = markup.notice(words.in_use(self.engine.options.model, preset))
         banner = gr.update(visible=False)
-        return (said, self._now(Machine.here()), banner, preset, *self.choose_preset(preset))
+        return (said, self._now(Machine.here()), banner, preset, *self.choose_preset(preset, visit))
 
 
 def _checkpoint(folder: str, base: str | None = None) -> ModelChoice:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from xpsr.errors import XPSRError
 
+from ..words import PRESETS
 from . import words
 from .choice import ModelChoice
 from .engine import Engine, load
@@ -19,6 +20,8 @@ from .waiting import POLL_SECONDS, Waiting, turn
 if TYPE_CHECKING:
     from xpsr.inspection import ModelFacts
     from xpsr.pipeline import XPSRPipeline
+
+    from ..results.visit import Visit
 
 
 @dataclass(frozen=True)
@@ -138,3 +141,20 @@ def _loaded(options: Any) -> Iterator[Waiting]:
     while not wait([future], timeout=POLL_SECONDS).done:
         yield Waiting()
     return future.result()
+
+
+def check_model(engine: Engine, visit: Visit, button: str) -> None:
+    """Before anything is made with settings of the page: tell once that their model has gone.
+
+    Args:
+        button: what is pressed, and once more by whoever wants to keep the settings.
+
+    Raises:
+        XPSRError: another page has changed the model, and this one has not been told yet.
+    """
+    now = engine.options.model
+    if visit.model not in ("", now) and visit.told != now:
+        visit.told = now
+        preset = PRESETS[engine.default_preset()]
+        raise XPSRError(words.changed_elsewhere(now, visit.model, preset, button))
+    visit.model, visit.told = now, ""

@@ -62,12 +62,12 @@ def too_much_work(pixels: int, steps: int, guided: bool, most: float) -> str:
     )
 
 
-def changed_elsewhere(model: str, was: str, preset: str) -> str:
+def changed_elsewhere(model: str, was: str, preset: str, button: str) -> str:
     """Another page has changed the model, and this one has the settings for the one before."""
     return (
-        f"Another page has changed the model: {model} is in use now, and the settings here are "
-        f"those for {was}. Choose the preset “{preset}” under “Advanced” first, or press Restore "
-        "once more to keep them."
+        f"Another page has changed the model: {model} is in use now, and the settings are those "
+        f"for {was}. Choose the preset “{preset}” under “Advanced” on the tab Restore first, or "
+        f"press {button} once more to keep them."
     )
 
 

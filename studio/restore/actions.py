@@ -24,8 +24,8 @@ from .. import markup, words
 from ..form import MAIN_TEXTS, read_form
 from ..incoming import open_picture, picture_title, sentence
 from ..labels import as_labelled
-from ..models import words as model_words
 from ..models.engine import is_result, is_step
+from ..models.switching import check_model
 from ..models.waiting import POLL_SECONDS, sign
 from ..results import scores as results
 from ..results.outputs import Run
@@ -177,7 +177,7 @@ class Actions:
             return
         photo, title = open_picture(payload), visit.title
         prompts, settings = read_form(preset, values)
-        self._check_model(visit)
+        check_model(self.engine, visit, words.RESTORE)
         names = results.shown_metrics(learned)
         yield shown(status=markup.notice(words.BEGINNING))  # `failed` knows from it: not refused
         for item in self.engine.stream(photo.image, prompts, settings):
@@ -201,13 +201,6 @@ class Actions:
             yield self._scoring(run, visit)
             run = self.outputs.add_scores(run, results.compare(photo.image, item.image, names))
             yield self._done(run, visit, photo.notes, beside)
-
-    def _check_model(self, visit: Visit) -> None:
-        """Say once that another page has changed the model, before anything is made with it."""
-        was, visit.model = visit.model, self.engine.options.model
-        if was not in ("", visit.model):
-            preset = words.PRESETS[self.engine.default_preset()]
-            raise XPSRError(model_words.changed_elsewhere(visit.model, was, preset))
 
     def _scoring(self, run: Run, visit: Visit) -> tuple:
         status = markup.notice(words.SCORING)
@@ -262,8 +255,9 @@ class Actions:
     def new_seed(self) -> int:
         return secrets.randbelow(2**32)
 
-    def choose_preset(self, preset: str) -> tuple:
+    def choose_preset(self, preset: str, visit: Visit) -> tuple:
         """The texts and settings a preset brings; the two main texts and the seed stay."""
+        visit.model, visit.told = self.engine.options.model, ""
         written, settings = asdict(Prompts.from_preset(preset)), Settings.from_preset(preset)
         kept = {"seed": gr.skip()}
         return (

@@ -186,7 +186,7 @@ def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str,
     page.new_seed.click(actions.new_seed, None, page.settings["seed"], **QUICK)
     page.preset.input(
         actions.choose_preset,
-        page.preset,
+        [page.preset, page.visit],
         [
             *(page.texts[name] for name in PROMPT_NAMES if name not in MAIN_TEXTS),
             *(page.settings[name] for name in SETTING_NAMES),

@@ -63,6 +63,7 @@ class Visit:
         pinned: the baseline that others are compared with, if any.
         against: what is chosen to stand on the left of the slider; see restore/showing.py.
         model: the one that the settings on the page were made for; "": not known yet.
+        told: the model that has come since, if the page has said so; see `check_model`.
         title: what the visitor calls the picture on the page: foreign text.
         picture: `xpsr.image.pixel_sha256` of it; "": there is none.
         upload: the path of its file.
@@ -88,7 +89,7 @@ class Visit:
         self.cells: list[str] = []
         self.shown, self.pinned = shown, pinned
         self.title = self.picture = self.upload = self.against = self.browser = ""
-        self.expected = self.model = ""
+        self.expected = self.model = self.told = ""
         self.size: tuple[int, int] | None = None
         self.restoring, self.describing = Presses(), Presses()
         self.running = self.recalled = self.looking = self.greeted = self.elsewhere = False
