@@ -16,6 +16,7 @@ MAIN_TEXTS = ("prompt", "lowlevel_prompt")
 TEXT_SETTINGS = ("negative", "long_prompts", "added_position", "lowlevel_route", "guidance_scale")
 # The order in which the components of the form are connected and in which their values arrive.
 FORM = (*PROMPT_NAMES, *SETTING_NAMES)
+REST = FORM[len(MAIN_TEXTS) :]  # all but the two main texts
 T = TypeVar("T", Prompts, Settings)
 
 
@@ -64,3 +65,10 @@ def fill_form(prompts: Prompts, settings: Settings) -> tuple[Any, ...]:
         *(getattr(prompts, name) for name in PROMPT_NAMES),
         *(getattr(settings, name) for name in SETTING_NAMES),
     )
+
+
+def preset_values(preset: str) -> dict[str, Any]:
+    """What a built-in preset brings, by name: the two main texts and the seed are left out."""
+    filled = fill_form(Prompts.from_preset(preset), Settings.from_preset(preset))
+    both = zip(FORM, filled, strict=True)
+    return {name: value for name, value in both if name in REST and name != "seed"}

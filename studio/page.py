@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,4 +80,9 @@ class Page:
     @property
     def form(self) -> list[Any]:
         """The components of texts and settings, in the order of `FORM`."""
-        return [(self.texts | self.settings)[name] for name in FORM]
+        return self.named(FORM)
+
+    def named(self, names: Iterable[str]) -> list[Any]:
+        """Components by their names here, texts and settings by their own."""
+        known = {**vars(self), **self.texts, **self.settings}
+        return [known[name] for name in names]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import shutil
 
+import gradio as gr
 import pytest
 from browsing import NEEDS_BROWSER, WAIT_MS, expect
 from test_convert import WEIGHTS
 
 from studio.build import Where, build
 from studio.full import words
-from studio.full.actions import REST_OF_FORM, FullActions
+from studio.full.actions import CHANGED, FullActions
 from studio.full.markup import requirements
 from studio.models.choice import NOT_ALLOWED, LastChoice, ModelChoice, Permission
 from studio.models.engine import Engine, EngineOptions
@@ -78,9 +79,10 @@ def test_from_a_download_to_the_model_in_use(actions, services, tiny, official, 
     assert "It needs" in actions.look(out, "")
     visit = Visit()
     *_, last = actions.use(out, "", visit)
-    status, now, _, preset, *form = last
-    assert f"{out} is in use" in status and out in now
-    assert preset == "official" and len(form) == REST_OF_FORM
+    changed = dict(zip(CHANGED, last, strict=True))
+    assert f"{out} is in use" in changed["used"] and out in changed["now"]
+    assert changed["preset"] == "official" and changed["seed"] == gr.skip()
+    assert changed["num_inference_steps"] == 20
     assert services.engine.options.model == visit.model == out
     assert services.last_choice.read() == ModelChoice(out)
     list(actions.use_mini(visit))

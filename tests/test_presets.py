@@ -159,17 +159,23 @@ def test_save_load_rename_overwrite_delete_export(actions):
     assert (new["negative_prompt"], new["num_inference_steps"]) == ("<b>blur</b>", 7)
     assert all(not isinstance(new[name], (str, int)) for name in (*MAIN_TEXTS, "seed"))
 
+    wrong = [
+        10**9 if name == "num_inference_steps" else one for name, one in zip(FORM, now, strict=True)
+    ]
+    note, *filled = actions.load(stored, "<i>Calm</i>", "official", *wrong)
+    assert "Loaded" in note and dict(zip(FORM, filled, strict=True))["num_inference_steps"] == 7
+
     other = fill_form(PROMPTS, SETTINGS.changed(num_inference_steps=8))
     stored = shelf(actions.replace(stored, "<i>Calm</i>", "official", *other))["stored"]
     assert PresetBook.read(stored).presets[0].settings["num_inference_steps"] == 8
     stored = shelf(actions.rename(stored, "<i>Calm</i>", "Calm"))["stored"]
     assert PresetBook.read(stored).names() == ["Calm"]
-    *values, gone, undo = actions.delete(stored, "Calm")
-    assert undo["visible"]
-    *values, gone, undo = actions.undo(shelf(values)["stored"], json.loads(json.dumps(gone)))
-    assert shelf(values)["stored"] == stored and gone is None and not undo["visible"]
-    *values, _, _ = actions.delete(stored, "Calm")
-    stored = shelf(values)["stored"]
+    values = shelf(actions.delete(stored, "Calm"))
+    assert values["undo"]["visible"]
+    gone = json.loads(json.dumps(values["gone"]))
+    values = shelf(actions.undo(values["stored"], gone))
+    assert values["stored"] == stored and values["gone"] is None and not values["undo"]["visible"]
+    stored = shelf(actions.delete(stored, "Calm"))["stored"]
     assert PresetBook.read(stored) == PresetBook()
-    assert words_recipes.PRESET_CHOOSE in shelf(actions.delete(stored, "Calm")[:5])["note"]
+    assert words_recipes.PRESET_CHOOSE in shelf(actions.delete(stored, "Calm"))["note"]
     assert PresetBook.read(exported).names() == ["<i>Calm</i>"]

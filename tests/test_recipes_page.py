@@ -18,9 +18,9 @@ from studio.form import FORM, fill_form, read_form
 from studio.models.engine import Engine, EngineOptions
 from studio.recipes import archive as recipe_archive
 from studio.recipes import words as words_recipes
-from studio.recipes.actions import BROUGHT, RUN, Recipes, apply_recipe, rerun_command
+from studio.recipes.actions import APPLIED, BROUGHT, RUN, Recipes, rerun_command
 from studio.restore import texts
-from studio.restore.actions import Actions
+from studio.restore.actions import ANOTHER_PICTURE, Actions
 from studio.restore.describing import Before
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
@@ -157,19 +157,19 @@ def test_first_what_would_change_then_the_form(recipes, outputs, picture, tmp_pa
     assert words_recipes.PICTURE_OTHER in other["note"]
     assert words_recipes.PICTURE_NONE in bring(recipes, run.after)["note"]
 
-    names = (*FORM, "written", "status", "tabs", *BROUGHT)
     values = dict(
-        zip(names, recipes.apply(run.recipe, None, Visit(), everything=True), strict=True)
+        zip(APPLIED, recipes.apply(run.recipe, None, Visit(), everything=True), strict=True)
     )
     assert (values["prompt"], values["seed"], values["num_inference_steps"]) == (hostile, 5, 9)
     assert {one.origin.kind for one in values["written"][0]} == {"recipe"}
     assert values["recipe"] is None and not values["decision"]["visible"]
     texts = dict(
-        zip(names, recipes.apply(run.recipe, None, Visit(), everything=False), strict=True)
+        zip(APPLIED, recipes.apply(run.recipe, None, Visit(), everything=False), strict=True)
     )
     assert [texts[name] for name in PROMPT_NAMES] == [values[name] for name in PROMPT_NAMES]
     assert all(not isinstance(texts[name], (int, float, str)) for name in FORM[5:])
-    assert apply_recipe(run.recipe)[:-1] == fill_form(run.recipe.prompts, run.recipe.settings)
+    filled = fill_form(run.recipe.prompts, run.recipe.settings)
+    assert tuple(values[name] for name in FORM) == filled
     # Twice clicked: it was taken in by the first click.
     unasked = recipes.apply(None, None, Visit(), everything=True)
     assert not any(isinstance(value, (str, int, float)) for value in unasked)
@@ -184,21 +184,21 @@ def test_the_texts_of_a_recipe_stay_for_its_own_picture_and_no_other(recipes, pi
 
     def receive(path: Path, visit: Visit) -> tuple:
         recipes.apply(recipe, None, visit, everything=True)  # before there is any picture
-        _, note, *both, _, written, _, _, _ = actions.receive(payload(path), visit, *form, None)
-        assert "alert" not in note
-        return *both, written
+        values = actions.receive(payload(path), visit, *form, None)
+        page = dict(zip(ANOTHER_PICTURE, values, strict=True))
+        assert "alert" not in page["picture_note"]
+        return page["prompt"], page["lowlevel_prompt"], page["written"]
 
     actions = Actions(Services(recipes.engine, recipes.outputs))
-    assert receive(files[0], visit := Visit()) == (gr.skip(), gr.skip(), form[2])
+    assert receive(files[0], visit := Visit()) == (gr.skip(),) * 3
     assert not visit.expected
     assert receive(files[1], Visit()) == ("", "", ((), (), *form[2][2:]))
 
 
 def test_what_a_describer_would_write_over_is_not_applied(recipes, picture):
     recipe = make_recipe(picture(16, 16), picture(16, 16))
-    names = (*FORM, "written", "status", "tabs", *BROUGHT)
     given = recipe, Before("My own.", "Mine too."), Visit()
-    shown = dict(zip(names, recipes.apply(*given, everything=True), strict=True))
+    shown = dict(zip(APPLIED, recipes.apply(*given, everything=True), strict=True))
     assert words_recipes.DESCRIBING in shown.pop("note")
     assert all(value == gr.skip() for value in shown.values())  # the recipe still waits there
 

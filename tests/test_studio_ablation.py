@@ -335,6 +335,6 @@ def test_plan_and_progress_are_found_again(actions, ask) -> None:
     assert values == [chosen[name] for name in KEPT]
     assert "Your last ablation (“levels”): 3 of 8 cells are finished" in status
     assert keep(again, *values)["finished"] == 3  # a second reload tells the same
-    assert set(map(str, recall(kept, again))) == {str(gr.skip())}  # it is not done twice
+    assert recall(kept, again) == gr.skip()  # it is not done twice
     for hostile in ({**kept, "plan": "beauty"}, {**kept, "seeds": 99}, [1], "x", {"version": 2}):
-        assert set(map(str, recall(hostile, Study()))) == {str(gr.skip())}
+        assert recall(hostile, Study()) == gr.skip()

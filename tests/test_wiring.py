@@ -10,6 +10,7 @@ import pytest
 
 from studio import words
 from studio.build import Where, build, serving
+from studio.filling import fill
 from studio.form import FORM, fill_form, read_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.fitting import Fitting
@@ -45,6 +46,12 @@ def causes(demo: gr.Blocks, handler: str) -> set[tuple[str | None, str]]:
     before = [demo.fns[one.trigger_after] for one in called if one.trigger_after is not None]
     targets = [target for one in (*called, *before) for target in one.targets]
     return {(demo.blocks[number].elem_id, event) for number, event in targets if number}
+
+
+def test_a_value_for_no_component_is_an_error():
+    assert fill(("status", "stop"), stop=1) == (gr.skip(), 1)
+    with pytest.raises(TypeError, match="stopp"):
+        fill(("status", "stop"), stopp=1)
 
 
 def test_no_two_events_wait_for_the_last_change_of_one_component(demo):

@@ -53,18 +53,17 @@ def keep(study: Study, *values: Any) -> Any:
     return kept.model_dump()
 
 
-def recall(stored: Any, study: Study) -> tuple[Any, ...]:
+def recall(stored: Any, study: Study) -> Any:
     """The tab is opened for the first time: values for `KEPT`, and the status."""
-    nothing = tuple(gr.skip() for _ in (*KEPT, "status"))
     if study.recalled is not None:
-        return nothing
+        return gr.skip()
     try:
         kept = Kept.model_validate(stored) if stored else None
     except ValidationError:  # of another version, or nothing of ours
         kept = None
     study.recalled = (kept.started, kept.finished, kept.cells) if kept else ("", 0, 0)
     if kept is None:
-        return nothing
+        return gr.skip()
     # In a plan that is started there is more to see than this.
     said = words.found_again(*study.recalled) if kept.cells and study.plan is None else ""
     status = markup.notice(said) if said else gr.skip()

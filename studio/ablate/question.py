@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -14,6 +15,7 @@ from xpsr.prompts import Prompts
 from xpsr.settings import Settings
 
 from .. import markup
+from ..filling import fill
 from ..incoming import sentence
 from ..results.run_list import label_of, runs_of
 from ..results.visit import Visit
@@ -28,11 +30,7 @@ if TYPE_CHECKING:
 
 MAX_SOURCES = 20
 SEEN = ("source", "subject", "plan", "parts", "values", "axes", "csv", "cost", "start", "status")
-
-
-def seen(**changes: Any) -> tuple[Any, ...]:
-    """Values for the components in `SEEN`; what is not named stays as it is."""
-    return tuple(changes.get(name, gr.skip()) for name in SEEN)
+seen = partial(fill, SEEN)
 
 
 class QuestionActions:

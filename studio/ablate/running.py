@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import gradio as gr
 from xpsr.errors import XPSRError
 
 from .. import markup
+from ..filling import fill
 from ..incoming import sentence
 from ..models.engine import is_progress
 from ..models.switching import check_model
@@ -28,11 +30,7 @@ if TYPE_CHECKING:
     from xpsr.ablation import CellResult, CellStep, Experiment
 
 RUNNING = ("status", "cost", "grid", "effects", "report", "archive", "start", "stop")
-
-
-def running(**changes: Any) -> tuple[Any, ...]:
-    """Values for the components in `RUNNING`; what is not named stays as it is."""
-    return tuple(changes.get(name, gr.skip()) for name in RUNNING)
+running = partial(fill, RUNNING)
 
 
 def at_rest(status: Any, **changes: Any) -> tuple[Any, ...]:

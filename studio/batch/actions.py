@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from xpsr.errors import XPSRError
 
 from .. import markup
 from ..compare.partner import partner_of
+from ..filling import fill
 from ..incoming import open_picture, picture_path, sentence
 from ..labels import as_labelled
 from ..models.engine import is_progress, is_result
@@ -52,11 +54,7 @@ SHOWN = (
     "turn",
     "strip",
 )
-
-
-def shown(**changes: Any) -> tuple[Any, ...]:
-    """Values for the components in `SHOWN`; what is not named stays as it is."""
-    return tuple(changes.get(name, gr.skip()) for name in SHOWN)
+shown = partial(fill, SHOWN)
 
 
 class BatchActions:

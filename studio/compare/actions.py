@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from .. import markup
+from ..filling import fill
 from ..incoming import sentence
 from ..restore import closer
 from ..results import changes_markup
@@ -56,16 +57,12 @@ class Compare:
         if chosen and chosen != taken:
             pair, first = (chosen[0], chosen[1]), NO_PAIR
         own = pair if pair != first else NO_PAIR
-        shown = dict(zip(VIEW, self._entered(visit, own), strict=True))
-        return tuple({**shown, "taken": chosen}[name] for name in VIEW)
-
-    def _entered(self, visit: Visit, pair: Pair) -> tuple:
         found = offered(self.outputs, visit)
         strip = [(str(run.thumb), caption_of(run, visit)) for run in found.values()]
-        changes: dict[str, Any] = {"ids": tuple(run.id for run in found.values())}
-        if not any(pair):
-            changes["first"] = pair = self._first_pair(visit)
-        return self._view(pair, visit, strip, changes)
+        changes: dict[str, Any] = {"ids": tuple(run.id for run in found.values()), "taken": chosen}
+        if not any(own):
+            changes["first"] = own = self._first_pair(visit)
+        return self._view(own, visit, strip, **changes)
 
     def _first_pair(self, visit: Visit) -> Pair:
         """The newest run of a picture that was restored twice; else the newest one and another.
@@ -79,20 +76,16 @@ class Compare:
         chosen = next(of_one, both[0] if both else None)
         return (chosen[0].id, chosen[1].id) if chosen else NO_PAIR
 
-    def choose_a(
-        self, pair: Pair, ids: tuple[str, ...], visit: Visit, event: gr.SelectData
-    ) -> tuple:
+    def choose_a(self, pair: Pair, ids: tuple[str, ...], visit: Visit, event: gr.SelectData) -> Any:
         """A click into the strip of A."""
         return self._choose(pair, (_clicked(ids, event), pair[1]), visit)
 
-    def choose_b(
-        self, pair: Pair, ids: tuple[str, ...], visit: Visit, event: gr.SelectData
-    ) -> tuple:
+    def choose_b(self, pair: Pair, ids: tuple[str, ...], visit: Visit, event: gr.SelectData) -> Any:
         return self._choose(pair, (pair[0], _clicked(ids, event)), visit)
 
-    def _choose(self, pair: Pair, new: Pair, visit: Visit) -> tuple:
+    def _choose(self, pair: Pair, new: Pair, visit: Visit) -> Any:
         if new == pair:  # the strips tell of marks that we have set ourselves as well
-            return tuple(gr.skip() for _ in VIEW)
+            return gr.skip()
         return self._view(new, visit)
 
     def swap(self, pair: Pair, visit: Visit) -> tuple:
@@ -103,12 +96,12 @@ class Compare:
         pair: Pair,
         visit: Visit,
         strip: list[tuple[str, str]] | None = None,
-        changes: dict[str, Any] | None = None,
+        **changes: Any,
     ) -> tuple:
         """Values for the components in `VIEW`; `strip`: the pictures of both strips, if new."""
         found = offered(self.outputs, visit)
         places = {run.id: index for index, run in enumerate(found.values())}
-        shown = {"pair": pair, "first": NO_PAIR, **(changes or {})}
+        shown = {"pair": pair, "first": NO_PAIR, **changes}
         for name, run_id in zip(("strip_a", "strip_b"), pair, strict=True):
             new: dict[str, Any] = {} if strip is None else {"value": strip}
             shown[name] = gr.update(selected_index=places.get(run_id), **new)
@@ -118,7 +111,7 @@ class Compare:
             shown |= self._both(runs[0], runs[1], visit, labels) if len(runs) == 2 else HALF
         except Exception as error:
             shown["note"] = markup.notice(sentence(error), bad=True)
-        return tuple(shown.get(name, gr.skip()) for name in VIEW)
+        return fill(VIEW, **shown)
 
     def _both(self, a: Run, b: Run, visit: Visit, labels: Mapping[str, str]) -> dict[str, Any]:
         same_size = a.recipe.output_size == b.recipe.output_size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import gradio as gr
 from xpsr.errors import XPSRError
 
 from .. import markup
+from ..filling import fill
 from ..incoming import sentence
 from ..results.difference import open_rgb
 from ..results.outputs import Run
@@ -25,10 +27,7 @@ PANEL = (
     "looking", "voting", "question", "left", "right", "answers", "reveal", "result",
     "save_json", "save_csv", "discard", "kept", "resume",
 )  # fmt: skip
-
-
-def panel(**changes: Any) -> tuple[Any, ...]:
-    return tuple(changes.get(name, gr.skip()) for name in PANEL)
+panel = partial(fill, PANEL)
 
 
 class BlindVote:

@@ -6,22 +6,21 @@ Handlers never raise; what visitors may not do is refused here and not only hidd
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from xpsr.errors import XPSRError
-from xpsr.prompts import PROMPT_NAMES
-from xpsr.settings import SETTING_NAMES
 
 from .. import markup
-from ..form import MAIN_TEXTS
+from ..filling import fill
+from ..form import REST, preset_values
 from ..incoming import sentence
 from ..models.choice import ModelChoice
 from ..models.machine import Machine
 from ..models.switching import look, switch
 from ..models.waiting import Waiting
-from ..restore.actions import Actions
 from ..results.visit import Visit
 from ..services import Services
 from . import words
@@ -30,8 +29,9 @@ from .markup import now, requirements
 # Gradio fills it in by its type; without one it is no visitor who asks.
 Asking = gr.Request | None
 FORMATS = ("float16", "float32")
-# What a preset brings: all but the two main texts.
-REST_OF_FORM = len(PROMPT_NAMES) - len(MAIN_TEXTS) + len(SETTING_NAMES)
+# The components that another model changes: those of the tab, the banner, and the form.
+CHANGED = ("used", "now", "banner", "preset", *REST)
+changing = partial(fill, CHANGED)
 
 
 class FullActions:
@@ -39,7 +39,6 @@ class FullActions:
 
     def __init__(self, services: Services) -> None:
         self.services, self.engine = services, services.engine
-        self.choose_preset = Actions(services).choose_preset
 
     def read(self) -> tuple[str, Any]:
         """What runs now, and the table of what the full system needs against what is here."""
@@ -107,20 +106,20 @@ class FullActions:
             return markup.notice(sentence(error), bad=True)
 
     def use(self, model: str, base: str, visit: Visit, request: Asking = None) -> Iterator[tuple]:
-        """Change the model: values for status, what runs now, banner, preset, texts, settings."""
-        yield self._changing(markup.notice(words.CHECKING))
+        """Change the model."""
+        yield changing(used=markup.notice(words.CHECKING))
         try:
             self.services.may_change_model.check(_headers(request))
             choice = ModelChoice.typed(model, base)
             for item in switch(self.engine, choice):
                 if isinstance(item, Waiting):
-                    yield self._changing(gr.skip())  # so that it can be stopped
+                    yield changing()  # so that it can be stopped
                 else:
-                    yield self._changing(markup.notice(words.stage(item)))
+                    yield changing(used=markup.notice(words.stage(item)))
             yield self._changed(visit)
             self._remember(choice)  # last: where this fails, the page has changed all the same
         except Exception as error:
-            yield self._changing(markup.notice(sentence(error), bad=True))
+            yield changing(used=markup.notice(sentence(error), bad=True))
 
     def use_mini(self, visit: Visit, request: Asking = None) -> Iterator[tuple]:
         """Back to the built-in model."""
@@ -133,14 +132,16 @@ class FullActions:
         if self.services.last_choice is not None:
             self.services.last_choice.write(choice)
 
-    def _changing(self, status: Any) -> tuple:
-        return (status, *(gr.skip() for _ in range(3 + REST_OF_FORM)))
-
     def _changed(self, visit: Visit) -> tuple:
-        preset = self.engine.default_preset()
-        said = markup.notice(words.in_use(self.engine.options.model, preset))
-        banner = gr.update(visible=False)
-        return (said, self._now(Machine.here()), banner, preset, *self.choose_preset(preset, visit))
+        model, preset = self.engine.options.model, self.engine.default_preset()
+        visit.set_for(model)
+        return changing(
+            used=markup.notice(words.in_use(model, preset)),
+            now=self._now(Machine.here()),
+            banner=gr.update(visible=False),
+            preset=preset,
+            **preset_values(preset),
+        )
 
 
 def _checkpoint(folder: str, base: str | None = None) -> ModelChoice:

@@ -7,17 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from xpsr.prompts import PROMPT_NAMES
-from xpsr.settings import SETTING_NAMES
-
 from .. import markup
-from ..form import MAIN_TEXTS
 from ..models.words import NOT_ALLOWED
 from ..restore.describing import Describing
 from ..tab import Tab
 from ..triggers import HEAVY, PRIVATE, QUICK, stop_from, stop_until
 from . import words
-from .actions import FORMATS, FullActions
+from .actions import CHANGED, FORMATS, FullActions
 
 if TYPE_CHECKING:
     from ..opening import Opening
@@ -180,14 +176,7 @@ def _connect_using(
 ) -> None:
     named = [fields.model, fields.model_base]
     fields.look.click(actions.look, named, fields.used, **{**QUICK, "queue": True})
-    changed = [
-        fields.used,
-        part.now,
-        page.banner,
-        page.preset,
-        *(page.texts[name] for name in PROMPT_NAMES if name not in MAIN_TEXTS),
-        *(page.settings[name] for name in SETTING_NAMES),
-    ]
+    changed = [fields.used, part.now, *page.named(CHANGED[2:])]
     how = {"show_progress": "minimal", "show_progress_on": fields.used, **HEAVY}
     for button in (fields.use, fields.use_mini):
         stop_from(button, fields.stop_using)

@@ -157,4 +157,4 @@ def check_model(engine: Engine, visit: Visit, button: str) -> None:
         visit.told = now
         preset = PRESETS[engine.default_preset()]
         raise XPSRError(words.changed_elsewhere(now, visit.model, preset, button))
-    visit.model, visit.told = now, ""
+    visit.set_for(now)

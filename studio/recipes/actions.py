@@ -13,11 +13,11 @@ from xpsr.errors import XPSRError
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.recipe import Recipe, read_recipe
 from xpsr.recipe_changes import Difference, changed_settings, changed_surroundings, surroundings
-from xpsr.settings import SETTING_NAMES
 
 from .. import markup
 from .. import words as page_words
 from ..compare.partner import partner_of
+from ..filling import fill
 from ..form import FORM, fill_form, read_form, read_usable
 from ..incoming import open_picture, picture_path, sentence
 from ..restore import texts
@@ -34,17 +34,8 @@ from . import words
 # What is shown of the chosen run, and of a recipe that was brought; in this order.
 RUN = ("details", "picture", "save_png", "save_json", "rerun", "use", "compare")
 BROUGHT = ("recipe", "note", "preview", "decision")
-
-
-def apply_recipe(recipe: Recipe) -> tuple[Any, ...]:
-    """Values for [*page.form, page.written]."""
-    return *fill_form(recipe.prompts, recipe.settings), texts.restored(recipe)
-
-
-def apply_texts(recipe: Recipe) -> tuple[Any, ...]:
-    """The same with the settings left alone."""
-    said = (getattr(recipe.prompts, name) for name in PROMPT_NAMES)
-    return *said, *(gr.skip() for _ in SETTING_NAMES), texts.restored(recipe)
+# What applying one changes: on the tab Restore, the open tab, and here.
+APPLIED = (*FORM, "written", "status", "tabs", *BROUGHT)
 
 
 def rerun_command(run: Run) -> str:
@@ -89,26 +80,29 @@ class Recipes:
     def show_run(self, run_id: str | None) -> tuple:
         """Values for the components in `RUN`."""
         if not run_id:
+            hidden, off = gr.update(visible=False), gr.update(interactive=False)
             nothing = gr.update(value=None, interactive=False)
-            return (
-                markup.quiet(words.NO_RUNS), gr.update(visible=False), nothing, nothing,
-                gr.update(visible=False), gr.update(interactive=False),
-                gr.update(interactive=False),
-            )  # fmt: skip
+            return fill(
+                RUN,
+                details=markup.quiet(words.NO_RUNS),
+                **dict.fromkeys(("picture", "rerun"), hidden),
+                **dict.fromkeys(("save_png", "save_json"), nothing),
+                **dict.fromkeys(("use", "compare"), off),
+            )
         try:
             run = self.outputs.find(run_id)
         except Exception as error:
-            note = markup.notice(sentence(error), bad=True)
-            return note, *(gr.skip() for _ in RUN[1:])
+            return fill(RUN, details=markup.notice(sentence(error), bad=True))
         noted = words.noted(run.recipe.notes)
-        return (
-            markup.quiet(noted) if noted else "",
-            gr.update(value=str(run.after), visible=True),
-            gr.update(value=str(run.after), interactive=True),
-            gr.update(value=str(run.recipe_file), interactive=True),
-            gr.update(value=rerun_command(run), visible=True),
-            gr.update(interactive=True),
-            gr.update(interactive=True),
+        return fill(
+            RUN,
+            details=markup.quiet(noted) if noted else "",
+            picture=gr.update(value=str(run.after), visible=True),
+            save_png=gr.update(value=str(run.after), interactive=True),
+            save_json=gr.update(value=str(run.recipe_file), interactive=True),
+            rerun=gr.update(value=rerun_command(run), visible=True),
+            use=gr.update(interactive=True),
+            compare=gr.update(interactive=True),
         )
 
     def compare(self, run_id: str, visit: Visit) -> tuple:
@@ -135,7 +129,7 @@ class Recipes:
             name = Path(str(payload.get("orig_name") or "")).name[:80] or words.OPEN
             return self._offer(recipe, name, picture, preset, values)
         except Exception as error:
-            return None, markup.notice(sentence(error), bad=True), "", gr.update(visible=False)
+            return fill(BROUGHT, **_closed(sentence(error), bad=True))
 
     def notice_recipe(self, payload: Any) -> tuple:
         """Another picture on the first tab: the line that tells of a recipe in it, if any."""
@@ -157,7 +151,7 @@ class Recipes:
             title = run.title or NO_TITLE
             return self._offer(run.recipe, title, picture, preset, values)
         except Exception as error:
-            return None, markup.notice(sentence(error), bad=True), "", gr.update(visible=False)
+            return fill(BROUGHT, **_closed(sentence(error), bad=True))
 
     def _offer(
         self, recipe: Recipe, name: str, picture: Any, preset: str, values: Sequence[Any]
@@ -182,7 +176,8 @@ class Recipes:
             said.append(words.NOTHING_CHANGES)
         same = words.SETTINGS_SAME if usable else ""
         preview = _preview(prompts, recipe, found + (around or []), same)
-        return recipe, markup.notice(" ".join(said)), preview, gr.update(visible=True)
+        note, decision = markup.notice(" ".join(said)), gr.update(visible=True)
+        return fill(BROUGHT, recipe=recipe, note=note, preview=preview, decision=decision)
 
     def _about_picture(self, recipe: Recipe, picture: Any) -> str:
         try:
@@ -200,25 +195,38 @@ class Recipes:
     def apply(
         self, recipe: Recipe | None, before: Before | None, visit: Visit, everything: bool
     ) -> tuple:
-        """[*form, written], then the status of the Restore tab, the open tab, and `BROUGHT`.
+        """Values for `APPLIED`; with `everything` the settings as well as the texts.
 
         `before`: a describer is at work, whose end would take the texts away again.
         """
-        if recipe is None or before is not None:
-            stays = tuple(gr.skip() for _ in range(len(FORM) + 3))
-            note = gr.skip() if recipe is None else markup.notice(words.DESCRIBING, bad=True)
-            return *stays, gr.skip(), note, gr.skip(), gr.skip()
+        if recipe is None:  # pressed twice
+            return fill(APPLIED)
+        if before is not None:
+            return fill(APPLIED, note=markup.notice(words.DESCRIBING, bad=True))
         visit.expected = recipe.input_sha256
-        values = apply_recipe(recipe) if everything else apply_texts(recipe)
+        form = dict(zip(FORM, fill_form(recipe.prompts, recipe.settings), strict=True))
         done = words.APPLIED if everything else words.APPLIED_TEXTS
-        return *values, markup.notice(done), gr.Tabs(selected="restore"), *self.cancel(done)
+        return fill(
+            APPLIED,
+            **{name: form[name] for name in (FORM if everything else PROMPT_NAMES)},
+            written=texts.restored(recipe),
+            status=markup.notice(done),
+            tabs=gr.Tabs(selected="restore"),
+            **_closed(done),
+        )
 
-    def cancel(self, note: str = words.CANCELLED) -> tuple:
-        return None, markup.notice(note), "", gr.update(visible=False)
+    def cancel(self) -> tuple:
+        return fill(BROUGHT, **_closed(words.CANCELLED))
 
     def empty(self, recipe: Recipe | None) -> Any:
         """The box of a dropped file, once its recipe is done with: the same may come again."""
         return gr.skip() if recipe else None
+
+
+def _closed(note: str, bad: bool = False) -> dict[str, Any]:
+    """No recipe waits for a decision any more."""
+    hidden = gr.update(visible=False)
+    return {"recipe": None, "note": markup.notice(note, bad), "preview": "", "decision": hidden}
 
 
 def _about_model(recipe: Recipe, found: Sequence[Difference]) -> list[str]:

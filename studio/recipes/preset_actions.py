@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
 
 from xpsr.errors import XPSRError
-from xpsr.prompts import PROMPT_NAMES
-from xpsr.settings import SETTING_NAMES
 
 from .. import markup
-from ..form import FORM, MAIN_TEXTS, fill_form, read_form
+from ..filling import fill
+from ..form import FORM, REST, fill_form, read_form, read_usable
 from ..incoming import picture_path, sentence
 from ..services import Services
 from . import words
 from .presets import MAX_BYTES, NamedPreset, PresetBook
 
 # What the handlers give values for, in this order.
-SHELF = ("stored", "chosen", "note", "export", "name")
-_STAY = (*MAIN_TEXTS, "seed")
+SHELF = ("stored", "chosen", "note", "export", "name", "gone", "undo")
+shelf = partial(fill, SHELF)
+LOADED = ("note", *FORM)
 
 
 class PresetActions:
@@ -34,12 +35,11 @@ class PresetActions:
             book = PresetBook.read(stored)
         except XPSRError:
             note = markup.notice(words.PRESETS_UNREADABLE, bad=True)
-            return gr.skip(), gr.update(choices=[], value=None), note, gr.skip(), gr.skip()
+            return shelf(chosen=gr.update(choices=[], value=None), note=note)
         if not book.names():  # nothing to show, and what is saved meanwhile is not written over
-            return tuple(gr.skip() for _ in range(5))
+            return shelf()
         # The note stays: it may be that of a button which was pressed in the same moment.
-        listed, _, export = self._listed(book, chosen, "")
-        return gr.skip(), listed, gr.skip(), export, gr.skip()
+        return shelf(**self._listed(book, chosen))
 
     def offer(self, stored: Any) -> Any:
         """The list of one's own presets on the first tab; hidden as long as there is none."""
@@ -49,7 +49,7 @@ class PresetActions:
     def save(self, stored: Any, name: str, preset: str, *values: Any) -> tuple:
         try:
             new = NamedPreset.of_form(name, *read_form(preset, values))
-            return self._kept(_book(stored).added(new), new.name, words.SAVED, "")
+            return self._kept(_book(stored).added(new), new.name, words.SAVED, name="")
         except Exception as error:
             return _refused(error)
 
@@ -67,42 +67,44 @@ class PresetActions:
             book = _book(stored)
             new = book.renamed(chosen, name)
             place = book.names().index(str(chosen))
-            return self._kept(new, new.names()[place], words.RENAMED, "")
+            return self._kept(new, new.names()[place], words.RENAMED, name="")
         except Exception as error:
             return _refused(error)
 
     def delete(self, stored: Any, chosen: str | None) -> tuple:
         try:
-            done = words.preset_done(words.DELETED, str(chosen))
-            before = _book(stored)
-            book, gone = before.removed(chosen), before.find(chosen)
-            kept = gone.model_dump(mode="json"), gr.update(visible=True)
-            return _value(book), *self._listed(book, None, done), gr.skip(), *kept
+            book = _book(stored)
+            gone = book.find(chosen)
+            return self._written(
+                book.removed(chosen),
+                None,
+                words.preset_done(words.DELETED, gone.name),
+                gone=gone.model_dump(mode="json"),
+                undo=gr.update(visible=True),
+            )
         except Exception as error:
-            return *_refused(error), gr.skip(), gr.skip()
+            return _refused(error)
 
     def undo(self, stored: Any, gone: Any) -> tuple:
         """The preset that was deleted last once more."""
         try:
             back = NamedPreset.model_validate(gone)
-            done = self._kept(_book(stored).added(back), back.name, words.BROUGHT_BACK)
-            return *done, None, gr.update(visible=False)
+            book, hidden = _book(stored).added(back), gr.update(visible=False)
+            return self._kept(book, back.name, words.BROUGHT_BACK, gone=None, undo=hidden)
         except Exception as error:
-            return *_refused(error), gr.skip(), gr.skip()
+            return _refused(error)
 
     def load(self, stored: Any, chosen: str | None, preset: str, *values: Any) -> tuple:
-        """The note, then the form without the two main texts and the seed, which stay."""
+        """Values for `LOADED`: the note, and the form but the two main texts and the seed."""
         try:
             found = PresetBook.read(stored).find(chosen)
-            prompts, settings = read_form(preset, values)
+            prompts, settings = read_usable(preset, values)  # it may replace what is wrong
             filled = fill_form(found.prompts(prompts), found.all_settings(settings.seed))
-            new = dict(zip(FORM, filled, strict=True))
-            said = words.preset_done(words.LOADED, found.name)
-            changes = (gr.skip() if name in _STAY else new[name] for name in FORM)
-            return markup.notice(said), *changes
+            new = dict(zip(FORM, filled, strict=True)) | {"seed": gr.skip()}
+            said = markup.notice(words.preset_done(words.LOADED, found.name))
+            return fill(LOADED, note=said, **{name: new[name] for name in REST})
         except Exception as error:
-            note = markup.notice(sentence(error), bad=True)
-            return note, *(gr.skip() for _ in (*PROMPT_NAMES, *SETTING_NAMES))
+            return fill(LOADED, note=markup.notice(sentence(error), bad=True))
 
     def bring(self, stored: Any, chosen: str | None, payload: Any) -> tuple:
         """Presets from a file beside those that are here."""
@@ -113,15 +115,19 @@ class PresetActions:
                 raise XPSRError(words.PRESETS_NO_FILE)
             book, added = _book(stored).merged(brought)
             said = words.imported(added, len(brought.presets) - added)
-            return _value(book), *self._listed(book, chosen, said), gr.skip()
+            return self._written(book, chosen, said)
         except Exception as error:
             return _refused(error)
 
-    def _kept(self, book: PresetBook, name: str, done: str, box: Any = None) -> tuple:
-        said = words.preset_done(done, name)
-        return _value(book), *self._listed(book, name, said), gr.skip() if box is None else box
+    def _kept(self, book: PresetBook, chosen: str, done: str, **changes: Any) -> tuple:
+        return self._written(book, chosen, words.preset_done(done, chosen), **changes)
 
-    def _listed(self, book: PresetBook, chosen: str | None, said: str) -> tuple:
+    def _written(self, book: PresetBook, chosen: str | None, said: str, **changes: Any) -> tuple:
+        """The browser keeps another book, and the page shows it."""
+        listed, note = self._listed(book, chosen), markup.notice(said)
+        return shelf(stored=book.model_dump(mode="json"), note=note, **listed, **changes)
+
+    def _listed(self, book: PresetBook, chosen: str | None) -> dict[str, Any]:
         names = book.names()
         chosen = chosen if chosen in names else next(iter(names), None)
         export = gr.update(interactive=False)
@@ -129,7 +135,7 @@ class PresetActions:
             path = self.outputs.shelf.new_folder() / "xpsr-presets.json"
             path.write_text(book.to_json(), encoding="utf-8")
             export = gr.update(value=str(path), interactive=True)
-        return gr.update(choices=names, value=chosen), markup.notice(said), export
+        return {"chosen": gr.update(choices=names, value=chosen), "export": export}
 
 
 def _book(stored: Any) -> PresetBook:
@@ -140,9 +146,5 @@ def _book(stored: Any) -> PresetBook:
         return PresetBook()
 
 
-def _value(book: PresetBook) -> Any:
-    return book.model_dump(mode="json")
-
-
 def _refused(error: Exception) -> tuple:
-    return gr.skip(), gr.skip(), markup.notice(sentence(error), bad=True), gr.skip(), gr.skip()
+    return shelf(note=markup.notice(sentence(error), bad=True))

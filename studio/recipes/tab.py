@@ -12,7 +12,7 @@ from .. import markup
 from ..tab import Tab
 from ..triggers import PRIVATE, QUICK
 from . import words
-from .actions import BROUGHT, RUN, Recipes
+from .actions import APPLIED, BROUGHT, RUN, Recipes
 from .preset_actions import SHELF, PresetActions
 from .presets import MAX_NAME
 
@@ -190,7 +190,7 @@ def _presets() -> dict[str, Any]:
                     buttons[name] = _small(label, f"recipes-preset-{name}")
     shelf["note"] = gr.HTML(markup.notice(""), elem_id="recipes-preset-note", elem_classes="flat")
     shelf["gone"] = gr.State(None)  # the preset that was deleted last
-    buttons["undo"] = gr.Button(
+    shelf["undo"] = gr.Button(
         words.PRESET_UNDO, size="sm", visible=False, elem_id="recipes-preset-undo"
     )
     with gr.Row():
@@ -239,7 +239,7 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
     page.see_recipe.click(
         actions.see_recipe, form, [*brought, page.tabs], preprocess=False, **QUICK
     )
-    applied = [*page.form, page.written, page.status, page.tabs, *brought]
+    applied = [*page.named(name for name in APPLIED if name not in BROUGHT), *brought]
     given = [part.brought["recipe"], page.before, page.visit]
     part.apply.click(partial(actions.apply, everything=True), given, applied, **QUICK)
     part.apply_texts.click(partial(actions.apply, everything=False), given, applied, **QUICK)
@@ -258,10 +258,8 @@ def _connect_presets(page: Page, part: Parts, handle: gr.Tab, actions: PresetAct
     buttons["save"].click(actions.save, [stored, name, *form], shelf, **plain)
     buttons["replace"].click(actions.replace, [stored, chosen, *form], shelf, **plain)
     buttons["rename"].click(actions.rename, [stored, chosen, name], shelf, **plain)
-    gone = part.shelf["gone"]
-    deleted = [*shelf, gone, buttons["undo"]]
-    buttons["delete"].click(actions.delete, [stored, chosen], deleted, **plain)
-    buttons["undo"].click(actions.undo, [stored, gone], deleted, **plain)
+    buttons["delete"].click(actions.delete, [stored, chosen], shelf, **plain)
+    part.shelf["undo"].click(actions.undo, [stored, part.shelf["gone"]], shelf, **plain)
     buttons["bring"].upload(actions.bring, [stored, chosen, buttons["bring"]], shelf, **plain)
     buttons["load"].click(
         actions.load, [stored, chosen, *form], [part.shelf["note"], *page.form], **plain

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +16,10 @@ import gradio as gr
 
 from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
-from xpsr.prompts import PROMPT_NAMES, Prompts
-from xpsr.settings import SETTING_NAMES, Settings
 
 from .. import markup, words
-from ..form import MAIN_TEXTS, read_form
+from ..filling import fill
+from ..form import MAIN_TEXTS, REST, preset_values, read_form
 from ..incoming import open_picture, picture_title, sentence
 from ..labels import as_labelled
 from ..models.engine import is_result, is_step
@@ -33,11 +31,16 @@ from ..results.scores import with_origins
 from ..results.visit import Visit
 from ..services import Services
 from . import texts
-from .describing import Before, left, own_texts, replaced, stay
-from .showing import STANDS, Face, done_line, idle, shown
+from .describing import Before, any_stays, left, own_texts, replaced
+from .showing import RESULT, STANDS, Face, done_line, idle, shown
 from .texts import NOTHING_BROUGHT, Brought
 
 PREVIEW_SIDE = 768  # pixels; one is sent after every step
+# The components that another picture changes, and those that an example does.
+ANOTHER_PICTURE = ("picture", "picture_note", *MAIN_TEXTS, "before", "written", "status", "mine",
+            "own_texts")  # fmt: skip
+EXAMPLE = ("picture", "picture_note", *MAIN_TEXTS, "before", "seed", "written", "mine", "own_texts",
+           *RESULT)  # fmt: skip
 
 
 class Actions:
@@ -100,18 +103,22 @@ class Actions:
             there = Path(visit.upload).is_file()  # not once Gradio has swept it away
             said = f"{sentence(error)} {words.PICTURE_STAYS}" if there else sentence(error)
             picture, note = visit.upload if there else None, markup.notice(said, bad=True)
-            return picture, note, *(gr.skip() for _ in range(3)), written, *[gr.skip()] * 3
-        said = [words.picture(photo.image.size), *photo.notes]
-        if expected and before is None:
-            kept, brought = (gr.skip(),) * 3, written
-        else:
-            kept = left(high, low, written, before)
-            brought = (*NOTHING_BROUGHT, *texts.further(written))
-            said += [words.TEXT_STAYS] * any(stay(high, low, kept))
-        note = markup.notice(" ".join(said))
+            return fill(ANOTHER_PICTURE, picture=picture, picture_note=note)
+        said, changes = [words.picture(photo.image.size), *photo.notes], {}
+        if not expected or before is not None:
+            changes = left(high, low, written, before)
+            said += [words.TEXT_STAYS] * any_stays(high, low, changes)
+            changes["written"] = (*NOTHING_BROUGHT, *texts.further(written))
         status = f"{words.NEXT} {words.STILL_SHOWN}" if visit.shown else words.NEXT
-        offered = None, gr.update(visible=False)
-        return picture, note, *kept, brought, markup.notice(status), *offered
+        return fill(
+            ANOTHER_PICTURE,
+            picture=picture,
+            picture_note=markup.notice(" ".join(said)),
+            status=markup.notice(status),
+            mine=None,
+            own_texts=gr.update(visible=False),
+            **changes,
+        )
 
     def clear(self, visit: Visit) -> tuple[str, Any]:
         """The picture was taken away, and what is said of it goes with it: note and status."""
@@ -257,13 +264,8 @@ class Actions:
 
     def choose_preset(self, preset: str, visit: Visit) -> tuple:
         """The texts and settings a preset brings; the two main texts and the seed stay."""
-        visit.model, visit.told = self.engine.options.model, ""
-        written, settings = asdict(Prompts.from_preset(preset)), Settings.from_preset(preset)
-        kept = {"seed": gr.skip()}
-        return (
-            *(written[name] for name in PROMPT_NAMES if name not in MAIN_TEXTS),
-            *(kept.get(name, getattr(settings, name)) for name in SETTING_NAMES),
-        )
+        visit.set_for(self.engine.options.model)
+        return fill(REST, **preset_values(preset))
 
     def choose_example(
         self,
@@ -284,23 +286,26 @@ class Actions:
     def open_example(
         self, index: int, visit: Visit, against: str, was: Before, before: Before | None
     ) -> tuple:
-        """Picture, note, two texts, `before`, seed, `written`, `mine` and the row that offers it,
-        then the result of an example. `was`: the texts that it replaces.
-        """
+        """An example with its picture, texts and result. `was`: the texts that it replaces."""
         try:
             run = list(self.outputs.examples.values())[index]
             face = self.face.of(run, visit, against)
         except (IndexError, TypeError, XPSRError) as error:
             said = str(error) if isinstance(error, XPSRError) else words.NO_EXAMPLE
-            return (*(gr.skip() for _ in range(9)), *shown(status=markup.notice(said, bad=True)))
+            return fill(EXAMPLE, status=markup.notice(said, bad=True))
         visit.open(run.id)
         size = run.recipe.input_size
         visit.bring(run.title, run.recipe.input_sha256, str(run.picture), size)
         settings, brought = run.recipe.settings, texts.restored(run.recipe)[: len(MAIN_TEXTS)]
-        note = markup.notice(words.picture(size))
         high, low = map(texts.joined, brought)
-        both = replaced(high, low, brought, before)
-        line = markup.notice(words.example_open(run.title, settings.seed))
-        result = shown(status=line, **STANDS | face)
-        mine = own_texts(was)
-        return (str(run.picture), note, *both, settings.seed, brought, *mine, *result)
+        return fill(
+            EXAMPLE,
+            picture=str(run.picture),
+            picture_note=markup.notice(words.picture(size)),
+            **replaced(high, low, brought, before),
+            seed=settings.seed,
+            written=brought,
+            **own_texts(was),
+            status=markup.notice(words.example_open(run.title, settings.seed)),
+            **STANDS | face,
+        )

@@ -7,12 +7,13 @@ later, such as a late answer to Stop, finds it empty and leaves the boxes alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import gradio as gr
 
 from .. import markup, words
+from ..filling import fill
 from ..form import MAIN_TEXTS
 from ..incoming import open_picture, sentence
 from ..models.engine import Engine
@@ -50,7 +51,7 @@ def describing(idle: bool | None = None, **changes: Any) -> tuple[Any, ...]:
         for name in MAIN_TEXTS:
             value = {"value": changes[name]} if name in changes else {}
             changes[name] = gr.update(interactive=idle, **value)
-    return tuple(changes.get(name, gr.skip()) for name in DESCRIPTION)
+    return fill(DESCRIPTION, **changes)
 
 
 class Describing:
@@ -128,24 +129,23 @@ class Describing:
         assert said is not None, "a describer ends with the whole or with an error"
         note = markup.notice(words.described(said.source, said.remembered))
         brought = texts.described(said, before.written)
-        mine, offered = own_texts(before)
         yield describing(
-            idle=True,
-            picture_note=note,
-            written=brought,
-            before=None,
-            mine=mine,
-            own_texts=offered,
+            idle=True, picture_note=note, written=brought, before=None, **own_texts(before)
         )
 
-    def back(self, mine: Before | None, before: Before | None) -> tuple:
+    def back(self, mine: Before | None, before: Before | None) -> Any:
         """The visitor's own texts once more: values for the components in `BACK`."""
         if mine is None:  # pressed twice
-            return tuple(gr.skip() for _ in BACK)
-        both = replaced(mine.high, mine.low, mine.written, before)
-        note = markup.notice(words.MINE_BACK)
-        seed = gr.skip() if mine.seed is None else mine.seed
-        return (*both, mine.written, note, None, gr.update(visible=False), seed)
+            return gr.skip()
+        return fill(
+            BACK,
+            **replaced(mine.high, mine.low, mine.written, before),
+            written=mine.written,
+            picture_note=markup.notice(words.MINE_BACK),
+            mine=None,
+            own_texts=gr.update(visible=False),
+            seed=gr.skip() if mine.seed is None else mine.seed,
+        )
 
     def stopped(self, before: Before | None, note: str) -> tuple:
         """Describing ended without a word: it was stopped, or refused as too many wait."""
@@ -169,35 +169,20 @@ def _undone(before: Before, **changes: Any) -> tuple:
     )
 
 
-def replaced(high: Any, low: Any, written: Brought, before: Before | None) -> tuple[Any, Any, Any]:
+def replaced(high: Any, low: Any, written: Brought, before: Before | None) -> dict[str, Any]:
     """Both texts and `before` when other texts, by `written`, take their place.
 
     A describer at work is ended by the same event, but may still write a word meanwhile; so its
     end is what brings the texts for good.
     """
-    # Left alone where there is none: Describe may have been pressed meanwhile, and keep it anew.
-    return high, low, gr.skip() if before is None else Before(high, low, written, note=False)
+    changes: dict[str, Any] = dict(zip(MAIN_TEXTS, (high, low), strict=True))
+    if before is not None:  # else Describe may have been pressed meanwhile, and keep it anew
+        changes["before"] = Before(high, low, written, note=False)
+    return changes
 
 
-def stay(high: str, low: str, changes: Sequence[Any]) -> list[bool]:
-    """Whether each text is still there when `left` has had its way."""
-    both = zip((high, low), changes, strict=False)
-    return [bool(text if change == gr.skip() else change) for text, change in both]
-
-
-def own_texts(before: Before) -> tuple[Any, Any]:
-    """`mine`, and the row that offers it: where one of the texts that were replaced is typed.
-
-    Where none is, what has been offered already stays: it was not to be lost either.
-    """
-    both = zip(before[:2], before.written, strict=False)
-    if any(text and text != texts.joined(old) for text, old in both):
-        return before, gr.update(visible=True)
-    return gr.skip(), gr.skip()
-
-
-def left(high: str, low: str, written: Brought, before: Before | None) -> tuple[Any, ...]:
-    """The same when another picture has come: without the texts that a describer wrote.
+def left(high: str, low: str, written: Brought, before: Before | None) -> dict[str, Any]:
+    """Both texts and `before` when another picture has come: those of a describer are gone.
 
     Where a describer is at work, those before it count.
     """
@@ -212,3 +197,20 @@ def left(high: str, low: str, written: Brought, before: Before | None) -> tuple[
         for text, same, old in zip(now, kept, written[: len(MAIN_TEXTS)], strict=True)
     )
     return replaced(high, low, NOTHING_BROUGHT, before)
+
+
+def any_stays(high: str, low: str, changes: Mapping[str, Any]) -> bool:
+    """Whether one of the texts is still there when `left` has had its way."""
+    both = zip((high, low), MAIN_TEXTS, strict=True)
+    return any(text if changes[name] == gr.skip() else changes[name] for text, name in both)
+
+
+def own_texts(before: Before) -> dict[str, Any]:
+    """`mine`, and the row that offers it: where one of the texts that were replaced is typed.
+
+    Where none is, what has been offered already stays: it was not to be lost either.
+    """
+    both = zip(before[:2], before.written, strict=False)
+    if any(text and text != texts.joined(old) for text, old in both):
+        return {"mine": before, "own_texts": gr.update(visible=True)}
+    return {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -10,6 +11,7 @@ import gradio as gr
 from xpsr.errors import XPSRError
 
 from .. import markup, words
+from ..filling import fill
 from ..results.outputs import Outputs, Run
 from ..results.visit import Visit
 
@@ -33,9 +35,7 @@ STANDS: dict[str, Any] = {"preview": gr.update(value=None, visible=False)}
 BICUBIC, PINNED = "bicubic", "pinned"
 
 
-def shown(**changes: Any) -> tuple[Any, ...]:
-    """Values for the components in `RESULT`; what is not named stays as it is."""
-    return tuple(changes.get(name, gr.skip()) for name in RESULT)
+shown = partial(fill, RESULT)
 
 
 def idle(status: str | dict, **changes: Any) -> tuple[Any, ...]:

@@ -10,15 +10,14 @@ from typing import Any
 import gradio as gr
 
 from xpsr.prompts import PROMPT_NAMES
-from xpsr.settings import SETTING_NAMES
 
 from .. import markup, words
-from ..form import MAIN_TEXTS, TEXT_SETTINGS
+from ..form import MAIN_TEXTS, REST, TEXT_SETTINGS
 from ..page import Page
-from ..results.memory import MemoryActions, to_keep, to_recall
+from ..results.memory import RECALLED, MemoryActions, to_keep
 from ..services import Services
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, RECEIVED, follow
-from .actions import Actions
+from .actions import ANOTHER_PICTURE, EXAMPLE, Actions
 from .describing import BACK, DESCRIPTION, Describing
 from .fitting import DECIDING, Fitting
 from .runs import RunActions
@@ -53,32 +52,15 @@ def connect(demo: gr.Blocks, page: Page, services: Services) -> Any:
     return back
 
 
-def _main_texts(page: Page) -> list[gr.Textbox]:
-    return [page.texts[name] for name in MAIN_TEXTS]
-
-
-def _result(page: Page) -> list[Any]:
-    return [getattr(page, name) for name in RESULT]
-
-
 def _connect_picture(page: Page, actions: Actions, describing: Any) -> list[Any]:
     """Returns the events that bring another picture, or take it away."""
-    texts = _main_texts(page)
+    texts = page.named(MAIN_TEXTS)
     other_picture: dict[str, Any] = {**QUICK, "cancels": [describing]}
     page.picture.upload(None, None, None, js="() => { window.xpsrReceiving = true }", **PRIVATE)
     brought = page.picture.upload(
         actions.receive,
         [page.picture, page.visit, *texts, page.written, page.before],
-        [
-            page.picture,
-            page.picture_note,
-            *texts,
-            page.before,
-            page.written,
-            page.status,
-            page.mine,
-            page.own_texts,
-        ],
+        page.named(ANOTHER_PICTURE),
         preprocess=False,
         **other_picture,
     )
@@ -93,17 +75,7 @@ def _connect_picture(page: Page, actions: Actions, describing: Any) -> list[Any]
         opened = page.examples.select(
             actions.choose_example,
             [page.visit, page.against, *texts, page.written, page.before, page.settings["seed"]],
-            [
-                page.picture,
-                page.picture_note,
-                *texts,
-                page.before,
-                page.settings["seed"],
-                page.written,
-                page.mine,
-                page.own_texts,
-                *_result(page),
-            ],
+            page.named(EXAMPLE),
             preprocess=False,  # a seed that is out of its range must not be in the way
             **other_picture,
         )
@@ -114,9 +86,8 @@ def _connect_picture(page: Page, actions: Actions, describing: Any) -> list[Any]
 def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> Any:
     """Returns the run, for whatever ends it."""
     demo.load(describing.introduce, None, page.describer, **QUICK)
-    texts = _main_texts(page)
-    known = {**page.texts, **page.settings, **vars(page)}
-    shown = [known[name] for name in DESCRIPTION]
+    texts = page.named(MAIN_TEXTS)
+    shown = page.named(DESCRIPTION)
     kept = [*texts, page.written, page.visit]
     begun = page.describe.click(describing.begin, kept, shown, **QUICK)
     run = begun.then(None, None, None, js=RECEIVED, **PRIVATE).then(
@@ -137,7 +108,7 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
     page.back_to_mine.click(
         describing.back,
         [page.mine, page.before],
-        [known[name] for name in BACK],
+        page.named(BACK),
         cancels=[run],
         **QUICK,
     )
@@ -146,7 +117,7 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
 
 def _connect_run(page: Page, actions: Actions) -> list[Any]:
     """Returns the events after which a run is waited for, or no longer."""
-    result = _result(page)
+    result = page.named(RESULT)
     begun = page.restore.click(actions.begin, page.visit, result, **QUICK)
     run = begun.then(None, None, None, js=RECEIVED, **PRIVATE).then(
         actions.restore,
@@ -187,10 +158,7 @@ def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str,
     page.preset.input(
         actions.choose_preset,
         [page.preset, page.visit],
-        [
-            *(page.texts[name] for name in PROMPT_NAMES if name not in MAIN_TEXTS),
-            *(page.settings[name] for name in SETTING_NAMES),
-        ],
+        page.named(REST),
         **QUICK,
     )
     # Its values are gone from the form, so one's own preset is no longer the chosen one.
@@ -208,8 +176,7 @@ def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str,
 
 def _connect_texts(page: Page, actions: TextActions) -> dict[str, Any]:
     """Meters, origins and the tools of the texts; returns the event that reads them anew."""
-    texts = [page.texts[name] for name in PROMPT_NAMES]
-    settings = [page.settings[name] for name in TEXT_SETTINGS]
+    texts, settings = page.named(PROMPT_NAMES), page.named(TEXT_SETTINGS)
     meters = [page.meters[name] for name in PROMPT_NAMES if name in page.meters]
     shown = [*meters, *page.chips.values(), *page.undo.values(), page.wording]
     read: dict[str, Any] = {
@@ -263,7 +230,7 @@ def _connect_memory(
         "preprocess": False,  # Gradio's own would refuse all for one number out of its range
         **QUICK,
     }
-    recalled = demo.load(memory.recall, [page.browser, page.visit], to_recall(page), **QUICK)
+    recalled = demo.load(memory.recall, [page.browser, page.visit], page.named(RECALLED), **QUICK)
     back = recalled.then(lambda: True, None, page.back, **QUICK)
     back.then(**kept)
     # What is shown, pinned and in the strip changes with the last three.

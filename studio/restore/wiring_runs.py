@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def connect_runs(page: Page, runs: RunActions) -> None:
     """Tie the column of the result to its handlers."""
-    result = [getattr(page, name) for name in RESULT]
+    result = page.named(RESULT)
     connect_divider(page.position, page.comparison)
     page.restore.click(None, js=bring_into_view("#status"), **PRIVATE)
     page.strip.select(runs.open, [page.visit, page.against], result, **QUICK)

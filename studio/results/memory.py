@@ -17,10 +17,11 @@ from xpsr.recipe import Run as Sentences
 from xpsr.settings import PRESETS
 
 from .. import markup, words
+from ..filling import fill
 from ..form import FORM, MAIN_TEXTS, fill_form, read_usable
 from ..restore import texts
 from ..restore.describing import Before
-from ..restore.showing import BICUBIC, RESULT, Face, shown
+from ..restore.showing import BICUBIC, RESULT, Face
 from ..restore.texts import NOTHING_BROUGHT, Brought
 from ..services import Services
 from .outputs import Run
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+# What comes back, by the names of the components.
+RECALLED = (*FORM, "preset", "written", "picture", "picture_note", *RESULT, "mine", "own_texts",
+            "greeting")  # fmt: skip
 STORAGE_KEY = "xpsr-studio"
 # Gradio scrambles what it stores with this; fixed, or a restart of the server would lose it all.
 SECRET = "kept-by-the-browser"
@@ -115,15 +119,6 @@ def to_keep(page: Page) -> list[Any]:
     ]  # fmt: skip
 
 
-def to_recall(page: Page) -> list[Any]:
-    """The components that `MemoryActions.recall` gives values for."""
-    result = [getattr(page, name) for name in RESULT]
-    return [
-        *page.form, page.preset, page.written, page.picture, page.picture_note, *result,
-        page.mine, page.own_texts, page.greeting,
-    ]  # fmt: skip
-
-
 class MemoryActions:
     """Keep the page in the browser, and bring it back."""
 
@@ -186,21 +181,17 @@ class MemoryActions:
         return memory.model_dump()
 
     def recall(self, kept: Any, visit: Visit) -> tuple:
-        """Fill the page with what the browser remembers.
-
-        Values for the form, the preset, who wrote what, picture and note, the result, the
-        visitor's own texts and the row that offers them, and whether the first steps are shown.
-        """
+        """Fill the page with what the browser remembers: values for `RECALLED`."""
         self.outputs.welcome(visit)
-        filled = tuple(gr.skip() for _ in range(len(FORM) + 4 + len(RESULT) + 3))
+        changes: dict[str, Any] = {}
         if not visit.takes_back():
-            return filled
+            return fill(RECALLED)
         memory = Memory.read(kept)
         if memory is not None:
-            filled = self._recalled(memory, visit)
-        visit.model = self.engine.options.model
+            changes = self._recalled(memory, visit)
+        visit.set_for(self.engine.options.model)
         visit.recalled = True  # last: until then, nothing of the page may be kept instead
-        return filled
+        return fill(RECALLED, **changes)
 
     def _take_back(self, memory: Memory, visit: Visit) -> None:
         """What the server knows of a visitor; what has been made meanwhile stays."""
@@ -213,9 +204,9 @@ class MemoryActions:
         visit.greeted, visit.aside = memory.greeted, memory.aside
         visit.browser, visit.model = memory.browser, memory.model
 
-    def _recalled(self, memory: Memory, visit: Visit) -> tuple:
+    def _recalled(self, memory: Memory, visit: Visit) -> dict[str, Any]:
         self._take_back(memory, visit)
-        form, preset, mine = self._settled(memory, visit)
+        form, mine = self._settled(memory, visit)
         runs = self.outputs.found(memory.runs)
         lost = len(memory.runs) - len(runs)
         brought = _from_written(memory.brought)
@@ -232,14 +223,21 @@ class MemoryActions:
                 face = self.face.of(run, visit, BICUBIC)
             except XPSRError as error:
                 said.append(str(error))
-        status = markup.notice(" ".join(said)) if said else gr.skip()
-        result = shown(status=status, **face)
         own = _from_own(memory.mine)
-        ends = own, gr.update(visible=own is not None), gr.update(visible=not memory.greeted)
-        return (*form, preset, brought or NOTHING_BROUGHT, picture, note, *result, *ends)
+        return {
+            **form,
+            "written": brought or NOTHING_BROUGHT,
+            "picture": picture,
+            "picture_note": note,
+            "status": markup.notice(" ".join(said)) if said else gr.skip(),
+            **face,
+            "mine": own,
+            "own_texts": gr.update(visible=own is not None),
+            "greeting": gr.update(visible=not memory.greeted),
+        }
 
-    def _settled(self, memory: Memory, visit: Visit) -> tuple[tuple, Any, bool]:
-        """Values for the form and the preset, and whether they are as this model had them last.
+    def _settled(self, memory: Memory, visit: Visit) -> tuple[dict[str, Any], bool]:
+        """Form and preset by name, and whether they are as this model had them last.
 
         Settings are made for one model: with another the page opens with those for that, or with
         what it had there before, and those of the first are kept aside.
@@ -248,17 +246,11 @@ class MemoryActions:
         if memory.model != now:
             was = memory.aside if memory.aside and memory.aside.model == now else None
             visit.aside = Settled(model=memory.model, preset=memory.preset, form=memory.form)
-        # One bad value, such as a seed below zero, must not take all the others with it.
-        form = fill_form(*read_usable(memory.preset, memory.form))
+        form = _usable(memory)
+        main = {name: form[name] for name in MAIN_TEXTS}
         if was is None:
-            others, preset = tuple(gr.skip() for _ in FORM), gr.skip()
-        else:
-            others, preset = fill_form(*read_usable(was.preset, was.form)), was.preset
-        form = tuple(
-            text if name in MAIN_TEXTS else other
-            for name, text, other in zip(FORM, form, others, strict=True)
-        )
-        return form, preset, was is not None
+            return main, False
+        return {**_usable(was), **main, "preset": was.preset}, True
 
     def _picture(self, memory: Memory, visit: Visit, runs: Sequence[Run | None]) -> tuple[Any, Any]:
         """The picture that was on the page, where one of the runs has it, and the note about it.
@@ -273,6 +265,11 @@ class MemoryActions:
                 visit.bring(run.title, memory.picture, str(run.picture), size)
                 return str(run.picture), markup.notice(words.picture(size))
         return None, markup.notice(words.PICTURE_AGAIN)
+
+
+def _usable(kept: Settled) -> dict[str, Any]:
+    """The form by name. One bad value, such as a seed below zero, does not take all others."""
+    return dict(zip(FORM, fill_form(*read_usable(kept.preset, kept.form)), strict=True))
 
 
 def _to_written(brought: Brought) -> list[Written]:

@@ -113,6 +113,10 @@ class Visit:
         self.cells.append(run_id)
         del self.cells[:-MAX_CELLS]
 
+    def set_for(self, model: str) -> None:
+        """The settings on the page are for this model from now on."""
+        self.model, self.told = model, ""
+
     def bring(
         self,
         title: str = "",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from xpsr.errors import XPSRError
 from xpsr.recipe_changes import changed_surroundings, surroundings
 
 from .. import markup, words
+from ..filling import fill
 from ..incoming import sentence
 from ..labels import as_labelled
 from ..models.engine import is_result
@@ -61,8 +63,7 @@ class View:
         return maps.tokens(branch, parts, levels)
 
 
-def values(**changes: Any) -> tuple:
-    return tuple(changes.get(name, gr.skip()) for name in RECORDING)
+values = partial(fill, RECORDING)
 
 
 def at_rest(status: Any, **changes: Any) -> tuple:
@@ -160,15 +161,15 @@ class WordMapActions:
         """The words of both texts; to begin with, the one that gets most attention."""
         return tuple(_choice(recorded.maps, b) if recorded else gr.skip() for b in BRANCHES)
 
-    def show(self, branch: str, recorded: Recorded | None, word: int | None, *view: Any) -> tuple:
+    def show(self, branch: str, recorded: Recorded | None, word: int | None, *view: Any) -> Any:
         """One text with the chosen word marked, its map on the picture, and what it says."""
         if recorded is None:
-            return tuple(gr.skip() for _ in FOR_TEXT)
+            return gr.skip()
         pieces = recorded.maps.texts[branch].pieces if branch in recorded.maps.texts else ()
         if not pieces:
             return None, gr.update(value=None, visible=False), markup.notice(said.EMPTY)
         if word is None:  # `choices` is choosing one
-            return tuple(gr.skip() for _ in FOR_TEXT)
+            return gr.skip()
         number = word if isinstance(word, int) and 0 <= word < len(pieces) else 0
         part, level, colors, strength = view
         chosen = View(
