@@ -21,6 +21,7 @@ class Tab:
     Attributes:
         id: what `gr.Tabs(selected=…)` takes.
         label: what stands on it.
+        css: its looks.
         lay_out: builds the components inside the present `gr.Tab` and returns them.
         connect: ties them to their handlers: (page, what `lay_out` returned, the `gr.Tab`,
             services). Lists of runs are read anew when the tab is selected.
@@ -28,5 +29,6 @@ class Tab:
 
     id: str
     label: str
+    css: str
     lay_out: Callable[[Opening], Any]
     connect: Callable[[Page, Any, gr.Tab, Services], None]

@@ -4,12 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .ablate import tab as ablate
-from .batch import tab as batch
-from .compare import tab as compare
-from .full import tab as full
-from .recipes import tab as recipes
-from .word_maps import tab as word_maps
+from .tabs import TABS
 
 if TYPE_CHECKING:
     from gradio.themes import Base
@@ -181,7 +176,7 @@ table.plain tbody th { font-weight: 600; }
   #greeting > * { flex: 1 1 100% !important; }
 }
 """
-CSS += compare.CSS + ablate.CSS + word_maps.CSS + batch.CSS + recipes.CSS + full.CSS
+CSS += "".join(tab.css for tab in TABS)
 
 # Gradio confines the sheet above to the page itself; its footer needs one of its own. On a phone
 # it hides the link to the API, but not the dot behind it.

@@ -80,7 +80,7 @@ SCORED = "Scored. The table above has the figures, or why there is none."
 SCORED_ANOTHER = (
     "Scored: the figures are kept with the result that was open then. Open it to see them."
 )
-SCORING_STOPPED = "Stopped. The table has the scores of before."
+SCORING_STOPPED = "Stopped. What was scored until then is in the table."
 NEEDS_DOWNLOAD = "These need a download; choose them under “More scores”: {names}."
 CLOSER = "Look closer: single pixels, and what has changed"
 OVERVIEW = "Click where to look"

@@ -119,6 +119,17 @@ def test_scores_are_shown_with_the_result_they_belong_to(runs, outputs, picture,
     assert "77.77" in table and words.SCORED in note
 
 
+def test_scores_that_were_found_before_stop_stay(runs, outputs, picture, figures):
+    (run,), visit = make(outputs, picture, 1)
+    figures.update({"piqe": 33.33, "ssim": 0.8})
+    scoring = runs.score_more(visit, [], None)
+    next(scoring)
+    table, note = next(scoring)
+    assert "33.33" in table and "2 of 2" in note
+    scoring.close()
+    assert [row.name for row in outputs.find(run.id).rows] == ["piqe"]
+
+
 def test_further_scores_leave_the_earlier_ones(runs, outputs, picture, figures):
     (run,), visit = make(outputs, picture, 1)
     for found in ({"piqe": 11.11, "ssim": 0.9}, {"piqe": 22.22}):

@@ -17,7 +17,7 @@ from xpsr.errors import XPSRError
 from ..restore import texts
 from ..restore.texts import Brought
 from ..results.outputs import Outputs, Run
-from ..results.scores import Row, enlarge, with_origins
+from ..results.scores import Row, enlarge
 from ..results.visit import Visit
 from ..results.whole import lend_as
 from ..results.words import not_lent
@@ -183,9 +183,9 @@ class RunKeeper:
         assert result.recipe is not None
         image, cell = result.picture(), result.cell
         restored = Restored(image, result.recipe, result.seconds, result.recipe.notes)
-        told = texts.origins(cell.prompts, *self.origins)
         try:
-            run = self.outputs.keep(self.image, with_origins(restored, told), self.title)
+            told = texts.with_origins(restored, *self.origins)
+            run = self.outputs.keep(self.image, told, self.title)
             run = self.outputs.add_scores(run, self._rows(result.scores, image.size))
             self.runs[cell.run] = run
             self.visit.add_cell(run.id)

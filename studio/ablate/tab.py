@@ -317,4 +317,4 @@ def _connect_run(
         end(question.count, _asked(page, part), seen, preprocess=False, **QUICK)
 
 
-TAB = Tab("ablate", words.LABEL, lay_out, connect)
+TAB = Tab("ablate", words.LABEL, CSS, lay_out, connect)

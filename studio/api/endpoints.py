@@ -33,7 +33,7 @@ from ..incoming import open_picture, picture_title, plain_errors
 from ..models.engine import is_progress, is_result, is_step
 from ..models.waiting import sign
 from ..restore import texts
-from ..results import scores as results
+from ..results import scores
 from ..results.outputs import Run
 from ..services import Services
 from ..triggers import QUEUE
@@ -132,11 +132,10 @@ class Endpoints:
             settings = Settings.from_preset(
                 preset, **{n: None if given[n] == "" else given[n] for n in SETTING_NAMES}
             )
-            told = texts.origins(prompts, preset)
-            yield from self._restoring(image, prompts, settings, told)
+            yield from self._restoring(image, preset, prompts, settings)
 
     def _restoring(
-        self, payload: Any, prompts: Prompts, settings: Settings, told: texts.Origins
+        self, payload: Any, preset: str, prompts: Prompts, settings: Settings
     ) -> Iterator[Any]:
         photo = _opened(payload)
         for item in self.engine.stream(photo.image, prompts, settings):
@@ -146,11 +145,10 @@ class Endpoints:
             if not is_result(item):
                 yield None, {"status": sign(item)}
                 continue
-            kept = results.with_origins(item, told)
+            kept = texts.with_origins(item, preset)
             run = self.outputs.keep(photo.image, kept, picture_title(payload))
-            run = self.outputs.add_scores(
-                run, results.compare(photo.image, item.image, results.shown_metrics())
-            )
+            rows = scores.compare(photo.image, item.image, scores.shown_metrics())
+            run = self.outputs.add_scores(run, rows)
             yield str(run.after), _facts(run, photo.notes)
 
     def score(
@@ -174,14 +172,14 @@ class Endpoints:
             names = [name.strip() for name in (metrics or "").split(",") if name.strip()]
             if metrics and not names:
                 raise XPSRError(words.NO_METRIC_NAMED)
-            scores = measure.score(
+            found = measure.score(
                 _opened(image).image,
                 reference=open_picture(reference).image if reference else None,
                 input=open_picture(input).image if input else None,
                 metrics=names or None,
             )
-            missing = measure.reasons(scores)
-            return {**measure.to_json(scores), **({"reasons": missing} if missing else {})}
+            missing = measure.reasons(found)
+            return {**measure.to_json(found), **({"reasons": missing} if missing else {})}
 
     def count_tokens(
         self,

@@ -28,7 +28,6 @@ from ..restore import texts
 from ..restore.showing import Face
 from ..restore.texts import Brought
 from ..results import scores
-from ..results.scores import with_origins
 from ..results.visit import Visit, to_compare
 from ..services import Services
 from . import words
@@ -190,8 +189,8 @@ class BatchActions:
             if not is_result(step):
                 yield words.SMALLER_TILES if isinstance(step, SmallerTiles) else ""
                 continue
-            told = texts.origins(order.prompts, order.preset, order.brought)
-            run = self.outputs.keep(photo.image, with_origins(step, told), Path(item.name).stem)
+            told = texts.with_origins(step, order.preset, order.brought)
+            run = self.outputs.keep(photo.image, told, Path(item.name).stem)
             visit.add(run.id)
             item.keep(run)
             yield ""

@@ -210,4 +210,4 @@ def _connect_files(part: Part, actions: BatchActions, filled: list[Any]) -> Any:
     )
 
 
-TAB = Tab("batch", words.LABEL, lay_out, connect)
+TAB = Tab("batch", words.LABEL, CSS, lay_out, connect)

@@ -295,4 +295,4 @@ def _connect_vote(page: Page, part: Parts, handle: gr.Tab, actions: BlindVote) -
     part.back.click(actions.back, ballot, panel, **QUICK)
 
 
-TAB = Tab("compare", words.TAB, lay_out, connect)
+TAB = Tab("compare", words.TAB, CSS, lay_out, connect)

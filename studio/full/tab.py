@@ -192,4 +192,4 @@ def _connect_using(
     )
 
 
-TAB = Tab("full", words.LABEL, lay_out, connect)
+TAB = Tab("full", words.LABEL, CSS, lay_out, connect)

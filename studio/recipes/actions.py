@@ -241,10 +241,8 @@ def _about_model(recipe: Recipe, found: Sequence[Difference]) -> list[str]:
 def _preview(now: Prompts, recipe: Recipe, found: Sequence[Difference], same: str) -> str:
     """What would change; `same` is said where the settings are as they are in the recipe."""
     said = changes_markup.texts(now, recipe.prompts, words.MARKS)
-    if not found and not same:
-        return f"{changes_markup.heading(words.TEXTS_WOULD)}{said}"
-    table = changes_markup.differences(found, words.COLUMNS, same)
-    return (
-        f"{changes_markup.heading(words.TEXTS_WOULD)}{said}"
-        f"{changes_markup.heading(words.SETTINGS_WOULD)}{table}"
-    )
+    preview = f"<h4>{words.TEXTS_WOULD}</h4>{said}"
+    if found or same:
+        table = changes_markup.differences(found, words.COLUMNS, same)
+        preview += f"<h4>{words.SETTINGS_WOULD}</h4>{table}"
+    return preview

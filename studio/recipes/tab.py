@@ -271,4 +271,4 @@ def _connect_presets(page: Page, part: Parts, handle: gr.Tab, actions: PresetAct
     gr.on(None, actions.offer, stored, page.own_preset, **plain)
 
 
-TAB = Tab("recipes", words.TAB, lay_out, connect)
+TAB = Tab("recipes", words.TAB, CSS, lay_out, connect)

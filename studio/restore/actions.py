@@ -25,9 +25,8 @@ from ..labels import as_labelled
 from ..models.engine import is_result, is_step
 from ..models.switching import check_model
 from ..models.waiting import POLL_SECONDS, sign
-from ..results import scores as results
+from ..results import scores
 from ..results.outputs import Run
-from ..results.scores import with_origins
 from ..results.visit import Visit
 from ..services import Services
 from . import texts
@@ -185,7 +184,7 @@ class Actions:
         photo, title = open_picture(payload), visit.title
         prompts, settings = read_form(preset, values)
         check_model(self.engine, visit, words.RESTORE)
-        names = results.shown_metrics(learned)
+        names = scores.shown_metrics(learned)
         yield shown(status=markup.notice(words.BEGINNING))  # `failed` knows from it: not refused
         for item in self.engine.stream(photo.image, prompts, settings):
             if not is_result(item):
@@ -201,12 +200,12 @@ class Actions:
                 else:  # said with every step: one under way may have hidden what was opened
                     yield shown(status=markup.notice(line), **STANDS)
                 continue
-            told = texts.origins(prompts, preset, brought)
-            run = self.outputs.keep(photo.image, with_origins(item, told), title)
+            told = texts.with_origins(item, preset, brought)
+            run = self.outputs.keep(photo.image, told, title)
             visit.add(run.id)
             beside = visit.elsewhere
             yield self._scoring(run, visit)
-            run = self.outputs.add_scores(run, results.compare(photo.image, item.image, names))
+            run = self.outputs.add_scores(run, scores.compare(photo.image, item.image, names))
             yield self._done(run, visit, photo.notes, beside)
 
     def _scoring(self, run: Run, visit: Visit) -> tuple:
@@ -232,7 +231,7 @@ class Actions:
         # The preview may be as small as the latent: shown in the shape of the picture.
         scale = PREVIEW_SIDE / max(size)
         wide, high = (max(1, round(side * scale)) for side in size)
-        preview = results.enlarge(self.engine.preview(step), (wide, high))
+        preview = scores.enlarge(self.engine.preview(step), (wide, high))
         return shown(
             status=markup.notice(line),
             preview=gr.update(value=preview, visible=True),

@@ -14,7 +14,7 @@ from xpsr.errors import XPSRError
 from .. import markup, words
 from ..incoming import open_picture, plain_errors, sentence
 from ..results import scores
-from ..results.scores import Row
+from ..results.outputs import Run
 from ..results.visit import Visit
 from ..services import Services
 from . import closer
@@ -82,12 +82,11 @@ class RunActions:
     def score_more(
         self, visit: Visit, learned: Sequence[str], reference: Any
     ) -> Iterator[tuple[Any, str]]:
-        """Further scores of the run on the slider, one after the other: table and notice."""
+        """Further scores of the run on the slider: table and notice, anew with every score."""
         run = self.face.found(visit.shown)
         if run is None:
             yield gr.skip(), markup.notice(words.NOTHING_TO_SCORE, bad=True)
             return
-        rows: list[Row] = []
         try:
             true = open_picture(reference).image if reference else None
             size = run.recipe.output_size
@@ -97,16 +96,19 @@ class RunActions:
             with Image.open(run.picture) as picture, Image.open(run.after) as after:
                 before, result = picture.convert("RGB"), after.convert("RGB")
             for index, name in enumerate(names, 1):
-                yield gr.skip(), markup.notice(words.scoring(name, index, len(names)))
-                rows += scores.compare(before, result, [name], true)
+                note = markup.notice(words.scoring(name, index, len(names)))
+                yield self._table(run, visit), note
+                rows = scores.compare(before, result, [name], true)
+                run = self.outputs.add_scores(self.face.found(run.id) or run, rows)
         except Exception as error:
-            yield gr.skip(), markup.notice(sentence(error), bad=True)
+            yield self._table(run, visit), markup.notice(sentence(error), bad=True)
             return
-        run = self.outputs.add_scores(self.face.found(run.id) or run, rows)
-        if visit.shown != run.id:  # another one was opened meanwhile
-            yield gr.skip(), markup.notice(words.SCORED_ANOTHER)
-            return
-        yield self.face.table(run, visit), markup.notice(words.SCORED)
+        said = words.SCORED if visit.shown == run.id else words.SCORED_ANOTHER
+        yield self._table(run, visit), markup.notice(said)
+
+    def _table(self, run: Run, visit: Visit) -> Any:
+        """Its scores, unless another one was opened meanwhile."""
+        return self.face.table(run, visit) if visit.shown == run.id else gr.skip()
 
     def look(
         self, visit: Visit, against: str, across: float, down: float, zoom: int

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -19,6 +20,7 @@ from ..models.engine import Engine
 from . import wording
 
 if TYPE_CHECKING:
+    from xpsr.pipeline import Restored
     from xpsr.prompts.describer import Description
     from xpsr.recipe import Recipe
 
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 # `PROMPT_NAMES`: the two main ones, and the further ones where a recipe brought these as well.
 Brought = tuple[tuple[Sentence, ...], ...]
 NOTHING_BROUGHT: Brought = ((), ())
-Origins = dict[str, tuple[Sentence, ...]]
 
 
 def joined(sentences: Sequence[Sentence]) -> str:
@@ -52,7 +53,9 @@ def restored(recipe: Recipe) -> Brought:
     )
 
 
-def origins(prompts: Prompts, preset: str, brought: Brought = NOTHING_BROUGHT) -> Origins:
+def origins(
+    prompts: Prompts, preset: str, brought: Brought = NOTHING_BROUGHT
+) -> dict[str, tuple[Sentence, ...]]:
     """Who wrote the sentences of each text, as they are now.
 
     The further texts may be those of another preset than the chosen one: a recipe or one of the
@@ -63,6 +66,12 @@ def origins(prompts: Prompts, preset: str, brought: Brought = NOTHING_BROUGHT) -
     first = dict(zip(PROMPT_NAMES, brought, strict=False))
     whole = {name: [*first.get(name, ()), *others[name]] for name in PROMPT_NAMES}
     return trace_all(prompts, {**whole, **{name: first[name] for name in MAIN_TEXTS}})
+
+
+def with_origins(restored: Restored, preset: str, brought: Brought = NOTHING_BROUGHT) -> Restored:
+    """A result whose recipe tells who wrote the sentences."""
+    told = origins(restored.recipe.prompts, preset, brought)
+    return replace(restored, recipe=restored.recipe.with_provenance(told))
 
 
 class TextActions:

@@ -7,10 +7,10 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from xpsr.prompts import PROMPT_NAMES
-from xpsr.prompts.changes import compare_words
 
 from .. import markup, words
 from ..form import MAIN_TEXTS
+from ..results import changes_markup
 
 if TYPE_CHECKING:
     from xpsr.prompts.budget import FittedText
@@ -62,7 +62,7 @@ def details(
         f"<h4>{escape(words.WRITTEN_BY)}</h4>"
         f'<div class="columns">{origins}</div>'
         f"<h4>{escape(words.EXACT)}</h4>"
-        f"{_quiet(words.EXACT_INFO.format(room=exact.high.room // exact.high.blocks))}"
+        f"{markup.quiet(words.EXACT_INFO.format(room=exact.high.room // exact.high.blocks))}"
         f'<div class="columns">{read}</div>'
     )
 
@@ -74,7 +74,7 @@ def _origins(label: str, sentences: Sequence[Sentence], brought: Sequence[Senten
         for sentence in sentences
         if sentence.text.strip()
     )
-    listed = f'<ul class="sentences">{lines}</ul>' if lines else _quiet(words.EXACT_EMPTY)
+    listed = f'<ul class="sentences">{lines}</ul>' if lines else markup.quiet(words.EXACT_EMPTY)
     return f"<section><h5>{escape(label)}</h5>{listed}{_changes(sentences, brought)}</section>"
 
 
@@ -88,18 +88,8 @@ def _changes(sentences: Sequence[Sentence], brought: Sequence[Sentence]) -> str:
     if not before:
         return ""
     if before == after:
-        return _quiet(words.UNCHANGED)
-    return f"{_quiet(words.CHANGED)}{marked(before, after)}"
-
-
-def marked(before: str, after: str) -> str:
-    """From one text to another: words that go are struck out, words that come underlined."""
-    tags = {"same": "span", "removed": "del", "added": "ins"}
-    parts = "".join(
-        f"<{tags[change.kind]}>{escape(change.text)}</{tags[change.kind]}>"
-        for change in compare_words(before, after)
-    )
-    return f'<p class="changes">{parts}</p>'
+        return markup.quiet(words.UNCHANGED)
+    return f"{markup.quiet(words.CHANGED)}{changes_markup.marked(before, after)}"
 
 
 def _exact(name: str, fitted: FittedText, is_read: bool) -> str:
@@ -110,12 +100,8 @@ def _exact(name: str, fitted: FittedText, is_read: bool) -> str:
         for piece in fitted.pieces
     )
     shown = pieces or f'<span class="quiet">{escape(words.EXACT_EMPTY)}</span>'
-    told = markup.meter(fitted, with_words=False) if is_read else _quiet(words.EXACT_UNREAD)
+    told = markup.meter(fitted, with_words=False) if is_read else markup.quiet(words.EXACT_UNREAD)
     return (
         f'<section id="exact-{name}"><h5>{escape(words.EXACT_LABELS[name])}</h5>'
         f'<div class="exact">{shown}</div>{told}</section>'
     )
-
-
-def _quiet(text: str) -> str:
-    return f'<p class="quiet">{escape(text)}</p>'

@@ -7,8 +7,9 @@ from dataclasses import asdict
 from html import escape
 from typing import TYPE_CHECKING
 
+from xpsr.prompts.changes import compare_words
+
 from .. import labels, markup
-from ..restore import wording
 from . import words
 
 if TYPE_CHECKING:
@@ -23,8 +24,7 @@ def texts(before: Prompts, after: Prompts, explain: str) -> str:
     if not changed:
         return markup.quiet(words.TEXTS_SAME)
     parts = "".join(
-        f"<section><h5>{escape(labels.TEXTS[name])}</h5>{wording.marked(old[name], new[name])}"
-        "</section>"
+        f"<section><h5>{escape(labels.TEXTS[name])}</h5>{marked(old[name], new[name])}</section>"
         for name in changed
     )
     same = [labels.TEXTS[name] for name in labels.TEXTS if name not in changed]
@@ -55,5 +55,11 @@ def plain_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<table class="plain"><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>'
 
 
-def heading(text: str) -> str:
-    return f"<h4>{escape(text)}</h4>"
+def marked(before: str, after: str) -> str:
+    """From one text to another: words that go are struck out, words that come underlined."""
+    tags = {"same": "span", "removed": "del", "added": "ins"}
+    parts = "".join(
+        f"<{tags[change.kind]}>{escape(change.text)}</{tags[change.kind]}>"
+        for change in compare_words(before, after)
+    )
+    return f'<p class="changes">{parts}</p>'

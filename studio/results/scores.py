@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,6 @@ from xpsr.whole import whole
 
 if TYPE_CHECKING:
     from xpsr.metrics import Score
-    from xpsr.pipeline import Restored
-    from xpsr.prompts.provenance import Sentence
 
 
 @dataclass(frozen=True)
@@ -25,11 +23,6 @@ class Row:
     name: str
     before: Score
     after: Score
-
-
-def with_origins(restored: Restored, origins: Mapping[str, Sequence[Sentence]]) -> Restored:
-    """A result whose recipe tells who wrote the sentences."""
-    return replace(restored, recipe=restored.recipe.with_provenance(origins))
 
 
 def enlarge(image: Image.Image, size: tuple[int, int]) -> Image.Image:

@@ -211,4 +211,4 @@ def _connect_view(part: Parts, actions: WordMapActions) -> None:
         chosen.then(**show, **QUICK)
 
 
-TAB = Tab("words", words.TAB, lay_out, connect)
+TAB = Tab("words", words.TAB, CSS, lay_out, connect)
