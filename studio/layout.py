@@ -9,6 +9,7 @@ import gradio as gr
 from . import markup, words
 from .opening import Opening
 from .page import Page
+from .parts import flat
 from .restore.layout import lay_out_restoring
 from .restore.texts import NOTHING_BROUGHT
 from .results.memory import SECRET, STORAGE_KEY
@@ -18,7 +19,7 @@ from .tabs import TABS
 
 def lay_out(opening: Opening) -> Page:
     """Build the page inside the present `gr.Blocks`."""
-    gr.HTML(markup.HEAD, elem_id="head", elem_classes="flat")
+    flat(markup.HEAD, elem_id="head")
     parts: dict[str, Any] = {
         "written": gr.State(NOTHING_BROUGHT),  # who wrote what, see restore/texts.py
         "before": gr.State(None),  # the texts as they were when describing began
@@ -26,7 +27,7 @@ def lay_out(opening: Opening) -> Page:
         "visit": gr.State(Visit(shown=opening.shown)),
         "browser": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=SECRET),
         "chosen": gr.State(None),  # the ids of two runs to be compared
-        "banner": gr.HTML(visible=False, elem_id="banner", elem_classes="flat"),
+        "banner": flat(visible=False, elem_id="banner"),
     }
     others: dict[str, tuple[Any, gr.Tab]] = {}
     with gr.Tabs(elem_id="tabs") as tabs:

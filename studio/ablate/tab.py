@@ -13,6 +13,7 @@ from xpsr.prompts import PROMPT_NAMES
 from xpsr.settings import SETTING_NAMES
 
 from .. import markup
+from ..parts import flat, kept_by_browser, stop_button
 from ..restore.showing import Face
 from ..results.memory import MemoryActions, to_keep
 from ..tab import Tab
@@ -89,10 +90,9 @@ class AblateTab:
 def lay_out(opening: Opening) -> AblateTab:
     parts: dict[str, Any] = {
         "study": gr.State(Study()),
-        # The key keeps nothing secret; fixed, so that it is found again after a restart.
-        "stored": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=STORAGE_KEY),
+        "stored": kept_by_browser(STORAGE_KEY),
     }
-    gr.HTML(markup.quiet(words.INTRO), elem_classes="flat")
+    flat(markup.quiet(words.INTRO))
     with gr.Row():
         with gr.Column(scale=5, min_width=320):
             parts |= _question()
@@ -112,7 +112,7 @@ def _question() -> dict[str, Any]:
             info=words.SOURCE_INFO,
             elem_id="ablate-source",
         )
-        subject = gr.HTML(markup.notice(""), elem_id="ablate-subject", elem_classes="flat")
+        subject = flat(markup.notice(""), elem_id="ablate-subject")
     with gr.Row():
         presets = {
             name: gr.Button(label, size="md", min_width=120, elem_id=f"ablate-{name}")
@@ -170,15 +170,13 @@ def _details() -> dict[str, Any]:
 
 def _buttons() -> dict[str, Any]:
     """What it will cost, and the two buttons."""
-    cost = gr.HTML(markup.notice(""), elem_id="ablate-cost", elem_classes="flat")
+    cost = flat(markup.notice(""), elem_id="ablate-cost")
     with gr.Row():
         start = gr.Button(
             words.START, variant="primary", scale=3, interactive=False, elem_id="ablate-start"
         )
-        stop = gr.Button(
-            words.STOP, scale=1, min_width=80, interactive=False, elem_id="ablate-stop"
-        )
-    status = gr.HTML(markup.notice(""), elem_id="ablate-status", elem_classes="flat")
+        stop = stop_button("ablate-stop")
+    status = flat(markup.notice(""), elem_id="ablate-status")
     return {"cost": cost, "start": start, "stop": stop, "status": status}
 
 
@@ -214,7 +212,7 @@ def _answer() -> dict[str, Any]:
     with gr.Row():
         report = gr.DownloadButton(words.REPORT, interactive=False, elem_id="ablate-report")
         archive = gr.DownloadButton(words.ARCHIVE, interactive=False, elem_id="ablate-archive")
-    gr.HTML(markup.quiet(words.ARCHIVE_INFO), elem_classes="flat")
+    flat(markup.quiet(words.ARCHIVE_INFO))
     return {"grid": grid, "effects": effects, "report": report, "archive": archive}
 
 

@@ -47,7 +47,6 @@ CSV = "CSV file; its heads are names such as prompt, lowlevel_prompt, guidance_s
 SEEDS = "Seeds"
 SEEDS_INFO = "Each variant runs with each of them, from your seed on. Fewer than 4 say little."
 START = "Start"
-STOP = "Stop"
 REPORT = "Report (HTML)"
 ARCHIVE = "Everything (ZIP)"
 ARCHIVE_INFO = (

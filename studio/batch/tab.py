@@ -11,6 +11,7 @@ from .. import markup
 from ..divider import connect_divider, lay_out_divider
 from ..opening import Opening
 from ..page import Page
+from ..parts import flat, kept_by_browser, small, stop_button
 from ..services import Services
 from ..tab import Tab
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, bring_into_view
@@ -62,10 +63,9 @@ class Part:
 def lay_out(opening: Opening) -> Part:
     """What goes in on the left, the table and the results on the right."""
     parts: dict[str, Any] = {
-        "intro": gr.HTML(markup.quiet(words.INTRO), js_on_load=BRING_FILES, elem_classes="flat"),
+        "intro": flat(markup.quiet(words.INTRO), js_on_load=BRING_FILES),
         "batch": gr.State(Batch()),
-        # The key keeps nothing secret; fixed, so that it is found again after a restart.
-        "stored": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=STORAGE_KEY),
+        "stored": kept_by_browser(STORAGE_KEY),
         # Its change calls for the next picture.
         "turn": gr.State(0),
     }
@@ -91,7 +91,7 @@ def _incoming() -> dict[str, Any]:
     )
     with gr.Row():
         start = gr.Button(words.RESTORE_ALL, variant="primary", scale=3, elem_id="batch-start")
-        stop = gr.Button(words.STOP, interactive=False, scale=1, min_width=80, elem_id="batch-stop")
+        stop = stop_button("batch-stop")
     retry = gr.Button(words.RETRY, visible=False, elem_id="batch-retry")
     return {
         "files": files,
@@ -105,17 +105,14 @@ def _incoming() -> dict[str, Any]:
 
 def _results() -> dict[str, Any]:
     with gr.Column(elem_classes="tight"):
-        status = gr.HTML(markup.notice(words.EMPTY), elem_id="batch-status", elem_classes="flat")
-        table = gr.HTML(js_on_load=CHOOSE, elem_id="batch-table", elem_classes="flat")
+        status = flat(markup.notice(words.EMPTY), elem_id="batch-status")
+        table = flat(js_on_load=CHOOSE, elem_id="batch-table")
     archive = gr.Button(words.ZIP, interactive=False, elem_id="batch-zip")
     zip_file = gr.DownloadButton(visible="hidden", elem_id="batch-zip-file")
     with gr.Column(elem_classes="tight"):
         with gr.Row(elem_classes="under"):
-            caption = gr.HTML(elem_id="batch-caption", elem_classes="flat")
-            compare = gr.Button(
-                words.COMPARE, size="sm", visible=False, elem_id="batch-compare",
-                elem_classes="small",
-            )  # fmt: skip
+            caption = flat(elem_id="batch-caption")
+            compare = small(words.COMPARE, "batch-compare", visible=False)
         comparison, position = lay_out_divider(
             words.COMPARISON,
             (words.POSITION, words.POSITION_INFO),

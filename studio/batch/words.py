@@ -21,7 +21,6 @@ TEXTS_CHOICES = {
 }
 RESTORE_ALL = "Restore all"
 AGAIN = "Restore all again"
-STOP = "Stop"
 RETRY = "Try the failed ones again"
 COLUMNS = ("Picture", "Size", "How it goes")
 COMPARISON = "Before and after"

@@ -10,6 +10,7 @@ import gradio as gr
 
 from .. import markup
 from ..divider import connect_divider, lay_out_divider
+from ..parts import flat, kept_by_browser, small
 from ..tab import Tab
 from ..triggers import PRIVATE, QUICK, bring_into_view
 from . import words
@@ -81,8 +82,7 @@ def lay_out(opening: Opening) -> Parts:
     parts: dict[str, Any] = {
         "unfolded": gr.State(False),  # whether the difference is looked at
         "ballot": gr.State(Ballot()),
-        # The key keeps nothing secret; fixed, so that votes are found again after a restart.
-        "votes": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=STORAGE_KEY),
+        "votes": kept_by_browser(STORAGE_KEY),
     }
     with gr.Column(elem_id="compare-looking") as looking:
         parts |= _strips(view)
@@ -95,7 +95,7 @@ def lay_out(opening: Opening) -> Parts:
 
 
 def _strips(view: dict[str, Any]) -> dict[str, Any]:
-    gr.HTML(markup.quiet(words.INTRO), elem_classes="flat")
+    flat(markup.quiet(words.INTRO))
     with gr.Row():
         for side in ("A", "B"):
             view[f"strip_{side.lower()}"] = gr.Gallery(
@@ -111,10 +111,8 @@ def _strips(view: dict[str, Any]) -> dict[str, Any]:
                 elem_classes="strip",
             )
     with gr.Row(elem_classes="under"):
-        view["note"] = gr.HTML(
-            markup.notice(words.NONE_CHOSEN), elem_id="compare-note", elem_classes="flat"
-        )
-        swap = gr.Button(words.SWAP, size="sm", elem_id="compare-swap", elem_classes="small")
+        view["note"] = flat(markup.notice(words.NONE_CHOSEN), elem_id="compare-note")
+        swap = small(words.SWAP, "compare-swap")
     return {"swap": swap}
 
 
@@ -144,7 +142,7 @@ def _pictures(view: dict[str, Any], parts: dict[str, Any]) -> None:
             elem_id="compare-gain",
         )
         view["map"] = _picture(words.DIFFERENCE_MAP, "compare-map", "map")
-        gr.HTML(markup.quiet(words.DIFFERENCE_INFO), elem_classes="flat")
+        flat(markup.quiet(words.DIFFERENCE_INFO))
 
 
 def _picture(label: str, elem_id: str, kind: str) -> gr.Image:
@@ -164,19 +162,19 @@ def _changes(view: dict[str, Any]) -> None:
     with gr.Row(elem_id="compare-told"):
         with gr.Column(scale=3, min_width=320, elem_classes="part"):
             gr.Markdown(f"#### {words.WORDS_CHANGED}")
-            view["texts"] = gr.HTML(elem_id="compare-texts", elem_classes="flat")
+            view["texts"] = flat(elem_id="compare-texts")
             gr.Markdown(f"#### {words.SETTINGS_CHANGED}")
-            view["settings"] = gr.HTML(elem_id="compare-settings", elem_classes="flat")
+            view["settings"] = flat(elem_id="compare-settings")
         with gr.Column(scale=2, min_width=320, elem_classes="part"):
             gr.Markdown(f"#### {words.SCORES}")
-            view["scores"] = gr.HTML(elem_id="compare-scores", elem_classes="flat")
-            view["size"] = gr.HTML(elem_id="compare-size", elem_classes="flat")
+            view["scores"] = flat(elem_id="compare-scores")
+            view["size"] = flat(elem_id="compare-size")
 
 
 def _vote_entry(view: dict[str, Any]) -> dict[str, Any]:
     """Returns what tells of votes that are kept."""
     with gr.Accordion(words.VOTE, open=False, elem_id="compare-vote"):
-        gr.HTML(markup.quiet(words.VOTE_INFO), elem_classes="flat")
+        flat(markup.quiet(words.VOTE_INFO))
         view["more_pairs"] = gr.Checkbox(
             True,
             label=words.MATCHING,
@@ -184,7 +182,7 @@ def _vote_entry(view: dict[str, Any]) -> dict[str, Any]:
             visible=False,
             elem_id="compare-more-pairs",
         )
-        kept = gr.HTML(elem_id="compare-kept", elem_classes="flat")
+        kept = flat(elem_id="compare-kept")
         with gr.Row():
             view["start"] = gr.Button(
                 words.START, interactive=False, min_width=200, elem_id="compare-start-vote"
@@ -194,9 +192,7 @@ def _vote_entry(view: dict[str, Any]) -> dict[str, Any]:
 
 
 def _voting(parts: dict[str, Any]) -> dict[str, Any]:
-    panel: dict[str, Any] = {
-        "question": gr.HTML(markup.notice(""), elem_id="compare-question", elem_classes="flat")
-    }
+    panel: dict[str, Any] = {"question": flat(markup.notice(""), elem_id="compare-question")}
     with gr.Row():
         panel["left"] = _picture(words.LEFT_PICTURE, "compare-left", "vote-side")
         panel["right"] = _picture(words.RIGHT_PICTURE, "compare-right", "vote-side")
@@ -216,7 +212,7 @@ def _voting(parts: dict[str, Any]) -> dict[str, Any]:
             elem_id="compare-reveal",
         )
         parts["back"] = gr.Button(words.BACK, size="md", min_width=130, elem_id="compare-back")
-    panel["result"] = gr.HTML(elem_id="compare-result", elem_classes="flat")
+    panel["result"] = flat(elem_id="compare-result")
     with gr.Row():
         panel["save_json"] = gr.DownloadButton(
             words.SAVE_JSON, visible=False, size="md", elem_id="compare-save-json"

@@ -9,6 +9,7 @@ import gradio as gr
 
 from .. import markup
 from ..models.words import NOT_ALLOWED
+from ..parts import flat, stop_button
 from ..restore.describing import Describing
 from ..tab import Tab
 from ..triggers import HEAVY, PRIVATE, QUICK, stop_from, stop_until
@@ -77,12 +78,12 @@ def lay_out(opening: Opening) -> Full:
     """Words, the table, and the fields where they are allowed."""
     gr.Markdown(words.INTRO)
     gr.Markdown(f"#### {words.NOW}")
-    now = gr.HTML(elem_id="full-now", elem_classes="flat")
+    now = flat(elem_id="full-now")
     gr.Markdown(f"#### {words.NEEDS}")
-    needs = gr.HTML(elem_id="full-needs", elem_classes="flat")
-    gr.HTML(markup.quiet(words.NEEDS_INFO), elem_classes="flat")
+    needs = flat(elem_id="full-needs")
+    flat(markup.quiet(words.NEEDS_INFO))
     if not opening.may_change_model:
-        gr.HTML(markup.notice(NOT_ALLOWED), elem_id="full-refused", elem_classes="flat")
+        flat(markup.notice(NOT_ALLOWED), elem_id="full-refused")
         return Full(now, needs, None)
     return Full(now, needs, Fields(**_getting(), **_using()))
 
@@ -100,10 +101,8 @@ def _getting() -> dict[str, Any]:
         convert = gr.Button(
             words.CONVERT, variant="primary", elem_id="full-convert", min_width=150, scale=0
         )
-        stop = gr.Button(
-            words.STOP, interactive=False, elem_id="full-stop-converting", min_width=90, scale=0
-        )
-    said = gr.HTML(markup.notice(""), elem_id="full-converted", elem_classes="flat")
+        stop = stop_button("full-stop-converting", scale=0)
+    said = flat(markup.notice(""), elem_id="full-converted")
     return {
         "checkpoint": checkpoint,
         "base": base,
@@ -125,10 +124,8 @@ def _using() -> dict[str, Any]:
         look = gr.Button(words.LOOK, elem_id="full-look", min_width=150, scale=0)
         use = gr.Button(words.USE, variant="primary", elem_id="full-use", min_width=190, scale=0)
         mini = gr.Button(words.USE_MINI, elem_id="full-use-mini", min_width=150, scale=0)
-        stop = gr.Button(
-            words.STOP, interactive=False, elem_id="full-stop-using", min_width=90, scale=0
-        )
-    said = gr.HTML(markup.notice(""), elem_id="full-used", elem_classes="flat")
+        stop = stop_button("full-stop-using", scale=0)
+    said = flat(markup.notice(""), elem_id="full-used")
     return {
         "model": model,
         "model_base": base,

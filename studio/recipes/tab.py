@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from .. import markup
+from ..parts import flat, kept_by_browser
 from ..tab import Tab
 from ..triggers import PRIVATE, QUICK
 from . import words
@@ -72,9 +73,7 @@ def _runs() -> dict[str, Any]:
         [], label=words.CHOOSE_RUN, info=words.RUNS_INFO, visible=False, elem_id="recipes-list"
     )
     run: dict[str, Any] = {
-        "details": gr.HTML(
-            markup.quiet(words.NO_RUNS), elem_id="recipes-details", elem_classes="flat"
-        ),
+        "details": flat(markup.quiet(words.NO_RUNS), elem_id="recipes-details"),
         "picture": gr.Image(
             label=words.RUN_PICTURE,
             alt_text=words.RUN_PICTURE,
@@ -126,7 +125,7 @@ def _tools(run: dict[str, Any]) -> dict[str, Any]:
         "make_zip": gr.Button(
             words.MAKE_ZIP, size="md", interactive=False, elem_id="recipes-make-zip"
         ),
-        "zip_note": gr.HTML(markup.notice(""), elem_id="recipes-zip-note", elem_classes="flat"),
+        "zip_note": flat(markup.notice(""), elem_id="recipes-zip-note"),
         "save_zip": gr.DownloadButton(
             words.SAVE_ZIP, size="md", visible=False, elem_id="recipes-save-zip"
         ),
@@ -136,11 +135,11 @@ def _tools(run: dict[str, Any]) -> dict[str, Any]:
 def _opening_a_recipe() -> dict[str, Any]:
     gr.Markdown(f"#### {words.OPEN}")
     drop = gr.File(label=words.DROP, height=130, elem_id="recipes-drop")
-    gr.HTML(markup.quiet(words.DROP_INFO), elem_classes="flat")
+    flat(markup.quiet(words.DROP_INFO))
     brought: dict[str, Any] = {
         "recipe": gr.State(None),
-        "note": gr.HTML(markup.notice(""), elem_id="recipes-note", elem_classes="flat"),
-        "preview": gr.HTML(elem_id="recipes-preview", elem_classes="flat"),
+        "note": flat(markup.notice(""), elem_id="recipes-note"),
+        "preview": flat(elem_id="recipes-preview"),
     }
     with gr.Row(visible=False, elem_id="recipes-decision") as brought["decision"]:
         apply = gr.Button(words.APPLY, variant="primary", min_width=100, elem_id="recipes-apply")
@@ -156,10 +155,8 @@ def _opening_a_recipe() -> dict[str, Any]:
 
 
 def _presets() -> dict[str, Any]:
-    # Both fixed, so that presets are found again after the page was started anew. The key keeps
-    # nothing secret: who can read the browser's storage can read the page as well.
-    stored = gr.BrowserState(None, storage_key="xpsr-studio-presets", secret="xpsr-studio-presets")
-    gr.HTML(markup.quiet(words.PRESETS_INFO), elem_classes="flat")
+    stored = kept_by_browser("xpsr-studio-presets")
+    flat(markup.quiet(words.PRESETS_INFO))
     shelf: dict[str, Any] = {"stored": stored}
     buttons: dict[str, Any] = {}
     with gr.Row(equal_height=False):
@@ -177,7 +174,7 @@ def _presets() -> dict[str, Any]:
                     ("replace", words.PRESET_REPLACE),
                     ("delete", words.PRESET_DELETE),
                 ):
-                    buttons[name] = _small(label, f"recipes-preset-{name}")
+                    buttons[name] = _button(label, f"recipes-preset-{name}")
         with gr.Column(min_width=300):
             shelf["name"] = gr.Textbox(
                 label=words.PRESET_NAME,
@@ -187,8 +184,8 @@ def _presets() -> dict[str, Any]:
             )
             with gr.Row():
                 for name, label in (("save", words.PRESET_SAVE), ("rename", words.PRESET_RENAME)):
-                    buttons[name] = _small(label, f"recipes-preset-{name}")
-    shelf["note"] = gr.HTML(markup.notice(""), elem_id="recipes-preset-note", elem_classes="flat")
+                    buttons[name] = _button(label, f"recipes-preset-{name}")
+    shelf["note"] = flat(markup.notice(""), elem_id="recipes-preset-note")
     shelf["gone"] = gr.State(None)  # the preset that was deleted last
     shelf["undo"] = gr.Button(
         words.PRESET_UNDO, size="sm", visible=False, elem_id="recipes-preset-undo"
@@ -203,7 +200,7 @@ def _presets() -> dict[str, Any]:
     return {"shelf": shelf, "preset_buttons": buttons}
 
 
-def _small(label: str, elem_id: str) -> gr.Button:
+def _button(label: str, elem_id: str) -> gr.Button:
     return gr.Button(label, size="md", min_width=80, elem_id=elem_id)
 
 

@@ -12,6 +12,7 @@ from xpsr.settings import CHOICES, LIMITS, PRESETS
 
 from .. import markup, words
 from ..opening import Opening
+from ..parts import flat, small
 
 
 def lay_out_advanced(opening: Opening) -> dict[str, Any]:
@@ -43,14 +44,11 @@ def _more_texts(opening: Opening) -> dict[str, Any]:
                     elem_id=name,
                 )
                 if name != "added_prompt":  # it is counted with the content
-                    parts["meters"][name] = gr.HTML(
-                        markup.meter(None), elem_id=f"{name}-meter", elem_classes="flat"
-                    )
+                    parts["meters"][name] = flat(markup.meter(None), elem_id=f"{name}-meter")
     with gr.Row(elem_classes="under", elem_id="negatives"):
-        gr.HTML(markup.quiet(words.NEGATIVES_LABEL), elem_classes="flat")
+        flat(markup.quiet(words.NEGATIVES_LABEL))
         parts["negatives"] = {
-            name: gr.Button(label, size="sm", min_width=80, elem_classes="small")
-            for name, label in words.NEGATIVES.items()
+            name: small(label, f"negatives-{name}") for name, label in words.NEGATIVES.items()
         }
     return {**parts, "settings": _about_texts(opening)}
 

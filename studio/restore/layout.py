@@ -10,6 +10,7 @@ from xpsr.prompts import MAX_CHARACTERS
 
 from .. import markup, words
 from ..opening import Opening
+from ..parts import flat, small, stop_button
 from .advanced import lay_out_advanced
 from .bringing import BRING_PICTURE
 from .result_layout import lay_out_closer, lay_out_result
@@ -28,7 +29,7 @@ def lay_out_restoring(opening: Opening) -> dict[str, Any]:
             parts |= lay_out_result(opening)
     parts["closer"] = lay_out_closer()
     with gr.Accordion(words.WORDING, open=False, elem_id="wording"):
-        parts["wording"] = gr.HTML(markup.quiet(words.WORDING_WAITS), elem_classes="flat")
+        parts["wording"] = flat(markup.quiet(words.WORDING_WAITS))
     with gr.Accordion(words.ADVANCED, open=False, elem_id="advanced"):
         more = lay_out_advanced(opening)
         parts["texts"] |= more.pop("texts")
@@ -42,7 +43,7 @@ def lay_out_restoring(opening: Opening) -> dict[str, Any]:
 def _greeting() -> dict[str, Any]:
     """Four steps for the first visit."""
     with gr.Row(elem_id="greeting", visible=True) as row:
-        gr.HTML(markup.steps(words.FIRST_STEPS), elem_classes="flat")
+        flat(markup.steps(words.FIRST_STEPS))
         hide = gr.Button(
             words.HIDE_STEPS, size="sm", min_width=80, scale=0, elem_id="hide-greeting"
         )
@@ -65,21 +66,16 @@ def _picture() -> dict[str, Any]:
             height=230,
             elem_id="picture",
         )
-        note = gr.HTML(
-            markup.notice(""),
-            js_on_load=BRING_PICTURE,
-            elem_id="picture-note",
-            elem_classes="flat",
-        )
+        note = flat(markup.notice(""), js_on_load=BRING_PICTURE, elem_id="picture-note")
         with gr.Row(visible=False, elem_id="own-texts", elem_classes="under") as own_texts:
-            back = _small(words.BACK_TO_MINE, "back-to-mine")
+            back = small(words.BACK_TO_MINE, "back-to-mine")
         with gr.Row(visible=False, elem_id="offer", elem_classes="under") as offer:
-            carries = gr.HTML(elem_id="offer-note", elem_classes="flat")
-            see = _small(words.SEE_RECIPE, "offer-see")
+            carries = flat(elem_id="offer-note")
+            see = small(words.SEE_RECIPE, "offer-see")
     with gr.Column(elem_classes="tight"):
         describe = gr.Button(words.DESCRIBE, size="md", elem_id="describe")
         stop = gr.Button(words.DESCRIBE_STOP, size="md", visible=False, elem_id="stop-describing")
-        who = gr.HTML(markup.quiet(""), elem_id="describer", elem_classes="flat")
+        who = flat(markup.quiet(""), elem_id="describer")
     return {
         "picture": picture,
         "picture_note": note,
@@ -111,22 +107,14 @@ def _main_texts(opening: Opening) -> dict[str, Any]:
                 max_length=MAX_CHARACTERS,
                 elem_id=name,
             )
-            parts["meters"][name] = gr.HTML(
-                markup.meter(None), elem_id=f"{name}-meter", elem_classes="flat"
-            )
+            parts["meters"][name] = flat(markup.meter(None), elem_id=f"{name}-meter")
             with gr.Row(elem_classes="under"):
-                parts["chips"][name] = gr.HTML(elem_id=f"{name}-chips", elem_classes="flat")
+                parts["chips"][name] = flat(elem_id=f"{name}-chips")
                 if name == "lowlevel_prompt":
-                    parts["opposite"] = _small(words.OPPOSITE, "opposite")
-                parts["undo"][name] = _small(words.AS_DESCRIBED, f"{name}-undo", visible=False)
+                    parts["opposite"] = small(words.OPPOSITE, "opposite")
+                parts["undo"][name] = small(words.AS_DESCRIBED, f"{name}-undo", visible=False)
     parts["text_note"] = gr.HTML(elem_id="text-note", elem_classes=["flat", "when-said"])
     return parts
-
-
-def _small(label: str, elem_id: str, visible: bool = True) -> gr.Button:
-    return gr.Button(
-        label, size="sm", min_width=80, visible=visible, elem_id=elem_id, elem_classes="small"
-    )
 
 
 def _run_buttons() -> dict[str, Any]:
@@ -135,7 +123,7 @@ def _run_buttons() -> dict[str, Any]:
         return {
             "size_note": note,
             "restore": gr.Button(words.RESTORE, variant="primary", scale=3, elem_id="restore"),
-            "stop": gr.Button(words.STOP, interactive=False, scale=1, min_width=80, elem_id="stop"),
+            "stop": stop_button("stop"),
         }
 
 

@@ -10,6 +10,7 @@ import gradio as gr
 from .. import markup, words
 from ..divider import lay_out_divider
 from ..opening import Opening
+from ..parts import flat, stop_button
 from .showing import BICUBIC, PINNED
 
 
@@ -32,11 +33,7 @@ def lay_out_result(opening: Opening) -> dict[str, Any]:
     """Build it inside the present container; returns components by their name in `Page`."""
     with gr.Column(elem_classes="tight"):
         parts: dict[str, Any] = {
-            "status": gr.HTML(
-                markup.notice(opening.status or words.STATUS_EMPTY),
-                elem_id="status",
-                elem_classes="flat",
-            )
+            "status": flat(markup.notice(opening.status or words.STATUS_EMPTY), elem_id="status")
         }
         parts |= _pictures(opening)
     parts |= _tools(opening)
@@ -52,7 +49,7 @@ def lay_out_result(opening: Opening) -> dict[str, Any]:
         elem_id="strip",
         elem_classes="thumbs",
     )
-    parts["scores"] = gr.HTML(opening.scores, elem_id="scores", elem_classes="flat")
+    parts["scores"] = flat(opening.scores, elem_id="scores")
     parts |= _more_scores(opening)
     return parts
 
@@ -141,10 +138,8 @@ def _more_scores(opening: Opening) -> dict[str, Any]:
                 )
         with gr.Row():
             score = gr.Button(words.SCORE_NOW, elem_id="score-now", scale=3)
-            stop = gr.Button(
-                words.STOP, interactive=False, elem_id="stop-scoring", scale=1, min_width=80
-            )
-        note = gr.HTML(markup.notice(""), elem_id="score-note", elem_classes="flat")
+            stop = stop_button("stop-scoring")
+        note = flat(markup.notice(""), elem_id="score-note")
     return {
         "learned": learned,
         "reference": reference,

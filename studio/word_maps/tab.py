@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from .. import markup
+from ..parts import flat, small, stop_button
 from ..tab import Tab
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, follow
 from . import words
@@ -65,7 +66,7 @@ class Parts:
 
 
 def lay_out(opening: Opening) -> Parts:
-    gr.HTML(markup.quiet(words.INTRO), elem_classes="flat")
+    flat(markup.quiet(words.INTRO))
     with gr.Row():
         run = gr.Dropdown(
             [], label=words.RUN, info=words.RUN_INFO, min_width=300, elem_id="words-run"
@@ -73,20 +74,16 @@ def lay_out(opening: Opening) -> Parts:
         with gr.Column(min_width=300):
             with gr.Row():
                 record = gr.Button(words.RECORD, variant="primary", scale=3, elem_id="words-record")
-                stop = gr.Button(
-                    words.STOP, interactive=False, scale=1, min_width=80, elem_id="words-stop"
-                )
-            status = gr.HTML(
-                markup.notice(words.NONE_YET), elem_id="words-status", elem_classes="flat"
-            )
+                stop = stop_button("words-stop")
+            status = flat(markup.notice(words.NONE_YET), elem_id="words-status")
     with gr.Column(visible=False, elem_id="words-panel") as panel:
         with gr.Row():
             texts = {branch: _text(branch) for branch in BRANCHES}
         controls = _controls()
-    gr.HTML(markup.quiet(words.CAUTION), elem_id="words-caution", elem_classes="flat")
+    flat(markup.quiet(words.CAUTION), elem_id="words-caution")
     with gr.Row(elem_classes="under"):
-        ablate = _small(gr.Button, words.ABLATE, "words-ablate")
-        download = _small(gr.DownloadButton, words.DOWNLOAD, "words-download", visible=False)
+        ablate = small(words.ABLATE, "words-ablate")
+        download = small(words.DOWNLOAD, "words-download", gr.DownloadButton, visible=False)
     return Parts(
         run=run,
         record=record,
@@ -98,12 +95,6 @@ def lay_out(opening: Opening) -> Parts:
         download=download,
         ablate=ablate,
         **controls,
-    )
-
-
-def _small(kind: type, label: str, elem_id: str, visible: bool = True) -> Any:
-    return kind(
-        label, size="sm", min_width=80, visible=visible, elem_id=elem_id, elem_classes="small"
     )
 
 
@@ -129,7 +120,7 @@ def _text(branch: str) -> dict[str, Any]:
                 buttons=["download", "fullscreen"],
                 elem_id=f"words-{branch}-picture",
             ),
-            "about": gr.HTML(elem_id=f"words-{branch}-about", elem_classes="flat"),
+            "about": flat(elem_id=f"words-{branch}-about"),
         }
 
 

@@ -10,7 +10,6 @@ INTRO = (
 RUN = "Result"
 RUN_INFO = "It is made once more with the same recipe, and watched. It takes as long as before."
 RECORD = "Record word maps"
-STOP = "Stop"
 NONE_YET = "Nothing is recorded yet. Choose a result and press “Record word maps”."
 NO_RUNS = "There is no result yet: restore a picture first, on the first tab."
 WAITING = "Waiting for the model…"
