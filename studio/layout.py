@@ -11,8 +11,8 @@ from .opening import Opening
 from .page import Page
 from .parts import flat
 from .restore.layout import lay_out_restoring
+from .restore.memory import SECRET, STORAGE_KEY
 from .restore.texts import NOTHING_BROUGHT
-from .results.memory import SECRET, STORAGE_KEY
 from .results.visit import Visit
 from .tabs import TABS
 

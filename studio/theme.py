@@ -33,7 +33,8 @@ input[type=range]:focus-visible { outline: 2px solid var(--primary-600) !importa
 .notice:empty { display: none; }
 .notice .bad { display: block; border-left: 3px solid #dc2626; padding-left: .6rem; }
 #picture-note .notice { font-size: .875rem; }
-#status .notice { min-height: 1.45em; font-variant-numeric: tabular-nums; font-weight: 500; }
+#status .notice, #ablate-status .notice, #batch-status .notice, #words-status .notice
+  { min-height: 1.45em; font-variant-numeric: tabular-nums; font-weight: 500; }
 .meter { font-size: .8rem; line-height: 1.35; color: var(--body-text-color-subdued); }
 .meter .cut { text-decoration: line-through; color: var(--body-text-color); }
 .meter { display: -webkit-box; -webkit-box-orient: vertical; -webkit-line-clamp: 3;

@@ -18,9 +18,9 @@ from studio.form import FORM, fill_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.actions import Actions
 from studio.restore.describing import Before
+from studio.restore.memory import Memory, MemoryActions
 from studio.restore.runs import RunActions
 from studio.restore.texts import NOTHING_BROUGHT
-from studio.results.memory import Memory, MemoryActions
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
 from studio.results.visit import Visit

@@ -21,7 +21,7 @@ from ..results.run_list import label_of, runs_of
 from ..results.visit import Visit
 from ..services import Services
 from . import words
-from .asked import ASKED, FORM, Asked, Subject
+from .asked import FORM, Asked, Subject
 from .experiment import experiment_of
 from .study import runs_by_recipe
 
@@ -42,7 +42,13 @@ class QuestionActions:
 
     def look(self, *given: Any) -> tuple:
         """Everything that depends on picture, texts and plan; all parts are ticked again."""
-        asked = Asked(given)
+        return seen(**self._looked(Asked(given)))
+
+    def choose(self, plan: str, *given: Any) -> tuple:
+        """One of the three buttons."""
+        return seen(**self._looked(Asked(given).changed(plan=plan)), plan=plan)
+
+    def _looked(self, asked: Asked) -> dict[str, Any]:
         sources = self._sources(asked.visit)
         if asked.source not in [value for _, value in sources]:
             asked = asked.changed(source=FORM)
@@ -54,26 +60,18 @@ class QuestionActions:
         try:
             subject = asked.subject(self.outputs)
         except Exception as error:
-            hidden = {name: gr.update(visible=False) for name in ("parts", "values")}
-            return seen(**changes, **hidden, **_wrong(error), subject=markup.notice(""))
+            hidden = dict.fromkeys(("parts", "values"), gr.update(visible=False))
+            return {**changes, **hidden, **_wrong(error), "subject": markup.notice("")}
         parts = _parts(asked.plan, subject.prompts)
         asked = asked.changed(parts=[number for _, number in parts])
         said = words.subject(subject.image.size, subject.title)
-        return seen(
+        return {
             **changes,
-            subject=markup.notice(said),
-            parts=gr.update(choices=parts, value=asked.parts, visible=bool(parts)),
-            values=_values(asked.plan, subject.settings),
+            "subject": markup.notice(said),
+            "parts": gr.update(choices=parts, value=asked.parts, visible=bool(parts)),
+            "values": _values(asked.plan, subject.settings),
             **self._counted(asked),
-        )
-
-    def choose(self, plan: str, *given: Any) -> tuple:
-        """One of the three buttons."""
-        asked = list(given)
-        asked[ASKED.index("plan")] = plan
-        looks = list(self.look(*asked))
-        looks[SEEN.index("plan")] = plan
-        return tuple(looks)
+        }
 
     def count(self, *given: Any) -> tuple:
         """What it costs, after a change that leaves the list of parts as it is."""

@@ -14,8 +14,8 @@ from xpsr.settings import SETTING_NAMES
 
 from .. import markup
 from ..parts import flat, kept_by_browser, stop_button
+from ..restore.memory import MemoryActions, to_keep
 from ..restore.showing import Face
-from ..results.memory import MemoryActions, to_keep
 from ..tab import Tab
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, follow
 from . import words
@@ -43,7 +43,6 @@ CSS = """
 #ablate-subject .notice { font-size: .875rem; }
 #ablate-effects h2 { font-size: 1.1rem; font-weight: 600; margin: 1.2rem 0 0; }
 #ablate-effects .quiet { max-width: 80ch; }
-#ablate-status .notice { min-height: 1.45em; font-weight: 500; font-variant-numeric: tabular-nums; }
 #ablate-parts .wrap { flex-direction: column; align-items: stretch; max-height: 20rem;
   flex-wrap: nowrap; overflow: auto; }
 """

@@ -27,7 +27,6 @@ CSS = (
     TABLE_CSS
     + """
 #batch-files { min-height: 220px; }
-#batch-status .notice { min-height: 1.45em; font-variant-numeric: tabular-nums; font-weight: 500; }
 #batch-zip:disabled { display: none; }
 .column:not(:has(> #batch-comparison)) > .form:has(#batch-position) { display: none; }
 """

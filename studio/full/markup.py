@@ -27,7 +27,7 @@ def requirements(machine: Machine) -> str:
     """What the parts of the full system take, and whether it is there."""
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in words.COLUMNS)
     body = "".join(_requirement(row, machine) for row in words.REQUIREMENTS)
-    return f'<table class="needs"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+    return f'<table class="plain needs"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
 
 
 def _requirement(row: words.Requirement, machine: Machine) -> str:

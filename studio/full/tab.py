@@ -24,20 +24,15 @@ if TYPE_CHECKING:
 CSS = """
 .facts { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1.2rem; margin: 0; }
 .facts dt { font-weight: 600; } .facts dd { margin: 0; overflow-wrap: anywhere; }
-.needs { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
-.needs, .needs tr { border: 0 !important; }
-.needs th, .needs td { padding: .45rem .9rem .45rem 0; text-align: left; vertical-align: top;
-  border: 0; border-bottom: 1px solid var(--border-color-primary); font-size: .9rem; }
-.needs thead th { font-weight: 400; font-size: .85rem; color: var(--body-text-color-subdued); }
 .needs td:nth-child(3), .needs td:nth-child(4) { white-space: nowrap; }
 .needs a { text-decoration: underline; padding: 0; margin: 0; color: inherit; }
-.needs tbody th { font-weight: 600; } .needs .quiet { font-weight: 400; }
+.needs .quiet { font-weight: 400; }
 .beside { justify-content: flex-start !important; }
 @media (max-width: 720px) {
   .needs thead { display: none; }
   .needs tr { display: block; padding: .5rem 0;
     border-bottom: 1px solid var(--border-color-primary) !important; }
-  .needs th, .needs td { display: block; border: 0; padding: .05rem 0; }
+  table.needs th, table.needs td { display: block; border: 0; padding: .05rem 0; }
   .needs td[data-label]::before { content: attr(data-label) ": ";
     color: var(--body-text-color-subdued); }
 }

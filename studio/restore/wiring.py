@@ -14,12 +14,12 @@ from xpsr.prompts import PROMPT_NAMES
 from .. import markup, words
 from ..form import MAIN_TEXTS, REST, TEXT_SETTINGS
 from ..page import Page
-from ..results.memory import RECALLED, MemoryActions, to_keep
 from ..services import Services
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, RECEIVED, follow
 from .actions import ANOTHER_PICTURE, EXAMPLE, Actions
 from .describing import BACK, DESCRIPTION, Describing
 from .fitting import DECIDING, Fitting
+from .memory import RECALLED, MemoryActions, to_keep
 from .runs import RunActions
 from .showing import RESULT
 from .texts import TextActions
@@ -56,7 +56,7 @@ def _connect_picture(page: Page, actions: Actions, describing: Any) -> list[Any]
     """Returns the events that bring another picture, or take it away."""
     texts = page.named(MAIN_TEXTS)
     other_picture: dict[str, Any] = {**QUICK, "cancels": [describing]}
-    page.picture.upload(None, None, None, js="() => { window.xpsrReceiving = true }", **PRIVATE)
+    page.picture.upload(None, js="() => { window.xpsrReceiving = true }", **PRIVATE)
     brought = page.picture.upload(
         actions.receive,
         [page.picture, page.visit, *texts, page.written, page.before],
@@ -64,7 +64,7 @@ def _connect_picture(page: Page, actions: Actions, describing: Any) -> list[Any]
         preprocess=False,
         **other_picture,
     )
-    brought.then(None, None, None, js="() => { window.xpsrReceiving = false }", **PRIVATE)
+    brought.then(None, js="() => { window.xpsrReceiving = false }", **PRIVATE)
     changed = [
         brought,
         page.picture.clear(
@@ -90,7 +90,7 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
     shown = page.named(DESCRIPTION)
     kept = [*texts, page.written, page.visit]
     begun = page.describe.click(describing.begin, kept, shown, **QUICK)
-    run = begun.then(None, None, None, js=RECEIVED, **PRIVATE).then(
+    run = begun.then(None, js=RECEIVED, **PRIVATE).then(
         describing.describe,
         [page.picture, page.before, *texts, page.visit],
         shown,
@@ -119,7 +119,7 @@ def _connect_run(page: Page, actions: Actions) -> list[Any]:
     """Returns the events after which a run is waited for, or no longer."""
     result = page.named(RESULT)
     begun = page.restore.click(actions.begin, page.visit, result, **QUICK)
-    run = begun.then(None, None, None, js=RECEIVED, **PRIVATE).then(
+    run = begun.then(None, js=RECEIVED, **PRIVATE).then(
         actions.restore,
         [
             page.picture,
@@ -147,7 +147,7 @@ def _connect_run(page: Page, actions: Actions) -> list[Any]:
         js=_pressing_stop(STOPPING, OFF),
         cancels=[run],
         **PRIVATE,
-    ).then(None, None, None, js=MOMENT, **PRIVATE).then(
+    ).then(None, js=MOMENT, **PRIVATE).then(
         actions.let_go, [page.visit, page.status], result, **QUICK
     )
     return [begun, run, failed, stopped]

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .memory import Settled
+    from ..restore.memory import Settled
 
 MAX_RUNS = 100
 MAX_CELLS = 400

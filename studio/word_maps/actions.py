@@ -15,7 +15,8 @@ from PIL import Image
 from xpsr.errors import XPSRError
 from xpsr.recipe_changes import changed_surroundings, surroundings
 
-from .. import markup, words
+from .. import markup
+from .. import words as page_words
 from ..filling import fill
 from ..incoming import sentence
 from ..labels import as_labelled
@@ -25,7 +26,7 @@ from ..results.run_list import caption_of, offered
 from ..results.scores import enlarge
 from ..results.visit import Visit
 from ..services import Services
-from . import words as said
+from . import words
 
 if TYPE_CHECKING:
     from xpsr.pipeline import Restored
@@ -90,7 +91,7 @@ class WordMapActions:
     def begin(self) -> tuple:
         """At once after a click, before the model is free."""
         return values(
-            status=markup.notice(said.WAITING),
+            status=markup.notice(words.WAITING),
             record=gr.update(interactive=False),
             stop=gr.update(interactive=True),
         )
@@ -106,16 +107,15 @@ class WordMapActions:
         from xpsr.wordmaps import WordRecorder
 
         if not run_id:
-            raise XPSRError(said.NO_RUNS)
+            raise XPSRError(words.NO_RUNS)
         run = self.outputs.find(run_id)
         with Image.open(run.picture) as file:
             picture = file.convert("RGB")
         recipe = run.recipe
-        yield values(status=markup.notice(words.BEGINNING))  # `failed` knows from it: not refused
-        items = self.engine.stream(
-            picture, recipe.prompts, recipe.settings, recorder=WordRecorder()
-        )
-        for item in items:
+        # `failed` knows from it that the run was not refused.
+        yield values(status=markup.notice(page_words.BEGINNING))
+        recorder = WordRecorder()
+        for item in self.engine.stream(picture, recipe.prompts, recipe.settings, recorder):
             if is_result(item):
                 yield self._done(caption_of(run, visit), recipe, item)
             else:
@@ -128,10 +128,10 @@ class WordMapActions:
         wide, high = (max(1, round(side * scale)) for side in again.image.size)
         path = self.outputs.shelf.new_folder() / "word-maps.npz"
         maps.save(path)
-        steps = [(said.ALL, -1), *((said.steps(p), n) for n, p in enumerate(maps.parts))]
-        layers = [(said.ALL, -1), *((said.LAYER.format(size=s), s) for s in maps.levels)]
+        steps = [(words.ALL, -1), *((words.steps(p), n) for n, p in enumerate(maps.parts))]
+        layers = [(words.ALL, -1), *((words.LAYER.format(size=s), s) for s in maps.levels)]
         return at_rest(
-            markup.notice(f"{compared(recipe, again)} {said.BELOW.format(name=name)}"),
+            markup.notice(f"{compared(recipe, again)} {words.BELOW.format(name=name)}"),
             recorded=Recorded(maps, enlarge(again.image, (wide, high))),
             panel=gr.update(visible=True),
             steps=gr.update(choices=steps, value=-1, visible=len(steps) > 2),
@@ -141,7 +141,7 @@ class WordMapActions:
 
     def stopped(self) -> tuple:
         """It was stopped; it can begin again in a moment."""
-        status, button = markup.notice(said.STOPPED), gr.update(interactive=False)
+        status, button = markup.notice(words.STOPPED), gr.update(interactive=False)
         return values(status=status, stop=button)
 
     def again(self) -> Any:
@@ -153,9 +153,9 @@ class WordMapActions:
 
     def failed(self, status: str) -> tuple:
         """It ended without a word: stopped, or refused because too many wait."""
-        refused = said.WAITING in status
+        refused = words.WAITING in status
         # After a Stop it may have sent its last step once more, so the status can be that.
-        return at_rest(markup.notice(words.REFUSED if refused else said.STOPPED, bad=refused))
+        return at_rest(markup.notice(page_words.REFUSED if refused else words.STOPPED, bad=refused))
 
     def choices(self, recorded: Recorded | None) -> tuple:
         """The words of both texts; to begin with, the one that gets most attention."""
@@ -167,7 +167,7 @@ class WordMapActions:
             return gr.skip()
         pieces = recorded.maps.texts[branch].pieces if branch in recorded.maps.texts else ()
         if not pieces:
-            return None, gr.update(value=None, visible=False), markup.notice(said.EMPTY)
+            return None, gr.update(value=None, visible=False), markup.notice(words.EMPTY)
         if word is None:  # `choices` is choosing one
             return gr.skip()
         number = word if isinstance(word, int) and 0 <= word < len(pieces) else 0
@@ -181,7 +181,7 @@ class WordMapActions:
         found = chosen.tokens(recorded.maps, branch)
         picture, about = _drawn(recorded, found, number, pieces, chosen)
         marked = _marked(recorded.maps.texts[branch].sent, pieces, number)
-        label = said.PICTURE.format(word=pieces[number].text)
+        label = words.PICTURE.format(word=pieces[number].text)
         shown = gr.update(value=picture, label=label, alt_text=label, visible=True)
         return marked, shown, about
 
@@ -197,13 +197,14 @@ class WordMapActions:
 def compared(recipe: Recipe, again: Restored) -> str:
     """Whether recording has changed anything, and where it seems so, what has."""
     if recipe.is_output(again.image):
-        return said.SAME
+        return words.SAME
     changed = changed_surroundings(surroundings(recipe), surroundings(again.recipe))
     reasons = ", ".join(
-        said.DIFFERENCE.format(place=one.place, before=one.before, now=one.after) for one in changed
+        words.DIFFERENCE.format(place=one.place, before=one.before, now=one.after)
+        for one in changed
     )
-    why = said.OTHER_BECAUSE.format(reasons=reasons) if reasons else said.OTHER_UNKNOWN
-    return said.OTHER.format(why=why)
+    why = words.OTHER_BECAUSE.format(reasons=reasons) if reasons else words.OTHER_UNKNOWN
+    return words.OTHER.format(why=why)
 
 
 def _choice(maps: WordMaps, branch: str) -> Any:
@@ -211,7 +212,7 @@ def _choice(maps: WordMaps, branch: str) -> Any:
         return gr.update(choices=[], value=None, visible=False)
     pieces, shares = maps.pieces(branch), maps.words(branch).mean((1, 2))
     choices = [
-        (said.word_choice(piece.text, share), number)
+        (words.word_choice(piece.text, share), number)
         for number, (piece, share) in enumerate(zip(pieces, shares, strict=True))
     ]
     return gr.update(choices=choices, value=int(np.argmax(shares * _words(pieces))), visible=True)
@@ -244,10 +245,10 @@ def _drawn(
         low, high = 0.0, max(high, float((tokens[:-2].max((1, 2)) * _words(pieces)).max()))
     picture = overlay(recorded.image, found, view.strength, (low, high))
     least, most = (float(one) / max(mean, 1e-12) for one in (found.min(), found.max()))
-    told = said.about_word(pieces[number].text, mean, least, most)
-    rest = said.about_text(float(tokens[:-2].sum(0).mean()))
-    ends = said.percent(low), said.percent(high)
-    label = escape(said.SCALE_LABEL.format(low=ends[0], high=ends[1]), quote=True)
+    told = words.about_word(pieces[number].text, mean, least, most)
+    rest = words.about_text(float(tokens[:-2].sum(0).mean()))
+    ends = words.percent(low), words.percent(high)
+    label = escape(words.SCALE_LABEL.format(low=ends[0], high=ends[1]), quote=True)
     scale = (
         f'<div class="heat" role="img" aria-label="{label}">'
         f"<span>{escape(ends[0])}</span><i></i><span>{escape(ends[1])}</span></div>"
@@ -268,5 +269,5 @@ def _parts(sent: str, pieces: tuple[Piece, ...]) -> list[tuple[str, int | None]]
 
 def _marked(sent: str, pieces: tuple[Piece, ...], chosen: int) -> list[tuple[str, str | None]]:
     return [
-        (text, said.CHOSEN if number == chosen else None) for text, number in _parts(sent, pieces)
+        (text, words.CHOSEN if number == chosen else None) for text, number in _parts(sent, pieces)
     ]

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from ..services import Services
 
 CSS = """
-#words-status .notice { min-height: 1.45em; font-variant-numeric: tabular-nums; font-weight: 500; }
 #words-panel .heat { display: flex; gap: .6rem; align-items: center; font-size: .85rem;
   font-variant-numeric: tabular-nums; margin-top: .4rem; }
 #words-panel .heat i { flex: 1; height: .7rem; border-radius: .2rem; background: linear-gradient(

@@ -19,15 +19,15 @@ from xpsr.settings import PRESETS
 from .. import markup, words
 from ..filling import fill
 from ..form import FORM, MAIN_TEXTS, fill_form, read_usable
-from ..restore import texts
-from ..restore.describing import Before
-from ..restore.showing import BICUBIC, RESULT, Face
-from ..restore.texts import NOTHING_BROUGHT, Brought
+from ..results.outputs import Run
+from ..results.visit import MAX_CELLS, Visit
+from ..results.visit import MAX_RUNS as MAX_RESULTS
+from ..results.words import welcome_back
 from ..services import Services
-from .outputs import Run
-from .visit import MAX_CELLS, Visit
-from .visit import MAX_RUNS as MAX_RESULTS
-from .words import welcome_back
+from . import texts
+from .describing import Before
+from .showing import BICUBIC, RESULT, Face
+from .texts import NOTHING_BROUGHT, Brought
 
 if TYPE_CHECKING:
     from ..page import Page
