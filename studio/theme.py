@@ -26,6 +26,11 @@ CSS = """
 /* Gradio takes it away from sliders. This shade can be told from light and from dark. */
 input[type=range]:focus-visible { outline: 2px solid var(--primary-600) !important;
   outline-offset: 3px; }
+/* White on white, its handle could hardly be seen. */
+input[type=range]::-webkit-slider-thumb { border: 2px solid var(--primary-600) !important; }
+input[type=range]::-moz-range-thumb { border: 2px solid var(--primary-600) !important; }
+/* Buttons beside each other are as high, whose label needs two lines as well. */
+.row:not(.under):has(> button) { align-items: stretch !important; }
 .tight { gap: 6px !important; }
 #head h1 { margin: 0 0 .1rem; font-size: 1.5rem; }
 #head p { margin: 0; max-width: 76ch; color: var(--body-text-color-subdued); }
@@ -100,6 +105,8 @@ input[role=combobox] { text-overflow: ellipsis; padding-right: 1.2rem !important
 #advanced .form > .block > label, #advanced .form > .block > .container
   { display: flex; flex-direction: column; height: 100%; }
 #advanced .form > .block .info-text { flex: 1 0 auto; }
+#advanced .form > .block > .wrap:has(.slider_input_container)
+  { display: flex; flex-direction: column; justify-content: space-between; height: 100%; }
 
 /* Gradio caps what is compared at 500 px, and other pictures not at all; a photograph deserves the
    height of the window. */
@@ -107,7 +114,7 @@ input[role=combobox] { text-overflow: ellipsis; padding-right: 1.2rem !important
   { max-height: min(72vh, 760px) !important; }
 .whole img { object-fit: contain !important; }
 .form:has(.moves-divider) { border: 0; background: none; box-shadow: none; }
-.moves-divider { border: 0; padding: .1rem 0; background: none; box-shadow: none; }
+.moves-divider { border: 0; padding: .1rem 0 .3rem; background: none; box-shadow: none; }
 .moves-divider .head { margin-bottom: 0; }
 .moves-divider .tab-like-container, .moves-divider .min_value, .moves-divider .max_value
   { display: none; }
@@ -132,6 +139,7 @@ input[role=combobox] { text-overflow: ellipsis; padding-right: 1.2rem !important
 .thumbs .grid-container > * { max-width: 132px; height: auto; }
 .thumbs .caption-label { font-size: .68rem; left: 0; right: 0; bottom: 0; max-width: none;
   padding: .1rem 0; text-align: center; }
+#strip .caption-label { white-space: normal; line-height: 1.2; }
 .pixels img { image-rendering: pixelated; }
 /* As large as the map of differences beside it. */
 #closer-overview img { width: 100%; image-rendering: auto; }

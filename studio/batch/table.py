@@ -35,8 +35,7 @@ CSS = """
   overflow-wrap: anywhere; }
 #batch-table .size, #batch-table .score { white-space: nowrap;
   color: var(--body-text-color-subdued); }
-#batch-table .failed { color: var(--body-text-color); border-left: 3px solid #dc2626;
-  padding-left: .6rem; }
+#batch-table .failed { display: block; border-left: 3px solid #dc2626; padding-left: .6rem; }
 #batch-table .working { font-weight: 600; }
 @media (max-width: 640px) {
   #batch-table { max-height: none; }
@@ -99,4 +98,4 @@ def _score(row: Row | None) -> str:
         return ""
     metric, (before, after) = METRICS[row.name], (row.before.value, row.after.value)
     means = change(after - before, metric.lower_better, metric.needs_input, 2)
-    return f"{before:.2f} → {after:.2f}<br><small>{escape(means)}</small>"
+    return f"{before:.2f} → {after:.2f} <br><small>{escape(means)}</small>"

@@ -196,7 +196,7 @@ def _voting(parts: dict[str, Any]) -> dict[str, Any]:
     with gr.Row():
         panel["left"] = _picture(words.LEFT_PICTURE, "compare-left", "vote-side")
         panel["right"] = _picture(words.RIGHT_PICTURE, "compare-right", "vote-side")
-    with gr.Row(equal_height=True) as panel["answers"]:
+    with gr.Row() as panel["answers"]:
         parts["left_better"] = gr.Button(
             words.LEFT, variant="primary", size="md", min_width=90, elem_id="compare-left-better"
         )

@@ -30,7 +30,7 @@ CSS = """
 .beside { justify-content: flex-start !important; }
 @media (max-width: 720px) {
   .needs thead { display: none; }
-  .needs tr { display: block; padding: .5rem 0;
+  table.needs tr { display: block; padding: .5rem 0;
     border-bottom: 1px solid var(--border-color-primary) !important; }
   table.needs th, table.needs td { display: block; border: 0; padding: .05rem 0; }
   .needs td[data-label]::before { content: attr(data-label) ": ";

@@ -32,8 +32,7 @@ CSS = """
 #recipes-picture img { max-height: 260px; object-fit: contain !important; }
 #recipes-preview h4 { margin: .8rem 0 .2rem; font-size: .95rem; }
 #recipes-preview:not(:has(h4)) { display: none; }
-#recipes-rerun textarea { font-family: var(--font-mono); font-size: .85rem;
-  white-space: pre; overflow-x: auto; }
+#recipes-rerun textarea { font-family: var(--font-mono); font-size: .85rem; }
 """
 
 
