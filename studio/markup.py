@@ -80,12 +80,10 @@ def _row(row: Row, pinned: float | None) -> str:
     from xpsr.metrics import METRICS
 
     metric = METRICS[row.name]
-    digits = 3 if metric.high <= 1 else 2
     name = f'<th scope="row">{escape(metric.label)}</th>'
     told = escape(f"{metric.about} {words.meaning(metric)}")
     if pinned is not None and row.after.value is not None:
-        change = _change(metric, pinned, row.after.value, digits)
-        compared = escape(words.against_pinned(pinned, change, digits))
+        compared = escape(words.against_pinned(metric, pinned, row.after.value))
         told += f'<br><span class="pinned">{compared}</span>'
     below = f'<tr class="about"><td colspan="4">{told}</td></tr>'
     if row.before.value is None and row.after.value is None:
@@ -93,14 +91,10 @@ def _row(row: Row, pinned: float | None) -> str:
         return f'<tr>{name}<td class="reason" colspan="3">{escape(reason)}</td></tr>{below}'
     change = ""
     if row.before.value is not None and row.after.value is not None:
-        change = _change(metric, row.before.value, row.after.value, digits)
-    cells = (_value(row.before, digits), _value(row.after, digits), escape(change))
+        change = words.change(metric, row.before.value, row.after.value)
+    cells = (_value(metric, row.before), _value(metric, row.after), escape(change))
     return f"<tr>{name}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>{below}"
 
 
-def _change(metric: Metric, before: float, after: float, digits: int) -> str:
-    return words.change(after - before, metric.lower_better, metric.needs_input, digits)
-
-
-def _value(score: Score, digits: int) -> str:
-    return escape(score.reason or "") if score.value is None else f"{score.value:.{digits}f}"
+def _value(metric: Metric, score: Score) -> str:
+    return escape(score.reason or "" if score.value is None else words.figure(metric, score.value))

@@ -403,13 +403,20 @@ def origin_count(kind: str, count: int) -> str:
     return ORIGINS[kind] if count == 1 else f"{count} × {ORIGINS[kind]}"
 
 
-def change(delta: float, lower_better: bool, against_input: bool, digits: int) -> str:
+def figure(metric: Metric, value: float) -> str:
+    """A score, in as many digits as its range asks for."""
+    return f"{value:.{3 if metric.high <= 1 else 2}f}"
+
+
+def change(metric: Metric, before: float, after: float) -> str:
     """What a difference of a score means: arrow, word and amount."""
-    if round(abs(delta), digits) == 0:
+    delta = after - before
+    amount = figure(metric, abs(delta))
+    if not float(amount):
         return "no change"
-    good, bad = ("closer", "further") if against_input else ("better", "worse")
+    good, bad = ("closer", "further") if metric.needs_input else ("better", "worse")
     arrow = "↑" if delta > 0 else "↓"
-    return f"{arrow} {good if (delta < 0) == lower_better else bad} by {abs(delta):.{digits}f}"
+    return f"{arrow} {good if (delta < 0) == metric.lower_better else bad} by {amount}"
 
 
 def meaning(metric: Metric) -> str:
@@ -418,8 +425,8 @@ def meaning(metric: Metric) -> str:
     return f"{better}; usually {metric.low:g} to {metric.high:g}."
 
 
-def against_pinned(value: float, change: str, digits: int) -> str:
-    return f"Pinned: {value:.{digits}f}; this one: {change}."
+def against_pinned(metric: Metric, pinned: float, now: float) -> str:
+    return f"Pinned: {figure(metric, pinned)}; this one: {change(metric, pinned, now)}."
 
 
 def reference_size(found: tuple[int, int], wanted: tuple[int, int]) -> str:

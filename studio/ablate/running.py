@@ -20,7 +20,7 @@ from ..models.waiting import sign
 from ..models.words import step as at_step
 from ..results.visit import to_compare
 from ..services import Services
-from ..words import REFUSED
+from ..words import REFUSED, WAITING
 from . import words
 from .asked import FORM, Asked
 from .experiment import experiment_of
@@ -48,7 +48,7 @@ class RunningActions:
     def begin(self) -> tuple:
         """At once after a click on Start, before it has its turn."""
         return running(
-            status=markup.notice(words.WAITING),
+            status=markup.notice(WAITING),
             start=gr.update(interactive=False),
             stop=gr.update(interactive=True),
         )
@@ -135,7 +135,7 @@ class RunningActions:
 
     def failed(self, status: str, study: Study) -> tuple:
         """It ended without a word: it was stopped, or refused because too many wait."""
-        if words.WAITING in status:
+        if WAITING in status:
             return at_rest(markup.notice(REFUSED, bad=True))
         # After a Stop it may have sent its last step once more, so the status can be that.
         return running(status=markup.notice(_stopped(study)), **_tables(study))

@@ -236,14 +236,8 @@ def connect(page: Page, part: AblateTab, handle: gr.Tab, services: Services) -> 
 
 def _asked(page: Page, part: AblateTab) -> list[Any]:
     """The components of `ASKED`, then the form."""
-    own = {
-        "visit": page.visit,
-        "picture": page.picture,
-        "preset": page.preset,
-        "learned": page.learned,
-        "written": page.written,
-    }
-    return [*(own.get(name) or getattr(part, name) for name in ASKED), *page.form]
+    known = {**vars(page), **vars(part)}
+    return [*(known[name] for name in ASKED), *page.form]
 
 
 def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: QuestionActions) -> None:

@@ -60,7 +60,6 @@ TOO_MANY = (
 )
 UNTIMED = "{cells} cells. How long they take is measured when you choose a plan."
 MEASURING = "Measuring how long one step takes…"
-WAITING = "Waiting for the model…"
 WRITING = "Writing the report…"
 EFFECTS = "Effects"
 EFFECTS_INFO = (

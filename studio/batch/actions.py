@@ -230,11 +230,11 @@ class BatchActions:
         batch.picked = line
         return shown(table=render(batch), **self._result(batch))
 
-    def compare(self, batch: Batch, visit: Visit) -> tuple:
+    def compare(self, batch: Batch, visit: Visit) -> Any:
         """The result beside the table in the tab Compare: that tab, and what it is asked for."""
         run = batch.shown()
         if run is None:
-            return gr.skip(), gr.skip()
+            return gr.skip()
         other = partner_of(run, self.outputs, visit)
         return gr.Tabs(selected="compare"), to_compare(other.id if other else "", run.id)
 
@@ -266,8 +266,8 @@ class BatchActions:
     def _entry(self, item: Item) -> Entry:
         if item.state != "done" or item.run is None:
             return Entry(item.name, None, item.how)
-        found = self.outputs.found([item.run.id])
-        return Entry(item.name, found[0]) if found else Entry(item.name, None, "no longer there")
+        run = self.outputs.get(item.run.id)
+        return Entry(item.name, run, "" if run else "no longer there")
 
     def _at_work(self, batch: Batch, **changes: Any) -> tuple:
         done, failed = batch.count("done"), batch.count("failed")

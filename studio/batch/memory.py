@@ -81,9 +81,9 @@ def _item(kept: KeptItem, outputs: Outputs) -> Item:
     if not there:
         item.payload["path"] = None
     if kept.run is not None:
-        found = outputs.found([kept.run])
-        if found:
-            item.state, item.run = "done", found[0]
+        item.run = outputs.get(kept.run)
+        if item.run:
+            item.state = "done"
         else:
             item.fail(words.RESULT_GONE)
     elif kept.failed:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from ..results.scores import Row, shown_metrics
-from ..words import change
+from ..words import change, figure
 from . import words
 from .batch import Batch, Item
 
@@ -97,5 +97,5 @@ def _score(row: Row | None) -> str:
     if row is None or row.before.value is None or row.after.value is None:
         return ""
     metric, (before, after) = METRICS[row.name], (row.before.value, row.after.value)
-    means = change(after - before, metric.lower_better, metric.needs_input, 2)
-    return f"{before:.2f} → {after:.2f} <br><small>{escape(means)}</small>"
+    means = escape(change(metric, before, after))
+    return f"{figure(metric, before)} → {figure(metric, after)} <br><small>{means}</small>"

@@ -50,16 +50,16 @@ def scores(a: Run, b: Run) -> str:
     rows = []
     for name in dict.fromkeys((*first, *second)):
         metric = METRICS[name]
-        digits = 3 if metric.high <= 1 else 2
         one, other = first.get(name), second.get(name)
         if one is None and other is None:
             continue
+        cells = [
+            words.NO_SCORE if value is None else page_words.figure(metric, value)
+            for value in (one, other)
+        ]
         change = ""
         if one is not None and other is not None:
-            change = page_words.change(other - one, metric.lower_better, metric.needs_input, digits)
-        cells = [
-            words.NO_SCORE if value is None else f"{value:.{digits}f}" for value in (one, other)
-        ]
+            change = page_words.change(metric, one, other)
         rows.append((metric.label, *cells, change))
     if not rows:
         return markup.quiet(words.NO_SCORES)

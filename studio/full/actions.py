@@ -93,9 +93,6 @@ class FullActions:
         except Exception as error:
             yield markup.notice(sentence(error), bad=True), gr.skip()
 
-    def convert_stopped(self) -> str:
-        return markup.notice(words.CONVERT_STOPPED)
-
     def look(self, model: str, base: str, request: Asking = None) -> str:
         """What a model is and whether it fits, before anything is loaded."""
         try:
@@ -124,9 +121,6 @@ class FullActions:
     def use_mini(self, visit: Visit, request: Asking = None) -> Iterator[tuple]:
         """Back to the built-in model."""
         yield from self.use("mini", "", visit, request)
-
-    def use_stopped(self) -> str:
-        return markup.notice(words.USE_STOPPED)
 
     def _remember(self, choice: ModelChoice) -> None:
         if self.services.last_choice is not None:

@@ -159,7 +159,7 @@ def _connect_getting(fields: Fields, actions: FullActions) -> None:
     )
     stop_until(run, fields.stop_converting)
     fields.stop_converting.click(None, cancels=[run]).then(
-        actions.convert_stopped, None, fields.converted, **QUICK
+        lambda: markup.notice(words.CONVERT_STOPPED), None, fields.converted, **QUICK
     )
 
 
@@ -180,7 +180,7 @@ def _connect_using(
         stop_until(run, fields.stop_using)
         run.then(describing.introduce, None, page.describer, **QUICK)
     fields.stop_using.click(None, cancels=runs).then(
-        actions.use_stopped, None, fields.used, **QUICK
+        lambda: markup.notice(words.USE_STOPPED), None, fields.used, **QUICK
     )
 
 

@@ -107,8 +107,8 @@ class Recipes:
 
     def compare(self, run_id: str, visit: Visit) -> tuple:
         """The tab Compare with this run, and what it is best compared with."""
-        found = self.outputs.found([run_id])
-        other = partner_of(found[0], self.outputs, visit) if found else None
+        run = self.outputs.get(run_id)
+        other = partner_of(run, self.outputs, visit) if run else None
         return gr.Tabs(selected="compare"), to_compare(other.id if other else "", run_id)
 
     def pack(self, visit: Visit) -> tuple:

@@ -199,7 +199,7 @@ class MemoryActions:
         there = [one for one in memory.runs if self.outputs.has(one)]
         visit.runs[:] = list(dict.fromkeys([*there, *visit.runs]))[-MAX_RESULTS:]
         visit.cells[:] = list(dict.fromkeys([*memory.cells, *visit.cells]))[-MAX_CELLS:]
-        if visit.pinned is None and self.face.found(memory.pinned):
+        if visit.pinned is None and self.outputs.get(memory.pinned):
             visit.pinned = memory.pinned
         visit.greeted, visit.aside = memory.greeted, memory.aside
         visit.browser, visit.model = memory.browser, memory.model
@@ -210,7 +210,7 @@ class MemoryActions:
         runs = self.outputs.found(memory.runs)
         lost = len(memory.runs) - len(runs)
         brought = _from_written(memory.brought)
-        run = self.face.found(memory.shown)
+        run = self.outputs.get(memory.shown)
         picture, note = self._picture(memory, visit, [run, *reversed(runs)])
         said = [words.RUN_DROPPED] if memory.running else []
         if run is not None:

@@ -29,7 +29,7 @@ class RunActions:
 
     def open(self, event: gr.SelectData, visit: Visit, against: str) -> tuple:
         """One of the strip back on the slider; texts and settings stay."""
-        run = self.face.found(_clicked(event))
+        run = self.outputs.get(_clicked(event))
         if run is None:
             gone = markup.notice(words.RUN_GONE, bad=True)
             return shown(status=gone, strip=self.face.strip(visit))
@@ -44,7 +44,7 @@ class RunActions:
 
     def pin(self, visit: Visit, against: str) -> tuple:
         """The run on the slider becomes the baseline, or is one no longer."""
-        run = self.face.found(visit.shown)
+        run = self.outputs.get(visit.shown)
         if run is None:
             return shown(status=markup.notice(words.NOTHING_TO_PIN, bad=True))
         before = visit.pinned
@@ -64,7 +64,7 @@ class RunActions:
     def compare_with(self, visit: Visit, against: str) -> tuple:
         """What stands on the left of the slider."""
         visit.against = against
-        run, pinned = self.face.found(visit.shown), self.face.pinned(visit)
+        run, pinned = self.outputs.get(visit.shown), self.face.pinned(visit)
         if run is None:
             return shown()
         status: Any = gr.skip()
@@ -83,7 +83,7 @@ class RunActions:
         self, visit: Visit, learned: Sequence[str], reference: Any
     ) -> Iterator[tuple[Any, str]]:
         """Further scores of the run on the slider: table and notice, anew with every score."""
-        run = self.face.found(visit.shown)
+        run = self.outputs.get(visit.shown)
         if run is None:
             yield gr.skip(), markup.notice(words.NOTHING_TO_SCORE, bad=True)
             return
@@ -99,9 +99,9 @@ class RunActions:
                 note = markup.notice(words.scoring(name, index, len(names)))
                 yield self._table(run, visit), note
                 rows = scores.compare(before, result, [name], true)
-                run = self.outputs.add_scores(self.face.found(run.id) or run, rows)
+                run = self.outputs.add_scores(self.outputs.get(run.id) or run, rows)
         except Exception as error:
-            yield self._table(run, visit), markup.notice(sentence(error), bad=True)
+            yield gr.skip(), markup.notice(sentence(error), bad=True)
             return
         said = words.SCORED if visit.shown == run.id else words.SCORED_ANOTHER
         yield self._table(run, visit), markup.notice(said)
@@ -110,13 +110,11 @@ class RunActions:
         """Its scores, unless another one was opened meanwhile."""
         return self.face.table(run, visit) if visit.shown == run.id else gr.skip()
 
-    def look(
-        self, visit: Visit, against: str, across: float, down: float, zoom: int
-    ) -> tuple[Any, ...]:
+    def look(self, visit: Visit, against: str, across: float, down: float, zoom: int) -> Any:
         """Overview, detail before and detail after of the run on the slider."""
-        run = self.face.found(visit.shown)
+        run = self.outputs.get(visit.shown)
         if run is None or not visit.looking:
-            return tuple(gr.skip() for _ in range(3))
+            return gr.skip()
         pinned = self.face.pinned(visit)
         with plain_errors():
             left = self.face.left(run, pinned, against)
@@ -135,7 +133,7 @@ class RunActions:
 
     def draw(self, visit: Visit, against: str, gain: float) -> Any:
         """The difference of the run on the slider from what stands on the left of it."""
-        run = self.face.found(visit.shown)
+        run = self.outputs.get(visit.shown)
         if run is None or not visit.looking:
             return gr.skip()
         with plain_errors():
@@ -151,11 +149,11 @@ class RunActions:
     def scoring_stopped(self) -> str:
         return markup.notice(words.SCORING_STOPPED)
 
-    def point(self, event: gr.SelectData, visit: Visit) -> tuple[Any, Any]:
+    def point(self, event: gr.SelectData, visit: Visit) -> Any:
         """The place in the overview that was clicked, in per cent."""
-        run = self.face.found(visit.shown)
+        run = self.outputs.get(visit.shown)
         if run is None:
-            return gr.skip(), gr.skip()
+            return gr.skip()
         size = closer.fitted(run.recipe.output_size, 480)
         return tuple(round(100 * at / of) for at, of in zip(event.index, size, strict=True))
 

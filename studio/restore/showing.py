@@ -8,8 +8,6 @@ from typing import Any
 
 import gradio as gr
 
-from xpsr.errors import XPSRError
-
 from .. import markup, words
 from ..filling import fill
 from ..results.outputs import Outputs, Run
@@ -86,14 +84,7 @@ class Face:
         return pinned.after if same else run.before
 
     def pinned(self, visit: Visit) -> Run | None:
-        return self.found(visit.pinned)
-
-    def found(self, run_id: str | None) -> Run | None:
-        """A run that may have been removed meanwhile."""
-        try:
-            return self.outputs.find(run_id) if run_id else None
-        except XPSRError:
-            return None
+        return self.outputs.get(visit.pinned)
 
     def strip(self, visit: Visit, shown: str | None = None) -> Any:
         """The thumbnails of this visit, the newest first. `shown`: what is on the slider now."""

@@ -80,10 +80,10 @@ class TextActions:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
 
-    def read(self, preset: str, brought: Brought, *values: Any) -> tuple[Any, ...]:
+    def read(self, preset: str, brought: Brought, *values: Any) -> Any:
         """What the model will read: four meters, two chips, two undo buttons, and the details."""
         if not self.engine.ready:  # loading it is not the business of a keystroke
-            return tuple(gr.skip() for _ in range(9))
+            return gr.skip()
         try:
             prompts = Prompts(**dict(zip(PROMPT_NAMES, values, strict=False)))
             chosen = dict(zip(TEXT_SETTINGS, values[len(PROMPT_NAMES) :], strict=True))

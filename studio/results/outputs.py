@@ -183,6 +183,13 @@ class Outputs:
             folder = self._place(run_id)
             return self._lent(folder, _read(folder, _state_of(folder)))
 
+    def get(self, run_id: str | None) -> Run | None:
+        """The same for one that may have been removed meanwhile; None: there is none."""
+        try:
+            return self.find(run_id) if run_id else None
+        except XPSRError:
+            return None
+
     def has(self, run_id: str) -> bool:
         """Whether there is such a run, be it damaged."""
         if run_id in self.examples:
@@ -219,13 +226,7 @@ class Outputs:
 
     def found(self, run_ids: Iterable[str]) -> list[Run]:
         """The runs that are still there."""
-        runs = []
-        for run_id in run_ids:
-            try:
-                runs.append(self.find(run_id))
-            except XPSRError:
-                continue
-        return runs
+        return [run for one in run_ids if (run := self.get(one))]
 
     def welcome(self, visit: Visit) -> None:
         """What this visitor sees is not removed to make room, as long as the page is open."""

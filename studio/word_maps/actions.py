@@ -91,7 +91,7 @@ class WordMapActions:
     def begin(self) -> tuple:
         """At once after a click, before the model is free."""
         return values(
-            status=markup.notice(words.WAITING),
+            status=markup.notice(page_words.WAITING),
             record=gr.update(interactive=False),
             stop=gr.update(interactive=True),
         )
@@ -153,7 +153,7 @@ class WordMapActions:
 
     def failed(self, status: str) -> tuple:
         """It ended without a word: stopped, or refused because too many wait."""
-        refused = words.WAITING in status
+        refused = page_words.WAITING in status
         # After a Stop it may have sent its last step once more, so the status can be that.
         return at_rest(markup.notice(page_words.REFUSED if refused else words.STOPPED, bad=refused))
 

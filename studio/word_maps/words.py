@@ -12,7 +12,6 @@ RUN_INFO = "It is made once more with the same recipe, and watched. It takes as 
 RECORD = "Record word maps"
 NONE_YET = "Nothing is recorded yet. Choose a result and press “Record word maps”."
 NO_RUNS = "There is no result yet: restore a picture first, on the first tab."
-WAITING = "Waiting for the model…"
 STOPPED = "Stopped. The word maps of before are still here."
 SAME = "Recorded. The result is the same as without recording, pixel by pixel."
 BELOW = "The maps below are those of {name}."
