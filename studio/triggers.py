@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import gradio as gr
+
+from . import markup, words
 
 QUEUE = "gpu"  # one run at a time, whoever asks for it
 
@@ -49,18 +52,21 @@ def bring_into_view(line: str) -> str:
     )
 
 
-def stop_from(start: gr.Button, stop: gr.Button) -> None:
-    """`stop` can be pressed from now on. To be said before the run itself is tied to `start`:
-    Gradio comes to the next event of a button only when the one before has ended.
+def stop_from(start: gr.Button, stop: gr.Button, line: gr.HTML) -> None:
+    """`stop` can be pressed from now on, and `line` tells that others may come first.
+
+    To be said before the run itself is tied to `start`: Gradio comes to the next event of a button
+    only when the one before has ended.
     """
-    start.click(None, None, stop, js=_pressable(True), **PRIVATE)
+    said = [_pressable(True), markup.notice(words.WAITING_TURN)]
+    start.click(None, None, [stop, line], js=f"() => ({json.dumps(said)})", **PRIVATE)
 
 
 def stop_until(run: Any, stop: gr.Button) -> None:
     """… and no longer when `run` has ended, or was stopped."""
     for end in (run.then, stop.click):
-        end(None, None, stop, js=_pressable(False), **PRIVATE)
+        end(None, None, stop, js=f"() => ({json.dumps(_pressable(False))})", **PRIVATE)
 
 
-def _pressable(value: bool) -> str:
-    return f"() => ({{__type__: 'update', interactive: {str(value).lower()}}})"
+def _pressable(value: bool) -> dict[str, Any]:
+    return {"__type__": "update", "interactive": value}

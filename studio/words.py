@@ -175,7 +175,7 @@ ORIGIN_LABELS = {
 
 HOW = "How it is done"
 PRESET = "Preset"
-PRESET_INFO = "Sets everything below at once."
+PRESET_INFO = "Sets all below but the seed, and the three texts above as well."
 PRESETS = {
     "mini": "mini – quick, made for the built-in model",
     "official": "official – as the authors' program, 20 steps",
@@ -286,6 +286,7 @@ READY = "Correct the two texts where they are wrong, then press Restore."
 STILL_SHOWN = "Until then, what was shown before stands below."
 LOADING = "The model is still being loaded; you can already prepare your picture."
 WAITING = "Waiting for the model…"
+WAITING_TURN = "Waiting for its turn…"
 BEGINNING = "Preparing the picture…"
 WORKED_IN_TILES = (
     "The memory did not suffice at first, so it was worked on in tiles of {size} pixels."
@@ -437,8 +438,8 @@ def reference_size(found: tuple[int, int], wanted: tuple[int, int]) -> str:
     )
 
 
-def scoring(name: str, index: int, total: int) -> str:
-    return f"Scoring, {index} of {total}: {name}…"
+def scoring(label: str, index: int, total: int) -> str:
+    return f"Scoring, {index} of {total}: {label}…"
 
 
 def run_open(title: str, number: int | None, seed: int) -> str:

@@ -18,7 +18,7 @@ from studio.form import FORM, fill_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.actions import Actions
 from studio.restore.describing import Before
-from studio.restore.memory import Memory, MemoryActions
+from studio.restore.memory import RECALLED, Memory, MemoryActions
 from studio.restore.runs import RunActions
 from studio.restore.texts import NOTHING_BROUGHT
 from studio.results.outputs import Outputs
@@ -121,7 +121,18 @@ def test_with_another_model_the_texts_come_back_and_the_settings_do_not(memory):
     other = MemoryActions(Services(Engine(EngineOptions(model="another")), memory.outputs))
     values = other.recall(kept, Visit())
     assert values[:2] == VALUES[:2]
-    assert all(value == gr.skip() for value in values[2 : len(FORM) + 1])
+    usual = fill_form(Prompts.from_preset("official"), Settings.from_preset("official"))
+    assert values[2 : len(FORM)] == tuple(
+        gr.skip() if name == "seed" else value
+        for name, value in zip(FORM[2:], usual[2:], strict=True)
+    )
+
+
+def test_a_page_opened_after_a_change_of_the_model_has_the_settings_for_it(memory):
+    memory.engine.use(None, EngineOptions(model="owner/name"))  # of another preset than mini
+    new = dict(zip(RECALLED, memory.recall(None, Visit()), strict=True))
+    assert new["preset"] == "official" and new["num_inference_steps"] == 20
+    assert new["prompt"] == new["picture"] == gr.skip()
 
 
 def test_what_was_set_for_another_model_comes_back_with_it(memory):
@@ -305,7 +316,7 @@ def test_what_cannot_be_used_leaves_the_page_as_it_is(memory, change):
     kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, None, True, "official", *VALUES)
     assert Memory.model_validate(kept)
     other = Visit()
-    assert set(map(str, memory.recall({**kept, **change}, other))) == {str(gr.skip())}
+    assert memory.recall({**kept, **change}, other) == memory.recall(None, Visit())
     assert other.recalled and not other.runs
 
 

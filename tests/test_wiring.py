@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from typing import Any
 
@@ -81,6 +82,12 @@ def test_a_number_out_of_its_range_reaches_our_own_handler(demo, handler):
 )
 def test_the_browser_is_told_of_another_picture_and_of_a_run(demo, handler):
     assert behind(demo, f"Actions.{handler}") >= {"MemoryActions.keep"}
+
+
+def test_who_has_to_wait_for_others_to_be_scored_is_told(demo):
+    said = json.dumps(words.WAITING_TURN)[1:-1]
+    (told,) = [one for one in demo.fns.values() if said in str(one.js)]
+    assert {one.elem_id for one in told.outputs} == {"stop-scoring", "score-note"}
 
 
 @pytest.mark.parametrize("end", ["run", "again"])

@@ -148,7 +148,7 @@ def connect(page: Page, part: Full, handle: gr.Tab, services: Services) -> None:
 
 def _connect_getting(fields: Fields, actions: FullActions) -> None:
     fields.check.click(actions.check, fields.checkpoint, fields.converted, **QUICK)
-    stop_from(fields.convert, fields.stop_converting)
+    stop_from(fields.convert, fields.stop_converting, fields.converted)
     run = fields.convert.click(
         actions.convert,
         [fields.checkpoint, fields.base, fields.out, fields.format],
@@ -171,7 +171,7 @@ def _connect_using(
     changed = [fields.used, part.now, *page.named(CHANGED[2:])]
     how = {"show_progress": "minimal", "show_progress_on": fields.used, **HEAVY}
     for button in (fields.use, fields.use_mini):
-        stop_from(button, fields.stop_using)
+        stop_from(button, fields.stop_using, fields.used)
     runs: list[Any] = [
         fields.use.click(actions.use, [*named, page.visit], changed, **how),
         fields.use_mini.click(actions.use_mini, page.visit, changed, **how),

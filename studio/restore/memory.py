@@ -18,7 +18,7 @@ from xpsr.settings import PRESETS
 
 from .. import markup, words
 from ..filling import fill
-from ..form import FORM, MAIN_TEXTS, fill_form, read_usable
+from ..form import FORM, MAIN_TEXTS, fill_form, preset_values, read_usable
 from ..results.outputs import Run
 from ..results.visit import MAX_CELLS, Visit
 from ..results.visit import MAX_RUNS as MAX_RESULTS
@@ -183,12 +183,14 @@ class MemoryActions:
     def recall(self, kept: Any, visit: Visit) -> tuple:
         """Fill the page with what the browser remembers: values for `RECALLED`."""
         self.outputs.welcome(visit)
-        changes: dict[str, Any] = {}
         if not visit.takes_back():
             return fill(RECALLED)
+        # The page was laid out for the model of the start, which may have been changed since.
+        preset = self.engine.default_preset()
+        changes = {"preset": preset, **preset_values(preset)}
         memory = Memory.read(kept)
         if memory is not None:
-            changes = self._recalled(memory, visit)
+            changes |= self._recalled(memory, visit)
         visit.set_for(self.engine.options.model)
         visit.recalled = True  # last: until then, nothing of the page may be kept instead
         return fill(RECALLED, **changes)
@@ -239,8 +241,8 @@ class MemoryActions:
     def _settled(self, memory: Memory, visit: Visit) -> tuple[dict[str, Any], bool]:
         """Form and preset by name, and whether they are as this model had them last.
 
-        Settings are made for one model: with another the page opens with those for that, or with
-        what it had there before, and those of the first are kept aside.
+        Settings are made for one model: with another the page has what it had there before, or what
+        is usual for it, and those of the first are kept aside.
         """
         now, was = self.engine.options.model, memory
         if memory.model != now:

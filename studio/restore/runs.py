@@ -83,6 +83,8 @@ class RunActions:
         self, visit: Visit, learned: Sequence[str], reference: Any
     ) -> Iterator[tuple[Any, str]]:
         """Further scores of the run on the slider: table and notice, anew with every score."""
+        from xpsr.metrics import METRICS
+
         run = self.outputs.get(visit.shown)
         if run is None:
             yield gr.skip(), markup.notice(words.NOTHING_TO_SCORE, bad=True)
@@ -96,8 +98,8 @@ class RunActions:
             with Image.open(run.picture) as picture, Image.open(run.after) as after:
                 before, result = picture.convert("RGB"), after.convert("RGB")
             for index, name in enumerate(names, 1):
-                note = markup.notice(words.scoring(name, index, len(names)))
-                yield self._table(run, visit), note
+                said = words.scoring(METRICS[name].label, index, len(names))
+                yield self._table(run, visit), markup.notice(said)
                 rows = scores.compare(before, result, [name], true)
                 run = self.outputs.add_scores(self.outputs.get(run.id) or run, rows)
         except Exception as error:

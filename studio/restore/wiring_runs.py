@@ -21,7 +21,7 @@ def connect_runs(page: Page, runs: RunActions) -> None:
     page.strip.select(runs.open, [page.visit, page.against], result, **QUICK)
     page.pin.click(runs.pin, [page.visit, page.against], result, **QUICK)
     page.against.input(runs.compare_with, [page.visit, page.against], result, **QUICK)
-    stop_from(page.score, page.stop_scoring)
+    stop_from(page.score, page.stop_scoring, page.score_note)
     scoring = page.score.click(
         runs.score_more,
         [page.visit, page.learned, page.reference],
