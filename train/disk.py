@@ -1,9 +1,8 @@
 """Files are written whole or not at all; a full disk and a damaged file are told in a sentence."""
 
 import json
-import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -44,14 +43,6 @@ def write_whole(path: Path, text: str) -> None:
     """The text as UTF-8 in the place of what the file held before."""
     with whole(path) as part:
         part.write_text(text, encoding="utf-8")
-
-
-def unlocked(weights: Iterable[Path]) -> None:
-    """Files that safetensors has made for their owner alone get the mode of all other new files."""
-    mask = os.umask(0)
-    os.umask(mask)
-    for path in weights:
-        path.chmod(0o666 & ~mask)
 
 
 def save_png(picture: Image.Image, path: Path) -> None:

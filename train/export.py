@@ -7,11 +7,12 @@ import torch
 
 from train.card import model_card
 from train.config import TrainConfig
-from train.disk import unlocked, writing
+from train.disk import writing
 from train.networks import Networks
 from xpsr.errors import XPSRError
 from xpsr.models.own_layers import save_own_layers
 from xpsr.pipeline import XPSRPipeline
+from xpsr.whole import unlocked
 
 # All that an export may consist of; what another kind of export has left goes.
 PARTS = {"model_index.json", "scheduler", "text_encoder", "tokenizer", "vae", "unet", "controlnet"}

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from train.config import TrainConfig
 from train.data import Batch
-from train.disk import unlocked, writing
-from xpsr.whole import whole
+from train.disk import writing
+from xpsr.whole import unlocked, whole
 
 
 class LatentCache:

@@ -23,13 +23,13 @@ import typer
 
 import xpsr
 from train.config import read_config
-from train.disk import unlocked
 from train.files import named_photos
 from train.scores import better
 from train.terminal import sentences
 from train.validate import RUN, Examination, Table, as_markdown, examine, holds_scores_of, summary
 from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
+from xpsr.whole import unlocked
 
 RECIPES = ["mild", "paper", "heavy"]
 JUDGED = ("psnr", "ssim", "gmsd", "piqe", "detail")

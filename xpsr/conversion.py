@@ -18,6 +18,7 @@ from xpsr.models.weights_file import read_shapes
 from xpsr.names import expanded
 from xpsr.pipeline import XPSRPipeline
 from xpsr.placement import choose_dtype, free_bytes
+from xpsr.whole import unlocked
 
 DEFAULT_BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
 _SPARE = 64_000_000  # bytes on the disk for tokenizer, configurations and the file system itself
@@ -133,6 +134,7 @@ def _save(part: Any, target: Path) -> None:
     shutil.rmtree(unfinished, ignore_errors=True)
     with no_progress_bars():
         part.save_pretrained(unfinished)
+    unlocked(unfinished.rglob("*.safetensors"))
     unfinished.rename(target)
 
 

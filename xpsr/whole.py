@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +28,14 @@ def whole(path: Path) -> Iterator[Path]:
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def unlocked(weights: Iterable[Path]) -> None:
+    """Files that safetensors has made for their owner alone get the mode of all other new files."""
+    mask = os.umask(0)
+    os.umask(mask)
+    for path in weights:
+        path.chmod(0o666 & ~mask)
 
 
 def cannot_write(path: Path, error: OSError) -> XPSRError:

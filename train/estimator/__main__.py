@@ -20,7 +20,6 @@ import typer
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from train.disk import unlocked
 from train.estimator.dataset import TURN, collect, read
 from train.estimator.fit import BATCH, calibrate, fit
 from train.estimator.report import Judged, draw, figures_of, judge, markdown
@@ -32,7 +31,7 @@ from train.terminal import SOME_LEFT_OUT, Bar, follow, sentences
 from xpsr.counted import counted
 from xpsr.errors import XPSRError
 from xpsr.prompts.estimator import WEIGHTS, Estimator, load_estimator
-from xpsr.whole import whole
+from xpsr.whole import unlocked, whole
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 Photos = Annotated[Path, typer.Option(help="Folder of clean photos, with its subfolders.")]
