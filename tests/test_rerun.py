@@ -30,10 +30,12 @@ def test_rerun(xpsr, tiny: Path, tmp_path: Path) -> None:
     recipe["settings"]["seed"] = 5
     recipe["versions"]["torch"] = "1.0"
     recipe["hardware"] = "abacus"
+    recipe["notes"] = ["Clear \x1b[2Jthe screen."]
     (tmp_path / "changed.json").write_text(json.dumps(recipe))
     changed = xpsr("rerun", tmp_path / "changed.json", *common)
     assert (changed.code, changed.out) == (1, "not identical\n")
     assert "version of torch: 1.0 then" in changed.err and "hardware: abacus then" in changed.err
+    assert r"Clear \x1b[2Jthe screen." in changed.err and "\x1b" not in changed.err
 
 
 def test_rerun_takes_number_format_and_device_of_then(xpsr, tiny: Path, tmp_path: Path) -> None:

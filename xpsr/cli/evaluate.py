@@ -108,7 +108,8 @@ def evaluate(
         published_lines(found.dataset, published)
         author = make_describer(describer) if describe else None
         # With several processes on one machine each takes a GPU of its own.
-        place = choose_device((own_gpu() if device in (None, "cuda") else None) or device)
+        own = own_gpu() if device in (None, "cuda") else None
+        place = choose_device(own or device)
         _refuse_to_write_over(found.pairs, out / "pictures")
         make_folder(out / "pictures")
         options = {

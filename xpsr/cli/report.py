@@ -6,6 +6,7 @@ import errno
 import json
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -23,6 +24,8 @@ BAD_USAGE = 2
 INTERRUPTED = 130  # what shells expect of a program that was stopped with Ctrl-C
 
 Emit = Callable[[str], None]
+# All control characters but tab and line feed.
+_STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 logger = logging.getLogger(__name__)
 
 
@@ -82,9 +85,12 @@ def results_only() -> Iterator[Emit]:
 
 
 def say(sentence: str) -> None:
-    """Tell the user something that is no result."""
+    """Tell the user something that is no result.
+
+    Names of files and recipes come from strangers: what would steer the terminal is spelled out.
+    """
     with suppress(BrokenPipeError):
-        typer.echo(sentence, err=True)
+        typer.echo(_STEERING.sub(lambda found: f"\\x{ord(found[0]):02x}", sentence), err=True)
 
 
 def to_line(record: dict[str, Any]) -> str:
