@@ -1,7 +1,8 @@
 """The studio: one page over the `xpsr` library.
 
-page (its components) · layout, tabs (how they stand) · build (page, models and results put
-together) · form (the fields of a run) · words, markup, theme (what a visitor reads and sees).
+page (its components) · layout, tabs, parts (how they stand) · build (page, models and results put
+together) · form (the fields of a run), filling (values for components by their names) · words,
+markup, theme (what a visitor reads and sees).
 
 A folder for each tab (restore/, compare/, ablate/, word_maps/, batch/, recipes/, full/): `tab` or
 `layout` holds its components and what triggers what, `actions` what happens, `words` its texts.

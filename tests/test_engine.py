@@ -398,7 +398,7 @@ def test_what_is_opened_during_a_run_stays(engine, picture, tmp_path, opens):
                 if value != gr.skip()}  # fmt: skip
 
     actions.begin(visit)
-    visit.show(older.id)
+    visit.shown = older.id
     begun = actions.restore({"path": str(path)}, visit, "", "mini", [], NOTHING_BROUGHT, *values)
     while "Step" not in (said := page(next(begun)))["status"]:
         pass

@@ -241,7 +241,7 @@ def test_a_visit_that_gradio_has_dropped_is_taken_up_again(memory, outputs, rest
     assert (kept["runs"], kept["shown"], kept["greeted"]) == ([old.id, pinned.id], old.id, True)
     again = Visit()
     again.add(new.id)
-    again.show(new.id)
+    again.shown = new.id
     kept = memory.keep(kept, True, again, NOTHING_BROUGHT, None, None, False, "official", *VALUES)
     assert kept["runs"] == again.runs == [old.id, pinned.id, new.id]
     assert (kept["shown"], kept["pinned"]) == (new.id, pinned.id)
@@ -265,7 +265,7 @@ def test_a_result_for_which_there_is_no_room_is_told_of(
     runs = RunActions(Services(Engine(EngineOptions()), outputs))
     clicked = gr.SelectData(None, {"index": 0, "value": {"image": {"path": str(run.thumb)}}})
     assert DISK_FULL in str(runs.open(clicked, visit, "bicubic"))
-    visit.show(run.id)
+    visit.shown = run.id
     assert DISK_FULL in str(runs.pin(visit, "bicubic")) and visit.pinned is None
     assert DISK_FULL in str(runs.compare_with(visit, "bicubic"))
     visit.looking = True

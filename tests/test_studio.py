@@ -316,7 +316,7 @@ def test_the_page_knows_which_picture_is_on_it(actions, photo):
         assert visit.picture == pixel_sha256(image)
     note, status = actions.clear(visit)
     assert note == visit.picture == "" and words.STATUS_EMPTY in status
-    visit.show("a run")
+    visit.shown = "a run"
     assert words.NO_PICTURE_NOW in actions.clear(visit)[1]
     visit.restoring.begin()
     assert actions.clear(visit)[1] == gr.skip()

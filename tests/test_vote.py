@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 from collections import Counter
@@ -54,6 +55,22 @@ def decide(ballot: Ballot, winner: str) -> None:
     """Vote as somebody would who knows the sides, for A, for B, or for none."""
     trial = ballot.draw()
     ballot.answer("same" if winner == "none" else "left" if trial.left == winner else "right")
+
+
+@pytest.mark.parametrize("handler", ["reveal", "resume"])
+def test_votes_that_cannot_be_written_are_told_of_and_kept(vote, outputs, picture, handler):
+    ballot, visit = Ballot(), Visit([keep_run(outputs, picture(24, 16), one).id for one in (0, 9)])
+    ballot.add((visit.runs[0], visit.runs[1]))
+    decide(ballot, "A")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(Path, "write_text", full_disk)
+        with pytest.raises(gr.Error, match="disk of temporary files is full"):
+            getattr(vote, handler)(ballot, visit)
+    assert len(ballot.votes) == 1
+
+
+def full_disk(*_: object, **__: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_sides_are_fair_and_pairs_take_turns():

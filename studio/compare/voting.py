@@ -12,7 +12,7 @@ from xpsr.errors import XPSRError
 
 from .. import markup
 from ..filling import fill
-from ..incoming import sentence
+from ..incoming import plain_errors, sentence
 from ..results.difference import open_rgb
 from ..results.outputs import Run
 from ..results.run_list import offered
@@ -61,6 +61,7 @@ class BlindVote:
         """What the browser is to remember."""
         return memory.to_keep(ballot)
 
+    @plain_errors()
     def resume(self, ballot: Ballot, visit: Visit) -> tuple:
         """The votes so far, without another question."""
         shown = self._told(ballot, visit)
@@ -111,6 +112,7 @@ class BlindVote:
             pixels.save(path, compress_level=1)
         return paths
 
+    @plain_errors()
     def reveal(self, ballot: Ballot, visit: Visit) -> tuple:
         """Tell the result, and allow it to be taken away."""
         return panel(**self._told(ballot, visit))

@@ -216,7 +216,7 @@ class MemoryActions:
         picture, note = self._picture(memory, visit, [run, *reversed(runs)])
         said = [words.RUN_DROPPED] if memory.running else []
         if run is not None:
-            visit.show(run.id)
+            visit.shown = run.id
         if run is not None or said or lost or not mine:
             said.append(welcome_back(len(runs), lost, mine))
         face: dict[str, Any] = {"strip": self.face.strip(visit)}

@@ -1,4 +1,4 @@
-"""What triggers what. Only the named endpoints of api.py are public; everything here is private."""
+"""What triggers what. Only the endpoints of api/endpoints.py are public; all here is private."""
 
 from __future__ import annotations
 

@@ -128,10 +128,6 @@ class Visit:
         self.title, self.picture, self.upload, self.size = title, picture, upload, size
         self.expected = ""
 
-    def show(self, run_id: str) -> None:
-        """A run stands on the slider now, an example as well."""
-        self.shown = run_id
-
     def open(self, run_id: str) -> None:
         """The visitor has chosen a run to see, maybe while another picture is being restored."""
         self.shown, self.elsewhere = run_id, True
