@@ -113,8 +113,12 @@ def test_what_runs_now_and_what_it_takes_is_told(actions, services):
     assert "mini" in now and "million weights, on cpu" in now and "free on the disk" in now
     for part in words.REQUIREMENTS:
         assert part.name in table
+    assert "Measured, with nothing to download." in now  # as on the tab Restore
     services.engine.options = EngineOptions(model="<script>")
     assert "<script>" not in actions.read()[0]
+    services.engine.options = EngineOptions(describer="nobody")
+    services.engine._describer = None
+    assert "There is no describer called" in actions.read()[0] and ".." not in actions.read()[0]
 
 
 def test_room_is_compared_with_what_is_free():

@@ -14,6 +14,7 @@ import gradio as gr
 from xpsr.errors import XPSRError
 
 from .. import markup
+from .. import words as page_words
 from ..filling import fill
 from ..form import REST, preset_values
 from ..incoming import sentence
@@ -51,8 +52,7 @@ class FullActions:
     def _now(self, machine: Machine) -> str:
         options, pipeline = self.engine.options, self.engine.loaded
         try:
-            who, _ = self.engine.describer()
-            describer = who.name
+            describer = page_words.describer(self.engine.describer()[0].name)
         except XPSRError as error:
             describer = str(error)
         weights = 0

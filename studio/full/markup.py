@@ -15,7 +15,7 @@ def now(
     """What is in use at the moment, as a list of terms."""
     rows = (
         (words.MODEL_NOW, words.model_now(model, base, weights, place)),
-        (words.DESCRIBER_NOW, words.describer_now(describer)),
+        (words.DESCRIBER_NOW, describer),
         (words.MACHINE, words.machine(machine)),
     )
     return '<dl class="facts">{}</dl>'.format(

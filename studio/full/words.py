@@ -155,11 +155,6 @@ def model_now(model: str, base: str | None, weights: int, place: str) -> str:
     return f"{name}, {count} weights, on {place}."
 
 
-def describer_now(name: str) -> str:
-    measured = "measured from the picture, with nothing to download."
-    return measured if name == "measured" else f"{name}."
-
-
 def verdict(row: Requirement, here: Machine) -> str:
     """Whether a part has room on this machine, in words."""
     missing = []
