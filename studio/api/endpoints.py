@@ -207,8 +207,9 @@ class Endpoints:
                 long_prompts=long_prompts or None, added_position=added_position or None
             )
             high = self.engine.assemble(prompts, settings).high
-            names = ("used", "room", "lost", "kept", "cut", "sent", "summary")
-            return {name: getattr(high, name) for name in names}
+            names = ("used", "room", "lost", "kept", "cut", "sent")
+            summary = f"{high.figures}: {high.cut.strip()}" if high.lost else high.figures
+            return {**{name: getattr(high, name) for name in names}, "summary": summary}
 
 
 def _opened(image: Any) -> Photo:
