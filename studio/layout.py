@@ -23,7 +23,6 @@ def lay_out(opening: Opening) -> Page:
     parts: dict[str, Any] = {
         "written": gr.State(NOTHING_BROUGHT),  # who wrote what, see restore/texts.py
         "before": gr.State(None),  # the texts as they were when describing began
-        "mine": gr.State(None),  # the visitor's own texts that a describer or an example replaced
         "visit": gr.State(Visit(shown=opening.shown)),
         "browser": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=SECRET),
         "chosen": gr.State(None),  # the ids of two runs to be compared

@@ -64,7 +64,6 @@ class Page:
     learned: gr.CheckboxGroup
     written: gr.State
     before: gr.State
-    mine: gr.State
     banner: gr.HTML
     tabs: gr.Tabs
     first: gr.Tab

@@ -31,8 +31,8 @@ LARGEST_UPLOAD = 100  # megabytes: photographs as cameras write them, TIFF as we
 PICTURE_DROP = (
     f"Drop a photograph here, paste it, or click to choose a file (of {LARGEST_UPLOAD} MB at most)"
 )
-BACK_TO_MINE = "Back to my texts"
-MINE_BACK = "Your own texts are back."
+BACK_TO_MINE = "Back to what I had"
+MINE_BACK = "What you had is back."
 SEE_RECIPE = "See its recipe"
 DESCRIBE = "Describe it for me"
 DESCRIBE_STOP = "Stop describing"
@@ -175,7 +175,7 @@ ORIGIN_LABELS = {
 
 HOW = "How it is done"
 PRESET = "Preset"
-PRESET_INFO = "Sets all below but the seed, and the three texts above as well."
+PRESET_INFO = f"Sets all below but the seed, and the three texts above. Undo: “{BACK_TO_MINE}”."
 PRESETS = {
     "mini": "mini – quick, made for the built-in model",
     "official": "official – as the authors' program, 20 steps",

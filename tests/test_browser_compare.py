@@ -156,10 +156,12 @@ def test_a_dropped_picture_first_shows_what_it_would_change(open_page, photo, tm
     expect(page.get_by_label("number input for Steps")).to_have_value("1")
     expect(page.locator("#prompt-chips")).to_contain_text("from a recipe")
     expect(page.locator("#status")).to_contain_text("All of the recipe is in the form now.")
+    page.locator("#back-to-mine").click()
+    expect(text_box(page, "prompt")).to_have_value("A dog at night.")
+    expect(page.get_by_label("number input for Steps")).to_have_value("7")
 
     # The same picture dropped on the first tab is a picture, and offers its recipe.
     expect(page.locator("#offer")).to_have_count(0)
-    text_box(page, "prompt").fill("A dog at night.")
     bring(page, saved)
     expect(page.locator("#offer-note")).to_contain_text("This picture carries a recipe: model")
     page.locator("#offer-see").click()

@@ -11,12 +11,15 @@ from describing_server import HIGH, LOW, serving
 from PIL import Image
 
 from studio import words
-from studio.form import MAIN_TEXTS
+from studio.form import MAIN_TEXTS, fill_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.describing import BACK, DESCRIPTION, Before, Describing, left
+from studio.restore.mine import Mine
 from studio.restore.texts import NOTHING_BROUGHT, described, joined
 from studio.results.visit import Visit
+from xpsr.prompts import Prompts
 from xpsr.prompts.describer import Description
+from xpsr.settings import Settings
 
 BEFORE = ("My own words.", "And these.")
 
@@ -49,6 +52,7 @@ class Page:
         self.values = dict(zip(DESCRIPTION, first, strict=True))
         self.locked = dict.fromkeys(DESCRIPTION[:2], False)
         self.sent: list[set[str]] = []  # the names in each message
+        self.visit = Visit()
 
     def take(self, values: tuple) -> None:
         self.sent.append(set())
@@ -74,7 +78,7 @@ class Page:
         return describe["visible"]
 
     def run(self, actions: Describing, payload: dict[str, str] | None) -> None:
-        for values in actions.describe(payload, self.values["before"], *self.texts, Visit()):
+        for values in actions.describe(payload, self.values["before"], *self.texts, self.visit):
             self.take(values)
 
 
@@ -97,16 +101,41 @@ def test_own_texts_that_were_replaced_can_come_back(actions, payload):
     page = begun(actions)
     page.run(actions, payload)
     assert page.values["own_texts"]["visible"]
-    back = dict(zip(BACK, actions.back(page.values["mine"], None), strict=True))
+    assert words.READY in page.values["status"]
+    page.take(actions.begin(*page.texts, page.values["written"], page.visit))
+    page.run(actions, payload)
+    assert len(page.visit.mine) == 1  # the describer's are not worth keeping
+    settings = fill_form(Prompts.from_preset("mini"), Settings())[2:]
+    form = [page.visit, page.values["written"], None, *page.texts, *settings]
+    back = dict(zip(BACK, actions.back(*form), strict=True))
     assert (back["prompt"], back["lowlevel_prompt"]) == BEFORE
     assert back["seed"] == gr.skip()  # a describer leaves it alone
-    other = dict(zip(BACK, actions.back(Before(*BEFORE, seed=7), None), strict=True))
-    assert other["seed"] == 7 and words.READY in page.values["status"]
     assert back["written"] == NOTHING_BROUGHT and not back["own_texts"]["visible"]
-    assert actions.back(back["mine"], None) == gr.skip()  # pressed twice
-    page.take(actions.begin(*page.texts, page.values["written"], Visit()))
-    page.run(actions, payload)
-    assert page.values["mine"][:2] == BEFORE  # the describer's are not worth keeping
+    assert actions.back(*form)[:2] == (gr.skip(), gr.skip())  # pressed twice
+
+
+def test_what_was_typed_since_comes_back_as_well(actions):
+    visit, settings = Visit(), fill_form(Prompts(), Settings(seed=7))[2:]
+    visit.mine = [Mine({"negative_prompt": "people"}, NOTHING_BROUGHT)]
+    visit.mine.append(Mine(dict(zip(MAIN_TEXTS, BEFORE, strict=True)), NOTHING_BROUGHT))
+
+    def back(*texts: str, before: Before | None = None) -> dict:
+        values = actions.back(visit, NOTHING_BROUGHT, before, *texts, *settings)
+        return dict(zip(BACK, values, strict=True))
+
+    assert back("Typed", "since.")["prompt"] == BEFORE[0]
+    assert back(*BEFORE)["negative_prompt"] == "people"
+    assert back(*BEFORE)["prompt"] == "Typed"
+    visit.mine.append(Mine({"prompt": "Edited."}, NOTHING_BROUGHT))  # “Undo edits”
+    now = back("Described.", "Low.", before=Before("Described.", "Low."))
+    assert now["before"] == Before("Edited.", "Low.", note=False)
+    assert (now["prompt"], now["lowlevel_prompt"]) == ("Edited.", "Low.")
+    visit.mine.pop(0)
+    # While a describer is at work, what it has written so far is not worth keeping.
+    now = back("half", "a wo", before=Before("Mine.", ""))
+    assert now["before"] == Before(*BEFORE, NOTHING_BROUGHT, note=False)
+    assert [one.values["prompt"] for one in visit.mine] == ["Mine."]
+    assert now["own_texts"]["visible"]
 
 
 def test_a_second_time_costs_nothing_and_says_so(actions, payload, server):

@@ -19,6 +19,7 @@ from studio.models.engine import Engine, EngineOptions
 from studio.restore.actions import Actions
 from studio.restore.describing import Before
 from studio.restore.memory import RECALLED, Memory, MemoryActions
+from studio.restore.mine import Mine
 from studio.restore.runs import RunActions
 from studio.restore.texts import NOTHING_BROUGHT
 from studio.results.outputs import Outputs
@@ -57,7 +58,7 @@ def test_a_page_comes_back_as_it_was(memory, outputs, restored, picture):
     brought = written("Written there.", Origin("llava", "model")), ()
     visit = Visit([run.id], shown=run.id, pinned=run.id)
     visit.recalled = True
-    kept = memory.keep(None, False, visit, brought, None, None, True, "official", *VALUES)
+    kept = memory.keep(None, False, visit, brought, None, True, "official", *VALUES)
     assert "png" not in str(kept)  # no pictures and no paths
 
     other = Visit()
@@ -74,9 +75,7 @@ def test_of_two_pages_of_one_browser_neither_forgets_the_results_of_the_other(
     old, first, gone, second = (outputs.keep(picture(24, 16), restored).id for _ in range(4))
 
     def keep(visit: Visit, kept: dict | None = None) -> dict:
-        return memory.keep(
-            kept, True, visit, NOTHING_BROUGHT, None, None, True, "official", *VALUES
-        )
+        return memory.keep(kept, True, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
 
     memory.recall(None, one := Visit([old]))
     begun = keep(one)
@@ -94,13 +93,18 @@ def test_of_two_pages_of_one_browser_neither_forgets_the_results_of_the_other(
 
 def test_own_texts_that_a_describer_replaced_are_offered_after_a_reload(memory):
     memory.recall(None, visit := Visit())
-    mine = Before("My <b>own</b>.", "", (written("My.", Origin("measured")), ()))
-    kept = memory.keep(None, True, visit, NOTHING_BROUGHT, mine, None, True, "official", *VALUES)
-    *_, back, row, _ = memory.recall(json.loads(json.dumps(kept)), Visit())
-    assert back == mine and row["visible"]
-    kept = memory.keep(kept, True, visit, NOTHING_BROUGHT, None, None, True, "official", *VALUES)
-    *_, back, row, _ = memory.recall(kept, Visit())
-    assert back is None and not row["visible"]
+    brought = written("My.", Origin("measured")), ()
+    mine = Mine({"prompt": "My <b>own</b>.", "lowlevel_prompt": "", "seed": -1}, brought)
+    visit.mine = [mine]
+    kept = memory.keep(None, True, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
+    *_, row, _ = memory.recall(json.loads(json.dumps(kept)), again := Visit())
+    assert again.mine == [mine] and row["visible"]
+    visit.mine = []
+    kept = memory.keep(kept, True, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
+    *_, row, _ = memory.recall(kept, again := Visit())
+    assert not again.mine and not row["visible"]
+    for earlier in (None, {"high": "My own.", "low": "", "brought": [], "seed": 5}):
+        assert memory.recall({**kept, "mine": earlier}, Visit())[: len(FORM)] == VALUES
 
 
 def test_a_reload_while_a_describer_writes_keeps_the_own_texts(memory):
@@ -108,7 +112,7 @@ def test_a_reload_while_a_describer_writes_keeps_the_own_texts(memory):
     mine = Before("My own.", "Mine too.", (written("My.", Origin("measured")), ()))
     half = fill_form(Prompts(prompt="A sto", lowlevel_prompt="Blur"), Settings(seed=7))
     told = written("A sto", Origin("server")), ()
-    kept = memory.keep(None, True, visit, told, None, mine, True, "official", *half)
+    kept = memory.keep(None, True, visit, told, mine, True, "official", *half)
     values = memory.recall(kept, Visit())
     assert values[: len(FORM)] == ("My own.", "Mine too.", *half[2:])
     assert values[len(FORM) + 1] == mine.written
@@ -117,7 +121,7 @@ def test_a_reload_while_a_describer_writes_keeps_the_own_texts(memory):
 def test_with_another_model_the_texts_come_back_and_the_settings_do_not(memory):
     visit = Visit()
     visit.recalled = True
-    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, None, True, "official", *VALUES)
+    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
     other = MemoryActions(Services(Engine(EngineOptions(model="another")), memory.outputs))
     values = other.recall(kept, Visit())
     assert values[:2] == VALUES[:2]
@@ -145,23 +149,19 @@ def test_what_was_set_for_another_model_comes_back_with_it(memory):
     visit = Visit()
     visit.recalled = True
     mine = changed(negative_prompt="people", guidance_scale=2.5)
-    kept = page("one").keep(
-        None, False, visit, NOTHING_BROUGHT, None, None, True, "official", *mine
-    )
+    kept = page("one").keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *mine)
 
     visit = Visit()
     said = str(page("two").recall(kept, visit))
     assert OTHER_MODEL in said and "Texts and settings are as you left them" not in said
     other = changed(prompt="A new text.", guidance_scale=7.0)
-    kept = page("two").keep(None, False, visit, NOTHING_BROUGHT, None, None, True, "paper", *other)
+    kept = page("two").keep(None, False, visit, NOTHING_BROUGHT, None, True, "paper", *other)
 
     values = page("one").recall(kept, visit := Visit())
     assert OTHER_MODEL not in str(values)
     back = changed(prompt="A new text.", negative_prompt="people", guidance_scale=2.5)
     assert values[: len(FORM) + 1] == (*back, "official")
-    kept = page("one").keep(
-        None, False, visit, NOTHING_BROUGHT, None, None, True, "official", *back
-    )
+    kept = page("one").keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *back)
     assert page("two").recall(kept, Visit())[: len(FORM) + 1] == (*other, "paper")
 
 
@@ -169,7 +169,7 @@ def test_settings_stay_those_of_the_model_that_they_were_made_for(memory):
     """Another page has changed the model since this one was opened."""
     memory.recall(None, visit := Visit())
     memory.engine.use(None, EngineOptions(model="another"))
-    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, None, True, "mini", *VALUES)
+    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, True, "mini", *VALUES)
     assert kept["model"] == "mini"
     assert OTHER_MODEL in str(memory.recall(kept, Visit()))
 
@@ -177,12 +177,12 @@ def test_settings_stay_those_of_the_model_that_they_were_made_for(memory):
 def test_nothing_is_kept_before_it_was_brought_back(memory):
     visit = Visit()
     assert (
-        memory.keep(None, False, visit, NOTHING_BROUGHT, None, None, False, "official", *VALUES)
+        memory.keep(None, False, visit, NOTHING_BROUGHT, None, False, "official", *VALUES)
         == gr.skip()
     )
     memory.recall(None, visit)
     assert (
-        memory.keep(None, False, visit, NOTHING_BROUGHT, None, None, False, "official", *VALUES)
+        memory.keep(None, False, visit, NOTHING_BROUGHT, None, False, "official", *VALUES)
         != gr.skip()
     )
 
@@ -192,7 +192,7 @@ def test_a_result_that_was_removed_is_missed_in_words(memory, outputs, restored,
     gone = "20200101-000000-" + "x" * 22
     visit = Visit([gone, run.id], shown=run.id, pinned=gone)
     visit.recalled = True
-    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, None, True, "official", *VALUES)
+    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
     other = Visit()
     said = str(memory.recall(kept, other))
     assert (other.runs, other.pinned) == ([run.id], None)
@@ -203,7 +203,7 @@ def test_when_all_results_are_gone_it_is_said(memory):
     gone = ["20200101-000000-" + letter * 22 for letter in "xy"]
     visit = Visit(gone, shown=gone[1])
     visit.recalled = True
-    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, None, True, "official", *VALUES)
+    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
     assert "Your 2 results are no longer there" in str(memory.recall(kept, Visit()))
     kept["runs"] = []
     assert "as you left them" not in str(memory.recall(kept, Visit()))  # nothing to tell
@@ -213,14 +213,12 @@ def test_while_results_are_looked_for_nothing_is_kept(memory, outputs, restored,
     run = outputs.keep(picture(24, 16), restored)
     visit = Visit([run.id], shown=run.id)
     visit.recalled = True
-    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, None, True, "official", *VALUES)
+    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
     visit, meanwhile = Visit(), []
     find = outputs.find
 
     def slowly(run_id):
-        typed = memory.keep(
-            kept, False, visit, NOTHING_BROUGHT, None, None, False, "official", *VALUES
-        )
+        typed = memory.keep(kept, False, visit, NOTHING_BROUGHT, None, False, "official", *VALUES)
         again = memory.recall(kept, visit)  # it is not done twice
         meanwhile.extend((typed, *again))
         return find(run_id)
@@ -235,14 +233,14 @@ def test_a_visit_that_gradio_has_dropped_is_taken_up_again(memory, outputs, rest
     old, pinned, new = (outputs.keep(picture(24, 16), restored) for _ in range(3))
     visit = Visit([old.id, pinned.id], shown=old.id, pinned=pinned.id)
     visit.recalled = True
-    kept = memory.keep(None, True, visit, NOTHING_BROUGHT, None, None, True, "official", *VALUES)
+    kept = memory.keep(None, True, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
     again = Visit(shown="example-cat")  # as every visit begins; the page is the one of before
-    kept = memory.keep(kept, True, again, NOTHING_BROUGHT, None, None, False, "official", *VALUES)
+    kept = memory.keep(kept, True, again, NOTHING_BROUGHT, None, False, "official", *VALUES)
     assert (kept["runs"], kept["shown"], kept["greeted"]) == ([old.id, pinned.id], old.id, True)
     again = Visit()
     again.add(new.id)
     again.shown = new.id
-    kept = memory.keep(kept, True, again, NOTHING_BROUGHT, None, None, False, "official", *VALUES)
+    kept = memory.keep(kept, True, again, NOTHING_BROUGHT, None, False, "official", *VALUES)
     assert kept["runs"] == again.runs == [old.id, pinned.id, new.id]
     assert (kept["shown"], kept["pinned"]) == (new.id, pinned.id)
 
@@ -253,7 +251,7 @@ def test_a_result_for_which_there_is_no_room_is_told_of(
     run = outputs.keep(picture(24, 16), restored)
     visit = Visit([run.id], shown=run.id)
     visit.recalled = True
-    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, None, True, "official", *VALUES)
+    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -276,8 +274,8 @@ def test_a_result_for_which_there_is_no_room_is_told_of(
     outputs.examples = {run.id: run}
     actions = Actions(Services(Engine(EngineOptions()), outputs))
     told = (0, visit, "bicubic", Before("Mine.", ""), None)
-    *form, status = actions.open_example(*told)[:10]
-    assert DISK_FULL in status and form == [gr.skip()] * 9 and visit.title == ""
+    *form, status = actions.open_example(*told)[:9]
+    assert DISK_FULL in status and form == [gr.skip()] * 8 and visit.title == ""
     batch = Batch()
     batch.items = [Item({}, "garden.png", (24, 16), state="done", run=run)]
     actions = BatchActions(Services(Engine(EngineOptions()), outputs))
@@ -289,7 +287,7 @@ def test_a_result_that_cannot_be_shown_now_is_not_forgotten(memory, outputs, res
     run = outputs.keep(picture(24, 16), restored)
     visit = Visit([run.id], shown=run.id)
     visit.recalled = True
-    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, None, True, "official", *VALUES)
+    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
     (outputs.folder / run.id / "run.json").rename(outputs.folder / "elsewhere.json")
     assert not outputs.found([run.id])
     memory.recall(kept, visit := Visit())
@@ -313,7 +311,7 @@ def test_a_result_that_cannot_be_shown_now_is_not_forgotten(memory, outputs, res
 def test_what_cannot_be_used_leaves_the_page_as_it_is(memory, change):
     visit = Visit()
     visit.recalled = True
-    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, None, True, "official", *VALUES)
+    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
     assert Memory.model_validate(kept)
     other = Visit()
     assert memory.recall({**kept, **change}, other) == memory.recall(None, Visit())
@@ -326,9 +324,7 @@ def test_texts_come_back_with_their_own_picture_or_none(memory, outputs, restore
     visit.recalled = True
     for digest, there in ((restored.recipe.input_sha256, True), ("of another one", False)):
         visit.bring("another", digest)
-        kept = memory.keep(
-            None, False, visit, NOTHING_BROUGHT, None, None, True, "official", *VALUES
-        )
+        kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
         other = Visit()
         slot, note = memory.recall(kept, other)[len(FORM) + 2 : len(FORM) + 4]
         assert slot == (str(run.picture) if there else None)
@@ -344,9 +340,7 @@ def test_a_run_that_a_reload_stopped_is_told_of(memory):
     said = []
     visit.restoring.begin()
     for _ in ("begun", "ended"):
-        kept = memory.keep(
-            None, False, visit, NOTHING_BROUGHT, None, None, True, "official", *VALUES
-        )
+        kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
         said.append(str(memory.recall(kept, Visit())))
         visit.restoring.end(1)
     assert words.RUN_DROPPED in said[0] and welcome_back(0, 0) in said[0]
@@ -358,7 +352,7 @@ def test_one_bad_value_does_not_take_the_others_with_it(memory):
     visit.recalled = True
     places = {"seed": -5, "tile_size": 96, "tile_overlap": 80, "lowlevel_prompt": "x" * 100_000}
     form = [places.get(name, value) for name, value in zip(FORM, VALUES, strict=True)]
-    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, None, True, "official", *form)
+    kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *form)
     assert kept["form"] == form
     back = dict(zip(FORM, memory.recall(kept, Visit()), strict=False))
     assert back == dict(zip(FORM, VALUES, strict=True)) | {

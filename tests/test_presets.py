@@ -13,8 +13,10 @@ from studio.models.engine import Engine, EngineOptions
 from studio.recipes import words as words_recipes
 from studio.recipes.preset_actions import SHELF, PresetActions
 from studio.recipes.presets import MAX_BYTES, MAX_NAME, MAX_PRESETS, NamedPreset, PresetBook
+from studio.restore.texts import NOTHING_BROUGHT
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
+from studio.results.visit import Visit
 from studio.services import Services
 from xpsr.errors import XPSRError
 from xpsr.prompts import Prompts
@@ -153,16 +155,18 @@ def test_save_load_rename_overwrite_delete_export(actions):
     assert "already" in again["note"] and again["stored"] == gr.skip()
 
     now = fill_form(Prompts(prompt="Typed.", negative_prompt="old"), Settings(seed=4))
-    note, *filled = actions.load(stored, "<i>Calm</i>", "official", *now)
+    told = (stored, "<i>Calm</i>", visit := Visit(), NOTHING_BROUGHT, "official")
+    note, row, *filled = actions.load(*told, *now)
     new = dict(zip(FORM, filled, strict=True))
     assert "Loaded" in note
+    assert row["visible"] and visit.mine[0].values["negative_prompt"] == "old"
     assert (new["negative_prompt"], new["num_inference_steps"]) == ("<b>blur</b>", 7)
     assert all(not isinstance(new[name], (str, int)) for name in (*MAIN_TEXTS, "seed"))
 
     wrong = [
         10**9 if name == "num_inference_steps" else one for name, one in zip(FORM, now, strict=True)
     ]
-    note, *filled = actions.load(stored, "<i>Calm</i>", "official", *wrong)
+    note, _, *filled = actions.load(*told, *wrong)
     assert "Loaded" in note and dict(zip(FORM, filled, strict=True))["num_inference_steps"] == 7
 
     other = fill_form(PROMPTS, SETTINGS.changed(num_inference_steps=8))

@@ -54,6 +54,11 @@ def bring(recipes: Recipes, path: Path, picture: Path | None = None) -> dict:
     return dict(zip(BROUGHT, brought, strict=True))
 
 
+def apply(recipes: Recipes, recipe, visit=None, *, before=None, form=NOW, everything=True) -> dict:
+    given = recipe, before, visit or Visit(), texts.NOTHING_BROUGHT, *form
+    return dict(zip(APPLIED, recipes.apply(*given, everything=everything), strict=True))
+
+
 def recipe_json(picture, **changes) -> dict:
     recipe = make_recipe(picture(24, 16), picture(48, 32), settings=Settings(seed=3))
     return {**json.loads(recipe.to_json()), **changes}
@@ -157,22 +162,30 @@ def test_first_what_would_change_then_the_form(recipes, outputs, picture, tmp_pa
     assert words_recipes.PICTURE_OTHER in other["note"]
     assert words_recipes.PICTURE_NONE in bring(recipes, run.after)["note"]
 
-    values = dict(
-        zip(APPLIED, recipes.apply(run.recipe, None, Visit(), everything=True), strict=True)
-    )
+    values = apply(recipes, run.recipe)
     assert (values["prompt"], values["seed"], values["num_inference_steps"]) == (hostile, 5, 9)
     assert {one.origin.kind for one in values["written"][0]} == {"recipe"}
     assert values["recipe"] is None and not values["decision"]["visible"]
-    texts = dict(
-        zip(APPLIED, recipes.apply(run.recipe, None, Visit(), everything=False), strict=True)
-    )
+    texts = apply(recipes, run.recipe, everything=False)
     assert [texts[name] for name in PROMPT_NAMES] == [values[name] for name in PROMPT_NAMES]
     assert all(not isinstance(texts[name], (int, float, str)) for name in FORM[5:])
     filled = fill_form(run.recipe.prompts, run.recipe.settings)
     assert tuple(values[name] for name in FORM) == filled
     # Twice clicked: it was taken in by the first click.
-    unasked = recipes.apply(None, None, Visit(), everything=True)
-    assert not any(isinstance(value, (str, int, float)) for value in unasked)
+    unasked = apply(recipes, None)
+    assert not any(isinstance(value, (str, int, float)) for value in unasked.values())
+
+
+def test_what_a_recipe_replaces_can_come_back(recipes, picture):
+    recipe, visit = make_recipe(picture(16, 16), picture(16, 16)), Visit()
+    assert apply(recipes, recipe, visit, everything=False)["own_texts"]["visible"]
+    assert visit.mine[-1].values == dict(zip(PROMPT_NAMES, NOW, strict=False))
+    apply(recipes, recipe, visit)
+    assert visit.mine[-1].values == dict(zip(FORM, NOW, strict=True))
+    there = fill_form(recipe.prompts, recipe.settings)
+    assert not apply(recipes, recipe, form=there)["own_texts"]["visible"]  # it changes nothing
+    nothing = fill_form(Prompts(), Settings(seed=3))
+    assert not apply(recipes, recipe, form=nothing)["own_texts"]["visible"]
 
 
 def test_the_texts_of_a_recipe_stay_for_its_own_picture_and_no_other(recipes, picture, tmp_path):
@@ -183,7 +196,7 @@ def test_the_texts_of_a_recipe_stay_for_its_own_picture_and_no_other(recipes, pi
     form = recipe.prompts.prompt, recipe.prompts.lowlevel_prompt, texts.restored(recipe)
 
     def receive(path: Path, visit: Visit) -> tuple:
-        recipes.apply(recipe, None, visit, everything=True)  # before there is any picture
+        apply(recipes, recipe, visit)  # before there is any picture
         values = actions.receive(payload(path), visit, *form, None)
         page = dict(zip(ANOTHER_PICTURE, values, strict=True))
         assert "alert" not in page["picture_note"]
@@ -197,8 +210,7 @@ def test_the_texts_of_a_recipe_stay_for_its_own_picture_and_no_other(recipes, pi
 
 def test_what_a_describer_would_write_over_is_not_applied(recipes, picture):
     recipe = make_recipe(picture(16, 16), picture(16, 16))
-    given = recipe, Before("My own.", "Mine too."), Visit()
-    shown = dict(zip(APPLIED, recipes.apply(*given, everything=True), strict=True))
+    shown = apply(recipes, recipe, before=Before("My own.", "Mine too."))
     assert words_recipes.DESCRIBING in shown.pop("note")
     assert all(value == gr.skip() for value in shown.values())  # the recipe still waits there
 

@@ -21,9 +21,9 @@ from studio_server import ROOT, Studio, save_tiny, studio_for
 
 import xpsr
 from studio import examples, markup, words
-from studio.form import read_form
+from studio.form import fill_form, read_form
 from studio.models.engine import Engine, EngineOptions
-from studio.restore.actions import ANOTHER_PICTURE, Actions
+from studio.restore.actions import ANOTHER_PICTURE, EXAMPLE, Actions
 from studio.restore.describing import Before
 from studio.restore.texts import NOTHING_BROUGHT, described, joined
 from studio.results.outputs import Outputs
@@ -206,6 +206,7 @@ def test_count_tokens_tells_what_is_cut(client):
     assert long["used"] == 80
     assert long["kept"] + long["cut"] == "word " * 80
     assert long["cut"].split() == ["word"] * 5
+    assert long["summary"] == "80 of 75, last 5 cut: word word word word word"
 
 
 @pytest.mark.parametrize(
@@ -288,10 +289,24 @@ def test_a_missing_model_gives_a_sentence_on_the_page(tmp_path, photo):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_fills_the_form_with_itself(actions, preset):
-    values = actions.choose_preset(preset, Visit())
+    form = ("A cat.", "Blurred.", *fill_form(Prompts.from_preset("fast"), Settings(seed=4))[2:])
+    *values, row = actions.choose_preset(preset, Visit(), NOTHING_BROUGHT, *form)
     settings = [0 if isinstance(value, dict) else value for value in values[3:]]  # seed: kept
     prompts, read = read_form(preset, ["", "", *values[:3], *settings])
     assert (prompts, read) == (Prompts.from_preset(preset), Settings.from_preset(preset))
+    assert not row["visible"]  # the settings of a preset can be chosen again
+
+
+def test_what_a_preset_replaces_can_come_back(actions):
+    visit, text = Visit(), fill_form(Prompts(negative_prompt="people"), Settings())
+    assert actions.choose_preset("paper", visit, NOTHING_BROUGHT, *text)[-1]["visible"]
+    steps = fill_form(Prompts(), Settings(num_inference_steps=7))
+    actions.choose_preset("paper", visit, NOTHING_BROUGHT, *steps)
+    steps = [-7 if value == 7 else value for value in steps]  # as it stands, usable or not
+    actions.choose_preset("paper", visit, NOTHING_BROUGHT, *steps)
+    first, second, third = (one.values for one in visit.mine)
+    assert first["negative_prompt"] == "people" and not {"prompt", "seed"} & first.keys()
+    assert (second["num_inference_steps"], third["num_inference_steps"]) == (7, -7)
 
 
 def test_texts_written_for_another_picture_go_and_own_words_stay(actions, photo):
@@ -301,8 +316,7 @@ def test_texts_written_for_another_picture_go_and_own_words_stay(actions, photo)
     told = (Visit(), joined(written[0]), "My own words.", written, None)
     values = actions.receive({"path": str(photo)}, *told)
     page = dict(zip(ANOTHER_PICTURE, values, strict=True))
-    assert page["written"] == NOTHING_BROUGHT and page["mine"] is None
-    assert not page["own_texts"]["visible"]
+    assert page["written"] == NOTHING_BROUGHT
     assert (page["prompt"], page["lowlevel_prompt"]) == ("", gr.skip())
     assert words.TEXT_STAYS in page["picture_note"]
     told = (Visit(), joined(written[0]), "", written, None)
@@ -345,14 +359,17 @@ def test_own_texts_that_an_example_replaced_can_come_back(actions, picture):
     actions.outputs.examples = {example.id: example}
     event = gr.SelectData(None, {"index": 0, "value": None})
 
-    def open_it(high: str, before: Before | None = None) -> tuple:
-        told = (Visit(), "bicubic", high, "", NOTHING_BROUGHT, before, 5)
-        return actions.choose_example(event, *told)[7:9]
+    def open_it(high: str, before: Before | None = None) -> list[dict]:
+        told = (visit := Visit(), "bicubic", high, "", NOTHING_BROUGHT, before, 5)
+        values = dict(zip(EXAMPLE, actions.choose_example(event, *told), strict=True))
+        assert values["own_texts"]["visible"] == bool(visit.mine)
+        return [one.values for one in visit.mine]
 
-    mine, row = open_it("My own words.")
-    assert mine.seed == 5 and mine.high == "My own words." and row["visible"]
-    assert open_it("half descri", Before("Mine.", ""))[0].high == "Mine."
-    assert open_it("") == (gr.skip(), gr.skip())
+    assert open_it("My own words.") == [
+        {"prompt": "My own words.", "lowlevel_prompt": "", "seed": 5}
+    ]
+    assert open_it("half descri", Before("Mine.", ""))[0]["prompt"] == "Mine."
+    assert open_it("") == []
 
 
 def test_a_heic_photo_is_shown_as_png(actions, bad_files):

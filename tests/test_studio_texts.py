@@ -12,17 +12,19 @@ from made_runs import make_recipe
 from studio import markup, words
 from studio.form import TEXT_SETTINGS, read_form
 from studio.models.engine import Engine, EngineOptions
+from studio.restore.mine import Mine
+from studio.restore.text_actions import TextActions
 from studio.restore.texts import (
     NOTHING_BROUGHT,
     Brought,
-    TextActions,
     described,
     further,
     joined,
     origins,
     restored,
 )
-from xpsr.prompts import NEGATIVES, Prompts
+from studio.results.visit import Visit
+from xpsr.prompts import NEGATIVES, PRESET_PROMPTS, Prompts
 from xpsr.prompts.budget import FittedText, Piece
 from xpsr.prompts.describer import Description
 from xpsr.prompts.provenance import Origin, written
@@ -122,8 +124,10 @@ def test_the_page_tells_who_wrote_what(texts):
     assert "title=" not in details + chips and "Tokens are short words" in details
     assert "<ins>very </ins>" in details
     assert (undo_high["visible"], undo["visible"]) == (False, True)
-    assert texts.as_brought(1, brought) == MEASURED_LOW
-    assert texts.as_brought(0, brought) == gr.skip()
+    undone, row = texts.as_brought("lowlevel_prompt", visit := Visit(), brought, low)
+    assert undone == MEASURED_LOW and row["visible"]
+    assert visit.mine == [Mine({"lowlevel_prompt": low}, brought)]
+    assert texts.as_brought("prompt", Visit(), brought, "") == gr.skip()
     unchanged = texts.read(
         "mini", brought, "", MEASURED_LOW, "", "", "", *[None] * len(TEXT_SETTINGS)
     )
@@ -144,17 +148,24 @@ def test_negative_texts_that_are_not_read_are_struck_out(texts):
 
 
 def test_the_opposite_or_a_sentence(texts):
-    turned, note = texts.turn_round(MEASURED_LOW)
+    told = visit, brought = Visit(), texts_of(MEASURED_LOW)
+    turned, note, row = texts.turn_round(*told, MEASURED_LOW)
     assert turned == "The image is very blurry. There is strong noise." and note == ""
-    kept, note = texts.turn_round("A cat.")
+    assert not row["visible"]  # a describer's text can be had again
+    kept, note, _ = texts.turn_round(*told, "A cat.")
     assert kept == gr.skip() and 'role="alert"' in note and "opposite" in note
-    assert 'role="alert"' in texts.turn_round("x" * 3000)[1]
+    assert 'role="alert"' in texts.turn_round(*told, "x" * 3000)[1] and not visit.mine
+    assert texts.turn_round(*told, "It is very sharp.")[2]["visible"]
+    assert visit.mine == [Mine({"lowlevel_prompt": "It is very sharp."}, brought)]
 
 
 @pytest.mark.parametrize("name", NEGATIVES)
 def test_named_negatives_fill_both_boxes(texts, name):
-    *both, where = texts.choose_negatives(name)
+    now = ("people", PRESET_PROMPTS["official"].lowlevel_negative_prompt)
+    *both, where, row = texts.choose_negatives(name, visit := Visit(), NOTHING_BROUGHT, *now)
     assert tuple(both) == NEGATIVES[name]
+    assert row["visible"] and tuple(visit.mine[0].values.values()) == now
+    assert not texts.choose_negatives(name, Visit(), NOTHING_BROUGHT, *both)[-1]["visible"]
     assert where == ("high" if name == "paper" else "both")
 
 

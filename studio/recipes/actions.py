@@ -22,6 +22,8 @@ from ..form import FORM, fill_form, read_form, read_usable
 from ..incoming import open_picture, picture_path, sentence
 from ..restore import texts
 from ..restore.describing import Before
+from ..restore.mine import set_aside
+from ..restore.texts import Brought
 from ..results import changes_markup
 from ..results.outputs import Run
 from ..results.run_list import preset_of, runs_of
@@ -35,7 +37,7 @@ from . import words
 RUN = ("details", "picture", "save_png", "save_json", "rerun", "use", "compare")
 BROUGHT = ("recipe", "note", "preview", "decision")
 # What applying one changes: on the tab Restore, the open tab, and here.
-APPLIED = (*FORM, "written", "status", "tabs", *BROUGHT)
+APPLIED = (*FORM, "written", "own_texts", "status", "tabs", *BROUGHT)
 
 
 def rerun_command(run: Run) -> str:
@@ -193,7 +195,13 @@ class Recipes:
         return changed_surroundings(pipeline.surroundings(), surroundings(recipe))
 
     def apply(
-        self, recipe: Recipe | None, before: Before | None, visit: Visit, everything: bool
+        self,
+        recipe: Recipe | None,
+        before: Before | None,
+        visit: Visit,
+        written: Brought,
+        *values: Any,
+        everything: bool,
     ) -> tuple:
         """Values for `APPLIED`; with `everything` the settings as well as the texts.
 
@@ -205,11 +213,14 @@ class Recipes:
             return fill(APPLIED, note=markup.notice(words.DESCRIBING, bad=True))
         visit.expected = recipe.input_sha256
         form = dict(zip(FORM, fill_form(recipe.prompts, recipe.settings), strict=True))
+        new = form if everything else {name: form[name] for name in PROMPT_NAMES}
+        now = dict(zip(FORM, values, strict=True))
         done = words.APPLIED if everything else words.APPLIED_TEXTS
         return fill(
             APPLIED,
-            **{name: form[name] for name in (FORM if everything else PROMPT_NAMES)},
+            **new,
             written=texts.restored(recipe),
+            own_texts=set_aside(visit, now, new, written),
             status=markup.notice(done),
             tabs=gr.Tabs(selected="restore"),
             **_closed(done),

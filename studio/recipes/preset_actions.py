@@ -13,6 +13,9 @@ from .. import markup
 from ..filling import fill
 from ..form import FORM, REST, fill_form, read_form, read_usable
 from ..incoming import picture_path, sentence
+from ..restore.mine import set_aside
+from ..restore.texts import Brought
+from ..results.visit import Visit
 from ..services import Services
 from . import words
 from .presets import MAX_BYTES, NamedPreset, PresetBook
@@ -20,7 +23,7 @@ from .presets import MAX_BYTES, NamedPreset, PresetBook
 # What the handlers give values for, in this order.
 SHELF = ("stored", "chosen", "note", "export", "name", "gone", "undo")
 shelf = partial(fill, SHELF)
-LOADED = ("note", *FORM)
+LOADED = ("note", "own_texts", *FORM)
 
 
 class PresetActions:
@@ -94,15 +97,25 @@ class PresetActions:
         except Exception as error:
             return _refused(error)
 
-    def load(self, stored: Any, chosen: str | None, preset: str, *values: Any) -> tuple:
+    def load(
+        self,
+        stored: Any,
+        chosen: str | None,
+        visit: Visit,
+        written: Brought,
+        preset: str,
+        *values: Any,
+    ) -> tuple:
         """Values for `LOADED`: the note, and the form but the two main texts and the seed."""
         try:
             found = PresetBook.read(stored).find(chosen)
             prompts, settings = read_usable(preset, values)  # it may replace what is wrong
             filled = fill_form(found.prompts(prompts), found.all_settings(settings.seed))
-            new = dict(zip(FORM, filled, strict=True)) | {"seed": gr.skip()}
+            both = zip(FORM, filled, strict=True)
+            new = {name: value for name, value in both if name in REST and name != "seed"}
+            own_texts = set_aside(visit, dict(zip(FORM, values, strict=True)), new, written)
             said = markup.notice(words.preset_done(words.LOADED, found.name))
-            return fill(LOADED, note=said, **{name: new[name] for name in REST})
+            return fill(LOADED, note=said, own_texts=own_texts, **new)
         except Exception as error:
             return fill(LOADED, note=markup.notice(sentence(error), bad=True))
 

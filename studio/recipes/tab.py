@@ -236,9 +236,10 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
         actions.see_recipe, form, [*brought, page.tabs], preprocess=False, **QUICK
     )
     applied = [*page.named(name for name in APPLIED if name not in BROUGHT), *brought]
-    given = [part.brought["recipe"], page.before, page.visit]
-    part.apply.click(partial(actions.apply, everything=True), given, applied, **QUICK)
-    part.apply_texts.click(partial(actions.apply, everything=False), given, applied, **QUICK)
+    given = [part.brought["recipe"], page.before, page.visit, page.written, *page.form]
+    for button, everything in ((part.apply, True), (part.apply_texts, False)):
+        apply = partial(actions.apply, everything=everything)
+        button.click(apply, given, applied, preprocess=False, **QUICK)
     gr.on([part.cancel.click, part.drop.clear], actions.cancel, None, brought, **QUICK)
     # Recipes cannot be compared as Gradio compares states, so what is shown of them is followed.
     part.brought["preview"].change(actions.empty, part.brought["recipe"], part.drop, **QUICK)
@@ -257,12 +258,12 @@ def _connect_presets(page: Page, part: Parts, handle: gr.Tab, actions: PresetAct
     buttons["delete"].click(actions.delete, [stored, chosen], shelf, **plain)
     part.shelf["undo"].click(actions.undo, [stored, part.shelf["gone"]], shelf, **plain)
     buttons["bring"].upload(actions.bring, [stored, chosen, buttons["bring"]], shelf, **plain)
-    buttons["load"].click(
-        actions.load, [stored, chosen, *form], [part.shelf["note"], *page.form], **plain
-    )
-    page.own_preset.input(
-        actions.load, [stored, page.own_preset, *form], [page.status, *page.form], **plain
-    )
+    for chosen_by, one, note in (
+        (buttons["load"].click, chosen, part.shelf["note"]),
+        (page.own_preset.input, page.own_preset, page.status),
+    ):
+        given = [stored, one, page.visit, page.written, *form]
+        chosen_by(actions.load, given, [note, page.own_texts, *page.form], **plain)
     # When the page opens, and whenever a preset comes or goes.
     gr.on(None, actions.offer, stored, page.own_preset, **plain)
 

@@ -19,7 +19,7 @@ from xpsr.image import pixel_sha256
 
 from .. import markup, words
 from ..filling import fill
-from ..form import MAIN_TEXTS, REST, preset_values, read_form
+from ..form import FORM, MAIN_TEXTS, REST, preset_values, read_form
 from ..incoming import open_picture, picture_title, sentence
 from ..labels import as_labelled
 from ..models.engine import is_result, is_step
@@ -30,16 +30,17 @@ from ..results.outputs import Run
 from ..results.visit import Visit
 from ..services import Services
 from . import texts
-from .describing import Before, any_stays, left, own_texts, replaced
+from .describing import Before, any_stays, left, replaced
+from .mine import set_aside
 from .showing import RESULT, STANDS, Face, done_line, idle, shown
 from .texts import NOTHING_BROUGHT, Brought
 
 PREVIEW_SIDE = 768  # pixels; one is sent after every step
 # The components that another picture changes, and those that an example does.
-ANOTHER_PICTURE = ("picture", "picture_note", *MAIN_TEXTS, "before", "written", "status", "mine",
-            "own_texts")  # fmt: skip
-EXAMPLE = ("picture", "picture_note", *MAIN_TEXTS, "before", "seed", "written", "mine", "own_texts",
+ANOTHER_PICTURE = ("picture", "picture_note", *MAIN_TEXTS, "before", "written", "status")
+EXAMPLE = ("picture", "picture_note", *MAIN_TEXTS, "before", "seed", "written", "own_texts",
            *RESULT)  # fmt: skip
+PRESET = (*REST, "own_texts")
 
 
 class Actions:
@@ -88,8 +89,7 @@ class Actions:
     ) -> tuple:
         """A new picture: check it, and drop the texts that were written for another one.
 
-        Those of a recipe stay for the picture that it was made from. Own texts that were replaced
-        are no longer offered either.
+        Those of a recipe stay for the picture that it was made from.
         """
         try:
             photo = open_picture(payload)
@@ -114,8 +114,6 @@ class Actions:
             picture=picture,
             picture_note=markup.notice(" ".join(said)),
             status=markup.notice(status),
-            mine=None,
-            own_texts=gr.update(visible=False),
             **changes,
         )
 
@@ -261,10 +259,11 @@ class Actions:
     def new_seed(self) -> int:
         return secrets.randbelow(2**32)
 
-    def choose_preset(self, preset: str, visit: Visit) -> tuple:
+    def choose_preset(self, preset: str, visit: Visit, written: Brought, *values: Any) -> tuple:
         """The texts and settings a preset brings; the two main texts and the seed stay."""
         visit.set_for(self.engine.options.model)
-        return fill(REST, **preset_values(preset))
+        new, now = preset_values(preset), dict(zip(FORM, values, strict=True))
+        return fill(PRESET, **new, own_texts=set_aside(visit, now, new, written))
 
     def choose_example(
         self,
@@ -279,11 +278,17 @@ class Actions:
     ) -> tuple:
         """An example was clicked."""
         # While a describer is at work, the texts before it count.
-        was = (before or Before(high, low, written))._replace(seed=seed)
-        return self.open_example(event.index, visit, against, was, before)
+        was = before or Before(high, low, written)
+        return self.open_example(event.index, visit, against, was, before, seed)
 
     def open_example(
-        self, index: int, visit: Visit, against: str, was: Before, before: Before | None
+        self,
+        index: int,
+        visit: Visit,
+        against: str,
+        was: Before,
+        before: Before | None,
+        seed: int | None = None,
     ) -> tuple:
         """An example with its picture, texts and result. `was`: the texts that it replaces."""
         try:
@@ -297,6 +302,8 @@ class Actions:
         visit.bring(run.title, run.recipe.input_sha256, str(run.picture), size)
         settings, brought = run.recipe.settings, texts.restored(run.recipe)[: len(MAIN_TEXTS)]
         high, low = map(texts.joined, brought)
+        now = {**dict(zip(MAIN_TEXTS, was[:2], strict=True)), "seed": seed}
+        new = {**dict(zip(MAIN_TEXTS, (high, low), strict=True)), "seed": settings.seed}
         return fill(
             EXAMPLE,
             picture=str(run.picture),
@@ -304,7 +311,7 @@ class Actions:
             **replaced(high, low, brought, before),
             seed=settings.seed,
             written=brought,
-            **own_texts(was),
+            own_texts=set_aside(visit, now, new, was.written),
             status=markup.notice(words.example_open(run.title, settings.seed)),
             **STANDS | face,
         )

@@ -14,30 +14,30 @@ import gradio as gr
 
 from .. import markup, words
 from ..filling import fill
-from ..form import MAIN_TEXTS
+from ..form import FORM, MAIN_TEXTS
 from ..incoming import open_picture, sentence
 from ..models.engine import Engine
 from ..results.visit import Visit
 from . import texts
+from .mine import set_aside, take_back
 from .texts import NOTHING_BROUGHT, Brought
 
 # The components of the page that describing changes.
 DESCRIPTION = (*MAIN_TEXTS, "picture_note", "written", "describe", "stop_describing", "before",
-               "mine", "own_texts", "status")  # fmt: skip
-BACK = (*MAIN_TEXTS, "before", "written", "picture_note", "mine", "own_texts", "seed")
+               "own_texts", "status")  # fmt: skip
+BACK = (*FORM, "before", "written", "picture_note", "own_texts")
 
 
 class Before(NamedTuple):
     """The texts that come back when describing ends without any, and who wrote them.
 
-    `note`: that it ended is worth a sentence. `seed`: as it was; None: it was not changed.
+    `note`: that it ended is worth a sentence.
     """
 
     high: str
     low: str
     written: Brought = NOTHING_BROUGHT
     note: bool = True
-    seed: int | None = None
 
 
 def describing(idle: bool | None = None, **changes: Any) -> tuple[Any, ...]:
@@ -97,7 +97,7 @@ class Describing:
             yield describing(before=before)
         try:
             is_stopped = visit.describing.stops()
-            for values in self._describing(payload, before):
+            for values in self._describing(payload, before, visit):
                 if is_stopped():
                     note = markup.notice(words.DESCRIBING_STOPPED)
                     yield _undone(before, picture_note=note)
@@ -112,7 +112,7 @@ class Describing:
         # Gradio sends the last values twice. Here are none: the boxes may be typed into again.
         yield describing()
 
-    def _describing(self, payload: Any, before: Before) -> Iterator[tuple]:
+    def _describing(self, payload: Any, before: Before, visit: Visit) -> Iterator[tuple]:
         image = open_picture(payload).image
         name = self.engine.describer()[0].name
         yield describing(picture_note=markup.notice(words.DESCRIBING.format(name=name)))
@@ -120,32 +120,44 @@ class Describing:
         for said in self.engine.describing(image):
             both = (said.high, said.low)
             pairs = zip(MAIN_TEXTS, both, shown_texts, strict=True)
-            new: dict[str, Any] = {name: text for name, text, old in pairs if text != old}
-            if new:
-                new["written"] = texts.described(said, before.written)
+            grown: dict[str, Any] = {name: text for name, text, old in pairs if text != old}
+            if grown:
+                grown["written"] = texts.described(said, before.written)
             # Yielded even where nothing is new: a run can be stopped only when it yields.
-            yield describing(**new)
+            yield describing(**grown)
             shown_texts = both
         assert said is not None, "a describer ends with the whole or with an error"
         note = markup.notice(words.described(said.source, said.remembered))
-        brought = texts.described(said, before.written)
+        now: dict[str, Any] = dict(zip(MAIN_TEXTS, before[:2], strict=True))
+        new: dict[str, Any] = dict(zip(MAIN_TEXTS, shown_texts, strict=True))
         yield describing(
-            idle=True, picture_note=note, written=brought, before=None, **own_texts(before)
+            idle=True,
+            picture_note=note,
+            written=texts.described(said, before.written),
+            before=None,
+            own_texts=set_aside(visit, now, new, before.written),
         )
 
-    def back(self, mine: Before | None, before: Before | None) -> Any:
-        """The visitor's own texts once more: values for the components in `BACK`."""
+    def back(self, visit: Visit, written: Brought, before: Before | None, *values: Any) -> tuple:
+        """What the visitor had in the form once more: values for the components in `BACK`.
+
+        `values`: the form. While a describer is at work, the texts before it count.
+        """
+        now = dict(zip(FORM, values, strict=True))
+        if before is not None:
+            now, written = now | dict(zip(MAIN_TEXTS, before[:2], strict=True)), before.written
+        mine, own_texts = take_back(visit, now, written)
         if mine is None:  # pressed twice
-            return gr.skip()
-        return fill(
-            BACK,
-            **replaced(mine.high, mine.low, mine.written, before),
-            written=mine.written,
-            picture_note=markup.notice(words.MINE_BACK),
-            mine=None,
-            own_texts=gr.update(visible=False),
-            seed=gr.skip() if mine.seed is None else mine.seed,
-        )
+            return fill(BACK, own_texts=own_texts)
+        changes = dict(mine.values)
+        found = changes.keys() & set(MAIN_TEXTS)
+        if found:
+            high, low = (changes.pop(name, now[name]) for name in MAIN_TEXTS)
+            # Where one of the two comes back, what was brought is still that of both.
+            written = mine.written if len(found) == len(MAIN_TEXTS) else written
+            changes |= {"written": written, **replaced(high, low, written, before)}
+        note = markup.notice(words.MINE_BACK)
+        return fill(BACK, picture_note=note, own_texts=own_texts, **changes)
 
     def stopped(self, before: Before | None, note: str) -> tuple:
         """Describing ended without a word: it was stopped, or refused as too many wait."""
@@ -203,14 +215,3 @@ def any_stays(high: str, low: str, changes: Mapping[str, Any]) -> bool:
     """Whether one of the texts is still there when `left` has had its way."""
     both = zip((high, low), MAIN_TEXTS, strict=True)
     return any(text if changes[name] == gr.skip() else changes[name] for text, name in both)
-
-
-def own_texts(before: Before) -> dict[str, Any]:
-    """`mine`, and the row that offers it: where one of the texts that were replaced is typed.
-
-    Where none is, what has been offered already stays: it was not to be lost either.
-    """
-    both = zip(before[:2], before.written, strict=False)
-    if any(text and text != texts.joined(old) for text, old in both):
-        return {"mine": before, "own_texts": gr.update(visible=True)}
-    return {}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import gradio as gr
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from xpsr.errors import XPSRError
 from xpsr.prompts import MAX_CHARACTERS, PROMPT_NAMES
@@ -26,6 +26,7 @@ from ..results.words import welcome_back
 from ..services import Services
 from . import texts
 from .describing import Before
+from .mine import MOST, Mine, offered
 from .showing import BICUBIC, RESULT, Face
 from .texts import NOTHING_BROUGHT, Brought
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 # What comes back, by the names of the components.
-RECALLED = (*FORM, "preset", "written", "picture", "picture_note", *RESULT, "mine", "own_texts",
+RECALLED = (*FORM, "preset", "written", "picture", "picture_note", *RESULT, "own_texts",
             "greeting")  # fmt: skip
 STORAGE_KEY = "xpsr-studio"
 # Gradio scrambles what it stores with this; fixed, or a restart of the server would lose it all.
@@ -54,14 +55,17 @@ class Written(BaseModel):
 
 
 class Own(BaseModel):
-    """The visitor's own main texts that others replaced, and who wrote the sentences in them."""
+    """What stood in the form until something else took its place; see `Mine`."""
 
     model_config = ConfigDict(extra="forbid")
 
-    high: Annotated[str, Field(max_length=MAX_CHARACTERS)]
-    low: Annotated[str, Field(max_length=MAX_CHARACTERS)]
+    values: dict[Literal[FORM], str | int | float | None]  # pyright: ignore[reportInvalidTypeForm]
     brought: Annotated[list[Written], Field(max_length=len(PROMPT_NAMES))]
-    seed: int | None = None
+
+
+def _as_list(kept: Any) -> Any:
+    """Earlier pages kept one, of another form; that is no reason to forget everything else."""
+    return kept if isinstance(kept, list) else []
 
 
 class Settled(BaseModel):
@@ -97,7 +101,7 @@ class Memory(Settled):
     running: bool = False
     greeted: bool = False
     aside: Settled | None = None
-    mine: Own | None = None
+    mine: Annotated[list[Own], Field(max_length=MOST), BeforeValidator(_as_list)] = []
     browser: Annotated[str, Field(max_length=80)] = ""
 
     @classmethod
@@ -114,8 +118,8 @@ class Memory(Settled):
 def to_keep(page: Page) -> list[Any]:
     """The components that `MemoryActions.keep` takes the values of."""
     return [
-        page.browser, page.back, page.visit, page.written, page.mine, page.before, page.greeted,
-        page.preset, *page.form,
+        page.browser, page.back, page.visit, page.written, page.before, page.greeted, page.preset,
+        *page.form,
     ]  # fmt: skip
 
 
@@ -132,7 +136,6 @@ class MemoryActions:
         back: bool,
         visit: Visit,
         brought: Brought,
-        mine: Before | None,
         before: Before | None,
         greeted: bool,
         preset: str,
@@ -173,7 +176,9 @@ class MemoryActions:
                 running=visit.restoring.pending,
                 greeted=greeted or visit.greeted,
                 aside=visit.aside,
-                mine=_to_own(mine),
+                mine=[
+                    Own(values=one.values, brought=_to_written(one.written)) for one in visit.mine
+                ],
                 browser=visit.browser,
             )
         except ValidationError:  # half typed, or longer than any text may be: the last one stays
@@ -205,6 +210,8 @@ class MemoryActions:
             visit.pinned = memory.pinned
         visit.greeted, visit.aside = memory.greeted, memory.aside
         visit.browser, visit.model = memory.browser, memory.model
+        kept = [Mine(dict(one.values), _from_written(one.brought)) for one in memory.mine]
+        visit.mine = [*kept, *visit.mine][-MOST:]
 
     def _recalled(self, memory: Memory, visit: Visit) -> dict[str, Any]:
         self._take_back(memory, visit)
@@ -225,7 +232,6 @@ class MemoryActions:
                 face = self.face.of(run, visit, BICUBIC)
             except XPSRError as error:
                 said.append(str(error))
-        own = _from_own(memory.mine)
         return {
             **form,
             "written": brought or NOTHING_BROUGHT,
@@ -233,8 +239,7 @@ class MemoryActions:
             "picture_note": note,
             "status": markup.notice(" ".join(said)) if said else gr.skip(),
             **face,
-            "mine": own,
-            "own_texts": gr.update(visible=own is not None),
+            "own_texts": offered(visit),
             "greeting": gr.update(visible=not memory.greeted),
         }
 
@@ -283,13 +288,3 @@ def _to_written(brought: Brought) -> list[Written]:
 
 def _from_written(told: Sequence[Written]) -> Brought:
     return tuple(from_runs(one.text, [run.model_dump() for run in one.runs]) for one in told)
-
-
-def _to_own(mine: Before | None) -> Own | None:
-    if mine is None:
-        return None
-    return Own(high=mine.high, low=mine.low, brought=_to_written(mine.written), seed=mine.seed)
-
-
-def _from_own(own: Own | None) -> Before | None:
-    return own and Before(own.high, own.low, _from_written(own.brought), seed=own.seed)

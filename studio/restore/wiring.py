@@ -12,17 +12,17 @@ import gradio as gr
 from xpsr.prompts import PROMPT_NAMES
 
 from .. import markup, words
-from ..form import MAIN_TEXTS, REST, TEXT_SETTINGS
+from ..form import MAIN_TEXTS, TEXT_SETTINGS
 from ..page import Page
 from ..services import Services
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, RECEIVED, follow
-from .actions import ANOTHER_PICTURE, EXAMPLE, Actions
+from .actions import ANOTHER_PICTURE, EXAMPLE, PRESET, Actions
 from .describing import BACK, DESCRIPTION, Describing
 from .fitting import DECIDING, Fitting
 from .memory import RECALLED, MemoryActions, to_keep
 from .runs import RunActions
 from .showing import RESULT
-from .texts import TextActions
+from .text_actions import NEGATIVE_TEXTS, TextActions
 from .wiring_runs import connect_runs
 
 STOPPING = markup.notice(words.STOPPING)
@@ -107,8 +107,9 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
     page.stop_describing.click(describing.stop, page.visit, None, **QUICK)
     page.back_to_mine.click(
         describing.back,
-        [page.mine, page.before],
+        [page.visit, page.written, page.before, *page.form],
         page.named(BACK),
+        preprocess=False,
         cancels=[run],
         **QUICK,
     )
@@ -157,8 +158,9 @@ def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str,
     page.new_seed.click(actions.new_seed, None, page.settings["seed"], **QUICK)
     page.preset.input(
         actions.choose_preset,
-        [page.preset, page.visit],
-        page.named(REST),
+        [page.preset, page.visit, page.written, *page.form],
+        page.named(PRESET),
+        preprocess=False,
         **QUICK,
     )
     # Its values are gone from the form, so one's own preset is no longer the chosen one.
@@ -187,19 +189,21 @@ def _connect_texts(page: Page, actions: TextActions) -> dict[str, Any]:
     }
     changed = (page.preset, page.written, *texts, *settings)
     follow([one.change for one in changed], **read)
-    for index, name in enumerate(MAIN_TEXTS):
-        page.undo[name].click(
-            partial(actions.as_brought, index), page.written, page.texts[name], **QUICK
-        )
+    known = [page.visit, page.written]
+    for name in MAIN_TEXTS:
+        text, undo = page.texts[name], partial(actions.as_brought, name)
+        page.undo[name].click(undo, [*known, text], [text, page.own_texts], **QUICK)
     low = page.texts["lowlevel_prompt"]
-    page.opposite.click(actions.turn_round, low, [low, page.text_note], **QUICK)
+    page.opposite.click(
+        actions.turn_round, [*known, low], [low, page.text_note, page.own_texts], **QUICK
+    )
     low.input(lambda: "", None, page.text_note, **QUICK)
     for name, button in page.negatives.items():
-        negatives = [page.texts["negative_prompt"], page.texts["lowlevel_negative_prompt"]]
+        negatives = page.named(NEGATIVE_TEXTS)
         button.click(
             partial(actions.choose_negatives, name),
-            None,
-            [*negatives, page.settings["negative"]],
+            [*known, *negatives],
+            [*negatives, page.settings["negative"], page.own_texts],
             **QUICK,
         )
     return read
@@ -234,7 +238,7 @@ def _connect_memory(
     back = recalled.then(lambda: True, None, page.back, **QUICK)
     back.then(**kept)
     # What is shown, pinned and in the strip changes with the last three.
-    texts = (page.preset, page.written, page.mine, page.before)
+    texts = (page.preset, page.written, page.before)
     changed = (*page.form, *texts, page.comparison, page.strip, page.pin)
     triggers = [one.change for one in changed if hasattr(one, "change")] + [page.pin.click]
     follow(triggers, **kept)

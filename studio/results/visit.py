@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from ..restore.memory import Settled
+    from ..restore.mine import Mine
 
 MAX_RUNS = 100
 MAX_CELLS = 400
@@ -78,6 +79,7 @@ class Visit:
         recalled: whether the page has got back what the browser remembers.
         greeted: whether the browser remembers that the first steps were read.
         aside: texts and settings for another model, as the browser remembers them.
+        mine: what stood in the form until something else took its place, the newest last.
         looking: whether the closer look is open.
         browser: by which other pages of the same browser are known, see `Together`; "": not yet.
     """
@@ -94,6 +96,7 @@ class Visit:
         self.restoring, self.describing = Presses(), Presses()
         self.running = self.recalled = self.looking = self.greeted = self.elsewhere = False
         self.aside: Settled | None = None
+        self.mine: list[Mine] = []
         self._taking = False
 
     def takes_back(self) -> bool:
