@@ -95,7 +95,10 @@ def test_a_closer_look(open_page):
     # Not scaled: 1:1 is one pixel of the page for one of the file.
     expect(after).to_have_js_property("naturalWidth", 480)
     assert after.bounding_box()["width"] == 480
+    unscaled = after.get_attribute("src")
     page.get_by_label("4:1").click()
+    # The overview is drawn anew along with it; until then a click there could be lost.
+    expect(after).not_to_have_attribute("src", unscaled)
     expect(difference).to_have_attribute("src", drawn)  # another place changes nothing there
     page.get_by_label("number input for Strengthen").fill("16")
     page.keyboard.press("Tab")
