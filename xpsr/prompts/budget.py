@@ -73,11 +73,6 @@ class FittedText:
             return f"{figures}, {self.lost} cut before the added words"
         return f"{figures}, last {self.lost} cut"
 
-    @property
-    def summary(self) -> str:
-        """`figures`, and what is cut: "91 of 75, last 16 cut: a bridge …"."""
-        return f"{self.figures}: {self.cut.strip()}" if self.lost else self.figures
-
 
 def room_of(tokenizer: CLIPTokenizer) -> int:
     """Tokens that fit into one block, without its two marks: 75 for CLIP."""
