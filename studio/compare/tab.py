@@ -173,7 +173,7 @@ def _changes(view: dict[str, Any]) -> None:
 
 def _vote_entry(view: dict[str, Any]) -> dict[str, Any]:
     """Returns what tells of votes that are kept."""
-    with gr.Accordion(words.VOTE, open=False, elem_id="compare-vote"):
+    with gr.Accordion(words.VOTE, open=False, elem_id="compare-vote") as entry:
         flat(markup.quiet(words.VOTE_INFO))
         view["more_pairs"] = gr.Checkbox(
             True,
@@ -188,7 +188,7 @@ def _vote_entry(view: dict[str, Any]) -> dict[str, Any]:
                 words.START, interactive=False, min_width=200, elem_id="compare-start-vote"
             )
             resume = gr.Button(words.RESUME, visible=False, min_width=160, elem_id="compare-resume")
-    return {"kept": kept, "resume": resume}
+    return {"entry": entry, "kept": kept, "resume": resume}
 
 
 def _voting(parts: dict[str, Any]) -> dict[str, Any]:

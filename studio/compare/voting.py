@@ -25,7 +25,7 @@ from .vote import Answer, Ballot, Pair, Trial
 # What the handlers give values for, in this order.
 PANEL = (
     "looking", "voting", "question", "left", "right", "answers", "reveal", "result",
-    "save_json", "save_csv", "discard", "kept", "resume",
+    "save_json", "save_csv", "discard", "entry", "kept", "resume",
 )  # fmt: skip
 panel = partial(fill, PANEL)
 
@@ -55,7 +55,8 @@ class BlindVote:
     def recall(self, stored: Any, ballot: Ballot) -> tuple:
         """The tab is opened: the votes that the browser remembers, where there are none yet."""
         memory.recall(stored, ballot)
-        return panel(**_kept(ballot))
+        entry = gr.update(open=True) if ballot.votes else gr.skip()
+        return panel(entry=entry, **_kept(ballot))
 
     def keep(self, ballot: Ballot) -> Any:
         """What the browser is to remember."""
