@@ -209,6 +209,18 @@ def test_held_upright(bad_files: dict[str, Path]) -> None:
     stored = Image.open(bad_files["rotated"])
     expected = np.asarray(stored.convert("RGB").transpose(Image.Transpose.ROTATE_270))
     assert np.array_equal(pixels(bad_files["rotated"]), expected)
+    assert read_size(bad_files["rotated"]) == stored.size[::-1]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+def test_the_size_is_known_upright_before_anything_is_decoded(kind: str) -> None:
+    for orientation in (1, 3, 6):
+        note = Image.Exif()
+        note[0x0112] = orientation
+        data = io.BytesIO()
+        Image.new("RGB", (40, 30)).save(data, kind, exif=note)
+        file = data.getvalue()
+        assert read_size(file) == open_image(file).image.size
 
 
 def test_sixteen_bit_grey_is_scaled_and_not_clipped(bad_files: dict[str, Path]) -> None:

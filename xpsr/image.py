@@ -73,7 +73,7 @@ def open_image(source: Source) -> Photo:
 
 
 def read_size(source: str | Path | bytes | BinaryIO) -> tuple[int, int]:
-    """(width, height) of a picture as its file's header tells; nothing is decoded.
+    """(width, height) of a picture, upright, as its file's header tells; nothing is decoded.
 
     Raises:
         XPSRError: as with `open_image`, as far as the header shows it.
@@ -82,7 +82,7 @@ def read_size(source: str | Path | bytes | BinaryIO) -> tuple[int, int]:
     assert not isinstance(file, Image.Image)
     with _in_sentences(name), _careful_pillow(), file, _identify(file, name) as image:
         _check(image, name)
-        return image.size
+        return pixels.upright_size(image)
 
 
 def to_tensor(image: Image.Image) -> Tensor:

@@ -4,7 +4,7 @@ import io
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageCms, ImageOps
+from PIL import ExifTags, Image, ImageCms, ImageOps
 
 from xpsr.errors import XPSRError
 
@@ -18,6 +18,17 @@ def upright(image: Image.Image, notes: list[str]) -> Image.Image:
     except Exception:  # damaged metadata raises nearly everything; the pixels are fine
         notes.append("The camera's note on how it was held is unreadable; turn it if needed.")
         return image
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """The size that `upright` will give, told by what the header holds; nothing is decoded."""
+    note = Image.Exif()
+    try:
+        note.load(image.info.get("exif", b""))
+        turned = note.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
+    except Exception:  # damaged metadata, as above
+        turned = False
+    return image.size[::-1] if turned else image.size
 
 
 def to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:
