@@ -105,6 +105,8 @@ def test_two_runs_are_compared_and_voted_on_blindly(open_page, photo, tmp_path):
     expect(page.locator("#compare-kept")).to_contain_text("3 votes kept in this browser.")
     page.locator("#compare-resume").click()
     expect(page.locator("#compare-result")).to_contain_text("1 time no difference was seen")
+    expect(page.locator("#compare-left")).to_be_hidden()  # nothing is asked now
+    expect(page.locator("#compare-reveal")).to_be_disabled()
     assert len(json.loads(save(page, "#compare-save-json", tmp_path).read_text())["votes"]) == 3
     page.locator("#compare-back").click()
 

@@ -231,7 +231,7 @@ def test_pairs_whose_pictures_are_gone_are_asked_no_more(vote, outputs, picture)
     for _ in range(2):  # whatever is pressed now
         values = told(vote.answer("left", ballot, visit))
         assert words_compare.NO_PAIR_LEFT in values["question"] and len(ballot.votes) == 7
-        assert not values["answers"]["visible"] and values["left"] is None
+        assert not values["asked"]["visible"] and values["left"] is None
         assert "for" in values["result"] and values["save_json"]["visible"]
 
 
@@ -269,7 +269,7 @@ def test_votes_are_found_again(vote, outputs, picture):
     assert "4 votes kept" in told(vote.recall(kept, again))["kept"]
     assert again.votes == ballot.votes and again.pairs == ballot.pairs and again.revealed
     shown = told(vote.resume(again, visit))
-    assert "2 of 3 for A" in shown["result"] and not shown["answers"]["visible"]
+    assert "2 of 3 for A" in shown["result"] and not shown["asked"]["visible"]
     saved = json.loads(Path(shown["save_json"]["value"]).read_text(encoding="utf-8"))
     assert [one["after_reveal"] for one in saved["votes"]] == [False, False, False, True]
     assert Recipe.from_json(json.dumps(saved["pairs"][0]["A"])) == a.recipe

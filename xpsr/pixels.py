@@ -28,7 +28,8 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
         turned = note.get(ExifTags.Base.Orientation) in (5, 6, 7, 8)
     except Exception:  # damaged metadata, as above
         turned = False
-    return image.size[::-1] if turned else image.size
+    width, height = image.size
+    return (height, width) if turned else (width, height)
 
 
 def to_srgb(image: Image.Image, notes: list[str]) -> Image.Image:

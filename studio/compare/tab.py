@@ -193,17 +193,26 @@ def _vote_entry(view: dict[str, Any]) -> dict[str, Any]:
 
 def _voting(parts: dict[str, Any]) -> dict[str, Any]:
     panel: dict[str, Any] = {"question": flat(markup.notice(""), elem_id="compare-question")}
-    with gr.Row():
-        panel["left"] = _picture(words.LEFT_PICTURE, "compare-left", "vote-side")
-        panel["right"] = _picture(words.RIGHT_PICTURE, "compare-right", "vote-side")
-    with gr.Row() as panel["answers"]:
-        parts["left_better"] = gr.Button(
-            words.LEFT, variant="primary", size="md", min_width=90, elem_id="compare-left-better"
-        )
-        parts["tie"] = gr.Button(words.TIE, size="md", min_width=90, elem_id="compare-tie")
-        parts["right_better"] = gr.Button(
-            words.RIGHT, variant="primary", size="md", min_width=90, elem_id="compare-right-better"
-        )
+    with gr.Column() as panel["asked"]:
+        with gr.Row():
+            panel["left"] = _picture(words.LEFT_PICTURE, "compare-left", "vote-side")
+            panel["right"] = _picture(words.RIGHT_PICTURE, "compare-right", "vote-side")
+        with gr.Row():
+            parts["left_better"] = gr.Button(
+                words.LEFT,
+                variant="primary",
+                size="md",
+                min_width=90,
+                elem_id="compare-left-better",
+            )
+            parts["tie"] = gr.Button(words.TIE, size="md", min_width=90, elem_id="compare-tie")
+            parts["right_better"] = gr.Button(
+                words.RIGHT,
+                variant="primary",
+                size="md",
+                min_width=90,
+                elem_id="compare-right-better",
+            )
     with gr.Row():
         panel["reveal"] = gr.Button(
             words.REVEAL,

@@ -24,7 +24,7 @@ from .vote import Answer, Ballot, Pair, Trial
 
 # What the handlers give values for, in this order.
 PANEL = (
-    "looking", "voting", "question", "left", "right", "answers", "reveal", "result",
+    "looking", "voting", "question", "left", "right", "asked", "reveal", "result",
     "save_json", "save_csv", "discard", "entry", "kept", "resume",
 )  # fmt: skip
 panel = partial(fill, PANEL)
@@ -67,7 +67,7 @@ class BlindVote:
         """The votes so far, without another question."""
         shown = self._told(ballot, visit)
         shown |= {"looking": gr.update(visible=False), "voting": gr.update(visible=True)}
-        return panel(**shown, question="", answers=gr.update(visible=False))
+        return panel(**shown, question="", asked=gr.update(visible=False))
 
     def answer(self, answer: Answer, ballot: Ballot, visit: Visit) -> tuple:
         ballot.answer(answer)
@@ -88,7 +88,7 @@ class BlindVote:
                 ballot.drop(trial.pair)
         else:
             said = markup.notice(words.NO_PAIR_LEFT, bad=True)
-            nothing = {"left": None, "right": None, "answers": gr.update(visible=False)}
+            nothing = {"left": None, "right": None, "asked": gr.update(visible=False)}
             return {**self._told(ballot, visit), **nothing, "question": said}
         count, gone = len(ballot.votes), before - len(ballot.pairs)
         said = [words.trial(count + 1, count, len(ballot.pairs)), words.pairs_gone(gone), note]
@@ -96,7 +96,7 @@ class BlindVote:
             "question": markup.notice(" ".join(filter(None, said))),
             "left": str(left),
             "right": str(right),
-            "answers": gr.update(visible=True),
+            "asked": gr.update(visible=True),
             "reveal": gr.update(interactive=count > 0),
             "result": "",
             "save_json": gr.update(visible=False),
@@ -133,6 +133,7 @@ class BlindVote:
         saved[1].write_text(vote.to_csv(ballot), encoding="utf-8")
         as_json, as_csv = (gr.update(value=str(path), visible=True) for path in saved)
         return {
+            "reveal": gr.update(interactive=False),
             "result": compare_markup.result(ballot, vote.kinds(ballot, runs), names, last),
             "save_json": as_json,
             "save_csv": as_csv,
