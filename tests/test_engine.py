@@ -408,7 +408,7 @@ def test_what_is_opened_during_a_run_stays(engine, picture, tmp_path, opens):
     if opens == "an example":
         told = (visit, "bicubic", "", "", NOTHING_BROUGHT, None)
         result = actions.choose_example(gr.SelectData(None, {"index": 0, "value": None}), *told)
-        opened = page(result[9:])
+        opened = page(result[-len(RESULT) :])
     else:
         clicked = {"index": 0, "value": {"image": {"path": str(older.thumb)}}}
         opened = page(runs.open(gr.SelectData(None, clicked), visit, "bicubic"))

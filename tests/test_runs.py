@@ -171,7 +171,8 @@ def test_a_preset_chosen_for_the_model_of_another_page_is_not_asked_about(
 ):
     visit = Visit()
     visit.model = "owner/name"
-    Actions(services).choose_preset("mini", visit)
+    form = fill_form(Prompts(), Settings())
+    Actions(services).choose_preset("mini", visit, NOTHING_BROUGHT, *form)
     assert visit.model == "mini"
     list(restoring(services, picture, tmp_path, visit))
     assert len(visit.runs) == 1

@@ -198,21 +198,18 @@ def _voting(parts: dict[str, Any]) -> dict[str, Any]:
             panel["left"] = _picture(words.LEFT_PICTURE, "compare-left", "vote-side")
             panel["right"] = _picture(words.RIGHT_PICTURE, "compare-right", "vote-side")
         with gr.Row():
-            parts["left_better"] = gr.Button(
-                words.LEFT,
-                variant="primary",
-                size="md",
-                min_width=90,
-                elem_id="compare-left-better",
-            )
-            parts["tie"] = gr.Button(words.TIE, size="md", min_width=90, elem_id="compare-tie")
-            parts["right_better"] = gr.Button(
-                words.RIGHT,
-                variant="primary",
-                size="md",
-                min_width=90,
-                elem_id="compare-right-better",
-            )
+            for name, label in (
+                ("left_better", words.LEFT),
+                ("tie", words.TIE),
+                ("right_better", words.RIGHT),
+            ):
+                parts[name] = gr.Button(
+                    label,
+                    variant="secondary" if name == "tie" else "primary",
+                    size="md",
+                    min_width=90,
+                    elem_id=f"compare-{name.replace('_', '-')}",
+                )
     with gr.Row():
         panel["reveal"] = gr.Button(
             words.REVEAL,
