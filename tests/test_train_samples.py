@@ -303,12 +303,13 @@ def test_pairs_without_a_manifest_are_not_taken_for_photos(tmp_path, tokenizer):
         open_data(tmp_path, tokenizer, DataConfig(), 0, PairConfig(size=64))
 
 
-def test_a_run_below_its_photos_does_not_learn_from_its_own_sheets(tmp_path, tokenizer):
-    sheets = tmp_path / "run" / "validation"
+@pytest.mark.parametrize("run", ["run", "."])
+def test_a_run_among_its_photos_does_not_learn_from_its_own_sheets(tmp_path, tokenizer, run):
+    sheets = tmp_path / run / "validation"
     sheets.mkdir(parents=True)
     for path in (tmp_path / "a.png", sheets / "b.png"):
         Image.new("RGB", (64, 64)).save(path)
-    config = TrainConfig(data=str(tmp_path), out=str(tmp_path / "run"))
+    config = TrainConfig(data=str(tmp_path), out=str(tmp_path / run))
     assert [*training_data(config, tokenizer).names()] == ["a.png"]
 
 

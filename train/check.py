@@ -19,7 +19,6 @@ from train.scores import NAMES, better, scores_of
 from train.state import State
 from train.validate import read_setting
 
-FOLDER = "validation"
 # What asks for texts that the pairs of `validate_data` need not have; a pair itself is without it.
 LEFT_OUT = ("original_image_ratio", "detail_ratio", "claim_ratio")
 # Which values of `prompts` give which text.
@@ -39,7 +38,7 @@ class Check:
         folder = config.validate_data or config.data
         plain = config.model_copy(update=dict.fromkeys(LEFT_OUT, 0.0))
         data = open_data(
-            folder, networks.tokenizer, plain, config.seed, config.degradation, [Path(config.out)]
+            folder, networks.tokenizer, plain, config.seed, config.degradation, [config.sheets]
         )
         return cls(data, config)
 
@@ -61,7 +60,7 @@ class Check:
                 before, after = scores_of(shown, clean, low), scores_of(restored, clean, low)
                 scores.append((before, after))
                 rows.append((shown, restored, clean))
-        sheet(rows, Path(self.config.out) / FOLDER / f"step-{state.step:08d}.png")
+        sheet(rows, self.config.sheets / f"step-{state.step:08d}.png")
         return means(scores)
 
     def _texts(self, pair: Pair) -> dict[str, str]:

@@ -211,6 +211,11 @@ class TrainConfig(DataConfig):
         """YAML reads the word no as false."""
         return "no" if value is False else value
 
+    @property
+    def sheets(self) -> Path:
+        """Where validation leaves its pictures, which are no photos to learn from."""
+        return Path(self.out) / "validation"
+
 
 def read_config(path: str | Path, overrides: list[str] | None = None) -> TrainConfig:
     """A YAML file and `key=value` overrides → the configuration; XPSRError where one is wrong."""

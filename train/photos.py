@@ -119,5 +119,5 @@ def open_data(
 
 def training_data(config: TrainConfig, tokenizer) -> Samples:
     """What a run learns from."""
-    own = [Path(config.out)]  # where validation leaves its sheets
-    return open_data(config.data, tokenizer, config, config.seed, config.degradation, own)
+    sheets = [config.sheets]
+    return open_data(config.data, tokenizer, config, config.seed, config.degradation, sheets)
