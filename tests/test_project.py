@@ -6,7 +6,8 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -38,6 +39,8 @@ LEAVES = {
 }
 # Each of these may import those before it, never those behind it.
 LAYERS = ("models", "sampling", "pipeline", "loading", "cli", "__main__")
+# In these no files import each other in a circle.
+WITHOUT_CIRCLE = ("xpsr",)
 
 
 def modules(*places: str) -> list[Path]:
@@ -48,10 +51,14 @@ def modules(*places: str) -> list[Path]:
     return found
 
 
-def imported(path: Path) -> Iterator[str]:
-    """Full dotted names of what a file imports, inside functions and for types as well."""
+def imported(path: Path, face: bool = False) -> Iterator[str]:
+    """Full dotted names of what a file imports, inside functions and for types as well.
+
+    Of a package's `face`, which looks the names that it hands on up on first use, not these.
+    """
     package = path.relative_to(ROOT).with_suffix("").parts[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body if face else ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (name.name for name in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -119,6 +126,35 @@ def test_layers_never_look_up() -> None:
             found = {part_of_xpsr(name) for name in imported(path)}
             wrong += [f"{path.name} imports xpsr.{name}" for name in found & above]
     assert not wrong
+
+
+def circle(files: Iterable[Path]) -> list[str]:
+    """Files that import each other in a circle, inside functions and for types as well."""
+    needs: dict[str, set[str]] = {}
+    for path in files:
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        module = name.removesuffix(".__init__")
+        needs[module] = {*imported(path, face=module != name)}
+    try:
+        TopologicalSorter({one: found & {*needs} for one, found in needs.items()}).prepare()
+    except CycleError as error:
+        return error.args[1]
+    return []
+
+
+def test_no_files_import_each_other_in_a_circle() -> None:
+    assert not circle(modules(*WITHOUT_CIRCLE))
+
+
+def test_a_circle_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "ROOT", tmp_path)
+    ring = {"one": "import house.two", "two": "def late():\n    from house import one"}
+    (tmp_path / "house").mkdir()
+    for name, text in ring.items():
+        (tmp_path / "house" / f"{name}.py").write_text(text)
+    assert {*circle(modules("house"))} == {"house.one", "house.two"}
+    (tmp_path / "house" / "two.py").write_text("import house.three")
+    assert not circle(modules("house"))
 
 
 def test_core_needs_no_torchvision() -> None:

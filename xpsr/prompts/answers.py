@@ -20,7 +20,7 @@ from pathlib import Path
 from PIL import Image
 
 from xpsr.errors import XPSRError
-from xpsr.prompts.describer import Description
+from xpsr.prompts.description import Description
 from xpsr.whole import whole
 
 VARIABLE = "XPSR_ANSWERS"

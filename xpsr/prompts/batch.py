@@ -21,7 +21,8 @@ from typing import TypeVar
 from PIL import Image
 
 from xpsr.errors import XPSRError
-from xpsr.prompts.describer import Describer, DescriberUnavailableError, Description, held, stream
+from xpsr.prompts.describer import Describer, held, stream
+from xpsr.prompts.description import DescriberUnavailableError, Description
 
 Name = TypeVar("Name")
 Picture = Image.Image | Callable[[], Image.Image]

@@ -8,7 +8,7 @@ quarter of the severity between 0 and 1. No model of this project was trained on
 from PIL import Image
 
 from xpsr.prompts import scene
-from xpsr.prompts.describer import Description
+from xpsr.prompts.description import Description
 from xpsr.prompts.estimator import LEVELS, RANGES, Estimate, estimate
 
 VERBS = {"blur": "Deblur", "noise": "Denoise", "jpeg": "Dejpeg"}

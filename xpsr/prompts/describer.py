@@ -1,37 +1,25 @@
-"""What every describer has in common: a picture goes in, two texts and their origin come out."""
+"""Every describer by its name: a picture goes in, two texts and their origin come out."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import parse_qsl
 
 from PIL import Image
 
 from xpsr.errors import XPSRError
+from xpsr.prompts.description import DescriberUnavailableError, Description
+from xpsr.prompts.options import split_options
 
-
-@dataclass(frozen=True)
-class Description:
-    """Two texts about one low-quality picture.
-
-    Args:
-        high: what is in the picture (content, colours, layout).
-        low: how the picture looks technically (blur, noise, compression, light, colour).
-        source: who wrote them, for example "measured"; shown to the user beside the texts.
-        remembered: True if nobody was asked again: the same picture was described before.
-    """
-
-    high: str
-    low: str
-    source: str
-    remembered: bool = False
-
-
-class DescriberUnavailableError(XPSRError):
-    """The describer as a whole cannot work, whatever the picture: there is no use in going on."""
+__all__ = [
+    "Describer",
+    "DescriberUnavailableError",
+    "Description",
+    "held",
+    "make_describer",
+    "stream",
+]
 
 
 class Describer(Protocol):
@@ -78,7 +66,7 @@ def make_describer(spec: str = "measured") -> Describer:
         from xpsr.prompts.auto import choose
 
         return make_describer(choose().spec)
-    place, options = _split(spec)
+    place, options = split_options(spec)
     if place == "llava" or place.startswith("llava:"):
         from xpsr.prompts.llava import LlavaDescriber
 
@@ -112,24 +100,3 @@ def held(describer: Describer) -> AbstractContextManager[object]:
     """Inside, a describer keeps its model loaded from one picture to the next."""
     hold = getattr(describer, "hold", None)
     return nullcontext() if hold is None else hold()
-
-
-def _split(spec: str) -> tuple[str, dict[str, str]]:
-    place, _, rest = spec.partition("?")
-    return place, dict(parse_qsl(rest, keep_blank_values=True))
-
-
-def check_options(options: dict[str, str], known: dict[str, str], whose: str) -> None:
-    """Refuse options that do not exist. Values are never repeated: one may be a key."""
-    for name in options:
-        if name not in known:
-            said = f'"{name}"' if name.isidentifier() else "of that name"
-            raise XPSRError(f"{whose} has no option {said}; choose among {', '.join(known)}.")
-
-
-def whole_number(options: dict[str, str], name: str, default: int, low: int, high: int) -> int:
-    """An option that is a whole number from `low` to `high`."""
-    text = options.get(name, str(default))
-    if not (text.isascii() and text.isdecimal() and low <= int(text) <= high):
-        raise XPSRError(f"The option {name} takes a whole number from {low} to {high}.")
-    return int(text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from xpsr.placement import free_bytes
-from xpsr.prompts.describer import DescriberUnavailableError
+from xpsr.prompts.description import DescriberUnavailableError
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig

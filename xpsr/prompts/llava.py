@@ -20,12 +20,8 @@ from typing import TYPE_CHECKING
 from PIL import Image
 
 from xpsr.prompts.answers import Answers
-from xpsr.prompts.describer import (
-    DescriberUnavailableError,
-    Description,
-    check_options,
-    whole_number,
-)
+from xpsr.prompts.description import DescriberUnavailableError, Description
+from xpsr.prompts.options import check_options, whole_number
 from xpsr.prompts.questions import MAX_NEW_TOKENS, QUESTIONS, choose_questions
 from xpsr.prompts.weights import fetch_all, fetch_config, find_commit
 from xpsr.prompts.writer import Draft, Job, Writer, in_background

@@ -21,7 +21,7 @@ from transformers import (
 from transformers.generation.streamers import BaseStreamer
 
 from xpsr.errors import XPSRError, is_out_of_memory
-from xpsr.prompts.describer import DescriberUnavailableError
+from xpsr.prompts.description import DescriberUnavailableError
 from xpsr.prompts.questions import Questions
 from xpsr.prompts.writer import Job
 

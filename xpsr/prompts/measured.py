@@ -15,7 +15,7 @@ from PIL import Image
 from scipy import ndimage
 
 from xpsr.prompts import scene
-from xpsr.prompts.describer import Description
+from xpsr.prompts.description import Description
 from xpsr.prompts.estimator import LEVELS, check_size, estimate
 
 MAX_SIDE = 768  # larger pictures are measured on a middle part: resizing would hide the defects

@@ -19,7 +19,7 @@ from PIL import Image
 from xpsr.errors import XPSRError
 from xpsr.prompts import MAX_CHARACTERS
 from xpsr.prompts.answers import Answers
-from xpsr.prompts.describer import check_options, whole_number
+from xpsr.prompts.options import check_options, whole_number
 from xpsr.prompts.questions import MAX_NEW_TOKENS, QUESTIONS, choose_questions
 from xpsr.prompts.writer import Draft, Writer
 

@@ -15,7 +15,7 @@ import openai
 from openai import AsyncOpenAI
 
 from xpsr.errors import XPSRError
-from xpsr.prompts.describer import DescriberUnavailableError
+from xpsr.prompts.description import DescriberUnavailableError
 from xpsr.prompts.questions import tidy
 
 MAX_BYTES = 4 * 1024 * 1024  # a stream of 175 tokens is a fiftieth of it

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from xpsr.errors import is_disk_full
-from xpsr.prompts.describer import DescriberUnavailableError
+from xpsr.prompts.description import DescriberUnavailableError
 
 FILES = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja")  # no pickles, no code
 SECONDS = 10.0  # for the hub's answer; its own way of trying again takes five minutes

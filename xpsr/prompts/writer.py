@@ -13,7 +13,7 @@ from typing import TypeVar
 from PIL import Image
 
 from xpsr.prompts.answers import Answers, shared_answers
-from xpsr.prompts.describer import Description
+from xpsr.prompts.description import Description
 from xpsr.prompts.questions import Questions, check_answer
 
 Result = TypeVar("Result")
