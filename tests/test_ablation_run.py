@@ -196,6 +196,16 @@ def test_what_would_not_come_out_the_same_is_computed_again(experiment, tmp_path
     assert hashes(again) == hashes(first)
 
 
+def test_a_damaged_input_beside_the_cells_is_written_anew(tmp_path: Path, picture) -> None:
+    folder, image = CellFolder(tmp_path, []), picture(20, 18)
+    folder.keep_input(image)
+    kept = tmp_path / "cells" / "input.png"
+    kept.write_bytes(b"half a picture")
+    folder.keep_input(image)
+    with Image.open(kept) as again:
+        assert again.tobytes() == image.tobytes()
+
+
 def test_scores_against_another_reference_are_asked_again(
     experiment, picture, tmp_path: Path
 ) -> None:

@@ -61,7 +61,7 @@ def same_input(before: Recipe, after: Recipe) -> bool | None:
 
 def _flat(found: Mapping[str, Any]) -> dict[str, Any]:
     flat = {name: value for name, value in found.items() if name != "versions"}
-    libraries = found["versions"].model_dump()
+    libraries = found["versions"].model_dump() if "versions" in found else {}
     return flat | {f"version of {name}": value for name, value in libraries.items()}
 
 

@@ -161,16 +161,10 @@ class RunKeeper:
 
     def find(self, cell: Cell, pipe: Any, image: Image.Image) -> CellResult | None:
         from xpsr.ablation import CellResult
-        from xpsr.ablation.folder import would_repeat
+        from xpsr.earlier import reusable
 
-        run = self.runs.get(cell.run)
-        if run is None or not would_repeat(run.recipe, cell, pipe, image):
-            return None
-        try:
-            with Image.open(run.after) as after:
-                if not run.recipe.is_output(after.convert("RGB")):
-                    return None
-        except OSError:
+        run, now = self.runs.get(cell.run), pipe.surroundings()
+        if run is None or not reusable(run.after, image, cell.prompts, cell.settings, now):
             return None
         scores = {row.name: row.after for row in run.rows if row.after.value is not None}
         path = self._lend(run, cell)

@@ -14,6 +14,7 @@ from PIL import Image
 
 from xpsr.ablation.plan import Cell
 from xpsr.ablation.run import CellResult, CellsLostError
+from xpsr.earlier import has_pixels, reusable
 from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
 from xpsr.metrics import Score
@@ -94,7 +95,7 @@ class CellFolder:
         path = self.cells / "input.png"
         try:
             self.cells.mkdir(parents=True, exist_ok=True)
-            if not path.exists() or pixel_sha256(_open(path)) != pixel_sha256(image):
+            if not has_pixels(path, pixel_sha256(image)):
                 with whole(path) as part:
                     image.save(part, format="PNG")
         except OSError as error:
@@ -134,14 +135,10 @@ class CellFolder:
     def find(self, cell: Cell, pipe: XPSRPipeline, image: Image.Image) -> CellResult | None:
         """The kept result of a cell, if this pipeline here would make the same from this image."""
         path = self.path(cell)
-        if not path.exists():
+        there = reusable(path, image, cell.prompts, cell.settings, pipe.surroundings())
+        if there is None:
             return None
-        try:
-            recipe = read_recipe(path)
-            if not would_repeat(recipe, cell, pipe, image) or not recipe.is_output(_open(path)):
-                return None
-        except (XPSRError, OSError):
-            return None  # damaged: computed again
+        recipe, _ = there
         noted = self._kept.get(path.name, {})
         if noted.get("output_sha256", recipe.output_sha256) != recipe.output_sha256:
             noted = {}  # of the picture before: a stop came between this one and its scores
@@ -184,16 +181,6 @@ def _key(cell: Cell) -> str:
     return hashlib.sha256(json.dumps(made_with, sort_keys=True).encode()).hexdigest()[:10]
 
 
-def would_repeat(recipe: Recipe, cell: Cell, pipe: XPSRPipeline, image: Image.Image) -> bool:
-    """Whether this pipeline here would make what the recipe tells of, from this image."""
-    return (
-        recipe.prompts == cell.prompts
-        and recipe.settings == cell.settings
-        and surroundings(recipe) == pipe.surroundings()
-        and recipe.is_input(image)
-    )
-
-
 def _read_notes(path: Path) -> dict[str, dict[str, Any]]:
     """{file name: its last record}; a line that was cut short is left out."""
     kept: dict[str, dict[str, Any]] = {}
@@ -206,11 +193,6 @@ def _read_notes(path: Path) -> dict[str, dict[str, Any]]:
         except (ValueError, TypeError, KeyError):
             continue
     return kept
-
-
-def _open(path: Path) -> Image.Image:
-    with Image.open(path) as image:
-        return image.convert("RGB")
 
 
 def _unwritable(path: Path, error: OSError) -> XPSRError:

@@ -245,7 +245,7 @@ def _work(
 ) -> tuple[Ledger, bool]:
     """Judge what this process is to judge and what is not done yet; whether all went well."""
     from xpsr.cli.ledger import Ledger
-    from xpsr.evaluation.identity import is_result
+    from xpsr.earlier import has_pixels
     from xpsr.evaluation.judging import to_be_had_now
     from xpsr.metrics import METRICS
 
@@ -265,7 +265,7 @@ def _work(
         and wanted <= set(row.get("scores", ()))
         and not wanted & open_scores & set(row.get("reasons", ()))
         and present.are_of(row, mine[name])
-        and is_result(out / "pictures" / f"{name}.png", row)
+        and has_pixels(out / "pictures" / f"{name}.png", row["sha256"])
     }
     todo = [name for name in mine if name not in done]
     if len(todo) < len(mine):

@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xpsr.errors import XPSRError
-from xpsr.prompts import PROMPT_NAMES
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from xpsr.pipeline import XPSRPipeline
-    from xpsr.prompts import Prompts
     from xpsr.recipe import Recipe
-    from xpsr.settings import Settings
 
 
 def kept_names(pictures: Sequence[Path], out: Path) -> dict[int, str]:
@@ -83,19 +79,13 @@ def earlier(result: Path, image: Image.Image) -> tuple[Recipe, Image.Image] | No
     """
     if not result.exists():
         return None
-    from xpsr.image import open_image
-    from xpsr.recipe import read_recipe
+    from xpsr.earlier import read_result
 
-    instead = "remove it or choose another --out."
     try:
-        recipe, picture = read_recipe(result), open_image(result).image
+        return read_result(result, image)
     except XPSRError as error:
-        raise XPSRError(f"{result} is there already and cannot be read; {instead}") from error
-    if not recipe.is_input(image):
-        raise XPSRError(f"{result} is the result of another picture; {instead}")
-    if not recipe.is_output(picture):
-        raise XPSRError(f"{result} was changed after it was made; {instead}")
-    return recipe, picture
+        why = str(error).removesuffix(".")
+        raise XPSRError(f"{why}; remove it or choose another --out.") from error
 
 
 def earlier_maps(sheet: Path, image: Image.Image) -> Recipe | None:
@@ -126,22 +116,3 @@ def earlier_maps(sheet: Path, image: Image.Image) -> Recipe | None:
     if not recipe.is_input(image):
         raise XPSRError(f"{place} holds the word maps of another picture; {instead}")
     return recipe if sheet.exists() else None
-
-
-def what_differs(
-    before: Recipe, prompts: Prompts, settings: Settings, pipe: XPSRPipeline
-) -> str | None:
-    """Why a run on the same picture would not give the pixels of an earlier one; None: it would."""
-    from xpsr.recipe_changes import changed_settings, changed_surroundings, surroundings
-
-    texts = [n for n in PROMPT_NAMES if getattr(before.prompts, n) != getattr(prompts, n)]
-    if texts:
-        return f"it was made with another {texts[0]}"
-    now = pipe.surroundings()
-    changed = changed_settings(before.settings, settings)
-    changed += changed_surroundings(surroundings(before), now)
-    if changed:
-        return f"{changed[0].place} was {changed[0].before} and is {changed[0].after}"
-    if surroundings(before) != now:
-        return "its recipe does not tell all that it was made with"
-    return None

@@ -19,7 +19,7 @@ from xpsr.cli.files import (
     tell_of_subfolders,
     whole_file,
 )
-from xpsr.cli.kept import earlier, earlier_maps, kept_names, what_differs
+from xpsr.cli.kept import earlier, earlier_maps, kept_names
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import (
     SOME_FAILED,
@@ -129,6 +129,7 @@ class _Run:
 
     def restore(self, name: str, result: Path) -> dict[str, Any]:
         """Restore one picture into the file `result`, unless the same is there; its record."""
+        from xpsr.earlier import what_differs
         from xpsr.image import open_image
         from xpsr.recipe import save_png
 
@@ -141,7 +142,8 @@ class _Run:
         with self.progress.picture(name):
             pipe, recorder = self.pipeline(), self._recorder()
             prompts, settings, brought = self._chosen(image, pipe.config.default_preset)
-            why = what_differs(there[0], prompts, settings, pipe) if there else None
+            now = pipe.surroundings()
+            why = what_differs(there[0], prompts, settings, now) if there else None
             if there and why is None and sheet and maps != there[0]:
                 why = "its word maps are not there"
             if there and why is None:

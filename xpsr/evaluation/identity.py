@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
@@ -35,14 +34,6 @@ class Present:
             self._read[pair] = _read(pair)
         found = self._read[pair]
         return found is not None and found == {name: row.get(name) for name in found}
-
-
-def is_result(path: Path, row: Mapping[str, Any]) -> bool:
-    """Whether a file is the result that a row's figures are of; it may be gone, or replaced."""
-    try:
-        return pixel_sha256(open_image(path).image) == row["sha256"]
-    except XPSRError:
-        return False
 
 
 def _read(pair: Pair) -> dict[str, str | None] | None:

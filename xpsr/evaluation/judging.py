@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
+from xpsr.earlier import reusable
 from xpsr.errors import XPSRError
 from xpsr.evaluation.fid import IN_TABLES
 from xpsr.evaluation.identity import identity
@@ -17,7 +18,7 @@ from xpsr.image import open_image, pixel_sha256, resize
 from xpsr.metric_models import NEEDS_DOWNLOAD, is_to_be_had
 from xpsr.metrics import METRICS, Score, reasons, score, to_json
 from xpsr.prompts import Prompts
-from xpsr.recipe import read_recipe, save_png
+from xpsr.recipe import save_png
 from xpsr.settings import Settings
 from xpsr.whole import cannot_write, whole
 
@@ -108,28 +109,15 @@ class Judge:
 
         pipe, prompts = self.pipeline(), self.texts(low)
         path = self.folder / f"{pair.name}.png"
-        kept = self._kept(path, low, prompts, pipe)
-        if kept is not None:
-            return kept, None
+        now = pipe.surroundings()  # of these, other weights are refused before
+        counting = {name: now[name] for name in ("model", "base", "device", "dtype")}
+        if there := reusable(path, low, prompts, self.settings, counting):
+            return there[1], None
         for item in pipe.stream(low, prompts, self.settings):
             if isinstance(item, Restored):
                 _write(item, path)
                 return item.image, item.seconds
         raise AssertionError("the pipeline ended without a result")
-
-    def _kept(
-        self, path: Path, low: Image.Image, prompts: Prompts, pipe: XPSRPipeline
-    ) -> Image.Image | None:
-        try:
-            recipe = read_recipe(path)
-            image = open_image(path).image
-        except XPSRError:
-            return None
-        now = pipe.surroundings()
-        places = ("model", "base", "device", "dtype")  # other weights are refused before
-        made = [recipe.prompts, recipe.settings, *(getattr(recipe, name) for name in places)]
-        same = made == [prompts, self.settings, *(now[name] for name in places)]
-        return image if same and recipe.is_input(low) and recipe.is_output(image) else None
 
     def _scores(
         self, image: Image.Image, high: Image.Image | None, low: Image.Image
