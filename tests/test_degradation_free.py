@@ -13,7 +13,8 @@ import xpsr
 from train.__main__ import run
 from train.config import read_config
 from train.describe import describe
-from train.prepare import PrepareConfig, prepare
+from train.pairing import PrepareConfig
+from train.prepare import prepare
 from xpsr.autoencoder import encode
 from xpsr.errors import XPSRError
 from xpsr.models import XPSRControlNetModel

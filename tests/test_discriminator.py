@@ -14,8 +14,9 @@ from train.data import Pairs
 from train.describe import describe
 from train.discriminator import Discriminator, adversarial_errors, moved
 from train.networks import clip_tokenizer, make_networks
+from train.pairing import PrepareConfig
 from train.photos import training_data
-from train.prepare import PrepareConfig, prepare
+from train.prepare import prepare
 from train.step import TrainingStep
 from xpsr.errors import XPSRError
 

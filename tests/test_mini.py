@@ -10,7 +10,7 @@ from scipy.ndimage import gaussian_filter
 from skimage import data
 
 import xpsr
-from train.prepare import PrepareConfig, make_pair
+from train.pairing import PrepareConfig, make_pair
 from train.scores import high_frequency
 from xpsr.image import pixel_sha256, resize
 from xpsr.metrics import score

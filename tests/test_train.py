@@ -19,7 +19,7 @@ from train.loss import (
 )
 from train.networks import clip_tokenizer
 from train.options import read_options
-from train.prepare import PrepareConfig
+from train.pairing import PrepareConfig
 from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 

@@ -18,8 +18,8 @@ from train.data import Pairs
 from train.describe import describe
 from train.manifest import read_manifest
 from train.networks import clip_tokenizer
-from train.pairing import make_pair
-from train.prepare import PrepareConfig, prepare
+from train.pairing import PrepareConfig, make_pair
+from train.prepare import prepare
 from xpsr import fingerprint as fingerprints
 from xpsr.prompts.auto import Choice
 

@@ -23,10 +23,11 @@ from train.describe import describe
 from train.files import find_photos
 from train.manifest import Part, alone, collect_failures, read_manifest
 from train.networks import clip_tokenizer
-from train.pairing import make_pair
-from train.prepare import PrepareConfig, pair_id, prepare
+from train.pairing import PrepareConfig, make_pair
+from train.prepare import prepare
 from train.sharing import Share
 from train.terminal import sentences
+from train.todo import pair_id
 from xpsr.errors import XPSRError
 from xpsr.prompts.auto import Choice
 from xpsr.prompts.describer import Description

@@ -7,7 +7,8 @@ import pytest
 
 from train.files import find_photos, named_photos
 from train.manifest import read_manifest
-from train.prepare import PrepareConfig, prepare
+from train.pairing import PrepareConfig
+from train.prepare import prepare
 from train.report import degraded
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from train.config import TrainConfig
 from train.options import read_options
-from train.prepare import PrepareConfig
+from train.pairing import PrepareConfig
 from xpsr.errors import XPSRError
 
 

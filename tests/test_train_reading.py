@@ -15,7 +15,8 @@ from train.config import DataConfig, read_config
 from train.data import NO_DETAIL, Pairs
 from train.describe import describe
 from train.networks import clip_tokenizer
-from train.prepare import PrepareConfig, prepare
+from train.pairing import PrepareConfig
+from train.prepare import prepare
 from train.telling import as_told
 from xpsr.errors import XPSRError
 from xpsr.models.degradation_free import DegradationFreePredictor, TextReader

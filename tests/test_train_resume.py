@@ -18,7 +18,8 @@ from train.checkpoints import Extras, Place
 from train.config import read_config
 from train.data import Samples
 from train.describe import describe
-from train.prepare import PrepareConfig, prepare
+from train.pairing import PrepareConfig
+from train.prepare import prepare
 from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder
 

@@ -22,7 +22,8 @@ import xpsr
 from train.__main__ import main
 from train.describe import describe
 from train.manifest import read_manifest
-from train.prepare import PrepareConfig, prepare
+from train.pairing import PrepareConfig
+from train.prepare import prepare
 
 
 @pytest.fixture(scope="module")

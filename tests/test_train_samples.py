@@ -16,9 +16,9 @@ from train.config import DataConfig, TrainConfig
 from train.data import Numbers, Pairs
 from train.describe import describe
 from train.networks import clip_tokenizer
-from train.pairing import PairConfig
+from train.pairing import PairConfig, PrepareConfig
 from train.photos import Photos, open_data, training_data
-from train.prepare import PrepareConfig, prepare
+from train.prepare import prepare
 from train.wording import degree
 from xpsr.errors import XPSRError
 

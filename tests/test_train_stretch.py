@@ -21,7 +21,8 @@ from train.autoencoder import even_out, train_decoder
 from train.config import LossConfig, read_config
 from train.describe import describe
 from train.loss import decoded_error
-from train.prepare import PrepareConfig, prepare
+from train.pairing import PrepareConfig
+from train.prepare import prepare
 from train.validate import Table
 from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder

@@ -21,8 +21,9 @@ from train.data import Pairs
 from train.describe import describe
 from train.latents import LatentCache
 from train.networks import make_networks
+from train.pairing import PrepareConfig
 from train.photos import training_data
-from train.prepare import PrepareConfig, prepare
+from train.prepare import prepare
 from train.step import TrainingStep
 from xpsr.autoencoder import encode
 from xpsr.errors import XPSRError

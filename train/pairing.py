@@ -75,6 +75,23 @@ class PairConfig(Strict):
         return str(random.choice(list(self.recipe), p=shares / shares.sum()))
 
 
+class PrepareConfig(PairConfig):
+    """What is made of each photo.
+
+    Attributes:
+        size: of whole patches, as every network sees pictures.
+        variants: pairs a photo.
+        seed: with the photo's name and the variant, the seed of a pair.
+        decisions_per_batch: draw the kinds of resize and noise and the order at the end once for so
+            many pairs, as the authors do for 10; 1 = for each pair.
+    """
+
+    size: int = Field(512, ge=64, multiple_of=8)
+    variants: int = Field(1, ge=1)
+    seed: int = 0
+    decisions_per_batch: int = Field(1, ge=1)
+
+
 def make_pair(
     photo: Image.Image, config: PairConfig, seed: int, batch_seed: int | None = None
 ) -> tuple[Image.Image, Image.Image, dict]:

@@ -14,7 +14,6 @@ from typing import Annotated
 
 import torch
 import typer
-from pydantic import Field
 
 from train.describe import (
     DEFAULT,
@@ -31,7 +30,7 @@ from train.disk import read_json, save_png, write_whole
 from train.files import find_photos
 from train.manifest import Part, alone, collect, forget_failures, pairs_so_far
 from train.options import read_options
-from train.pairing import PairConfig, make_pair, pair_seed
+from train.pairing import PrepareConfig, make_pair, pair_seed
 from train.sharing import Share, in_order, one_thread
 from train.terminal import follow, sentences
 from train.todo import Work, hashes, noted, pair_id, plan, unknown
@@ -41,23 +40,6 @@ from xpsr.image import open_image
 from xpsr.prompts.author import is_named
 
 OPTIONS = "prepare.json"
-
-
-class PrepareConfig(PairConfig):
-    """What is made of each photo.
-
-    Attributes:
-        size: of whole patches, as every network sees pictures.
-        variants: pairs a photo.
-        seed: with the photo's name and the variant, the seed of a pair.
-        decisions_per_batch: draw the kinds of resize and noise and the order at the end once for so
-            many pairs, as the authors do for 10; 1 = for each pair.
-    """
-
-    size: int = Field(512, ge=64, multiple_of=8)
-    variants: int = Field(1, ge=1)
-    seed: int = 0
-    decisions_per_batch: int = Field(1, ge=1)
 
 
 def prepare(

@@ -8,16 +8,12 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from train.files import name_below
 from train.manifest import FORGOTTEN
-from train.pairing import pair_seed
+from train.pairing import PrepareConfig, pair_seed
 from xpsr.counted import counted
 from xpsr.fingerprint import fingerprint, has_changed
-
-if TYPE_CHECKING:
-    from train.prepare import PrepareConfig
 
 Noted = dict[str, dict[str, dict | None]]  # photo → pair → fingerprint of the photo at that time
 
@@ -66,7 +62,7 @@ def unknown(out: Path, images: Path, photos: Iterable[Path], known: Noted) -> st
 
 
 def plan(
-    index: int, path: Path, *, images: Path, out: Path, known: Noted, config: "PrepareConfig"
+    index: int, path: Path, *, images: Path, out: Path, known: Noted, config: PrepareConfig
 ) -> Work:
     """What to do about photo number `index`; only one that may have changed is read for it."""
     name = name_below(images, path)
