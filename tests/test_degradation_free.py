@@ -149,7 +149,7 @@ def test_it_learns_alone_and_then_stands_still(tmp_path):
     list(describe(pairs, "measured"))
 
     def trained(name, *overrides):
-        always = ["steps=2", "batch_size=1", "model.decoder_steps=0", "trackers=[]"]
+        always = ["steps=2", "batch_size=1", "trackers=[]"]
         always += ["timestep_power=1"]  # the predictor alone has no use for one
         options = [f"data={pairs}", f"out={tmp_path / name}", *always, *overrides]
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -159,9 +159,7 @@ def test_it_learns_alone_and_then_stands_still(tmp_path):
     own = ("model.controlnet.degradation_free_channels=[8, 8]", "steps=1")
     start = f"model.start={tmp_path / 'both'}"
     before = trained("both", *own)
-    alone = trained(
-        "alone", start, "model.degradation_free_only=true", "loss.decoded_log_floor=1e-3"
-    )
+    alone = trained("alone", start, "model.only=degradation_free", "loss.decoded_log_floor=1e-3")
     moved = {name for name in before if not torch.equal(before[name], alone[name])}
     assert moved and all(name.startswith(PREDICTOR) for name in moved)
 
@@ -170,7 +168,7 @@ def test_it_learns_alone_and_then_stands_still(tmp_path):
     assert moved and not any(name.startswith(PREDICTOR) for name in moved)
 
     with pytest.raises(XPSRError, match="degradation_free_channels"):
-        trained("none", "model.degradation_free_only=true")
+        trained("none", "model.only=degradation_free")
     for other in ("trust_ratio", "loss.adversarial_weight"):
         with pytest.raises(XPSRError, match=other):
-            trained("told", start, "model.degradation_free_only=true", f"{other}=0.1")
+            trained("told", start, "model.only=degradation_free", f"{other}=0.1")

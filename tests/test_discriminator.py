@@ -138,7 +138,7 @@ def test_what_is_not_to_look_like_a_photo_is_not_judged(pairs):
 
 
 def trained(pairs, out, *overrides):
-    always = ["batch_size=2", "model.decoder_steps=0", "trackers=[]"]
+    always = ["batch_size=2", "trackers=[]"]
     options = [f"data={pairs}", f"out={out}", "model.train_decoder=true", *always, *overrides]
     AcceleratorState._reset_state(reset_partial_state=True)
     run(read_config(CONFIGS / "smoke.yaml", options))

@@ -89,8 +89,12 @@ def test_a_full_disk_at_the_look_does_not_end_the_run(shown, tmp_path, monkeypat
     [
         ({}, "loss diffusion pixel latent"),
         ({"loss": {"adversarial_weight": 0.1}}, "loss diffusion pixel latent judge"),
-        ({"model": {"texts_only": True}}, "loss diffusion"),
-        ({"model": {"degradation_free_only": True}}, "loss diffusion"),
+        ({"model": {"only": "texts"}}, "loss diffusion"),
+        ({"model": {"only": "degradation_free"}}, "loss diffusion"),
+        (
+            {"model": {"only": "decoder"}, "loss": {"adversarial_weight": 0.1}},
+            "loss diffusion judge",
+        ),
     ],
 )
 def test_a_term_that_nothing_learns_by_is_not_told(options, terms):

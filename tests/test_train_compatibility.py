@@ -7,7 +7,7 @@ from train.compatibility import check_options
 from train.config import read_config
 from xpsr.errors import XPSRError
 
-ALONE = "model.degradation_free_only=true"
+DECODER = "model.only=decoder"
 
 
 @pytest.mark.parametrize(
@@ -21,8 +21,15 @@ ALONE = "model.degradation_free_only=true"
         ("mini_clean", ["loss.decoded_weight=1"], "no use for loss.decoded_weight"),
         ("mini_words", ["loss.latent_weight=0"], "no use for loss.latent_weight"),
         ("mini_words", ["loss.gradient_weight=1"], "no use for loss.gradient_weight"),
-        ("mini_words", [ALONE], "leave nothing to learn"),
         ("mini_words", ["model.start=null"], "give model.start"),
+        ("smoke", [DECODER], "give model.start"),
+        (
+            "smoke",
+            [DECODER, "model.start=x", "timestep_power=1"],
+            "needs an error of the decoded picture",
+        ),
+        ("mini_finish", ["model.train_decoder=true"], "no use for model.train_decoder"),
+        ("mini_finish", ["loss.pixel_weight=0"], "no use for loss.pixel_weight"),
         ("mini", ["claim_ratio=0.1"], "claim_ratio is for"),
         ("smoke", ["model.train_text_encoder=false"], "needs a start"),
         ("smoke", ["cache_latents=true"], "needs ready pairs"),
@@ -57,13 +64,10 @@ def test_pairs_that_are_ready_are_not_degraded(tmp_path):
 def test_what_is_given_as_it_is_by_default_asks_for_nothing(tmp_path):
     plain = ["data=data", "out=out", "prompts=both", "timestep_power=1", "loss.pixel_weight=0.05"]
     check_options(read_config(CONFIGS / "mini_clean.yaml", plain), "cpu", False)
-    # The decoder learns by these after the loop.
-    after = ["model.decoder_steps=5", "loss.decoded_weight=2"]
-    check_options(read_config(CONFIGS / "mini_clean.yaml", [*plain, *after]), "cpu", False)
 
 
 def test_every_shipped_config_goes_together():
     names = [p for p in CONFIGS.glob("*.yaml") if not p.stem.startswith(("pairs", "accelerate"))]
-    assert len(names) == 6
+    assert len(names) == 7
     for path in names:
         check_options(read_config(path, ["data=x", "out=y"]), "cuda", False)

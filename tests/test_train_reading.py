@@ -196,10 +196,9 @@ def test_only_what_reads_learns_and_learns_to_read(pairs, tmp_path):
     before = trained("whole", "model.controlnet.degradation_free_channels=[8, 8]", "steps=1")
     texts = (
         f"model.start={tmp_path / 'whole'}",
-        "model.texts_only=true",
+        "model.only=texts",
         "model.controlnet.degradation_free_reads_texts=true",
         "claim_ratio=0.7",
-        "model.decoder_steps=0",
     )
     after = trained("words", *texts, "steps=3")
     fresh = after.keys() - before.keys()
@@ -216,9 +215,7 @@ def test_only_what_reads_learns_and_learns_to_read(pairs, tmp_path):
         ((*texts[:2], texts[-1]), "degradation_free_reads_texts"),
         (texts[1:], "give model.start"),
         ((*texts, "trust_ratio=0.1"), "trust_ratio"),
-        ((*texts, "model.degradation_free_only=true"), "nothing to learn"),
-        ((texts[0], "claim_ratio=0.1"), "texts_only"),
-        (texts[:-1], "decoder_steps"),
+        ((texts[0], "claim_ratio=0.1"), "only=texts"),
     ):
         with pytest.raises(XPSRError, match=said):
             trained("wrong", *wrong)

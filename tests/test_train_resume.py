@@ -110,7 +110,7 @@ def test_a_checkpoint_that_knows_nothing_of_the_photos_fits_any_of_these_names()
 
 
 def smoke(data: Path, out: Path, *overrides: str) -> None:
-    always = ["batch_size=2", "model.decoder_steps=0", "trackers=[]"]
+    always = ["batch_size=2", "trackers=[]"]
     AcceleratorState._reset_state(reset_partial_state=True)
     options = [f"data={data}", f"out={out}", *always, *overrides]
     run(read_config(CONFIGS / "smoke.yaml", options))

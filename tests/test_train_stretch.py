@@ -2,30 +2,30 @@
 
 import json
 import logging
-from functools import partial
-from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from accelerate.state import AcceleratorState
+from PIL import Image
 from safetensors.torch import load_file
-from skimage import data
 from training_help import CONFIGS, make_photos, weights
 from typer.testing import CliRunner
 
 import xpsr
-from train import handover, stretch
+from train import stretch
 from train.__main__ import run
-from train.autoencoder import even_out, train_decoder
-from train.config import LossConfig, read_config
+from train.config import read_config
+from train.data import Pairs
 from train.describe import describe
-from train.loss import decoded_error
+from train.networks import make_networks
 from train.pairing import PrepareConfig
 from train.prepare import prepare
+from train.step import TrainingStep
 from train.validate import Table
 from xpsr.errors import XPSRError
-from xpsr.models import PatchAutoencoder
+from xpsr.schedule import Noise
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def first(pairs, tmp_path_factory):
 
 
 def smoke(pairs, out, *overrides):
-    options = ["batch_size=1", "model.decoder_steps=0", "trackers=[]", *overrides]
+    options = ["batch_size=1", "trackers=[]", *overrides]
     AcceleratorState._reset_state(reset_partial_state=True)
     run(read_config(CONFIGS / "smoke.yaml", [f"data={pairs}", f"out={out}", *options]))
 
@@ -84,74 +84,60 @@ def test_the_decoder_learns_along_and_the_encoder_stays(pairs, tmp_path, caplog)
     assert xpsr.load(tmp_path / "short").config.residual_latents
 
 
-def test_the_decoder_can_learn_alone(pairs, first, tmp_path):
-    smoke(
-        pairs,
-        tmp_path / "after",
-        "steps=0",
-        "sharpen_targets=1",
-        "mixed_precision=bf16",
-        "loss.gradient_weight=1",
-        f"model.start={first}",
-        "model.decoder_steps=4",
+def test_the_decoder_learns_alone_by_what_it_is_handed_over(pairs, tmp_path):
+    """Its correction and its finish, and nothing else; the same in one batch as in two parts."""
+    smoke(pairs, tmp_path / "first", "steps=1", "model.autoencoder.finish_channels=[4, 6]")
+    before = weights(tmp_path / "first")
+    always = (
+        f"model.start={tmp_path / 'first'}",
+        *("model.only=decoder", "timestep_power=1"),
+        *("steps=3", "caption_dropout=0.3", "bare_ratio=0.3", "sharpen_targets=1"),
+        *("loss.decoded_weight=1", "loss.gradient_weight=1", "loss.weave_weight=1"),
     )
-    before, after = weights(first), weights(tmp_path / "after")
-    moved = {name for name in before if not torch.equal(before[name], after[name])}
-    assert moved and all(name.startswith("vae.correction.") for name in moved)
+    smoke(pairs, tmp_path / "whole", *always, "batch_size=4")
+    smoke(pairs, tmp_path / "parts", *always, "batch_size=2", "gradient_accumulation_steps=2")
+    whole, parts = (weights(tmp_path / name) for name in ("whole", "parts"))
+    moved = {name for name in before if not torch.equal(before[name], whole[name])}
+    kinds = {name.rsplit(".", 1)[0] for name in moved}
+    assert {"vae.correction.0", "vae.finish.conv_in", "vae.finish.conv_out"} <= kinds
+    assert all(name.startswith(("vae.correction.", "vae.finish.")) for name in moved)
+    assert all(torch.allclose(whole[name], parts[name], atol=2e-4) for name in moved)
 
 
-def test_many_small_batches_for_the_decoder_are_no_line_each(monkeypatch, capfd, caplog):
-    caplog.set_level(logging.INFO)
-    pairs = SimpleNamespace(batch=lambda numbers: SimpleNamespace(clean=[*numbers]))
-    monkeypatch.setattr(handover, "denoised", lambda networks, batch, steps, seed: (steps, seed))
-    examples = handover.decoder_examples(None, pairs, 300, 2, 7)
-    first = 10**12
-    assert examples[1] == ((2, 8), [first + 2, first + 3]) and len(examples) == 300
-    assert len(capfd.readouterr().err.splitlines()) + len(caplog.records) <= 1
+def test_what_the_decoder_is_handed_over_is_what_the_pipeline_would(pairs, first):
+    """Decoded, it is the picture that a restoration gives: bare in one step, from noise in two."""
+    pipe = xpsr.load(first, device="cpu", dtype=torch.float32)
+    config = read_config(
+        CONFIGS / "smoke.yaml",
+        [
+            *(f"data={pairs}", "out=-", "crop=null", "bare_ratio=1", "caption_dropout=0"),
+            *(f"model.start={first}", "model.only=decoder", "loss.decoded_weight=1"),
+        ],
+    )
+    networks = make_networks(config.model, lambda _: None, 0)
+    samples = Pairs(pairs, networks.tokenizer, config)
+    batch = samples.batch([3])
+    step = TrainingStep(networks, config)
 
+    index = next(i for i, line in enumerate(samples.lines) if line["id"] == batch.ids[0])
+    pair = samples.pair(index, np.random.default_rng(0))
+    texts = {"prompt": pair.prompt, "lowlevel_prompt": pair.lowlevel_prompt}
 
-def test_half_precision_teaches_the_decoder_as_well():
-    """Every step has to see the weights that the one before has left."""
-    torch.manual_seed(0)
-    photo = torch.from_numpy(data.chelsea()[:256, :384].copy()).permute(2, 0, 1)[None] / 127.5 - 1
-    loss = LossConfig(decoded_weight=1, decoded_log_floor=1e-3)
-
-    def error_after(steps, **precision):
-        torch.manual_seed(0)
-        vae = PatchAutoencoder(latent_channels=24, decoder_width=16, decoder_blocks=1)
-        patches = torch.nn.functional.pixel_unshuffle(photo, 8)[0].flatten(1)
-        vectors, _, _ = torch.linalg.svd(patches - patches.mean(1, keepdim=True))
-        vae.set_basis(vectors[:, :24].T, patches.mean(1))
-        examples = [(vae.encode(photo).latent_dist.mode().detach(), photo)]
-        train_decoder(vae, examples, steps, loss, 1e-3, **precision)
+    def unlike(latents, **settings):
+        told = pipe(Image.fromarray(pair.low), **texts, color_fix="none", **settings).images[0]
         with torch.no_grad():
-            return decoded_error(vae.decode(examples[0][0]).sample, photo, loss).item()
+            drawn = (pipe.vae.decode(latents).sample[0] / 2 + 0.5).clamp(0, 1) * 255
+        return (drawn - torch.from_numpy(np.array(told)).permute(2, 0, 1)).abs().max().item()
 
-    half = partial(torch.autocast, "cpu", torch.bfloat16)
-    start, whole, halved = error_after(0), error_after(40), error_after(40, precision=half)
-    assert whole < start - 0.05
-    assert halved < start - 0.7 * (start - whole)
-
-
-def test_the_weave_is_taken_out_of_the_decoder():
-    """A pattern in every patch goes, as far as the errors of a photo let it be seen."""
-    photo = torch.from_numpy(data.chelsea()[:256, :384].copy()).permute(2, 0, 1)[None] / 127.5 - 1
-    vae = PatchAutoencoder(latent_channels=24, decoder_width=16, decoder_blocks=1)
-    patches = torch.nn.functional.pixel_unshuffle(photo, 8)[0].flatten(1)
-    vectors, _, _ = torch.linalg.svd(patches - patches.mean(1, keepdim=True))
-    vae.set_basis(vectors[:, :24].T, patches.mean(1))
-    examples = [(vae.encode(photo).latent_dist.mode().detach(), photo)]
-    even_out(vae, examples)
-    clean = vae.correction[-1].bias.detach().clone()
-    assert clean.abs().max() < 2 / 127.5  # what the basis itself leaves out in most patches
-
-    weave = torch.randn(3, 64, generator=torch.Generator().manual_seed(0)) / 127.5
-    weave -= weave.mean(1, keepdim=True)
+    bare = step._handed_over(batch)
+    assert unlike(bare, preset="faithful") <= 0.51  # the rounding to whole levels
+    high, low = (step.text_encoder(ids)[0] for ids in (batch.input_ids, batch.lowlevel_input_ids))
     with torch.no_grad():
-        vae.correction[-1].bias.add_(weave.flatten() + 0.01)  # a colour is no weave
-    even_out(vae, examples)
-    left = vae.correction[-1].bias.detach() - clean
-    assert torch.allclose(left, torch.full_like(left, 0.01), atol=1e-5)
+        noise = Noise(5).like(bare)
+        walked = step._walk(noise, 2, batch, high, low) / step.vae.config.scaling_factor
+        walked = walked + step._clean_latent(batch, [torch.Generator()], high, low)[1]
+    assert unlike(walked, seed=5, num_inference_steps=2, scheduler="ddim") <= 0.51
+    assert not torch.allclose(walked, bare, atol=0.1)
 
 
 def test_a_stretch_is_judged_and_the_better_model_kept_in_small_files(

@@ -55,7 +55,7 @@ def base(tiny_pipeline, tmp_path_factory):
 
 
 def smoke(data, out, *overrides):
-    always = ["steps=1", "batch_size=1", "model.decoder_steps=0", "trackers=[]"]
+    always = ["steps=1", "batch_size=1", "trackers=[]"]
     options = [f"data={data}", f"out={out}", *always, *overrides]
     return read_config(CONFIGS / "smoke.yaml", options)
 
@@ -349,9 +349,9 @@ def test_what_a_start_has_already_cannot_be_asked_for_otherwise(pairs_folder, ba
     assert "has 'parallel'" in said
     assert "residual_latents" not in said
     on_base = (f"model.start={base}", "crop=64", "gradient_accumulation_steps=1")
-    for override in ("train_text_encoder=true", "decoder_steps=2", "residual_latents=true"):
-        name = override.partition("=")[0]
-        assert f"model.{name}" in refusal("xpsr_sd15.yaml", *on_base, f"model.{override}")
+    for name in ("train_text_encoder", "train_decoder", "residual_latents"):
+        asked = (f"model.{name}=true", "loss.decoded_weight=1")
+        assert f"model.{name}" in refusal("xpsr_sd15.yaml", *on_base, *asked)
     # What agrees with the start may stand there.
     networks_of(
         read_config(CONFIGS / "mini_more.yaml", [*more, "model.controlnet.fusion=parallel"])

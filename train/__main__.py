@@ -6,7 +6,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -18,13 +17,11 @@ from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType, ProjectConfiguration
 
 from train import record
-from train.autoencoder import even_out, train_decoder
 from train.check import Check
 from train.compatibility import check_options
 from train.config import TrainConfig, read_config
 from train.data import Samples
 from train.export import check_export, export
-from train.handover import decoder_examples
 from train.loop import Report, train
 from train.networks import Networks, make_networks
 from train.photos import training_data
@@ -35,7 +32,6 @@ from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError, is_out_of_memory
 from xpsr.launch import is_first, place_in_launch
 
-EVENED = 512  # samples that show what a trained decoder draws everywhere
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 STOPPED = (
     "Stopped. The same command goes on from the newest checkpoint, or begins anew where there is"
@@ -123,7 +119,6 @@ def run(config: TrainConfig) -> None:
             accelerator.wait_for_everyone()
     networks = _gathered(config, networks, state, accelerator)
     if accelerator.is_main_process:
-        finish_decoder(networks, samples, config)
         export(networks, config, state.step, state.place.a_step)
         _say(f"exported to {out}")
     accelerator.end_training()
@@ -165,26 +160,6 @@ def _networks(config: TrainConfig) -> Networks:
         return training_data(config, tokenizer)
 
     return make_networks(config.model, samples, config.seed)
-
-
-def finish_decoder(networks: Networks, samples: Samples, config: TrainConfig) -> None:
-    """On what the trained denoiser hands over: teach the decoder, if the configuration asks, and
-    take out of it what it draws in every patch."""
-    steps = config.model.decoder_steps
-    if not (steps or config.model.train_decoder):
-        return
-    for part in (networks.unet, networks.controlnet, networks.text_encoder):
-        part.to("cpu").eval()
-    networks.vae.to("cpu")
-    count = max(1, steps // 4, EVENED // config.batch_size if config.model.train_decoder else 0)
-    weights = config.loss
-    if not weights.decoded_weight:  # of the loop's loss; here there is no other
-        weights = weights.model_copy(update={"decoded_weight": 1.0})
-    half = partial(torch.autocast, "cpu", torch.bfloat16, config.mixed_precision == "bf16")
-    with half():
-        examples = decoder_examples(networks, samples, count, config.batch_size, config.seed)
-    train_decoder(networks.vae, examples, steps, weights, config.learning_rate, half, config.seed)
-    even_out(networks.vae, examples)
 
 
 def _gathered(

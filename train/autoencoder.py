@@ -1,17 +1,13 @@
 """The embedded model's autoencoder: principal components of patches, then a trained decoder."""
 
 import logging
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from train.config import LossConfig
 from train.data import Samples
-from train.loss import decoded_error
 from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder
 
@@ -78,64 +74,3 @@ def set_scaling(vae: PatchAutoencoder, pairs: Samples, residual: bool, seed: int
         squares.append(latent.square().mean())
     scale = 1 / torch.stack(squares).mean().sqrt().item()
     vae.register_to_config(scaling_factor=round(scale, 4))
-
-
-def train_decoder(
-    vae: PatchAutoencoder,
-    examples: list[tuple[Tensor, Tensor]],
-    steps: int,
-    weights: LossConfig,
-    learning_rate: float = 5e-4,
-    precision: Callable[[], AbstractContextManager] = nullcontext,
-    seed: int = 0,
-) -> None:
-    """Teach the decoder's correction; the encoder stays the linear basis, so latents do not move.
-
-    Args:
-        vae: its `correction` learns.
-        examples: batches of (latent as the denoiser hands it over, clean picture in [-1, 1]). What
-            the denoiser gives is never exact, and the correction must not answer it with blocks.
-        steps: optimiser steps; the examples are used again and again.
-        weights: of the decoded picture's errors.
-        learning_rate: of the first step; it falls to 0.
-        precision: makes the autocast of one step. (One around all of them would go on with the
-            weights of the first, which it keeps converted.)
-    """
-    vae.requires_grad_(False)
-    vae.correction.requires_grad_(True)
-    optimizer = torch.optim.AdamW(vae.correction.parameters(), lr=learning_rate, weight_decay=1e-4)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-    random = np.random.default_rng(seed)
-    for step in range(steps):
-        latent, clean = examples[int(random.integers(len(examples)))]
-        with precision():
-            loss = decoded_error(vae.decode(latent).sample, clean, weights)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-        if step % 100 == 0:
-            logger.info("decoder step %d of %d: error %.5f", step, steps, loss.detach())
-    vae.requires_grad_(False)
-
-
-@torch.no_grad()
-def even_out(vae: PatchAutoencoder, examples: list[tuple[Tensor, Tensor]]) -> None:
-    """Take the faint weave out of the decoder: what its errors have in common in every patch.
-
-    What learns by a judge of fine grain does not mind a little that repeats from patch to patch.
-    For each place in a patch, the median of the errors there goes off the last bias: hard edges do
-    not count for more than plain parts, where the weave shows. The mean of each colour stays.
-
-    Args:
-        examples: as for `train_decoder`.
-    """
-    side = vae.config.patch_size
-    errors = []
-    for latent, clean in examples:
-        error = F.pixel_unshuffle(vae.decode(latent.float()).sample - clean, side)
-        errors.append(error.movedim(1, -1).reshape(-1, 3, side**2))
-    error = torch.cat(errors)
-    common = (error - error.mean(dim=2, keepdim=True)).median(dim=0).values
-    common = common - common.mean(dim=1, keepdim=True)
-    vae.correction[-1].bias.sub_(common.flatten())

@@ -9,17 +9,20 @@ from xpsr.errors import XPSRError
 
 DEFAULTS = TrainConfig(data="", out="-")
 # What a run that trains only a part does not look at, or cannot learn by.
-OF_LOSS = tuple(
-    f"loss.{name}" for name in ("pixel_weight", "latent_weight", "log_floor", "adversarial_weight")
-)
+OF_DIFFUSION = ("loss.pixel_weight", "loss.latent_weight", "loss.log_floor")
+OF_DECODED = (*(f"loss.{name}" for name in OF_PICTURES), "loss.adversarial_weight")
 UNREAD = {
-    "degradation_free_only": (
-        *("prompts", "bare_ratio", "trust_ratio", "detail_ratio", "claim_ratio", "timestep_power"),
-        *("model.train_text_encoder", "model.train_decoder", *OF_LOSS),
+    "degradation_free": (
+        *("prompts", "bare_ratio", "trust_ratio", "detail_ratio", "timestep_power"),
+        *("model.train_text_encoder", "model.train_decoder", *OF_DIFFUSION, *OF_DECODED),
     ),
-    "texts_only": (
-        *("trust_ratio", "model.train_decoder", "model.decoder_steps"),
-        *("loss.decoded_log_floor", *OF_LOSS),
+    "texts": (
+        *("trust_ratio", "model.train_decoder", "loss.decoded_log_floor"),
+        *(*OF_DIFFUSION, *OF_DECODED),
+    ),
+    "decoder": (
+        *("timestep_power", "cache_latents", "model.train_text_encoder", "model.train_decoder"),
+        *OF_DIFFUSION,
     ),
 }
 # What shows a clean picture in more than one way.
@@ -55,25 +58,17 @@ def _parts(config: TrainConfig) -> Rules:
     model = config.model
     rules = [
         (
-            model.texts_only and model.degradation_free_only,
-            "model.texts_only and model.degradation_free_only leave nothing to learn.",
+            model.only in ("texts", "decoder") and model.start is None,
+            f"model.only={model.only} needs networks that have learnt the rest: give model.start.",
         ),
         (
-            model.texts_only and model.start is None,
-            "model.texts_only keeps the answers of trained networks: give model.start.",
-        ),
-        (
-            config.claim_ratio > 0 and not (model.texts_only or model.degradation_free_only),
-            "claim_ratio is for model.texts_only, which teaches what texts claim.",
+            config.claim_ratio > 0 and model.only != "texts",
+            "claim_ratio is for model.only=texts, which teaches what texts claim.",
         ),
     ]
-    for part, names in UNREAD.items():
-        if not model.decoder_steps:  # the decoder, after the loop, reads them in any case
-            names = (*names, *(f"loss.{name}" for name in OF_PICTURES))
-        passed_over = [name for name in names if getattr(model, part) and _given(config, name)]
-        said = f"model.{part} has no use for {', '.join(passed_over)}: leave that out."
-        rules.append((bool(passed_over), said))
-    return rules
+    passed_over = [name for name in UNREAD.get(model.only or "", ()) if _given(config, name)]
+    said = f"model.only={model.only} has no use for {', '.join(passed_over)}: leave that out."
+    return [*rules, (bool(passed_over), said)]
 
 
 def _needs(config: TrainConfig, device: str) -> Rules:
@@ -86,9 +81,9 @@ def _needs(config: TrainConfig, device: str) -> Rules:
     knows_no_words = "train_text_encoder" in model.model_fields_set and not model.train_text_encoder
     return [
         (
-            model.train_decoder and not config.loss.looks_at_pictures,
-            "model.train_decoder needs an error of the decoded picture to learn by: give one of"
-            f" {', '.join(f'loss.{name}' for name in OF_PICTURES)}, loss.adversarial_weight.",
+            (model.train_decoder or model.only == "decoder") and not config.loss.looks_at_pictures,
+            "A decoder needs an error of the decoded picture to learn by: give one of"
+            f" {', '.join(OF_DECODED)}.",
         ),
         (
             knows_no_words and model.start is None,
@@ -131,7 +126,7 @@ def _sharded(config: TrainConfig) -> Rules:
     """What needs whole weights on one process."""
     small = {
         "loss.adversarial_weight": config.loss.adversarial_weight > 0,
-        "model.texts_only": config.model.texts_only,
+        "model.only": config.model.only is not None,
     }
     return [
         (

@@ -60,18 +60,18 @@ class ModelConfig(Strict):
     built from the tables below. `controlnet.fusion` is how the two texts meet (Table 3): parallel,
     serial, high or low.
 
-    The small autoencoder's encoder never moves, but its decoder can learn what to do with latents
-    that are not exact: `train_decoder` along with the denoiser, by `loss.decoded_weight`;
-    `decoder_steps` after the loop, for so many steps, on what the trained denoiser hands over. In
-    the end what a decoder that learnt draws in every patch is taken out of it (see `even_out`).
+    Small models learn in parts, each by a run of its own (`only`), or all but the first together:
 
-    A ControlNet with `controlnet.degradation_free_channels` predicts the clean picture by itself,
-    and the rest diffuses what it leaves out. That predictor learns alone (`degradation_free_only`,
-    by `loss.decoded_log_floor`) and is held still while the rest learns. With
-    `controlnet.degradation_free_reads_texts` it leaves in the picture what the texts do not
-    complain of. That is learnt last, by `texts_only` and the data's `claim_ratio` and
-    `detail_ratio`: how texts are read, while all else keeps the answers that it gave before.
-    Networks that come from a `start` without such a reader get a fresh one.
+    - `degradation_free`: a ControlNet with `controlnet.degradation_free_channels` predicts the
+      clean picture by itself, and the rest diffuses what it leaves out. That predictor learns
+      first, by `loss.decoded_log_floor`, and is held still while the rest learns.
+    - `texts`: with `controlnet.degradation_free_reads_texts` it leaves in the picture what the
+      texts do not complain of. How texts are read is learnt by the data's `claim_ratio` and
+      `detail_ratio`, while all else keeps the answers that it gave before. Networks that come from
+      a `start` without such a reader get a fresh one.
+    - `decoder`: the small autoencoder's encoder never moves, but its decoder learns what to make of
+      the latents that a walk of a few steps hands over. `train_decoder` lets it learn along with
+      the denoiser as well. Both by the errors of the decoded picture, see `LossConfig`.
 
     `alpha_bar_range` = (first, last) cuts the noise schedule short: even its first timestep keeps
     only the share `first` of the signal. Below it lies the finest detail, which a small model
@@ -79,8 +79,7 @@ class ModelConfig(Strict):
     """
 
     start: str | None = None
-    degradation_free_only: bool = False
-    texts_only: bool = False
+    only: Literal["degradation_free", "texts", "decoder"] | None = None
     train_text_encoder: bool = False
     residual_latents: bool = False
     controlnet: dict[str, Any] = Field({})
@@ -88,7 +87,6 @@ class ModelConfig(Strict):
     text_encoder: dict[str, Any] = Field({})
     autoencoder: dict[str, Any] = Field({})
     train_decoder: bool = False
-    decoder_steps: int = Field(0, ge=0)
     scheduler: dict[str, Any] = Field({})
     alpha_bar_range: tuple[float, float] | None = None
 
@@ -119,7 +117,7 @@ class DataConfig(Strict):
             there is any, samples without a content text are not sharpened at all.
         claim_ratio: chance that the quality text claims less or more blur, noise and JPEG than was
             measured; the others say the same in other words, or nothing (see `train/claims.py`).
-            For `model.texts_only`.
+            For `model.only=texts`.
         bare_ratio: chance that a sample starts as the setting `start="lr_bare"` does: from the
             low-resolution side's latent without noise, at the last timestep. Its target is not
             sharpened, for such a start asks for the likeliest picture.
@@ -155,7 +153,7 @@ class TrainConfig(DataConfig):
         cache_latents: keep the autoencoder's output of every clean picture on the disk, beside the
             pairs. Only for whole pairs, unflipped.
         out: folder of checkpoints, log, and at the end the exported pipeline.
-        steps: optimiser steps in all; 0 = only what is done for the decoder after the loop.
+        steps: optimiser steps in all; 0 = none, only the export.
         minutes: end after so long, with a checkpoint and an export; `null` = when `steps` are done.
             Run again and it goes on; a schedule that falls with the steps falls no faster.
         batch_size: pairs a step on one process, before accumulation.

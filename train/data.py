@@ -66,9 +66,14 @@ class Batch:
     asked: Tensor
     said: Tensor
 
-    def first(self, count: int) -> "Batch":
-        """The first pairs alone."""
-        return Batch(*(getattr(self, field.name)[:count] for field in fields(self)))
+    def some(self, numbers: Sequence[int]) -> "Batch":
+        """These pairs alone."""
+
+        def part(column: Tensor | tuple) -> Tensor | tuple:
+            of_tensor = isinstance(column, Tensor)
+            return column[[*numbers]] if of_tensor else tuple(column[n] for n in numbers)
+
+        return Batch(*(part(getattr(self, field.name)) for field in fields(self)))
 
     def to(self, device: torch.device) -> "Batch":
         return replace(

@@ -124,7 +124,7 @@ def _report(
     seconds: float,
 ) -> Report:
     means = dict(zip(TERMS, accelerator.reduce(terms, "mean").tolist(), strict=True))
-    part = config.model.degradation_free_only or config.model.texts_only
+    part = config.model.only is not None
     unlearnt = {"pixel": part, "latent": part, "judge": not config.loss.adversarial_weight}
     means = {name: mean for name, mean in means.items() if not unlearnt.get(name)}
     left = (config.steps - state.step) * seconds / done

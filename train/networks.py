@@ -36,6 +36,15 @@ STABLE_DIFFUSION = {
     "tokenizer": CLIPTokenizer,
     "scheduler": DDPMScheduler,
 }
+# What is said where a part that is to learn is not there.
+ABSENT = {
+    "degradation_free": "model.only=degradation_free trains a predictor that this ControlNet does"
+    " not have; give model.controlnet.degradation_free_channels.",
+    "texts": "model.only=texts trains a reader that this ControlNet does not have; give"
+    " model.controlnet.degradation_free_reads_texts=true.",
+    "decoder": "model.train_decoder and model.only=decoder are for small models, whose decoder is"
+    " our own.",
+}
 # The tables of `model` that build nothing where a start is given.
 FIXED_BY_START = ("text_encoder", "autoencoder", "scheduler")
 
@@ -54,31 +63,37 @@ class Networks:
     whole_unet: bool = False
 
     def choose_trained(self, config: ModelConfig) -> None:
-        """Freeze everything but what XPSR trains: the ControlNet and the UNet's own layers. The
-        ControlNet's predictor of the clean picture learns alone, or not at all; and what reads
-        texts may learn alone."""
-        predictor = self.controlnet.degradation_free_predictor
-        if predictor is not None and (config.degradation_free_only or config.texts_only):
+        """Freeze everything but what XPSR trains: the ControlNet and the UNet's own layers; or but
+        the part that is to learn alone. The ControlNet's predictor of the clean picture learns
+        alone or not at all."""
+        if config.only is not None:
             for network in (self.vae, self.text_encoder, self.unet, self.controlnet):
                 network.requires_grad_(False)
-            if config.texts_only:
-                learning = [self.text_encoder, self.controlnet.reader]
-                learning += fusion_units(self.controlnet)
-            else:
-                learning = [part for part in predictor.children() if part is not predictor.reader]
-            for module in learning:
+            for module in self._part(config.only):
                 module.requires_grad_(True)
             return
         self.vae.requires_grad_(False)
         if config.train_decoder:
-            self.vae.correction.requires_grad_(True)
+            for module in self._part("decoder"):
+                module.requires_grad_(True)
         # A new one knows no words yet.
         self.text_encoder.requires_grad_(config.train_text_encoder or config.start is None)
         self.controlnet.requires_grad_(True)
         for name, parameter in self.unet.named_parameters():
             parameter.requires_grad_(self.whole_unet or OWN_UNET_LAYERS in name)
-        if predictor is not None:
+        if (predictor := self.controlnet.degradation_free_predictor) is not None:
             predictor.requires_grad_(False)
+
+    def _part(self, name: str) -> list[nn.Module]:
+        """What learns alone by this name; XPSRError where these networks do not have it."""
+        predictor, reader = self.controlnet.degradation_free_predictor, self.controlnet.reader
+        if name == "decoder" and isinstance(self.vae, PatchAutoencoder):
+            return [part for part in (self.vae.correction, self.vae.finish) if part is not None]
+        if name == "texts" and reader is not None:
+            return [self.text_encoder, reader, *fusion_units(self.controlnet)]
+        if name == "degradation_free" and predictor is not None:
+            return [part for part in predictor.children() if part is not reader]
+        raise XPSRError(ABSENT[name])
 
 
 def make_networks(
@@ -100,23 +115,10 @@ def make_networks(
         folder = find_model(config.start, tuple(COMPONENTS))
         from_folder = _from_pipeline if _is_xpsr(folder) else _from_stable_diffusion
         networks = from_folder(config, folder)
-    for name in ("train_decoder", "decoder_steps"):
-        if getattr(config, name) and not isinstance(networks.vae, PatchAutoencoder):
-            raise XPSRError(f"model.{name} is for small models, whose decoder is our own.")
     if networks.scheduler.config.prediction_type not in PREDICTION_TYPES:
         raise XPSRError(
             f"model.scheduler.prediction_type cannot be"
             f" {networks.scheduler.config.prediction_type!r}: {', '.join(PREDICTION_TYPES)}."
-        )
-    if config.degradation_free_only and networks.controlnet.degradation_free_predictor is None:
-        raise XPSRError(
-            "model.degradation_free_only trains a predictor that this ControlNet does not have;"
-            " give model.controlnet.degradation_free_channels."
-        )
-    if config.texts_only and networks.controlnet.reader is None:
-        raise XPSRError(
-            "model.texts_only trains a reader that this ControlNet does not have; give"
-            " model.controlnet.degradation_free_reads_texts=true."
         )
     networks.choose_trained(config)
     return networks

@@ -13,8 +13,10 @@ from train.networks import Networks
 from train.reading import Reading, answer
 from xpsr.autoencoder import encode
 from xpsr.errors import XPSRError
+from xpsr.schedule import Noise, Solver
 
 KEEPING = 30.0  # how much keeping the answers of before counts, which are far smaller errors
+STEPS = (1, 2, 4)  # of a walk: more differ little, and every one costs a pass of both networks
 KEPT = 4  # one pair in so many is enough for that, and takes most of the time
 
 
@@ -39,15 +41,17 @@ class TrainingStep(nn.Module):
         self.config, self.cache = config, cache
         weights = config.loss
         self.judge = Discriminator(seed=config.seed) if weights.adversarial_weight else None
-        self.reading = Reading(networks) if config.model.texts_only else None
-        part = config.model.degradation_free_only or config.model.texts_only
-        if not part and self.scheduler.config.prediction_type != "sample":
+        self.reading = Reading(networks) if config.model.only == "texts" else None
+        whole = config.model.only is None
+        if whole and self.scheduler.config.prediction_type != "sample":
             _refuse_clean_latents(config)
 
     def forward(self, batch: Batch) -> Losses:
         """Paper, sec. 3.4. Every draw comes from the pairs' own seeds, on the CPU."""
-        if self.config.model.degradation_free_only:
+        if self.config.model.only == "degradation_free":
             return self._degradation_free(batch)
+        if self.config.model.only == "decoder":
+            return self._decoder(batch)
         if self.reading is not None:
             return self._texts(batch, self.reading)
         draws = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
@@ -69,7 +73,9 @@ class TrainingStep(nn.Module):
             self.config.loss.latent_weight,
             self.config.loss.log_floor,
         )
-        return self._with_picture(losses, prediction, base, batch)
+        if not self.config.loss.looks_at_pictures:
+            return losses
+        return self._with_picture(losses, prediction / self.vae.config.scaling_factor + base, batch)
 
     def _noisy(
         self, clean: Tensor, noise: Tensor, batch: Batch, draws: list[torch.Generator]
@@ -86,7 +92,7 @@ class TrainingStep(nn.Module):
         high = self.text_encoder(batch.input_ids)[0]
         low = self.text_encoder(batch.lowlevel_input_ids)[0]
         picture, words = reading.of_picture(self.controlnet, batch, high, low)
-        few = batch.first(-(-len(batch.ids) // KEPT))
+        few = batch.some(range(-(-len(batch.ids) // KEPT)))
         draws = [torch.Generator().manual_seed(seed) for seed in few.seeds]
         clean, _ = self._clean_latent(few, draws)
         noisy, timesteps = self._noisy(clean, _normal(clean, draws), few, draws)
@@ -98,14 +104,10 @@ class TrainingStep(nn.Module):
         total = picture + words + KEEPING * kept
         return Losses(picture, none, none, total, judge=kept.new_zeros(()))
 
-    def _with_picture(
-        self, losses: Losses, prediction: Tensor, base: Tensor | float, batch: Batch
-    ) -> Losses:
-        """And what is wrong with the pictures that the predicted latents stand for."""
+    def _with_picture(self, losses: Losses, latent: Tensor, batch: Batch) -> Losses:
+        """And what is wrong with the pictures that the latents, not scaled, stand for."""
         weights = self.config.loss
-        if not weights.looks_at_pictures:
-            return losses
-        decoded = self.vae.decode(prediction / self.vae.config.scaling_factor + base).sample
+        decoded = self.vae.decode(latent).sample
         total = losses.total + decoded_error(decoded, batch.clean, weights)
         if self.judge is None:
             return losses._replace(total=total)
@@ -115,6 +117,39 @@ class TrainingStep(nn.Module):
         fooled, caught = adversarial_errors(self.judge, *seen, vivid)
         total = total + weights.adversarial_weight * fooled + caught
         return losses._replace(total=total, judge=caught)
+
+    def _decoder(self, batch: Batch) -> Losses:
+        """What is wrong with the pictures that the decoder makes of what it is handed over."""
+        zero = batch.clean.new_zeros(())
+        none = batch.clean.new_zeros(0)
+        losses = Losses(zero, none, none, zero, judge=zero)
+        found = self._with_picture(losses, self._handed_over(batch), batch)
+        return found._replace(diffusion=found.total.detach())
+
+    @torch.no_grad()
+    def _handed_over(self, batch: Batch) -> Tensor:
+        """What the decoder is given in the end, not scaled: by a walk of a few steps (DDIM, no
+        guidance), each pair's own number of them; bare samples as `start="lr_bare"`, in one."""
+        draws = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
+        high = self.text_encoder(batch.input_ids)[0]
+        low = self.text_encoder(batch.lowlevel_input_ids)[0]
+        clean, base = self._clean_latent(batch, draws, high, low)
+        noise = _normal(clean, draws)
+        latents, _ = self._without_noise(batch, noise, torch.zeros(len(draws)).to(noise))
+        counts = [_drawn(STEPS, draw) for draw in draws]
+        counts = [1 if bare else count for bare, count in zip(batch.bare, counts, strict=True)]
+        for count in {*counts}:
+            few = [number for number, own in enumerate(counts) if own == count]
+            latents[few] = self._walk(latents[few], count, batch.some(few), high[few], low[few])
+        return latents / self.vae.config.scaling_factor + base
+
+    def _walk(self, latents: Tensor, steps: int, batch: Batch, high: Tensor, low: Tensor) -> Tensor:
+        solver, noise = Solver(self.scheduler.config, "ddim", steps), Noise(0)  # it draws none
+        for timestep in solver.timesteps:
+            networks = (self.controlnet, self.unet)
+            _, prediction = answer(*networks, latents, timestep, batch, high, low)
+            latents = solver.step(prediction.float(), timestep, latents, noise)
+        return latents
 
     def _degradation_free(self, batch: Batch) -> Losses:
         """The ControlNet's first guess against the clean picture; nothing is diffused."""
@@ -175,6 +210,10 @@ def _refuse_clean_latents(config: TrainConfig) -> None:
     for name, value in wanted.items():
         if value:
             raise XPSRError(f"{name} needs a model with prediction_type: sample.")
+
+
+def _drawn(choices: tuple[int, ...], draw: torch.Generator) -> int:
+    return choices[int(torch.randint(len(choices), (), generator=draw))]
 
 
 def _normal(like: Tensor, draws: list[torch.Generator]) -> Tensor:

@@ -9,7 +9,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from xpsr.models.chroma import smooth_chroma
+from xpsr.models.patch_unet import PatchUNet
 from xpsr.models.residual_block import ResidualBlock
+
+FINE = 2  # pixels that the finish takes for one place
+AT_ONCE = 1024 * 1024  # pixels; of more, its features would take gigabytes
 
 
 class PatchAutoencoder(ModelMixin, ConfigMixin):
@@ -18,13 +22,15 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
     The encoder is linear: an orthonormal basis of `patch_size`² × 3 patches (principal components
     of photographs), so a latent is the picture less its finest detail, with no noise of its own.
     The decoder is the transposed basis plus a correction that sees neighbouring patches and so
-    removes block edges. All its convolutions run at latent size: on a CPU, those at full size are
-    what makes autoencoders slow.
+    removes block edges. These run at latent size: on a CPU, convolutions at full size are what
+    makes autoencoders slow. What is drawn a patch at a time has a pattern of its own, though, and
+    nothing finer than the basis: the finish, at half the size, sees across patches.
 
     Args:
         latent_channels: components kept of each patch.
         patch_size: pixels per latent pixel.
         decoder_width, decoder_blocks: size of the correction.
+        finish_channels: widths of the finish at 1/2, 1/4, … of the picture's side; () = no finish.
         scaling_factor: latents are multiplied by it before diffusion.
         chroma_sigma: decoded pictures have their colour differences blurred by so many pixels; 0 =
             not at all. Of these a low-resolution picture says little, and the eye asks for less;
@@ -40,6 +46,7 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         decoder_blocks: int = 2,
         scaling_factor: float = 1.0,
         chroma_sigma: float = 0.0,
+        finish_channels: tuple[int, ...] = (),
     ):
         super().__init__()
         pixels = 3 * patch_size**2
@@ -54,6 +61,10 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
         # Starts as the plain linear basis, which reconstructs photographs without any training.
         nn.init.zeros_(self.correction[-1].weight)
         nn.init.zeros_(self.correction[-1].bias)
+        self.finish = PatchUNet(finish_channels, FINE) if finish_channels else None
+        if self.finish is not None:
+            nn.init.zeros_(self.finish.conv_out.weight)
+            nn.init.zeros_(self.finish.conv_out.bias)
 
     @torch.no_grad()
     def set_basis(self, components: Tensor, mean: Tensor) -> None:
@@ -74,6 +85,8 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
     def decode(self, z: Tensor, return_dict: bool = True, generator=None):
         """Latent (B, C, h, w), not scaled → picture (B, 3, h·patch, w·patch), about [-1, 1]."""
         sample = F.pixel_shuffle(self.unbasis(z) + self.correction(z), self.config.patch_size)
+        if self.finish is not None:
+            sample = self.finish.in_bands(sample, AT_ONCE)
         if self.config.chroma_sigma:
             sample = smooth_chroma(sample, self.config.chroma_sigma)
         return DecoderOutput(sample=sample) if return_dict else (sample,)
