@@ -247,7 +247,7 @@ def test_preview_of_a_heavy_autoencoder_reads_the_colours(picture, offset):
     other = torch.cat([other, 1 - other[..., :16]], dim=-1)
     latents = 0.5 * vae.encode(2 * other - 1).latents
     base = None if offset is None else torch.full_like(latents, offset)
-    preview = Preview(vae, image, base, 8, (44, 64))
+    preview = Preview(vae, image, base, 8, (64, 44))
     shown = preview(latents if base is None else latents - base)
     assert shown.size == (8, 6)
     reduced = torch.nn.functional.interpolate(other, scale_factor=1 / 8, mode="area")

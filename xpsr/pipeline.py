@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Generator, Hashable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,15 +18,16 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from xpsr.arguments import one_each, texts_and_settings, usable
 from xpsr.autoencoder import decode, distribution, draw
 from xpsr.errors import XPSRError
-from xpsr.frame import Frame, Size, make_frame, plan_sizes
+from xpsr.frame import Frame, make_frame
 from xpsr.guidance import pair
-from xpsr.image import Source, file_bytes, open_image, pixel_sha256
+from xpsr.image import Source, open_image, pixel_sha256
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.placement import hardware, telling_of_memory, threads
 from xpsr.preview import Preview
-from xpsr.prompts import PROMPT_NAMES, Prompts
+from xpsr.prompts import Prompts
 from xpsr.prompts.text import EncoderTexts, assemble, cut_notes, encode_texts
 from xpsr.recipe import Recipe, Versions, model_label
 from xpsr.revision import ModelSource
@@ -41,8 +41,8 @@ from xpsr.sampling import (
     denoise,
     unwatched,
 )
-from xpsr.schedule import Noise, NoiseSource, Solver, start_latents
-from xpsr.settings import CHOICES, SETTING_NAMES, Settings
+from xpsr.schedule import Noise, Solver, start_latents
+from xpsr.settings import CHOICES, Settings
 from xpsr.shared import Shared
 from xpsr.tiling import Blend, cover
 
@@ -88,6 +88,19 @@ class Restored:
     seconds: float
     notes: tuple[str, ...]
     word_maps: WordMaps | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class _Run:
+    """What is settled of a run before a network works."""
+
+    settings: Settings
+    frame: Frame
+    texts: EncoderTexts
+    blend: Blend
+    solver: Solver
+    noise: Noise
+    shared: Shared
 
 
 class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
@@ -194,23 +207,17 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         images: list[Any] = list(image) if isinstance(image, (list, tuple)) else [image]
         if not images:
             raise XPSRError("There is no picture in the list; give at least one.")
-        highs, lows = (
-            _one_each(name, texts, len(images))
-            for name, texts in (("prompt", prompt), ("lowlevel_prompt", lowlevel_prompt))
-        )
+        highs = one_each("prompt", prompt, len(images))
+        lows = one_each("lowlevel_prompt", lowlevel_prompt, len(images))
+        texts, numbers = texts_and_settings(changes)
         name = preset or self.config["default_preset"]
-        unknown = sorted(set(changes) - {*PROMPT_NAMES, *SETTING_NAMES})
-        if unknown:
-            raise XPSRError(f'There is no setting or text "{unknown[0]}"; {_instead(unknown[0])}.')
-        texts = {k: v for k, v in changes.items() if k in PROMPT_NAMES}
-        numbers = {k: v for k, v in changes.items() if k in SETTING_NAMES}
         settings = Settings.from_preset(name, **numbers)
         prompts = [
             Prompts.from_preset(name, prompt=high, lowlevel_prompt=low, **texts)
             for high, low in zip(highs, lows, strict=True)
         ]
         if len(images) > 1:
-            images = [_usable(one, settings) for one in images]
+            images = [usable(one, settings) for one in images]
         results = [
             self._last(one, said, settings) for one, said in zip(images, prompts, strict=True)
         ]
@@ -255,30 +262,15 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         prompts, settings = prompts or default_prompts, settings or default_settings
         with telling_of_memory(TOO_LARGE):
             photo = open_image(image)
-            frame = make_frame(photo.image, settings, self.controlnet.downscale)
-            texts = assemble(prompts, settings, self.tokenizer)
-            noise = Noise(settings.seed)
-            solver = Solver(self.scheduler.config, settings.scheduler, settings.num_inference_steps)
-            shared = shared or Shared()
+            run = self._plan(photo.image, prompts, settings, shared or Shared())
             try:
-                conditions = self._conditions(frame, texts, settings, shared)
-                blend = self._tiles(conditions.image, settings)
-                base, latents = yield from self._start(
-                    conditions, texts, solver, settings, noise, blend, shared, frame.working
-                )
-                hints = shared.get(
-                    ("hints", frame.working, *blend.tiles),
-                    lambda: Hints(self.controlnet, conditions.image, blend),
-                )
-                watch = unwatched
-                if recorder is not None:
-                    n, tiles = len(solver.timesteps), blend.tiles
-                    watch = recorder.begin(self.controlnet, self.tokenizer, texts, frame, tiles, n)
-                predict = Denoiser(self.unet, self.controlnet, conditions, blend, hints, watch)
-                width, height = frame.working
-                visible = (height, width)
-                preview = Preview(self.vae, conditions.image, base, frame.multiple, visible)
-                for item in denoise(latents, solver, predict, noise, len(blend.tiles)):
+                conditions = self._conditions(run)
+                base = yield from self._base(run, conditions)
+                latents = self._start(run, conditions, base)
+                predict = self._denoiser(run, conditions, recorder)
+                frame = run.frame
+                preview = Preview(self.vae, conditions.image, base, frame.multiple, frame.working)
+                for item in denoise(latents, run.solver, predict, run.noise, len(run.blend.tiles)):
                     if isinstance(item, Step):
                         latents = item.latents
                         item = replace(item, preview=preview)
@@ -288,7 +280,7 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             finally:
                 self.maybe_free_model_hooks()
             result = frame.finish(decoded, settings.color_fix)
-            notes = (*photo.notes, *cut_notes(texts), *((LORA,) if self._has_lora else ()))
+            notes = (*photo.notes, *cut_notes(run.texts), *((LORA,) if self._has_lora else ()))
             recipe = self._recipe(photo.image, result, prompts, settings, notes)
         maps = None if recorder is None else recorder.maps
         yield Restored(result, recipe, time.perf_counter() - started, notes, maps)
@@ -309,74 +301,89 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             raise ValueError("only steps of XPSRPipeline.stream can be shown")
         return step.preview(step.predicted)
 
-    def _conditions(
-        self, frame: Frame, texts: EncoderTexts, settings: Settings, shared: Shared
-    ) -> Conditions:
-        device, chunk = self._execution_device, settings.long_prompts == "chunk"
+    def _plan(
+        self, image: Image.Image, prompts: Prompts, settings: Settings, shared: Shared
+    ) -> _Run:
+        """Settle all that needs no network, and refuse what cannot be."""
+        factor = self.controlnet.downscale
+        frame = make_frame(image, settings, factor)
+        height, width = (side // factor for side in frame.padded.shape[-2:])
+        size = max(settings.tile_size // factor, 1) if settings.tile_size else 0
+        overlap = min(settings.tile_overlap // factor, max(size - 1, 0))
+        return _Run(
+            settings=settings,
+            frame=frame,
+            texts=assemble(prompts, settings, self.tokenizer),
+            blend=Blend(cover(height, width, size, overlap)),
+            solver=Solver(self.scheduler.config, settings.scheduler, settings.num_inference_steps),
+            noise=Noise(settings.seed),
+            shared=shared,
+        )
+
+    def _conditions(self, run: _Run) -> Conditions:
+        device, settings = self._execution_device, run.settings
+        chunk = settings.long_prompts == "chunk"
 
         def encoded(batch: list[str]) -> Tensor:
             found = encode_texts(self.tokenizer, self.text_encoder, batch, device, chunk=chunk)
             return found.to(self.unet.dtype)
 
         high, low = (
-            shared.get(("texts", chunk, *batch), partial(encoded, batch))
-            for batch in pair(texts, settings.guided)
+            run.shared.get(("texts", chunk, *batch), partial(encoded, batch))
+            for batch in pair(run.texts, settings.guided)
         )
         return Conditions(
             high=high,
             low=low,
-            image=frame.padded.to(device),
+            image=run.frame.padded.to(device),
             guidance_scale=settings.guidance_scale,
             conditioning_scale=settings.controlnet_conditioning_scale,
         )
 
-    def _start(
-        self,
-        conditions: Conditions,
-        texts: EncoderTexts,
-        solver: Solver,
-        settings: Settings,
-        noise: NoiseSource,
-        blend: Blend,
-        shared: Shared,
-        size: Size,
-    ) -> Generator[TileDone, None, tuple[Tensor | None, Tensor]]:
-        """The latent to add before decoding (or None), and the one that denoising starts from.
+    def _base(self, run: _Run, conditions: Conditions) -> Generator[TileDone, None, Tensor | None]:
+        """The latent to add before decoding; None in a model without residual latents."""
+        if not self.config["residual_latents"]:
+            return None
+        total, tiles = len(run.solver.timesteps), run.blend.tiles
+        key: tuple[Hashable, ...] = ("base", run.frame.working, *tiles)
+        if self.controlnet.config.degradation_free_reads_texts:
+            key += (run.texts.high.sent, run.texts.low.sent, run.settings.long_prompts)
+
+        def made() -> Generator[TileDone, None, Tensor]:
+            between = partial(TileDone, -1, total, tiles=len(tiles))
+            return base_latent(self.controlnet, self.vae, conditions, run.blend, between)
+
+        return (yield from run.shared.walk(key, made))
+
+    def _start(self, run: _Run, conditions: Conditions, base: Tensor | None) -> Tensor:
+        """The latent that denoising starts from.
 
         Draws: the autoencoder's sample, then the start's own noise.
         """
         image = conditions.image
-        if self.config["residual_latents"]:
-            key: tuple[Hashable, ...] = ("base", size, *blend.tiles)
-            if self.controlnet.config.degradation_free_reads_texts:
-                key += (texts.high.sent, texts.low.sent, settings.long_prompts)
-            total, tiles = len(solver.timesteps), len(blend.tiles)
-            base = yield from shared.walk(
-                key,
-                lambda: base_latent(
-                    self.controlnet,
-                    self.vae,
-                    conditions,
-                    blend,
-                    lambda tile: TileDone(-1, total, tile, tiles),
-                ),
-            )
-            return base, start_latents(solver, settings, torch.zeros_like(base), noise)
-        if settings.start == "noise":
-            factor = self.controlnet.downscale
-            height, width = image.shape[-2] // factor, image.shape[-1] // factor
+        if base is not None:
+            low = torch.zeros_like(base)
+        elif run.settings.start == "noise":
+            height, width = (side // run.frame.multiple for side in image.shape[-2:])
             low = image.new_zeros(1, self.unet.config.in_channels, height, width)
         else:
-            found = shared.get(("latents", size), lambda: distribution(self.vae, image))
-            low = draw(self.vae, found, noise)
-        return None, start_latents(solver, settings, low, noise)
+            key = ("latents", run.frame.working)
+            found = run.shared.get(key, lambda: distribution(self.vae, image))
+            low = draw(self.vae, found, run.noise)
+        return start_latents(run.solver, run.settings, low, run.noise)
 
-    def _tiles(self, image: Tensor, settings: Settings) -> Blend:
-        factor = self.controlnet.downscale
-        size = max(settings.tile_size // factor, 1) if settings.tile_size else 0
-        overlap = min(settings.tile_overlap // factor, max(size - 1, 0))
-        height, width = (side // factor for side in image.shape[-2:])
-        return Blend(cover(height, width, size, overlap))
+    def _denoiser(
+        self, run: _Run, conditions: Conditions, recorder: WordRecorder | None
+    ) -> Denoiser:
+        tiles, watch = run.blend.tiles, unwatched
+        hints = run.shared.get(
+            ("hints", run.frame.working, *tiles),
+            lambda: Hints(self.controlnet, conditions.image, run.blend),
+        )
+        if recorder is not None:
+            n = len(run.solver.timesteps)
+            watch = recorder.begin(self.controlnet, self.tokenizer, run.texts, run.frame, tiles, n)
+        return Denoiser(self.unet, self.controlnet, conditions, run.blend, hints, watch)
 
     def _recipe(
         self,
@@ -396,47 +403,3 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             output_size=result.size,
             notes=notes,
         )
-
-
-# What other pipelines of diffusers take, and what does its work here.
-_ELSEWHERE = {
-    "generator": "random numbers follow from seed=",
-    "latents": "denoising begins where start= says, with the noise of seed=",
-    "cross_attention_kwargs": "a LoRA is weighed by pipe.set_adapters(name, weight)",
-    "callback_on_step_end": "pipe.stream(...) gives every step",
-    "width": "the size follows from upscale=",
-    "height": "the size follows from upscale=",
-    "strength": "it is not supported, and start= says where denoising begins",
-    "num_images_per_prompt": "it is not supported: call once for each seed=",
-    "output_type": "it is not supported: results are PIL pictures",
-    "prompt_embeds": "it is not supported: texts are given as prompt= and lowlevel_prompt=",
-}
-
-
-def _instead(name: str) -> str:
-    known = ", ".join((*PROMPT_NAMES, *SETTING_NAMES))
-    return _ELSEWHERE.get(name, f"there are {known}")
-
-
-def _usable(image: Source, settings: Settings) -> Source:
-    """A source that can be restored: one that cannot would cost the results of those before it.
-
-    It is opened for that and let go again: many open pictures would fill the memory.
-    """
-    if not isinstance(image, (str, Path, bytes, bytearray, memoryview, Image.Image)):
-        image = file_bytes(image)  # not every open file can be read twice
-    plan_sizes(open_image(image).image.size, settings)
-    return image
-
-
-def _one_each(name: str, texts: str | Sequence[str] | None, count: int) -> Sequence[str | None]:
-    if texts is None or isinstance(texts, str):
-        return [texts] * count
-    if not isinstance(texts, (list, tuple)):  # a set has no order, a dict is no list of texts
-        raise XPSRError(
-            f"{name} must be a text, or a list with one for each picture, not "
-            f"{type(texts).__name__}."
-        )
-    if len(texts) != count:
-        raise XPSRError(f"{name} has {len(texts)} texts for {count} pictures; give one for each.")
-    return texts

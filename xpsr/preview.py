@@ -31,7 +31,7 @@ class Preview:
         image: the low-quality picture at working size (1, 3, H, W) in [0, 1], padded.
         base: latent that is added to every prediction, or None (see `residual_latents`).
         factor: picture pixels per latent pixel.
-        visible: (height, width) of `image` without the padding.
+        visible: (width, height) of `image` without the padding.
     """
 
     vae: Any
@@ -44,7 +44,7 @@ class Preview:
     def __call__(self, predicted: Tensor) -> Image.Image:
         """Latent (1, C, h, w) → RGB picture, of working size or (linear map) of latent size."""
         latents = predicted if self.base is None else predicted + self.base
-        height, width = self.visible
+        width, height = self.visible
         if isinstance(self.vae, _LIGHT):
             return to_image(decode(self.vae, latents, self.factor)[..., :height, :width])
         colors = torch.einsum("rc,bchw->brhw", self._map, _with_ones(latents)).clamp(0, 1)
