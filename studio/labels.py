@@ -6,7 +6,6 @@ import re
 from typing import Any
 
 from . import words
-from .results.words import PLACES
 
 SETTINGS = {
     "num_inference_steps": words.STEPS,
@@ -41,6 +40,17 @@ TEXTS = {
     "added_prompt": words.ADDED,
     "negative_prompt": words.NEGATIVE,
     "lowlevel_negative_prompt": words.LOW_NEGATIVE,
+}
+PLACES = {
+    "model": "Model",
+    "revision": "Weights",
+    "base": "Base model",
+    "base_revision": "Weights of the base",
+    "device": "Device",
+    "dtype": "Number format",
+    "hardware": "Processor",
+    "threads": "Threads",
+    "version of xpsr": "Version of XPSR Studio",
 }
 
 

@@ -12,16 +12,16 @@ from .page import Page
 from .parts import flat
 from .restore.layout import lay_out_restoring
 from .restore.memory import SECRET, STORAGE_KEY
-from .restore.texts import NOTHING_BROUGHT
-from .results.visit import Visit
 from .tabs import TABS
+from .texts import NOTHING_BROUGHT
+from .visit import Visit
 
 
 def lay_out(opening: Opening) -> Page:
     """Build the page inside the present `gr.Blocks`."""
     flat(markup.HEAD, elem_id="head")
     parts: dict[str, Any] = {
-        "written": gr.State(NOTHING_BROUGHT),  # who wrote what, see restore/texts.py
+        "written": gr.State(NOTHING_BROUGHT),  # who wrote what, see texts.py
         "before": gr.State(None),  # the texts as they were when describing began
         "visit": gr.State(Visit(shown=opening.shown)),
         "browser": gr.BrowserState(None, storage_key=STORAGE_KEY, secret=SECRET),

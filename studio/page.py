@@ -9,7 +9,22 @@ from typing import Any
 import gradio as gr
 
 from .form import FORM
-from .restore.result_layout import Closer
+
+
+@dataclass(frozen=True)
+class Closer:
+    """The components of the closer look; `open`: whether it is looked at."""
+
+    accordion: gr.Accordion
+    open: gr.State
+    overview: gr.Image
+    across: gr.Slider
+    down: gr.Slider
+    zoom: gr.Radio
+    gain: gr.Slider
+    before: gr.Image
+    after: gr.Image
+    difference: gr.Image
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,12 @@ from studio.batch.batch import MAX_PICTURES, Batch
 from studio.batch.table import render
 from studio.form import fill_form
 from studio.models.engine import Engine, EngineOptions
-from studio.restore.texts import NOTHING_BROUGHT
 from studio.results.names import plain_name
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
 from studio.services import Services
+from studio.texts import NOTHING_BROUGHT
+from studio.visit import Visit
 from xpsr.prompts import Prompts
 from xpsr.recipe import read_recipe
 from xpsr.settings import Settings

@@ -17,8 +17,8 @@ from studio.results.difference import change_size, open_rgb
 from studio.results.outputs import Outputs
 from studio.results.run_list import offered, preset_of
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
 from studio.services import Services
+from studio.visit import Visit
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.recipe import Versions
 from xpsr.settings import PRESETS, Settings

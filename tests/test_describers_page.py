@@ -14,9 +14,8 @@ from studio import words
 from studio.form import MAIN_TEXTS, fill_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.describing import BACK, DESCRIPTION, Before, Describing, left
-from studio.restore.mine import Mine
-from studio.restore.texts import NOTHING_BROUGHT, described, joined
-from studio.results.visit import Visit
+from studio.texts import NOTHING_BROUGHT, described, joined
+from studio.visit import Mine, Visit
 from xpsr.prompts import Prompts
 from xpsr.prompts.describer import Description
 from xpsr.settings import Settings
@@ -84,7 +83,7 @@ class Page:
 
 def begun(actions: Describing) -> Page:
     page = Page()
-    page.take(actions.begin(*BEFORE, page.values["written"], Visit()))
+    page.take(actions.begin(*BEFORE, page.values["written"], page.visit))
     assert not page.idle and page.texts == BEFORE
     return page
 
@@ -191,11 +190,11 @@ def test_the_last_message_which_gradio_sends_twice_holds_no_text(actions, payloa
 def test_stopping_ends_the_requests_and_brings_the_texts_back(actions, payload, server):
     server.mood = "dripping"
     page = begun(actions)
-    run = actions.describe(payload, Before(*BEFORE), *BEFORE, Visit())
+    run = actions.describe(payload, Before(*BEFORE), *BEFORE, page.visit)
     while server.at_once < 2:
         page.take(next(run))
     run.close()  # what Gradio does when Stop is pressed
-    page.take(actions.stopped(page.values["before"], page.values["picture_note"]))
+    page.take(actions.stopped(page.values["before"], page.visit))
     assert page.texts == BEFORE and page.idle
     assert words.DESCRIBING_STOPPED in page.values["picture_note"]
 
@@ -206,15 +205,15 @@ def test_who_writes_is_told_while_it_is_written_and_taken_back_when_it_is_stoppe
     server.mood = "word by word"
     page = Page()
     page.values["written"] = mine = described(Description(*BEFORE, "measured"))
-    page.take(actions.begin(*BEFORE, mine, Visit()))
-    run = actions.describe(payload, page.values["before"], *BEFORE, Visit())
+    page.take(actions.begin(*BEFORE, mine, page.visit))
+    run = actions.describe(payload, page.values["before"], *BEFORE, page.visit)
     while page.texts == BEFORE:
         page.take(next(run))
     for text, brought in zip(page.texts, page.values["written"], strict=True):
         assert joined(brought) == text
         assert {one.origin.kind for one in brought} <= {"server"}
     run.close()
-    page.take(actions.stopped(page.values["before"], page.values["picture_note"]))
+    page.take(actions.stopped(page.values["before"], page.visit))
     assert page.texts == BEFORE and page.values["written"] == mine
 
 
@@ -222,7 +221,7 @@ def test_a_stop_that_comes_late_leaves_the_boxes_alone(actions, payload):
     page = begun(actions)
     page.run(actions, payload)
     page.values["prompt"] = "Typed since."
-    page.take(actions.stopped(page.values["before"], page.values["picture_note"]))
+    page.take(actions.stopped(page.values["before"], page.visit))
     assert page.texts == ("Typed since.", LOW) and page.idle
     assert words.DESCRIBING_STOPPED not in page.values["picture_note"]
 
@@ -253,14 +252,14 @@ def test_a_describer_that_writes_on_when_another_picture_has_come_is_undone(acti
     page = begun(actions)
     changes = left("A stone br", "Blu", NOTHING_BROUGHT, page.values["before"])
     page.values |= {**changes, "prompt": "A stone bridge", "picture_note": "40 × 30"}
-    page.take(actions.stopped(page.values["before"], page.values["picture_note"]))
+    page.take(actions.stopped(page.values["before"], page.visit))
     assert page.texts == BEFORE == (changes["prompt"], changes["lowlevel_prompt"]) and page.idle
     assert page.values["picture_note"] == "40 × 30"
 
 
 def test_a_crowd_is_told_to_come_back(actions):
     page = begun(actions)
-    page.take(actions.stopped(page.values["before"], page.values["picture_note"]))
+    page.take(actions.stopped(page.values["before"], page.visit))
     assert words.REFUSED in page.values["picture_note"] and page.texts == BEFORE and page.idle
 
 

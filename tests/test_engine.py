@@ -26,11 +26,11 @@ from studio.models.waiting import SmallerTiles, Waiting, sign
 from studio.restore.actions import Actions
 from studio.restore.runs import RunActions
 from studio.restore.showing import RESULT
-from studio.restore.texts import NOTHING_BROUGHT
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
 from studio.services import Services
+from studio.texts import NOTHING_BROUGHT
+from studio.visit import Picture, Visit
 from xpsr.errors import NotEnoughMemoryError, XPSRError
 from xpsr.inspection import inspect_model
 from xpsr.prompts import PROMPT_NAMES, Prompts
@@ -347,11 +347,11 @@ def test_a_run_that_was_stopped_before_its_first_step_is_not_called_refused(engi
     path = tmp_path / "wall.png"
     Image.new("RGB", (32, 32)).save(path)
     values = [*("" for _ in PROMPT_NAMES), *(None for _ in SETTING_NAMES)]
-    begun = actions.restore({"path": str(path)}, Visit(), "", "mini", [], NOTHING_BROUGHT, *values)
-    waiting, first = actions.begin(Visit())[0], next(begun)[0]
-    begun.close()
-    assert words.REFUSED in actions.failed(waiting, Visit())[0]  # it never had its turn
-    assert words.STOPPED in actions.failed(first, Visit())[0]
+    actions.begin(visit := Visit())
+    assert words.REFUSED in actions.failed(visit)[0]  # it never had its turn
+    actions.begin(visit)
+    next(actions.restore({"path": str(path)}, visit, "", "mini", [], NOTHING_BROUGHT, *values))
+    assert words.STOPPED in actions.failed(visit)[0]
 
 
 def test_a_stop_that_comes_before_the_run_counts_for_this_run_alone(engine, tmp_path):
@@ -387,7 +387,7 @@ def test_what_is_opened_during_a_run_stays(engine, picture, tmp_path, opens):
     older, path, visit = keep_run(outputs, picture(24, 16)), tmp_path / "wall.png", Visit()
     outputs.examples = {older.id: older}
     visit.add(older.id)
-    visit.bring("wall", "digest", str(path))
+    visit.bring(Picture("wall", "digest", str(path)))
     actions, runs = (kind(Services(engine, outputs)) for kind in (Actions, RunActions))
     Image.new("RGB", (32, 32)).save(path)
     settings = {**asdict(Settings.from_preset("mini")), "num_inference_steps": 3, "upscale": 1}

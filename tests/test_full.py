@@ -19,8 +19,8 @@ from studio.models.engine import Engine, EngineOptions
 from studio.models.machine import Machine
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
 from studio.services import Services
+from studio.visit import Visit
 from xpsr.models.checkpoint import PUBLISHED
 from xpsr.prompts.footprint import Footprint
 

@@ -51,7 +51,7 @@ from studio.models.choice import Permission
 from studio.models.engine import Engine, EngineOptions
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
+from studio.visit import Visit
 from studio.services import Services
 model, outputs, *names = sys.argv[1:]
 engine = Engine(EngineOptions(model=model, device="cpu"))

@@ -15,18 +15,18 @@ from studio import words
 from studio.batch.actions import SHOWN, BatchActions
 from studio.batch.batch import Batch, Item
 from studio.form import FORM, fill_form
+from studio.job import Job
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.actions import Actions
 from studio.restore.describing import Before
 from studio.restore.memory import RECALLED, Memory, MemoryActions
-from studio.restore.mine import Mine
 from studio.restore.runs import RunActions
-from studio.restore.texts import NOTHING_BROUGHT
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
 from studio.results.words import DISK_FULL, OTHER_MODEL, welcome_back
 from studio.services import Services
+from studio.texts import NOTHING_BROUGHT
+from studio.visit import Mine, Picture, Visit
 from xpsr.pipeline import Restored
 from xpsr.prompts import Prompts
 from xpsr.prompts.provenance import Origin, written
@@ -82,9 +82,9 @@ def test_of_two_pages_of_one_browser_neither_forgets_the_results_of_the_other(
     memory.recall(begun, other := Visit())
     one.runs += [first, gone]
     other.add(second)
-    keep(one)
+    keep(one, begun)
     shutil.rmtree(outputs.folder / gone)
-    kept = keep(other)
+    kept = keep(other, begun)
     assert kept["runs"] == sorted([old, first, second], key=lambda one: one[:15])
     assert one.runs == [old, first, gone] and other.runs == [old, second]  # as they show them
     memory.recall(None, stranger := Visit())
@@ -155,13 +155,13 @@ def test_what_was_set_for_another_model_comes_back_with_it(memory):
     said = str(page("two").recall(kept, visit))
     assert OTHER_MODEL in said and "Texts and settings are as you left them" not in said
     other = changed(prompt="A new text.", guidance_scale=7.0)
-    kept = page("two").keep(None, False, visit, NOTHING_BROUGHT, None, True, "paper", *other)
+    kept = page("two").keep(kept, False, visit, NOTHING_BROUGHT, None, True, "paper", *other)
 
     values = page("one").recall(kept, visit := Visit())
     assert OTHER_MODEL not in str(values)
     back = changed(prompt="A new text.", negative_prompt="people", guidance_scale=2.5)
     assert values[: len(FORM) + 1] == (*back, "official")
-    kept = page("one").keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *back)
+    kept = page("one").keep(kept, False, visit, NOTHING_BROUGHT, None, True, "official", *back)
     assert page("two").recall(kept, Visit())[: len(FORM) + 1] == (*other, "paper")
 
 
@@ -266,8 +266,8 @@ def test_a_result_for_which_there_is_no_room_is_told_of(
     visit.shown = run.id
     assert DISK_FULL in str(runs.pin(visit, "bicubic")) and visit.pinned is None
     assert DISK_FULL in str(runs.compare_with(visit, "bicubic"))
-    visit.looking = True
-    for look in (partial(runs.look, visit, "", 50, 50, 1), partial(runs.draw, visit, "", 4)):
+    place = visit, "", 50, 50, 1
+    for look in (partial(runs.look, True, *place), partial(runs.draw, True, visit, "", 4)):
         with pytest.raises(gr.Error, match=DISK_FULL):
             look()
     run = outputs.find(run.id)  # with the disk of now
@@ -275,7 +275,7 @@ def test_a_result_for_which_there_is_no_room_is_told_of(
     actions = Actions(Services(Engine(EngineOptions()), outputs))
     told = (0, visit, "bicubic", Before("Mine.", ""), None)
     *form, status = actions.open_example(*told)[:9]
-    assert DISK_FULL in status and form == [gr.skip()] * 8 and visit.title == ""
+    assert DISK_FULL in status and form == [gr.skip()] * 8 and visit.picture == Picture()
     batch = Batch()
     batch.items = [Item({}, "garden.png", (24, 16), state="done", run=run)]
     actions = BatchActions(Services(Engine(EngineOptions()), outputs))
@@ -323,13 +323,15 @@ def test_texts_come_back_with_their_own_picture_or_none(memory, outputs, restore
     visit = Visit([run.id], shown=run.id)
     visit.recalled = True
     for digest, there in ((restored.recipe.input_sha256, True), ("of another one", False)):
-        visit.bring("another", digest)
+        visit.bring(Picture("another", digest))
         kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
         other = Visit()
         slot, note = memory.recall(kept, other)[len(FORM) + 2 : len(FORM) + 4]
         assert slot == (str(run.picture) if there else None)
         assert (words.PICTURE_AGAIN in note) is not there
-        assert (other.title, other.picture) == (("garden", digest) if there else ("", ""))
+        assert (other.picture.title, other.picture.digest) == (
+            ("garden", digest) if there else ("", "")
+        )
     del kept["picture"]  # as it was kept before there was such a field
     assert memory.recall(kept, Visit())[len(FORM) + 2] == gr.skip()
 
@@ -338,11 +340,11 @@ def test_a_run_that_a_reload_stopped_is_told_of(memory):
     visit = Visit()
     visit.recalled = True
     said = []
-    visit.restoring.begin()
+    visit.restoring = Job("waiting")
     for _ in ("begun", "ended"):
         kept = memory.keep(None, False, visit, NOTHING_BROUGHT, None, True, "official", *VALUES)
         said.append(str(memory.recall(kept, Visit())))
-        visit.restoring.end(1)
+        visit.restoring.end()
     assert words.RUN_DROPPED in said[0] and welcome_back(0, 0) in said[0]
     assert words.RUN_DROPPED not in said[1]
 

@@ -14,8 +14,8 @@ from studio.restore.runs import RunActions
 from studio.results.outputs import Outputs
 from studio.results.scores import Row, compare
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
 from studio.services import Services
+from studio.visit import Visit
 from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
 from xpsr.metrics import Score

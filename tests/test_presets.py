@@ -13,11 +13,11 @@ from studio.models.engine import Engine, EngineOptions
 from studio.recipes import words as words_recipes
 from studio.recipes.preset_actions import SHELF, PresetActions
 from studio.recipes.presets import MAX_BYTES, MAX_NAME, MAX_PRESETS, NamedPreset, PresetBook
-from studio.restore.texts import NOTHING_BROUGHT
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
 from studio.services import Services
+from studio.texts import NOTHING_BROUGHT
+from studio.visit import Visit
 from xpsr.errors import XPSRError
 from xpsr.prompts import Prompts
 from xpsr.settings import PRESETS, Settings

@@ -14,19 +14,19 @@ import pytest
 from made_runs import keep_run, make_recipe
 from PIL import Image, PngImagePlugin
 
+from studio import texts
 from studio.form import FORM, fill_form, read_form
 from studio.models.engine import Engine, EngineOptions
 from studio.recipes import archive as recipe_archive
 from studio.recipes import words as words_recipes
 from studio.recipes.actions import APPLIED, BROUGHT, RUN, Recipes, rerun_command
-from studio.restore import texts
 from studio.restore.actions import ANOTHER_PICTURE, Actions
 from studio.restore.describing import Before
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
 from studio.results.words import DISK_FULL
 from studio.services import Services
+from studio.visit import Visit
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.provenance import Origin
 from xpsr.recipe import PNG_KEY, read_recipe, save_png

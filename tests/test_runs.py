@@ -17,13 +17,13 @@ from studio.models.engine import Engine, EngineOptions
 from studio.restore.actions import Actions
 from studio.restore.runs import RunActions
 from studio.restore.showing import BICUBIC, PINNED, RESULT
-from studio.restore.texts import NOTHING_BROUGHT
 from studio.results import scores
 from studio.results.outputs import Outputs, Run
 from studio.results.scores import Row
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
 from studio.services import Services
+from studio.texts import NOTHING_BROUGHT
+from studio.visit import Visit
 from xpsr.metrics import Score
 from xpsr.pipeline import Restored
 from xpsr.prompts import Prompts
@@ -216,15 +216,14 @@ def test_what_is_chosen_for_the_left_during_a_run_holds_at_its_end(
 
 def test_another_place_leaves_the_map_of_the_differences_alone(runs, outputs, picture):
     (first, second), visit = make(outputs, picture, 2)
-    assert runs.draw(visit, BICUBIC, 4) == gr.skip()  # folded away
-    runs.open_closer(visit)
-    overview, before, after = runs.look(visit, BICUBIC, 90, 90, 1)
+    assert runs.draw(False, visit, BICUBIC, 4) == gr.skip()  # folded away
+    overview, before, after = runs.look(True, visit, BICUBIC, 90, 90, 1)
     assert overview.size == after.size == before["value"].size == (48, 32)
-    with Image.open(runs.draw(visit, BICUBIC, 4)) as image, Image.open(second.before) as left:
+    with Image.open(runs.draw(True, visit, BICUBIC, 4)) as image, Image.open(second.before) as left:
         found = np.asarray(image).astype(int)
         with Image.open(second.after) as right:
             apart = abs(np.asarray(right.convert("RGB")).astype(int) - np.asarray(left))
     assert (found == np.minimum(4 * apart, 255)).all()
     visit.pinned = first.id
-    with Image.open(runs.draw(visit, PINNED, 4)) as image:
+    with Image.open(runs.draw(True, visit, PINNED, 4)) as image:
         assert image.getpixel((5, 5)) == (4, 4, 4)

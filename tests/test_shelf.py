@@ -20,14 +20,14 @@ from studio import examples
 from studio.ablate.study import RunKeeper
 from studio.build import Where, build
 from studio.models.engine import Engine, EngineOptions
-from studio.restore.texts import NOTHING_BROUGHT
 from studio.results import housekeeping
 from studio.results import outputs as outputs_module
 from studio.results import shelf as shelf_module
 from studio.results.outputs import Outputs
 from studio.results.shelf import KEEP_SECONDS, Shelf
-from studio.results.visit import Visit
 from studio.results.whole import lend_as, make_once
+from studio.texts import NOTHING_BROUGHT
+from studio.visit import Visit
 from xpsr.ablation.plan import Cell
 from xpsr.ablation.run import CellResult, CellsLostError
 from xpsr.errors import XPSRError

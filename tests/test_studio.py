@@ -22,15 +22,16 @@ from studio_server import ROOT, Studio, save_tiny, studio_for
 import xpsr
 from studio import examples, markup, words
 from studio.form import fill_form, read_form
+from studio.job import Job
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.actions import ANOTHER_PICTURE, EXAMPLE, Actions
 from studio.restore.describing import Before
-from studio.restore.texts import NOTHING_BROUGHT, described, joined
 from studio.results.outputs import Outputs
 from studio.results.scores import Row
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
 from studio.services import Services
+from studio.texts import NOTHING_BROUGHT, described, joined
+from studio.visit import Visit
 from xpsr.image import pixel_sha256
 from xpsr.metrics import METRICS, Score
 from xpsr.prompts import PROMPT_NAMES, Prompts
@@ -327,12 +328,12 @@ def test_the_page_knows_which_picture_is_on_it(actions, photo):
     visit = Visit()
     actions.receive({"path": str(photo)}, visit, "", "", NOTHING_BROUGHT, None)
     with Image.open(photo) as image:
-        assert visit.picture == pixel_sha256(image)
+        assert visit.picture.digest == pixel_sha256(image)
     note, status = actions.clear(visit)
-    assert note == visit.picture == "" and words.STATUS_EMPTY in status
+    assert note == visit.picture.digest == "" and words.STATUS_EMPTY in status
     visit.shown = "a run"
     assert words.NO_PICTURE_NOW in actions.clear(visit)[1]
-    visit.restoring.begin()
+    visit.restoring = Job("waiting")
     assert actions.clear(visit)[1] == gr.skip()
 
 

@@ -14,6 +14,7 @@ import pytest
 from made_runs import keep_run
 from PIL import Image
 
+from studio import visit as visit_module
 from studio.ablate import words
 from studio.ablate.asked import ASKED
 from studio.ablate.memory import KEPT, keep, recall
@@ -23,13 +24,12 @@ from studio.ablate.study import Study
 from studio.form import fill_form
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.showing import Face
-from studio.restore.texts import NOTHING_BROUGHT
-from studio.results import visit as visit_module
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
 from studio.services import Services
-from studio.words import UNEXPECTED
+from studio.texts import NOTHING_BROUGHT
+from studio.visit import Visit
+from studio.words import REFUSED, STOPPING, UNEXPECTED
 from xpsr.ablation.statistics import change_by_seed
 from xpsr.prompts import Prompts
 from xpsr.recipe import read_recipe
@@ -158,19 +158,27 @@ def test_stop_keeps_what_is_finished_and_start_goes_on(actions, ask) -> None:
     study, visit = given[ASKED.index("study")], given[ASKED.index("visit")]
     going = actions.run(*given)
     shown = []
-    while len(study.results) < 3:
+    actions.begin(study)
+    last = f"step {SETTINGS.num_inference_steps} of {SETTINGS.num_inference_steps}"
+    while not re.search(f"Cell 3 of 8.*{last}", "".join(texts_of(shown[-1:], "status"))):
         shown.append(next(going))
     assert "Cell 1 of 8" in texts_of(shown, "status")[0]
+    assert STOPPING in named(RUNNING, actions.stop(study))["status"] and len(study.results) == 2
+    next(going)  # the step it was in was the last one of a cell
+    assert named(RUNNING, actions.let_go(study))["start"] == gr.skip()  # it is still at work
     going.close()
-    ended = named(RUNNING, actions.stopped(study))
-    assert "3 of 8 cells are finished" in ended["status"]
-    # The step it was in may be told behind that; the run's own end sets it right.
-    late = named(RUNNING, actions.failed(texts_of(shown, "status")[-1], study))
-    assert late["status"] == ended["status"] and late["grid"] == ended["grid"]
-    refused = named(RUNNING, actions.failed(named(RUNNING, actions.begin())["status"], study))
-    assert "3 of 8" not in refused["status"] and refused["start"]["interactive"]
+    ended = named(RUNNING, actions.failed(study))
+    assert "3 of 8 cells are finished" in ended["status"] and ended["start"]["interactive"]
+    assert named(SEEN, actions.count(*given))["status"] == ended["status"]
     assert Path(ended["report"]["value"]).is_file() and Path(ended["archive"]["value"]).is_file()
     assert len(visit.runs) == 3
+    actions.begin(study)
+    assert REFUSED in named(RUNNING, actions.failed(study))["status"]
+    actions.begin(study)
+    actions.stop(study)
+    assert "3 of 8" in named(RUNNING, actions.let_go(study))["status"]
+    *_, late = actions.run(*given)  # it comes all the same
+    assert "Stopped" in named(RUNNING, late)["status"] and len(visit.runs) == 3
     again = list(actions.run(*given))
     assert [one.origin for one in study.results] == ["resumed"] * 3 + ["computed"] * 5
     assert "Done: all 8 cells" in named(RUNNING, again[-1])["status"]
@@ -317,7 +325,7 @@ def test_what_is_said_of_an_ablation_fits_the_plan_in_the_form(actions, ask) -> 
     assert "the ablation before (“levels”)" in other["status"]
     assert named(SEEN, actions.count(*asked))["status"] == done  # and back again
     assert "all finished before" in named(SEEN, actions.count(*asked))["cost"]
-    assert not study.running
+    assert not study.job.is_under_way
 
 
 def test_plan_and_progress_are_found_again(actions, ask) -> None:

@@ -12,9 +12,8 @@ from made_runs import make_recipe
 from studio import markup, words
 from studio.form import TEXT_SETTINGS, read_form
 from studio.models.engine import Engine, EngineOptions
-from studio.restore.mine import Mine
 from studio.restore.text_actions import TextActions
-from studio.restore.texts import (
+from studio.texts import (
     NOTHING_BROUGHT,
     Brought,
     described,
@@ -23,7 +22,7 @@ from studio.restore.texts import (
     origins,
     restored,
 )
-from studio.results.visit import Visit
+from studio.visit import Mine, Visit
 from xpsr.prompts import NEGATIVES, PRESET_PROMPTS, Prompts
 from xpsr.prompts.budget import FittedText, Piece
 from xpsr.prompts.describer import Description

@@ -29,8 +29,8 @@ from studio.compare.voting import PANEL, BlindVote
 from studio.models.engine import Engine, EngineOptions
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
 from studio.services import Services
+from studio.visit import Visit
 from xpsr.recipe import Recipe
 from xpsr.settings import Settings
 

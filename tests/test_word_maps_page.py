@@ -6,16 +6,18 @@ import re
 from dataclasses import replace
 from types import SimpleNamespace
 
+import gradio as gr
 import numpy as np
 import pytest
 from browsing import DONE, NEEDS_BROWSER, WAIT_MS, bring, expect, set_steps, text_box
 
 from studio import words
+from studio.job import Job
 from studio.models.engine import Engine, EngineOptions
 from studio.results.outputs import Outputs, Run
 from studio.results.shelf import Shelf
-from studio.results.visit import Visit
 from studio.services import Services
+from studio.visit import Visit
 from studio.word_maps import words as said
 from studio.word_maps.actions import (
     FOR_TEXT,
@@ -50,7 +52,7 @@ def run(actions, picture) -> Run:
 
 
 def recording(actions: WordMapActions, run_id: str | None, visit: Visit | None = None) -> list:
-    found = actions.record(visit or Visit(), run_id)
+    found = actions.record(visit or Visit(), run_id, Job())
     return [dict(zip(RECORDING, values, strict=True)) for values in found]
 
 
@@ -92,18 +94,26 @@ def test_what_cannot_be_recorded_is_said(actions) -> None:
 
 
 def test_stop_frees_the_model(actions, run) -> None:
-    going = actions.record(Visit(), run.id)
+    def told(values: tuple) -> dict:
+        return dict(zip(RECORDING, values, strict=True))
+
+    job = told(actions.begin())["job"]
+    going = actions.record(Visit(), run.id, job)
     next(going), next(going)
     assert actions.engine.running.locked()
-    going.close()
+    stopping = told(actions.stop(job))
+    assert words.STOPPING in stopping["status"] and not stopping["stop"]["interactive"]
+    assert told(actions.let_go(job))["status"] == gr.skip()
+    *_, stopped = going
+    assert said.STOPPED in told(stopped)["status"] and told(stopped)["record"]["interactive"]
     assert not actions.engine.running.locked()
-    stopped = dict(zip(RECORDING, actions.stopped(), strict=True))
-    assert said.STOPPED in stopped["status"] and not stopped["stop"]["interactive"]
-    assert actions.again()["interactive"]
-    # Without a word: refused if it never began, else stopped, though its last step came later.
-    status = RECORDING.index("status")
-    assert words.REFUSED in actions.failed(actions.begin()[status])[status]
-    assert said.STOPPED in actions.failed("Step 1 of 3")[status]
+    # Without a word: refused if it never began, else stopped.
+    job = told(actions.begin())["job"]
+    assert words.REFUSED in told(actions.failed(job))["status"]
+    job = told(actions.begin())["job"]
+    actions.stop(job)
+    assert said.STOPPED in told(actions.let_go(job))["status"]
+    assert said.STOPPED in told(actions.failed(job))["status"]
 
 
 def test_words_are_marked_pointed_at_and_drawn(actions, run) -> None:

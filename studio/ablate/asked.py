@@ -14,11 +14,11 @@ from xpsr.errors import XPSRError
 from xpsr.prompts import Prompts
 from xpsr.settings import Settings
 
+from .. import texts
 from ..form import read_form
 from ..incoming import open_picture, picture_path, picture_title
-from ..restore import texts
-from ..restore.texts import Brought
 from ..results.outputs import Outputs
+from ..texts import Brought
 from . import words
 
 FORM = "form"  # the choice that is no run
@@ -105,7 +105,7 @@ class Asked:
         if not self.picture:
             raise XPSRError(words.NO_PICTURE)
         image = open_picture(self.picture).image
-        title = self.visit.title or picture_title(self.picture)
+        title = self.visit.picture.title or picture_title(self.picture)
         prompts, settings = read_form(self.preset, self.form)
         return Subject(image, title, prompts, settings, self.preset, self.written)
 

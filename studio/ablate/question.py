@@ -18,8 +18,8 @@ from .. import markup
 from ..filling import fill
 from ..incoming import sentence
 from ..results.run_list import label_of, runs_of
-from ..results.visit import Visit
 from ..services import Services
+from ..visit import Visit
 from . import words
 from .asked import FORM, Asked, Subject
 from .experiment import experiment_of
@@ -120,7 +120,7 @@ class QuestionActions:
         said = str(cost) if cost else words.UNTIMED.format(cells=len(list(plan.cells())))
         lines = [said, *plan.warnings(), *plan.notes]
         cost = markup.notice(" ".join(lines))
-        if asked.study.running:
+        if asked.study.job.is_under_way:
             return {"cost": cost}
         return {"cost": cost, "start": gr.update(interactive=True), **_about_last(asked, plan)}
 

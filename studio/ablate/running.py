@@ -12,15 +12,16 @@ import gradio as gr
 from xpsr.errors import XPSRError
 
 from .. import markup
+from ..compare.partner import to_compare
 from ..filling import fill
 from ..incoming import sentence
+from ..job import Job
 from ..models.engine import is_progress
 from ..models.switching import check_model
 from ..models.waiting import sign
 from ..models.words import step as at_step
-from ..results.visit import to_compare
 from ..services import Services
-from ..words import REFUSED, WAITING
+from ..words import REFUSED, STOPPING, WAITING
 from . import words
 from .asked import FORM, Asked
 from .experiment import experiment_of
@@ -45,8 +46,9 @@ class RunningActions:
         self.services = services
         self.engine, self.outputs = services.engine, services.outputs
 
-    def begin(self) -> tuple:
+    def begin(self, study: Study) -> tuple:
         """At once after a click on Start, before it has its turn."""
+        study.job, study.said = Job("waiting"), ""
         return running(
             status=markup.notice(WAITING),
             start=gr.update(interactive=False),
@@ -58,25 +60,29 @@ class RunningActions:
         from xpsr.ablation.run import CellsLostError
 
         asked = Asked(given)
-        asked.study.running, asked.study.said = True, ""
+        job = asked.study.job
+        job.work()
         try:
-            yield from self._running(asked)
+            yield from self._running(asked, job)
         except CellsLostError as error:
             yield at_rest(markup.notice(str(error), bad=True))
         except Exception as error:
             yield at_rest(markup.notice(sentence(error), bad=True))
         finally:
-            asked.study.running = False
+            job.end()
 
-    def _running(self, asked: Asked) -> Iterator[tuple]:
+    def _running(self, asked: Asked, job: Job) -> Iterator[tuple]:
         from xpsr.ablation import CellStep
         from xpsr.ablation.report import Subject as About
 
+        study: Study = asked.study
+        if job.is_stopped:
+            yield _stopped(study)
+            return
         subject = asked.subject(self.outputs)
         plan = asked.plan_for(subject)
         if asked.source == FORM:  # a finished result brings settings of its own
             check_model(self.engine, asked.visit, words.START)
-        study: Study = asked.study
         about = About(subject.title or "picture", subject.image, self.engine.pipeline().label)
         study.begin(plan, about, self.outputs.shelf.new_folder())
         experiment = experiment_of(self.services, asked, subject, plan)
@@ -85,6 +91,9 @@ class RunningActions:
         spent: list[float] = []
         for item in experiment.run():
             if isinstance(item, CellStep):
+                if job.is_stopped:
+                    yield _stopped(study)
+                    return
                 yield running(status=self._line(study, item, spent))
                 continue
             yield from self._finished(study, experiment, item, spent)
@@ -112,33 +121,21 @@ class RunningActions:
         name = study.plan.variants[cell.variant].name
         return markup.notice(words.cell(number, total, name, cell.seed, step, left))
 
-    def stopped(self, study: Study) -> tuple:
-        """Stop was pressed: what is finished is kept, and can be exported.
+    def stop(self, study: Study) -> tuple:
+        """At once after a click on Stop; see `Job`."""
+        study.job.stop()
+        return running(status=markup.notice(STOPPING), stop=gr.update(interactive=False))
 
-        Start stays off for a moment: Gradio loses a run that begins while it still clears away
-        the one before.
+    def let_go(self, study: Study) -> tuple:
+        """A moment after Stop: one that had not begun is gone; one that works tells by itself.
+
+        It does so when it has let go of its step, which may be the last one of a cell.
         """
-        said = study.said = _stopped(study)
-        changes = {"stop": gr.update(interactive=False), **_tables(study)}
-        try:
-            return running(status=markup.notice(said), **changes, **_files(study))
-        except Exception as error:
-            return running(status=markup.notice(f"{said} {sentence(error)}", bad=True), **changes)
+        return _stopped(study) if study.job.state == "stopped" else running()
 
-    def again(self, status: str, study: Study) -> tuple:
-        """Start is possible again. One more cell may have been finished in that moment."""
-        start, said = gr.update(interactive=True), _stopped(study)
-        study.said = said
-        if said in status:
-            return running(start=start)
-        return running(status=markup.notice(said), start=start, **_tables(study))
-
-    def failed(self, status: str, study: Study) -> tuple:
+    def failed(self, study: Study) -> tuple:
         """It ended without a word: it was stopped, or refused because too many wait."""
-        if WAITING in status:
-            return at_rest(markup.notice(REFUSED, bad=True))
-        # After a Stop it may have sent its last step once more, so the status can be that.
-        return running(status=markup.notice(_stopped(study)), **_tables(study))
+        return at_rest(markup.notice(REFUSED, bad=True)) if study.job.fail() else _stopped(study)
 
     def open(self, study: Study, event: gr.EventData) -> tuple[Any, Any, Any]:
         """A row or a picture was pressed: tabs, the pair to compare, and a notice."""
@@ -155,9 +152,14 @@ class RunningActions:
         return gr.Tabs(selected="compare"), to_compare(*pair), gr.skip()
 
 
-def _stopped(study: Study) -> str:
+def _stopped(study: Study) -> tuple:
+    """What is finished is kept, and can be exported."""
     total = len(study.plan.variants) * len(study.plan.seeds) if study.plan else 0
-    return words.stopped(len(study.runs), total)
+    said = study.said = words.stopped(len(study.runs), total)
+    try:
+        return at_rest(markup.notice(said), **_tables(study), **_files(study))
+    except Exception as error:
+        return at_rest(markup.notice(f"{said} {sentence(error)}", bad=True), **_tables(study))
 
 
 def _tables(study: Study) -> dict[str, Any]:

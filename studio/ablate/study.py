@@ -14,13 +14,14 @@ from PIL import Image
 from xpsr.ablation.plan import Cell, Plan
 from xpsr.errors import XPSRError
 
-from ..restore import texts
-from ..restore.texts import Brought
+from .. import texts
+from ..job import Job
 from ..results.outputs import Outputs, Run
 from ..results.scores import Row, enlarge
-from ..results.visit import Visit
 from ..results.whole import lend_as
 from ..results.words import not_lent
+from ..texts import Brought
+from ..visit import Visit
 
 if TYPE_CHECKING:
     from xpsr.ablation import CellResult
@@ -38,7 +39,7 @@ class Study:
         runs: {(variant, seed): id of its run}.
         paces: {size of a picture: how fast it is restored}, as measured.
         timed: whether the timing that was begun last has come to its end.
-        running: whether cells are being made.
+        job: the last press on Start.
         said: the last word about this ablation; "" while it runs, or before the first.
         recalled: the name of the plan that the browser remembers, its finished cells and all of
             them; None: nobody has asked it yet.
@@ -51,7 +52,7 @@ class Study:
         self.results: list[CellResult] = []
         self.runs: dict[tuple[int, int], str] = {}
         self.paces: dict[tuple[int, int], Pace] = {}
-        self.running = self.timed = False
+        self.job, self.timed = Job(), False
         self.said = ""
         self.recalled: tuple[str, int, int] | None = None
         self._addresses: dict[tuple[int, int], str] = {}

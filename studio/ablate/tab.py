@@ -286,7 +286,7 @@ def _connect_run(
     page: Page, part: AblateTab, act: RunningActions, face: Face, question: QuestionActions
 ) -> None:
     shown = [getattr(part, name) for name in RUNNING]
-    run = part.start.click(act.begin, None, shown, **QUICK).then(
+    run = part.start.click(act.begin, part.study, shown, **QUICK).then(
         act.run,
         _asked(page, part),
         shown,
@@ -295,16 +295,15 @@ def _connect_run(
         concurrency_limit=4,  # the engine gives turns, one for a cell: others get in between
         **PRIVATE,
     )
-    run.failure(act.failed, [part.status, part.study], shown, **QUICK)
-    stopped = part.stop.click(None, cancels=[run], **PRIVATE)
-    stopped = stopped.then(act.stopped, part.study, shown, **QUICK)
-    let_go = stopped.then(None, js=MOMENT, **PRIVATE)
-    let_go = let_go.then(act.again, [part.status, part.study], shown, **QUICK)
-    for end in (run, let_go):
+    failed = run.failure(act.failed, part.study, shown, **QUICK)
+    stopped = part.stop.click(act.stop, part.study, shown, **QUICK)
+    moment = stopped.then(None, cancels=[run], **PRIVATE).then(None, js=MOMENT, **PRIVATE)
+    moment.then(act.let_go, part.study, shown, **QUICK)
+    for end in (run, failed):
         end.then(face.strip, page.visit, page.strip, **QUICK)
     # What is left to do costs less now.
     seen = [getattr(part, name) for name in SEEN]
-    for end in (run.success, let_go.then):
+    for end in (run.success, failed.then):
         end(question.count, _asked(page, part), seen, preprocess=False, **QUICK)
 
 

@@ -28,11 +28,10 @@ from xpsr.errors import XPSRError
 from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.settings import CHOICES, PRESETS, SETTING_NAMES, Settings
 
-from .. import words
+from .. import texts, words
 from ..incoming import open_picture, picture_title, plain_errors
 from ..models.engine import is_progress, is_result, is_step
 from ..models.waiting import sign
-from ..restore import texts
 from ..results import scores
 from ..results.outputs import Run
 from ..services import Services

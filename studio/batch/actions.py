@@ -14,8 +14,8 @@ import gradio as gr
 
 from xpsr.errors import XPSRError
 
-from .. import markup
-from ..compare.partner import partner_of
+from .. import markup, texts
+from ..compare.partner import partner_of, to_compare
 from ..filling import fill
 from ..incoming import open_picture, picture_path, sentence
 from ..labels import as_labelled
@@ -24,12 +24,11 @@ from ..models.switching import check_model
 from ..models.waiting import SmallerTiles
 from ..models.words import CHANGED_MEANWHILE
 from ..models.words import step as at_step
-from ..restore import texts
 from ..restore.showing import Face
-from ..restore.texts import Brought
 from ..results import scores
-from ..results.visit import Visit, to_compare
 from ..services import Services
+from ..texts import Brought
+from ..visit import Visit
 from . import words
 from .archive import Entry, write_archive
 from .batch import MAX_PICTURES, Batch, Item, Order, by_a_system

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal
 from xpsr.errors import XPSRError
 from xpsr.image import read_size
 
+from .. import texts
 from ..form import read_form
 from ..incoming import picture_path, sentence
-from ..restore import texts
-from ..restore.texts import NOTHING_BROUGHT, Brought
+from ..texts import NOTHING_BROUGHT, Brought
 from . import words
 
 if TYPE_CHECKING:

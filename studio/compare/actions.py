@@ -15,8 +15,8 @@ from ..results import changes_markup
 from ..results.difference import change_size, open_rgb
 from ..results.outputs import Run
 from ..results.run_list import caption_of, offered
-from ..results.visit import Visit
 from ..services import Services
+from ..visit import Visit
 from . import markup as compare_markup
 from . import words
 from .partner import partner_of

@@ -1,9 +1,11 @@
-"""What a finished run is best compared with."""
+"""What a finished run is best compared with, and the way to see it so."""
 
 from __future__ import annotations
 
+import secrets
+
 from ..results.outputs import Outputs, Run
-from ..results.visit import Visit
+from ..visit import Visit
 from .vote import comparable
 
 
@@ -16,3 +18,8 @@ def partner_of(run: Run, outputs: Outputs, visit: Visit) -> Run | None:
     others.sort(key=lambda one: one.id != visit.pinned)
     alike = (one for one in (*others, *outputs.examples.values()) if comparable(one, run))
     return next(alike, others[0] if others else None)
+
+
+def to_compare(first: str, second: str) -> tuple[str, str, str]:
+    """Asks the Compare tab for two runs; never twice the same, so that it opens them each time."""
+    return first, second, secrets.token_hex(4)

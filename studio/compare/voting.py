@@ -16,8 +16,8 @@ from ..incoming import plain_errors, sentence
 from ..results.difference import open_rgb
 from ..results.outputs import Run
 from ..results.run_list import offered
-from ..results.visit import Visit
 from ..services import Services
+from ..visit import Visit
 from . import markup as compare_markup
 from . import memory, vote, words
 from .vote import Answer, Ballot, Pair, Trial

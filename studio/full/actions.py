@@ -22,8 +22,8 @@ from ..models.choice import ModelChoice
 from ..models.machine import Machine
 from ..models.switching import look, switch
 from ..models.waiting import Waiting
-from ..results.visit import Visit
 from ..services import Services
+from ..visit import Visit
 from . import words
 from .markup import now, requirements
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from xpsr.inspection import ModelFacts
     from xpsr.pipeline import XPSRPipeline
 
-    from ..results.visit import Visit
+    from ..visit import Visit
 
 
 @dataclass(frozen=True)

@@ -14,22 +14,21 @@ from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.recipe import Recipe, read_recipe
 from xpsr.recipe_changes import Difference, changed_settings, changed_surroundings, surroundings
 
-from .. import markup
+from .. import markup, texts
 from .. import words as page_words
-from ..compare.partner import partner_of
+from ..compare.partner import partner_of, to_compare
 from ..filling import fill
 from ..form import FORM, fill_form, read_form, read_usable
 from ..incoming import open_picture, picture_path, sentence
-from ..restore import texts
 from ..restore.describing import Before
 from ..restore.mine import set_aside
-from ..restore.texts import Brought
 from ..results import changes_markup
 from ..results.outputs import Run
 from ..results.run_list import preset_of, runs_of
-from ..results.visit import Visit, to_compare
 from ..results.words import NO_TITLE
 from ..services import Services
+from ..texts import Brought
+from ..visit import Visit
 from . import archive as recipe_archive
 from . import words
 

@@ -14,9 +14,9 @@ from ..filling import fill
 from ..form import FORM, REST, fill_form, read_form, read_usable
 from ..incoming import picture_path, sentence
 from ..restore.mine import set_aside
-from ..restore.texts import Brought
-from ..results.visit import Visit
 from ..services import Services
+from ..texts import Brought
+from ..visit import Visit
 from . import words
 from .presets import MAX_BYTES, NamedPreset, PresetBook
 

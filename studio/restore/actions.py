@@ -17,23 +17,23 @@ import gradio as gr
 from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
 
-from .. import markup, words
+from .. import markup, texts, words
 from ..filling import fill
 from ..form import FORM, MAIN_TEXTS, REST, preset_values, read_form
 from ..incoming import open_picture, picture_title, sentence
+from ..job import Job
 from ..labels import as_labelled
 from ..models.engine import is_result, is_step
 from ..models.switching import check_model
 from ..models.waiting import POLL_SECONDS, sign
 from ..results import scores
 from ..results.outputs import Run
-from ..results.visit import Visit
 from ..services import Services
-from . import texts
+from ..texts import NOTHING_BROUGHT, Brought
+from ..visit import Picture, Visit
 from .describing import Before, any_stays, left, replaced
 from .mine import set_aside
 from .showing import RESULT, STANDS, Face, done_line, idle, shown
-from .texts import NOTHING_BROUGHT, Brought
 
 PREVIEW_SIDE = 768  # pixels; one is sent after every step
 # The components that another picture changes, and those that an example does.
@@ -97,11 +97,12 @@ class Actions:
             file = picture if isinstance(picture, str) else payload["path"]
             digest = pixel_sha256(photo.image)
             expected = digest == visit.expected
-            visit.bring(picture_title(payload), digest, file, photo.image.size)
+            visit.bring(Picture(picture_title(payload), digest, file, photo.image.size))
         except Exception as error:
-            there = Path(visit.upload).is_file()  # not once Gradio has swept it away
+            present = visit.picture.file
+            there = Path(present).is_file()  # not once Gradio has swept it away
             said = f"{sentence(error)} {words.PICTURE_STAYS}" if there else sentence(error)
-            picture, note = visit.upload if there else None, markup.notice(said, bad=True)
+            picture, note = present if there else None, markup.notice(said, bad=True)
             return fill(ANOTHER_PICTURE, picture=picture, picture_note=note)
         said, changes = [words.picture(photo.image.size), *photo.notes], {}
         if not expected or before is not None:
@@ -119,8 +120,9 @@ class Actions:
 
     def clear(self, visit: Visit) -> tuple[str, Any]:
         """The picture was taken away, and what is said of it goes with it: note and status."""
-        visit.bring()
-        if visit.restoring.pending:  # the run, which has its picture, tells of itself
+        visit.bring(Picture())
+        visit.describing.stop()
+        if visit.restoring.is_under_way:  # the run, which has its picture, tells of itself
             return "", gr.skip()
         return "", markup.notice(words.NO_PICTURE_NOW if visit.shown else words.STATUS_EMPTY)
 
@@ -137,8 +139,7 @@ class Actions:
 
     def begin(self, visit: Visit) -> tuple:
         """At once after a click on Restore, before the run has its turn."""
-        visit.restoring.begin()
-        visit.elsewhere = False
+        visit.restoring, visit.elsewhere = Job("waiting"), False
         return shown(
             status=markup.notice(words.WAITING),
             restore=gr.update(interactive=False),
@@ -156,47 +157,46 @@ class Actions:
         *values: Any,
     ) -> Iterator[tuple]:
         """One run, with something to show after every step."""
-        visit.running, mine = True, visit.restoring.begun
-        visit.against = against
+        job, visit.against = visit.restoring, against
+        job.work()
         try:
-            yield from self._restoring(payload, visit, preset, learned, brought, values)
+            yield from self._restoring(payload, job, visit, preset, learned, brought, values)
         except Exception as error:
             yield idle(markup.notice(as_labelled(sentence(error)), bad=True))
         finally:
-            visit.running = False
-            visit.restoring.end(mine)
+            job.end()
 
     def _restoring(
         self,
         payload: Any,
+        job: Job,
         visit: Visit,
         preset: str,
         learned: Sequence[str],
         brought: Brought,
         values: Sequence[Any],
     ) -> Iterator[tuple]:
-        is_stopped = visit.restoring.stops()
-        if is_stopped():
+        if job.is_stopped:
             yield idle(markup.notice(words.STOPPED))
             return
-        photo, title = open_picture(payload), visit.title
+        photo, title = open_picture(payload), visit.picture.title
         prompts, settings = read_form(preset, values)
         check_model(self.engine, visit, words.RESTORE)
         names = scores.shown_metrics(learned)
-        yield shown(status=markup.notice(words.BEGINNING))  # `failed` knows from it: not refused
+        yield shown(status=markup.notice(words.BEGINNING))
         for item in self.engine.stream(photo.image, prompts, settings):
             if not is_result(item):
-                if is_stopped():
+                if job.is_stopped:
                     yield idle(markup.notice(words.STOPPED))
                     return
                 if not is_step(item):
                     yield shown(status=markup.notice(sign(item)))
                     continue
                 line = f"{sign(item)} · seed {settings.seed}"
-                if visit.previewing:
-                    yield self._growing(line, item, photo.image.size)
-                else:  # said with every step: one under way may have hidden what was opened
+                if visit.elsewhere:  # said with every step: one may have hidden what was opened
                     yield shown(status=markup.notice(line), **STANDS)
+                else:
+                    yield self._growing(line, item, photo.image.size)
                 continue
             told = texts.with_origins(item, preset, brought)
             run = self.outputs.keep(photo.image, told, title)
@@ -236,24 +236,21 @@ class Actions:
         )
 
     def stop(self, visit: Visit) -> None:
-        """At once after a click on Stop; see `Presses`."""
+        """At once after a click on Stop; see `Job`."""
         visit.restoring.stop()
 
-    def let_go(self, visit: Visit, status: str) -> tuple:
+    def let_go(self, visit: Visit) -> tuple:
         """A moment after Stop. A run that had not begun is gone; one that works tells by itself.
 
         Until it has let go of the step it was in, another run would be refused.
         """
-        if words.STOPPING not in status or visit.running:
+        if visit.restoring.state != "stopped":
             return shown()
         return idle(markup.notice(words.STOPPED))
 
-    def failed(self, status: str, visit: Visit) -> tuple:
+    def failed(self, visit: Visit) -> tuple:
         """The run ended without a word: it was stopped, or refused because too many wait."""
-        # After a Stop it may have sent its last step once more, so the status can be that.
-        refused = words.WAITING in status
-        if refused:
-            visit.restoring.end(visit.restoring.begun)
+        refused = visit.restoring.fail()
         return idle(markup.notice(words.REFUSED if refused else words.STOPPED, bad=refused))
 
     def new_seed(self) -> int:
@@ -299,7 +296,7 @@ class Actions:
             return fill(EXAMPLE, status=markup.notice(said, bad=True))
         visit.open(run.id)
         size = run.recipe.input_size
-        visit.bring(run.title, run.recipe.input_sha256, str(run.picture), size)
+        visit.bring(Picture(run.title, run.recipe.input_sha256, str(run.picture), size))
         settings, brought = run.recipe.settings, texts.restored(run.recipe)[: len(MAIN_TEXTS)]
         high, low = map(texts.joined, brought)
         now = {**dict(zip(MAIN_TEXTS, was[:2], strict=True)), "seed": seed}

@@ -12,15 +12,15 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from .. import markup, words
+from .. import markup, texts, words
 from ..filling import fill
 from ..form import FORM, MAIN_TEXTS
 from ..incoming import open_picture, sentence
+from ..job import Job
 from ..models.engine import Engine
-from ..results.visit import Visit
-from . import texts
+from ..texts import NOTHING_BROUGHT, Brought
+from ..visit import Visit
 from .mine import set_aside, take_back
-from .texts import NOTHING_BROUGHT, Brought
 
 # The components of the page that describing changes.
 DESCRIPTION = (*MAIN_TEXTS, "picture_note", "written", "describe", "stop_describing", "before",
@@ -74,12 +74,12 @@ class Describing:
 
     def begin(self, high: str, low: str, written: Brought, visit: Visit) -> tuple:
         """At once after a click on Describe: keep the texts, and offer to stop."""
-        visit.describing.begin()
+        visit.describing = Job("waiting")
         note = markup.notice(words.DESCRIBER_WAITING)
         return describing(idle=False, picture_note=note, before=Before(high, low, written))
 
     def stop(self, visit: Visit) -> None:
-        """At once after a click on Stop; see `Presses`."""
+        """At once after a click on Stop; see `Job`."""
         visit.describing.stop()
 
     def describe(
@@ -92,23 +92,26 @@ class Describing:
             before: the texts when Describe was pressed.
             high, low: the texts now, where somebody may have typed until the boxes were locked.
         """
-        if (high, low) != before[:2] or not before.note:  # a picture has come in between
-            before = before._replace(high=high, low=low, note=True)
-            yield describing(before=before)
+        job = visit.describing
+        job.work()
         try:
-            is_stopped = visit.describing.stops()
+            if (high, low) != before[:2] or not before.note:  # a picture has come in between
+                before = before._replace(high=high, low=low, note=True)
+                yield describing(before=before)
             for values in self._describing(payload, before, visit):
-                if is_stopped():
+                if job.is_stopped:
                     note = markup.notice(words.DESCRIBING_STOPPED)
                     yield _undone(before, picture_note=note)
                     break
                 yield values
             else:
-                if not visit.restoring.pending:
+                if not visit.restoring.is_under_way:
                     yield describing(status=markup.notice(words.READY))
         except Exception as error:
             note = markup.notice(sentence(error), bad=True)
             yield _undone(before, picture_note=note)
+        finally:
+            job.end()
         # Gradio sends the last values twice. Here are none: the boxes may be typed into again.
         yield describing()
 
@@ -159,13 +162,13 @@ class Describing:
         note = markup.notice(words.MINE_BACK)
         return fill(BACK, picture_note=note, own_texts=own_texts, **changes)
 
-    def stopped(self, before: Before | None, note: str) -> tuple:
+    def stopped(self, before: Before | None, visit: Visit) -> tuple:
         """Describing ended without a word: it was stopped, or refused as too many wait."""
+        refused = visit.describing.fail()
         if before is None:  # it had ended by itself
             return describing(idle=True)
         if not before.note:
             return _undone(before)
-        refused = words.DESCRIBER_WAITING in note
         said = words.REFUSED if refused else words.DESCRIBING_STOPPED
         return _undone(before, picture_note=markup.notice(said, bad=refused))
 

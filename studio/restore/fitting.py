@@ -10,7 +10,7 @@ from .. import labels, markup
 from ..form import read_form
 from ..models.engine import Engine
 from ..models.work import check_work
-from ..results.visit import Visit
+from ..visit import Visit
 
 # The settings that decide it.
 DECIDING = (
@@ -33,15 +33,15 @@ class Fitting:
         """What is wrong with the size, or nothing: above the button, and beside the factor."""
         from xpsr.frame import plan_sizes
 
-        if visit.size is None:
+        if (size := visit.picture.size) is None:
             return "", ""
         try:
             _, settings = read_form(preset, values)
         except XPSRError:  # a number that is out of its range: told by Restore
             return "", ""
         try:
-            plan_sizes(visit.size, settings)
-            check_work(visit.size, settings, self.engine.options.most_work)
+            plan_sizes(size, settings)
+            check_work(size, settings, self.engine.options.most_work)
         except XPSRError as error:
             said = markup.notice(labels.as_labelled(str(error)), bad=True)
             return said, said

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import gradio as gr
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
@@ -16,22 +16,19 @@ from xpsr.prompts.provenance import MAX_RUNS, from_runs, to_runs
 from xpsr.recipe import Run as Sentences
 from xpsr.settings import PRESETS
 
-from .. import markup, words
+from .. import markup, texts, words
 from ..filling import fill
 from ..form import FORM, MAIN_TEXTS, fill_form, preset_values, read_usable
+from ..page import Page
 from ..results.outputs import Run
-from ..results.visit import MAX_CELLS, Visit
-from ..results.visit import MAX_RUNS as MAX_RESULTS
 from ..results.words import welcome_back
 from ..services import Services
-from . import texts
+from ..texts import NOTHING_BROUGHT, Brought
+from ..visit import MAX_CELLS, Mine, Picture, Visit
+from ..visit import MAX_RUNS as MAX_RESULTS
 from .describing import Before
-from .mine import MOST, Mine, offered
+from .mine import MOST, offered
 from .showing import BICUBIC, RESULT, Face
-from .texts import NOTHING_BROUGHT, Brought
-
-if TYPE_CHECKING:
-    from ..page import Page
 
 log = logging.getLogger(__name__)
 
@@ -114,6 +111,12 @@ class Memory(Settled):
             return None
         return memory if memory and memory.fields == FORM else None
 
+    def aside_from(self, model: str) -> Settled | None:
+        """What is to be kept aside once the page has `model`: what another one had before."""
+        if self.model == model:
+            return self.aside
+        return Settled(model=self.model, preset=self.preset, form=self.form)
+
 
 def to_keep(page: Page) -> list[Any]:
     """The components that `MemoryActions.keep` takes the values of."""
@@ -149,37 +152,42 @@ class MemoryActions:
         has dropped it for those of other visitors, and this is a new one.
         """
         self.outputs.welcome(visit)
+        was = Memory.read(kept)
         if back and visit.takes_back():
-            if (memory := Memory.read(kept)) is not None:
-                self._take_back(memory, visit)
+            if was is not None:
+                self._take_back(was, visit)
                 if visit.shown not in visit.runs:  # nothing has been made since
-                    visit.shown, visit.picture = memory.shown, visit.picture or memory.picture
+                    visit.shown = was.shown
+                    if not visit.picture.digest:
+                        visit.bring(Picture(digest=was.picture))
             visit.recalled = True
         if not visit.recalled:  # the page has not yet got back what would be overwritten here
             return gr.skip()
         if before is not None:
             values = (before.high, before.low, *values[len(MAIN_TEXTS) :])
             brought = before.written
-        visit.browser = visit.browser or secrets.token_urlsafe(16)
+        model = visit.model or self.engine.options.model
+        run = visit.restoring
+        browser = was.browser if was and was.browser else secrets.token_urlsafe(16)
         unite = self.outputs.together.unite
         try:
             memory = Memory(
-                model=visit.model or self.engine.options.model,
+                model=model,
                 preset=preset,
                 form=list(values),
                 brought=_to_written(brought),
-                runs=unite(visit.browser, visit.runs, MAX_RESULTS),
-                cells=unite(f"{visit.browser} cells", visit.cells, MAX_CELLS),
+                runs=unite(browser, visit.runs, MAX_RESULTS),
+                cells=unite(f"{browser} cells", visit.cells, MAX_CELLS),
                 shown=visit.shown,
                 pinned=visit.pinned,
-                picture=visit.picture,
-                running=visit.restoring.pending,
-                greeted=greeted or visit.greeted,
-                aside=visit.aside,
+                picture=visit.picture.digest,
+                running=run.is_under_way and not run.is_stopped,
+                greeted=greeted or bool(was and was.greeted),
+                aside=was and was.aside_from(model),
                 mine=[
                     Own(values=one.values, brought=_to_written(one.written)) for one in visit.mine
                 ],
-                browser=visit.browser,
+                browser=browser,
             )
         except ValidationError:  # half typed, or longer than any text may be: the last one stays
             return gr.skip()
@@ -208,14 +216,13 @@ class MemoryActions:
         visit.cells[:] = list(dict.fromkeys([*memory.cells, *visit.cells]))[-MAX_CELLS:]
         if visit.pinned is None and self.outputs.get(memory.pinned):
             visit.pinned = memory.pinned
-        visit.greeted, visit.aside = memory.greeted, memory.aside
-        visit.browser, visit.model = memory.browser, memory.model
+        visit.model = memory.model
         kept = [Mine(dict(one.values), _from_written(one.brought)) for one in memory.mine]
         visit.mine = [*kept, *visit.mine][-MOST:]
 
     def _recalled(self, memory: Memory, visit: Visit) -> dict[str, Any]:
         self._take_back(memory, visit)
-        form, mine = self._settled(memory, visit)
+        form, mine = self._settled(memory)
         runs = self.outputs.found(memory.runs)
         lost = len(memory.runs) - len(runs)
         brought = _from_written(memory.brought)
@@ -243,16 +250,15 @@ class MemoryActions:
             "greeting": gr.update(visible=not memory.greeted),
         }
 
-    def _settled(self, memory: Memory, visit: Visit) -> tuple[dict[str, Any], bool]:
+    def _settled(self, memory: Memory) -> tuple[dict[str, Any], bool]:
         """Form and preset by name, and whether they are as this model had them last.
 
         Settings are made for one model: with another the page has what it had there before, or what
-        is usual for it, and those of the first are kept aside.
+        is usual for it.
         """
         now, was = self.engine.options.model, memory
         if memory.model != now:
             was = memory.aside if memory.aside and memory.aside.model == now else None
-            visit.aside = Settled(model=memory.model, preset=memory.preset, form=memory.form)
         form = _usable(memory)
         main = {name: form[name] for name in MAIN_TEXTS}
         if was is None:
@@ -269,7 +275,7 @@ class MemoryActions:
         for run in (*runs, *self.outputs.examples.values()):
             if run is not None and run.recipe.input_sha256 == memory.picture:
                 size = run.recipe.input_size
-                visit.bring(run.title, memory.picture, str(run.picture), size)
+                visit.bring(Picture(run.title, memory.picture, str(run.picture), size))
                 return str(run.picture), markup.notice(words.picture(size))
         return None, markup.notice(words.PICTURE_AGAIN)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import gradio as gr
 
@@ -11,17 +11,10 @@ from xpsr.prompts import PRESET_PROMPTS, PROMPT_NAMES
 from xpsr.settings import PRESETS, SETTING_NAMES
 
 from ..form import preset_values
-from ..results.visit import Visit
-from .texts import Brought, joined
+from ..texts import Brought, joined
+from ..visit import Mine, Visit
 
 MOST = 5  # the last ones
-
-
-class Mine(NamedTuple):
-    """What stood in the form, by the names in `FORM`, and who wrote the sentences."""
-
-    values: dict[str, Any]
-    written: Brought
 
 
 def set_aside(

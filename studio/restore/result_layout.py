@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -10,23 +9,9 @@ import gradio as gr
 from .. import markup, words
 from ..divider import lay_out_divider
 from ..opening import Opening
+from ..page import Closer
 from ..parts import flat, stop_button
 from .showing import BICUBIC, PINNED
-
-
-@dataclass(frozen=True)
-class Closer:
-    """The components of the closer look."""
-
-    accordion: gr.Accordion
-    overview: gr.Image
-    across: gr.Slider
-    down: gr.Slider
-    zoom: gr.Radio
-    gain: gr.Slider
-    before: gr.Image
-    after: gr.Image
-    difference: gr.Image
 
 
 def lay_out_result(opening: Opening) -> dict[str, Any]:
@@ -182,7 +167,18 @@ def lay_out_closer() -> Closer:
                 before = _picture(words.DETAIL_BEFORE, "closer-before", "natural")
             with gr.Column(min_width=300):
                 after = _picture(words.DETAIL_AFTER, "closer-after", "natural")
-    return Closer(accordion, overview, across, down, zoom, gain, before, after, difference)
+    return Closer(
+        accordion=accordion,
+        open=gr.State(False),
+        overview=overview,
+        across=across,
+        down=down,
+        zoom=zoom,
+        gain=gain,
+        before=before,
+        after=after,
+        difference=difference,
+    )
 
 
 def _picture(label: str, elem_id: str, kind: str = "whole") -> gr.Image:

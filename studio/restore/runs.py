@@ -15,8 +15,8 @@ from .. import markup, words
 from ..incoming import open_picture, plain_errors, sentence
 from ..results import scores
 from ..results.outputs import Run
-from ..results.visit import Visit
 from ..services import Services
+from ..visit import Visit
 from . import closer
 from .showing import BICUBIC, PINNED, STANDS, Face, shown
 
@@ -112,10 +112,12 @@ class RunActions:
         """Its scores, unless another one was opened meanwhile."""
         return self.face.table(run, visit) if visit.shown == run.id else gr.skip()
 
-    def look(self, visit: Visit, against: str, across: float, down: float, zoom: int) -> Any:
+    def look(
+        self, is_open: bool, visit: Visit, against: str, across: float, down: float, zoom: int
+    ) -> Any:
         """Overview, detail before and detail after of the run on the slider."""
         run = self.outputs.get(visit.shown)
-        if run is None or not visit.looking:
+        if run is None or not is_open:
             return gr.skip()
         pinned = self.face.pinned(visit)
         with plain_errors():
@@ -133,20 +135,14 @@ class RunActions:
             closer.detail(after, *place),
         )
 
-    def draw(self, visit: Visit, against: str, gain: float) -> Any:
+    def draw(self, is_open: bool, visit: Visit, against: str, gain: float) -> Any:
         """The difference of the run on the slider from what stands on the left of it."""
         run = self.outputs.get(visit.shown)
-        if run is None or not visit.looking:
+        if run is None or not is_open:
             return gr.skip()
         with plain_errors():
             left = self.face.left(run, self.face.pinned(visit), against)
             return closer.difference_file(left, run.after, gain, self.outputs.shelf)
-
-    def open_closer(self, visit: Visit) -> None:
-        visit.looking = True
-
-    def close_closer(self, visit: Visit) -> None:
-        visit.looking = False
 
     def scoring_stopped(self) -> str:
         return markup.notice(words.SCORING_STOPPED)

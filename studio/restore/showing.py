@@ -11,7 +11,7 @@ import gradio as gr
 from .. import markup, words
 from ..filling import fill
 from ..results.outputs import Outputs, Run
-from ..results.visit import Visit
+from ..visit import Visit
 
 # The components that a run, its progress and its end are shown in, by their names in `Page`.
 RESULT = (

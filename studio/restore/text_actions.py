@@ -14,10 +14,10 @@ from xpsr.settings import Settings
 from .. import markup
 from ..form import MAIN_TEXTS, TEXT_SETTINGS
 from ..models.engine import Engine
-from ..results.visit import Visit
+from ..texts import Brought, joined, origins
+from ..visit import Visit
 from . import wording
 from .mine import set_aside
-from .texts import Brought, joined, origins
 
 NEGATIVE_TEXTS = ("negative_prompt", "lowlevel_negative_prompt")
 

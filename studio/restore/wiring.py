@@ -100,11 +100,12 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
         **PRIVATE,
     )
     # Comes after a Stop as well, once the describer has let go, and as the only one.
-    run.failure(describing.stopped, [page.before, page.picture_note], shown, **QUICK)
+    run.failure(describing.stopped, [page.before, page.visit], shown, **QUICK)
     page.stop_describing.click(
-        None, None, page.picture_note, js=_pressing_stop(STOPPING), cancels=[run], **PRIVATE
+        None, None, page.picture_note, js=_pressing_stop(STOPPING), **PRIVATE
     )
-    page.stop_describing.click(describing.stop, page.visit, None, **QUICK)
+    stopped = page.stop_describing.click(describing.stop, page.visit, None, **QUICK)
+    stopped.then(None, cancels=[run], **PRIVATE)
     page.back_to_mine.click(
         describing.back,
         [page.visit, page.written, page.before, *page.form],
@@ -137,20 +138,14 @@ def _connect_run(page: Page, actions: Actions) -> list[Any]:
         show_progress_on=page.status,
         **HEAVY,
     )
-    failed = run.failure(actions.failed, [page.status, page.visit], result, **QUICK)
+    failed = run.failure(actions.failed, page.visit, result, **QUICK)
     # Once more by itself: what a run sends to a gallery while it goes on does not always arrive.
     run.then(actions.face.strip, page.visit, page.strip, **QUICK)
+    said = _pressing_stop(STOPPING, OFF)
+    page.stop.click(None, None, [page.status, page.stop], js=said, **PRIVATE)
     stopped = page.stop.click(actions.stop, page.visit, None, **QUICK)
-    page.stop.click(
-        None,
-        None,
-        [page.status, page.stop],
-        js=_pressing_stop(STOPPING, OFF),
-        cancels=[run],
-        **PRIVATE,
-    ).then(None, js=MOMENT, **PRIVATE).then(
-        actions.let_go, [page.visit, page.status], result, **QUICK
-    )
+    moment = stopped.then(None, cancels=[run], **PRIVATE).then(None, js=MOMENT, **PRIVATE)
+    moment.then(actions.let_go, page.visit, result, **QUICK)
     return [begun, run, failed, stopped]
 
 

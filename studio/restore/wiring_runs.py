@@ -43,19 +43,19 @@ def _connect_closer(page: Page, runs: RunActions) -> None:
     controls = (closer.across, closer.down, closer.zoom)
     look = {
         "fn": runs.look,
-        "inputs": [page.visit, page.against, *controls],
+        "inputs": [closer.open, page.visit, page.against, *controls],
         "outputs": [closer.overview, closer.before, closer.after],
         **QUICK,
     }
     # Of the whole picture, so by itself: another place or zoom leaves it as it is.
     whole = {
         "fn": runs.draw,
-        "inputs": [page.visit, page.against, closer.gain],
+        "inputs": [closer.open, page.visit, page.against, closer.gain],
         "outputs": closer.difference,
         **QUICK,
     }
-    opened = closer.accordion.expand(runs.open_closer, page.visit, None, **QUICK)
-    closer.accordion.collapse(runs.close_closer, page.visit, None, **QUICK)
+    opened = closer.accordion.expand(lambda: True, None, closer.open, **QUICK)
+    closer.accordion.collapse(lambda: False, None, closer.open, **QUICK)
     for event, changed in ((look, controls), (whole, (closer.gain,))):
         opened.then(**event)
         follow([one.change for one in (*changed, page.comparison)], **event)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from xpsr.pipeline import Restored
 
-    from .visit import Visit
+    from ..visit import Visit
 
 log = logging.getLogger(__name__)
 

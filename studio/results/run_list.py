@@ -6,9 +6,9 @@ from dataclasses import asdict
 
 from xpsr.settings import PRESETS, Settings
 
+from ..visit import Visit
 from . import words
 from .outputs import Outputs, Run
-from .visit import Visit
 
 _OWN = ("seed", "upscale")  # what a preset leaves to the visitor
 

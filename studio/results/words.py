@@ -4,17 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-PLACES = {
-    "model": "Model",
-    "revision": "Weights",
-    "base": "Base model",
-    "base_revision": "Weights of the base",
-    "device": "Device",
-    "dtype": "Number format",
-    "hardware": "Processor",
-    "threads": "Threads",
-    "version of xpsr": "Version of XPSR Studio",
-}
 CHANGED = "Changed"
 TEXTS_SAME = "All five texts are the same."
 NO_TITLE = "picture"

@@ -19,13 +19,14 @@ from .. import markup
 from .. import words as page_words
 from ..filling import fill
 from ..incoming import sentence
+from ..job import Job
 from ..labels import as_labelled
 from ..models.engine import is_result
 from ..models.waiting import sign
 from ..results.run_list import caption_of, offered
 from ..results.scores import enlarge
-from ..results.visit import Visit
 from ..services import Services
+from ..visit import Visit
 from . import words
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 SIDE = 768  # pixels of the pictures that are shown
 BRANCHES = ("high", "low")
 # What the handlers give values for, in this order; the second for each text.
-RECORDING = ("status", "recorded", "record", "stop", "panel", "steps", "layers", "download")
+RECORDING = ("status", "job", "recorded", "record", "stop", "panel", "steps", "layers", "download")
 FOR_TEXT = ("text", "picture", "about")
 OWN_RANGE, ONE_SCALE = "own", "one"
 
@@ -92,18 +93,22 @@ class WordMapActions:
         """At once after a click, before the model is free."""
         return values(
             status=markup.notice(page_words.WAITING),
+            job=Job("waiting"),
             record=gr.update(interactive=False),
             stop=gr.update(interactive=True),
         )
 
-    def record(self, visit: Visit, run_id: str | None) -> Iterator[tuple]:
+    def record(self, visit: Visit, run_id: str | None, job: Job) -> Iterator[tuple]:
         """Repeat a run with somebody looking on: the one chosen, or else the one on the slider."""
+        job.work()
         try:
-            yield from self._recording(run_id or visit.shown, visit)
+            yield from self._recording(run_id or visit.shown, visit, job)
         except Exception as error:
             yield at_rest(markup.notice(as_labelled(sentence(error)), bad=True))
+        finally:
+            job.end()
 
-    def _recording(self, run_id: str | None, visit: Visit) -> Iterator[tuple]:
+    def _recording(self, run_id: str | None, visit: Visit, job: Job) -> Iterator[tuple]:
         from xpsr.wordmaps import WordRecorder
 
         if not run_id:
@@ -112,10 +117,12 @@ class WordMapActions:
         with Image.open(run.picture) as file:
             picture = file.convert("RGB")
         recipe = run.recipe
-        # `failed` knows from it that the run was not refused.
         yield values(status=markup.notice(page_words.BEGINNING))
         recorder = WordRecorder()
         for item in self.engine.stream(picture, recipe.prompts, recipe.settings, recorder):
+            if job.is_stopped:
+                yield at_rest(markup.notice(words.STOPPED))
+                return
             if is_result(item):
                 yield self._done(caption_of(run, visit), recipe, item)
             else:
@@ -139,22 +146,22 @@ class WordMapActions:
             download=gr.update(value=str(path), visible=True),
         )
 
-    def stopped(self) -> tuple:
-        """It was stopped; it can begin again in a moment."""
-        status, button = markup.notice(words.STOPPED), gr.update(interactive=False)
-        return values(status=status, stop=button)
+    def stop(self, job: Job) -> tuple:
+        """At once after a click on Stop; see `Job`."""
+        job.stop()
+        return values(status=markup.notice(page_words.STOPPING), stop=gr.update(interactive=False))
 
-    def again(self) -> Any:
-        return gr.update(interactive=True)
+    def let_go(self, job: Job) -> tuple:
+        """A moment after Stop: one that had not begun is gone; one that works tells by itself."""
+        return at_rest(markup.notice(words.STOPPED)) if job.state == "stopped" else values()
 
     def measure_words(self, run_id: str | None) -> tuple:
         """To the Ablate tab, with the plan that leaves out one word at a time."""
         return gr.Tabs(selected="ablate"), run_id or gr.skip(), "words"
 
-    def failed(self, status: str) -> tuple:
+    def failed(self, job: Job) -> tuple:
         """It ended without a word: stopped, or refused because too many wait."""
-        refused = page_words.WAITING in status
-        # After a Stop it may have sent its last step once more, so the status can be that.
+        refused = job.fail()
         return at_rest(markup.notice(page_words.REFUSED if refused else words.STOPPED, bad=refused))
 
     def choices(self, recorded: Recorded | None) -> tuple:

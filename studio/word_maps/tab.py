@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from .. import markup
+from ..job import Job
 from ..parts import flat, small, stop_button
 from ..tab import Tab
 from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, follow
@@ -53,6 +54,7 @@ class Parts:
     record: gr.Button
     stop: gr.Button
     status: gr.HTML
+    job: gr.State
     recorded: gr.State
     panel: gr.Column
     texts: dict[str, dict[str, Any]]
@@ -88,6 +90,7 @@ def lay_out(opening: Opening) -> Parts:
         record=record,
         stop=stop,
         status=status,
+        job=gr.State(Job()),  # the last press on the button
         recorded=gr.State(None),
         panel=panel,
         texts=texts,
@@ -164,16 +167,16 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
     shown = [getattr(part, name) for name in RECORDING]
     run = part.record.click(actions.begin, None, shown, **QUICK).then(
         actions.record,
-        [page.visit, part.run],
+        [page.visit, part.run, part.job],
         shown,
         show_progress="minimal",
         show_progress_on=part.status,
         **HEAVY,
     )
-    run.failure(actions.failed, part.status, shown, **QUICK)
-    stopped = part.stop.click(None, cancels=[run], **PRIVATE)
-    stopped = stopped.then(actions.stopped, None, shown, **QUICK)
-    stopped.then(None, js=MOMENT, **PRIVATE).then(actions.again, None, part.record, **QUICK)
+    run.failure(actions.failed, part.job, shown, **QUICK)
+    stopped = part.stop.click(actions.stop, part.job, shown, **QUICK)
+    moment = stopped.then(None, cancels=[run], **PRIVATE).then(None, js=MOMENT, **PRIVATE)
+    moment.then(actions.let_go, part.job, shown, **QUICK)
     _connect_view(part, actions)
     # What a word does is measured there: with the plan that leaves out words, on the same result.
     ablation, _ = page.parts["ablate"]

@@ -10,7 +10,7 @@ from xpsr.prompts import PROMPT_NAMES, Prompts
 from xpsr.prompts.provenance import Origin, Sentence, from_preset, trace_all, written
 from xpsr.settings import PRESETS
 
-from ..form import MAIN_TEXTS
+from .form import MAIN_TEXTS
 
 if TYPE_CHECKING:
     from xpsr.pipeline import Restored
