@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 
+import gradio as gr
 import pytest
 from gradio.utils import get_function_description
 
 from studio.api import asked
 from studio.api.endpoints import Endpoints
+from studio.models.engine import Engine, EngineOptions
+from studio.results.outputs import Outputs
+from studio.results.shelf import Shelf
+from studio.services import Services
 from xpsr.errors import XPSRError
 
 
@@ -45,6 +50,18 @@ def test_what_is_right_or_left_out_passes():
     asked.check(asked.Restore, {"seed": 5, "guidance_scale": 4, "prompt": "A cat.", "preset": None})
     asked.check(asked.Restore, {"num_inference_steps": 10**30})  # a number: its range is told later
     asked.check(asked.CountTokens, {"text": ""})
+
+
+def test_a_text_that_cannot_be_counted_goes_by_the_name_that_its_caller_knows(tmp_path):
+    """It may be any of the five."""
+    endpoints = Endpoints(Services(Engine(EngineOptions()), Outputs(tmp_path, Shelf())))
+    for wrong, said in (
+        ({"text": "long " * 1000}, "'text has 5,000 characters; shorten it"),
+        ({"text": "a\0"}, "'text holds an unprintable character"),
+        ({"text": "", "added_prompt": "long " * 1000}, "'added_prompt has 5,000 characters"),
+    ):
+        with pytest.raises(gr.Error, match=said):
+            endpoints.count_tokens(**wrong)
 
 
 @pytest.mark.parametrize("name", ["describe", "restore", "score", "count_tokens"])

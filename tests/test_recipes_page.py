@@ -14,7 +14,7 @@ import pytest
 from made_runs import keep_run, make_recipe
 from PIL import Image, PngImagePlugin
 
-from studio import texts
+from studio import texts, words
 from studio.form import FORM, fill_form, read_form
 from studio.models.engine import Engine, EngineOptions
 from studio.recipes import archive as recipe_archive
@@ -174,6 +174,17 @@ def test_first_what_would_change_then_the_form(recipes, outputs, picture, tmp_pa
     # Twice clicked: it was taken in by the first click.
     unasked = apply(recipes, None)
     assert not any(isinstance(value, (str, int, float)) for value in unasked.values())
+
+
+def test_that_ones_own_text_is_still_there_is_not_said_once_a_recipe_has_replaced_it(
+    recipes, picture, tmp_path
+):
+    (image := picture(16, 24)).save(path := tmp_path / "own.png")
+    told = (visit := Visit(), "My own.", "", texts.NOTHING_BROUGHT, None)
+    said = Actions(Services(recipes.engine, recipes.outputs)).receive(payload(path), *told)[1]
+    applied = apply(recipes, make_recipe(image, image), visit)
+    assert words.TEXT_STAYS in said and words.TEXT_STAYS not in applied["picture_note"]
+    assert words.picture((16, 24)) in applied["picture_note"]
 
 
 def test_what_a_recipe_replaces_can_come_back(recipes, picture):

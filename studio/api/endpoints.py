@@ -17,6 +17,7 @@ picture, facts = client.predict(
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from inspect import signature
 from typing import TYPE_CHECKING, Any
@@ -201,7 +202,10 @@ class Endpoints:
         given = {k: v for k, v in locals().items() if k != "self"}
         with plain_errors():
             asked.check(asked.CountTokens, given)
-            prompts = Prompts(prompt=text, added_prompt=added_prompt or "")
+            try:
+                prompts = Prompts(prompt=text, added_prompt=added_prompt or "")
+            except XPSRError as error:
+                raise XPSRError(re.sub("^prompt ", "text ", str(error))) from error
             settings = Settings().changed(
                 long_prompts=long_prompts or None, added_position=added_position or None
             )

@@ -5,7 +5,7 @@ Handlers never raise; what visitors may not do is refused here and not only hidd
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -16,13 +16,15 @@ from xpsr.errors import XPSRError
 from .. import markup
 from .. import words as page_words
 from ..filling import fill
-from ..form import REST, preset_values
+from ..form import FORM, REST, preset_values
 from ..incoming import sentence
 from ..models.choice import ModelChoice
 from ..models.machine import Machine
 from ..models.switching import look, switch
 from ..models.waiting import Waiting
+from ..restore.mine import set_aside
 from ..services import Services
+from ..texts import Brought
 from ..visit import Visit
 from . import words
 from .markup import now, requirements
@@ -31,7 +33,7 @@ from .markup import now, requirements
 Asking = gr.Request | None
 FORMATS = ("float16", "float32")
 # The components that another model changes: those of the tab, the banner, and the form.
-CHANGED = ("used", "now", "banner", "preset", *REST)
+CHANGED = ("used", "now", "banner", "preset", *REST, "own_texts")
 changing = partial(fill, CHANGED)
 
 
@@ -102,8 +104,16 @@ class FullActions:
         except Exception as error:
             return markup.notice(sentence(error), bad=True)
 
-    def use(self, model: str, base: str, visit: Visit, request: Asking = None) -> Iterator[tuple]:
-        """Change the model."""
+    def use(
+        self,
+        model: str,
+        base: str,
+        visit: Visit,
+        request: Asking,
+        written: Brought,
+        *values: Any,
+    ) -> Iterator[tuple]:
+        """Change the model; the form, `values`, gets what suits it."""
         yield changing(used=markup.notice(words.CHECKING))
         try:
             self.services.may_change_model.check(_headers(request))
@@ -113,28 +123,32 @@ class FullActions:
                     yield changing()  # so that it can be stopped
                 else:
                     yield changing(used=markup.notice(words.stage(item)))
-            yield self._changed(visit)
+            yield self._changed(visit, written, values)
             self._remember(choice)  # last: where this fails, the page has changed all the same
         except Exception as error:
             yield changing(used=markup.notice(sentence(error), bad=True))
 
-    def use_mini(self, visit: Visit, request: Asking = None) -> Iterator[tuple]:
+    def use_mini(
+        self, visit: Visit, request: Asking, written: Brought, *values: Any
+    ) -> Iterator[tuple]:
         """Back to the built-in model."""
-        yield from self.use("mini", "", visit, request)
+        yield from self.use("mini", "", visit, request, written, *values)
 
     def _remember(self, choice: ModelChoice) -> None:
         if self.services.last_choice is not None:
             self.services.last_choice.write(choice)
 
-    def _changed(self, visit: Visit) -> tuple:
+    def _changed(self, visit: Visit, written: Brought, values: Sequence[Any]) -> tuple:
         model, preset = self.engine.options.model, self.engine.default_preset()
         visit.set_for(model)
+        new, now = preset_values(preset), dict(zip(FORM, values, strict=True))
         return changing(
             used=markup.notice(words.in_use(model, preset)),
             now=self._now(Machine.here()),
             banner=gr.update(visible=False),
             preset=preset,
-            **preset_values(preset),
+            **new,
+            own_texts=set_aside(visit, now, new, written),
         )
 
 

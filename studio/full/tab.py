@@ -170,11 +170,12 @@ def _connect_using(
     fields.look.click(actions.look, named, fields.used, **{**QUICK, "queue": True})
     changed = [fields.used, part.now, *page.named(CHANGED[2:])]
     how = {"show_progress": "minimal", "show_progress_on": fields.used, **HEAVY}
+    form = [page.visit, page.written, *page.form]
     for button in (fields.use, fields.use_mini):
         stop_from(button, fields.stop_using, fields.used)
     runs: list[Any] = [
-        fields.use.click(actions.use, [*named, page.visit], changed, **how),
-        fields.use_mini.click(actions.use_mini, page.visit, changed, **how),
+        fields.use.click(actions.use, [*named, *form], changed, preprocess=False, **how),
+        fields.use_mini.click(actions.use_mini, form, changed, preprocess=False, **how),
     ]
     for run in runs:
         stop_until(run, fields.stop_using)

@@ -36,7 +36,7 @@ from . import words
 RUN = ("details", "picture", "save_png", "save_json", "rerun", "use", "compare")
 BROUGHT = ("recipe", "note", "preview", "decision")
 # What applying one changes: on the tab Restore, the open tab, and here.
-APPLIED = (*FORM, "written", "own_texts", "status", "tabs", *BROUGHT)
+APPLIED = (*FORM, "written", "own_texts", "picture_note", "status", "tabs", *BROUGHT)
 
 
 def rerun_command(run: Run) -> str:
@@ -215,11 +215,14 @@ class Recipes:
         new = form if everything else {name: form[name] for name in PROMPT_NAMES}
         now = dict(zip(FORM, values, strict=True))
         done = words.APPLIED if everything else words.APPLIED_TEXTS
+        size = visit.picture.size  # whatever was said of the texts that stood there
+        note = markup.notice(page_words.picture(size)) if size else gr.skip()
         return fill(
             APPLIED,
             **new,
             written=texts.restored(recipe),
             own_texts=set_aside(visit, now, new, written),
+            picture_note=note,
             status=markup.notice(done),
             tabs=gr.Tabs(selected="restore"),
             **_closed(done),
