@@ -152,8 +152,8 @@ def _gone(choice: ModelChoice) -> str | None:
     """Why a model cannot be loaded, as far as this disk tells it; hubs are not asked."""
     if choice == ModelChoice("mini"):
         return None  # it is a part of this program; what would look takes seconds to be imported
+    from xpsr.finding import is_hub_id
     from xpsr.inspection import inspect_model
-    from xpsr.loading import is_hub_id
 
     names = [name for name in (choice.model, choice.base) if name is not None]
     away = [name for name in names if is_hub_id(name) and not Path(name).is_dir()]

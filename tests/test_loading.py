@@ -325,7 +325,7 @@ def test_what_breaks_off_while_a_model_is_fetched_is_told(monkeypatch, error, wo
     def broken(*args, **kwargs):
         raise error
 
-    monkeypatch.setattr("xpsr.loading.snapshot_download", broken)
+    monkeypatch.setattr("xpsr.finding.snapshot_download", broken)
     with pytest.raises(XPSRError, match=f'"owner/name" .*{words}'):
         xpsr.load("owner/name", device="cpu")
     monkeypatch.setattr("huggingface_hub.snapshot_download", broken)

@@ -38,7 +38,7 @@ LEAVES = {
     "models": {"errors", "models"},
 }
 # Each of these may import those before it, never those behind it.
-LAYERS = ("models", "sampling", "pipeline", "loading", "cli", "__main__")
+LAYERS = ("models", "finding", "parts", "sampling", "pipeline", "loading", "cli", "__main__")
 # In these no files import each other in a circle.
 WITHOUT_CIRCLE = ("studio", "xpsr")
 

@@ -20,10 +20,11 @@ from train.config import ModelConfig
 from train.data import Samples
 from train.loss import PREDICTION_TYPES
 from xpsr.errors import XPSRError
-from xpsr.loading import COMPONENTS, find_model, read_index, read_part
+from xpsr.finding import find_model
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.attention import fusion_units
 from xpsr.models.own_layers import has_own_layers
+from xpsr.parts import COMPONENTS, read_index, read_part
 from xpsr.pipeline import XPSRPipeline
 
 # Trained besides the whole ControlNet when the UNet comes from Stable Diffusion.

@@ -12,10 +12,11 @@ from typing import Any
 import torch
 
 from xpsr.errors import XPSRError
-from xpsr.loading import BASE_PARTS, check_base, find_model, no_progress_bars, read_parts
+from xpsr.finding import find_model
 from xpsr.models.checkpoint import CLASSES, Checkpoint, Part, check
 from xpsr.models.weights_file import read_shapes
 from xpsr.names import expanded
+from xpsr.parts import BASE_PARTS, check_base, no_progress_bars, read_parts
 from xpsr.pipeline import XPSRPipeline
 from xpsr.placement import choose_dtype, free_bytes
 from xpsr.whole import unlocked

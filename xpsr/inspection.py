@@ -11,25 +11,20 @@ from huggingface_hub import HfApi, snapshot_download
 from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
 from xpsr.errors import XPSRError
-from xpsr.loading import (
-    BASE_PARTS,
-    COMPONENTS,
+from xpsr.finding import (
     INDEX,
     cannot_fetch,
-    check_base,
-    class_of,
     local_folder,
     named_base,
     pickled_files,
-    read_index,
     refuse_base,
     wanted_files,
-    weight_files,
 )
 from xpsr.models.checkpoint import PARTS, check, locate
 from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.own_layers import has_own_layers
 from xpsr.models.weights_file import read_shapes
+from xpsr.parts import BASE_PARTS, COMPONENTS, check_base, class_of, read_index, weight_files
 
 NETWORKS = ("vae", "text_encoder", "unet", "controlnet")
 _OF_BASE = NETWORKS[:2]  # what an official checkpoint takes from its base
