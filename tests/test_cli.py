@@ -376,9 +376,8 @@ def test_one_defect_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -
             raise MemoryError
         return {"input": name, "output": "fine"}
 
-    lines: list[str] = []
-    assert not each(["one", "broken", "wrong", "large", "two"], work, lines.append)
-    records = [json.loads(line) for line in lines]
+    records: list[dict] = []
+    assert not each(["one", "broken", "wrong", "large", "two"], work, records.append)
     assert [record["input"] for record in records] == ["one", "broken", "wrong", "large", "two"]
     assert records[0]["output"] == records[4]["output"] == "fine"
     assert "a defect" in records[1]["error"] and "a defect" in caplog.text

@@ -15,7 +15,7 @@ from xpsr.cli import options as o
 from xpsr.cli.files import make_folder, whole_file
 from xpsr.cli.lock import alone
 from xpsr.cli.progress import Steps
-from xpsr.cli.report import INTERRUPTED, SOME_FAILED, results_only, say, score_entries, to_line
+from xpsr.cli.report import INTERRUPTED, SOME_FAILED, Emit, results_only, say, score_entries
 from xpsr.cli.run_options import check_run, settings_of, texts_of, with_run_options
 from xpsr.errors import XPSRError
 from xpsr.names import printable
@@ -200,7 +200,7 @@ def _check_size(truth: Image.Image, photo: Image.Image, plan: Plan) -> None:
         )
 
 
-def _run(experiment: Experiment, subject: Subject, out: Path, emit: Any) -> list[CellResult]:
+def _run(experiment: Experiment, subject: Subject, out: Path, emit: Emit) -> list[CellResult]:
     """Compute, emit a line a cell, and report what is finished even if stopped."""
     cells = list(experiment.plan.cells())
     results: list[CellResult] = []
@@ -226,7 +226,7 @@ def _plainly(work: Callable[..., Any], *arguments: Any) -> Any:
         raise XPSRError(f"{error} What was finished before is kept.") from None
 
 
-def _stream(experiment: Experiment, total: int, results: list[CellResult], emit: Any) -> None:
+def _stream(experiment: Experiment, total: int, results: list[CellResult], emit: Emit) -> None:
     from xpsr.ablation import CellStep
 
     progress = Steps(total)
@@ -239,7 +239,7 @@ def _stream(experiment: Experiment, total: int, results: list[CellResult], emit:
                     continue
                 results.append(item)
                 break
-        emit(to_line(_record(experiment.plan, results[-1])))
+        emit(_record(experiment.plan, results[-1]))
         if results[-1].error:
             say(f"{_name(experiment.plan, results[-1])}: {results[-1].error}")
 
@@ -262,7 +262,7 @@ def _name(plan: Plan, result: CellResult) -> str:
     return f"{plan.variants[result.cell.variant].name}, seed {result.cell.seed}"
 
 
-def _report(plan: Plan, results: list[CellResult], subject: Subject, out: Path, emit: Any) -> None:
+def _report(plan: Plan, results: list[CellResult], subject: Subject, out: Path, emit: Emit) -> None:
     from xpsr.ablation.export import write
     from xpsr.ablation.statistics import effects
 
@@ -275,7 +275,7 @@ def _report(plan: Plan, results: list[CellResult], subject: Subject, out: Path, 
         for one in effects(plan, results)
     ]
     files = {"report": str(out / "report.html"), "zip": str(out / "ablation.zip")}
-    emit(to_line({**files, "effects": found}))
+    emit({**files, "effects": found})
     say(f"The report is {files['report']}; everything is in {files['zip']}.")
 
 

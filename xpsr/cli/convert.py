@@ -10,7 +10,7 @@ import typer
 
 from xpsr.cli.options import Base
 from xpsr.cli.progress import Bytes
-from xpsr.cli.report import BAD_USAGE, SOME_FAILED, Emit, results_only, say, to_line
+from xpsr.cli.report import BAD_USAGE, SOME_FAILED, Emit, results_only, say
 from xpsr.errors import XPSRError
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def _report(official: Path, found: Checkpoint, emit: Emit) -> None:
         for part in found.parts
     ]
     record = {"input": str(official), "folder": str(found.folder), "whole": not found.problems}
-    emit(to_line({**record, "base": found.base, "parts": parts, "problems": found.problems}))
+    emit({**record, "base": found.base, "parts": parts, "problems": found.problems})
 
 
 def _convert(official: Path, out: Path, base: str | None, dtype: str | None, emit: Emit) -> None:
@@ -93,5 +93,5 @@ def _convert(official: Path, out: Path, base: str | None, dtype: str | None, emi
             bar.update(progress.part, progress.done, progress.total)
             total = progress.total
     seconds = round(time.perf_counter() - started, 3)
-    emit(to_line({"input": str(official), "output": str(out), "bytes": total, "seconds": seconds}))
+    emit({"input": str(official), "output": str(out), "bytes": total, "seconds": seconds})
     say(f"Done. Use it with --model {out}; the official folder is not needed any more.")

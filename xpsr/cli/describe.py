@@ -10,7 +10,7 @@ import typer
 
 from xpsr.cli.files import find_pictures, tell_of_subfolders
 from xpsr.cli.options import Describer, Pictures
-from xpsr.cli.report import SOME_FAILED, results_only, say, to_line
+from xpsr.cli.report import SOME_FAILED, results_only, say
 from xpsr.launch import is_first, own_share, wait_for_others
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def describe(
                 if texts:
                     texts.add(record)
                 else:
-                    emit(to_line(record))
+                    emit(record)
                 pace.count(failed="error" in record)
                 if texts and isinstance(found, DescriberUnavailableError):
                     say("The others were not tried; run the same command again to go on.")

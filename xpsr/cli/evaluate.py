@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -22,20 +22,17 @@ from xpsr.cli.files import (
 )
 from xpsr.cli.lock import alone
 from xpsr.cli.pace import Pace
-from xpsr.cli.report import SOME_FAILED, CannotBeginError, each, results_only, say, to_line
+from xpsr.cli.report import SOME_FAILED, CannotBeginError, Emit, each, results_only, say
 from xpsr.cli.run_options import check_run, loader, settings_of, texts_of, with_run_options
-from xpsr.counted import counted
 from xpsr.errors import XPSRError
-from xpsr.launch import is_first, own_share, place_in_launch, wait_for_others
-from xpsr.names import printable
+from xpsr.launch import is_first, wait_for_others
 from xpsr.prompts import Prompts
 from xpsr.settings import Settings
 
 if TYPE_CHECKING:
     from PIL import Image
 
-    from xpsr.cli.ledger import Ledger
-    from xpsr.evaluation.identity import Present
+    from xpsr.cli.judged import Judged
     from xpsr.evaluation.judging import Judge
     from xpsr.evaluation.pairs import Pair, Pairs
     from xpsr.pipeline import XPSRPipeline
@@ -94,18 +91,17 @@ def evaluate(
     DRealSR and DIV2K-Val are known by their names.
     """
     with results_only() as emit, alone(out, shared=True):
-        from filelock import FileLock
-
-        from xpsr.evaluation import judging
-        from xpsr.evaluation.identity import Present
+        from xpsr.cli.judged import Judged
+        from xpsr.evaluation.judging import choose_metrics
         from xpsr.evaluation.table import published as published_lines
         from xpsr.placement import choose_device, choose_dtype, own_gpu
         from xpsr.prompts.describer import make_describer
+        from xpsr.recipe import model_label
 
         found = _pairs(lr, hr, out, check_run(run, preset, model).upscale, limit)
         names = o.metric_names(metrics)
-        columns = judging.choose_metrics(names, with_originals=found.pairs[0].high is not None)
-        published_lines(found.dataset, published)
+        columns = choose_metrics(names, with_originals=found.pairs[0].high is not None)
+        lines = published_lines(found.dataset, published)
         author = make_describer(describer) if describe else None
         # With several processes on one machine each takes a GPU of its own.
         own = own_gpu() if device in (None, "cuda") else None
@@ -127,13 +123,10 @@ def evaluate(
         run_of = _Run(
             loader(model, base, place, dtype), preset, texts_of(run), settings_of(run), author
         )
-        make_judge = partial(run_of.judge, columns, out / "pictures")
-        present = Present()
-        ledger, complete = _work(found.pairs, make_judge, columns, out, present, emit)
-        lines = published_lines(found.dataset, published)
-        with FileLock(out / ".table.lock"):  # the process that is last writes the table last
-            rows = _all_rows(ledger, found.pairs, present)
-            _finish(out, ledger, found, rows, columns, lines, model, emit)
+        judged = Judged(out, found, columns)
+        complete = _judge(judged, partial(run_of.judge, columns, out / "pictures"), emit)
+        if record := judged.write(model_label(model), lines):
+            emit(record)
         wait_for_others()
         if not complete or found.problems:
             raise typer.Exit(SOME_FAILED)
@@ -235,136 +228,22 @@ def _check_weights(pipe: XPSRPipeline, folder: Path) -> None:
             )
 
 
-def _work(
-    pairs: list[Pair],
-    make_judge: Callable[[], Any],
-    columns: list[str],
-    out: Path,
-    present: Present,
-    emit: Callable[[str], None],
-) -> tuple[Ledger, bool]:
-    """Judge what this process is to judge and what is not done yet; whether all went well."""
-    from xpsr.cli.ledger import Ledger
-    from xpsr.earlier import has_pixels
-    from xpsr.evaluation.judging import to_be_had_now
-    from xpsr.metrics import METRICS
-
-    mine = {pair.name: pair for pair in own_share(pairs)}
-    ledger = Ledger(out / "rows.jsonl", list(mine))
-    wanted = {one for one in columns if one in METRICS}
-    last = {row["input"]: row for row in ledger.records}  # the one that pictures/ agrees with
-    # Judged again, a result took what it took when it was made.
-    took = {
-        (row["input"], row.get("sha256")): row.get("seconds") for row in reversed(ledger.records)
-    }
-    open_scores = to_be_had_now(row for name, row in last.items() if name in mine)
-    done = {
-        name
-        for name, row in last.items()
-        if name in mine
-        and wanted <= set(row.get("scores", ()))
-        and not wanted & open_scores & set(row.get("reasons", ()))
-        and present.are_of(row, mine[name])
-        and has_pixels(out / "pictures" / f"{name}.png", row["sha256"])
-    }
-    todo = [name for name in mine if name not in done]
-    if len(todo) < len(mine):
-        say(f"{len(mine) - len(todo)} of {len(mine)} pictures are finished already.")
-    judge = cache(make_judge)
-    pace = Pace(len(todo), say)
+def _judge(judged: Judged, make_judge: Callable[[], Judge], emit: Emit) -> bool:
+    """Judge what is left; whether all went well."""
+    judge, pace = cache(make_judge), Pace(len(judged.left), say)
 
     def work(name: str) -> dict[str, Any]:
-        row = judge().row(mine[name])
-        if row["seconds"] is None:
-            row["seconds"] = took.get((name, row["sha256"]))
+        row = judge().row(judged.left[name])
+        row["seconds"] = judged.seconds(row)
         for note in row["notes"]:
             say(f"{name}: {note}")
         return {"input": name, **row}
 
-    def keep(line: str) -> None:
-        record = json.loads(line)
-        ledger.add(record)
+    def keep(record: dict[str, Any]) -> None:
+        judged.add(record)
         pace.count(failed="error" in record)
-        emit(line)
+        emit(record)
 
-    well = each(todo, work, keep)
+    well = each([*judged.left], work, keep)
     pace.end()
-    return ledger, well
-
-
-def _finish(
-    out: Path,
-    ledger: Ledger,
-    found: Pairs,
-    rows: list[dict[str, Any]],
-    columns: list[str],
-    published: list[Any],
-    model: str,
-    emit: Callable[[str], None],
-) -> None:
-    """Write the tables of the rows, if there are any."""
-    from xpsr.evaluation import plot, table
-    from xpsr.evaluation.pairs import set_name
-    from xpsr.metrics import METRICS
-    from xpsr.recipe import model_label
-
-    if not rows:
-        return
-    of_set = _of_set(out, found.pairs, rows) if "fid" in columns else None
-    name = found.dataset or set_name(found.pairs[0].low.parent)
-    title = printable(f"{name}, {counted(len(rows), 'picture')}")
-    summary = table.summarise(model_label(model), rows, columns, title, of_set)
-    summary.lines.extend(published)
-    summary.left_out.extend(f"{name} {why}" for name, why in found.problems.items())
-    failures = ledger.failures()
-    lost = [pair.name for pair in found.pairs if pair.name not in {row["name"] for row in rows}]
-    summary.left_out.extend(f"{name}: {failures[name]}" for name in lost if name in failures)
-    texts = {
-        "table.md": table.to_markdown(summary),
-        "table.csv": table.to_csv(summary),
-        "rows.csv": table.rows_to_csv(rows, [one for one in columns if one in METRICS]),
-    }
-    for name, text in texts.items():
-        with whole_file(out / name) as part:
-            part.write_text(printable(text), encoding="utf-8")
-    with whole_file(out / "plot.svg") as part:
-        plot.draw(summary, part)
-    say(texts["table.md"])
-    lines = [asdict(line) for line in summary.lines]
-    emit(to_line({"table": str(out / "table.md"), "lines": lines, "missing": summary.missing}))
-
-
-def _all_rows(ledger: Ledger, pairs: list[Pair], present: Present) -> list[dict[str, Any]]:
-    """The rows of all processes in the order of the pictures; none while others are at work.
-
-    Of several processes the last one has them all.
-    """
-    from xpsr.cli.ledger import Ledger
-
-    known = Ledger(ledger.path, [])
-    by_name = {row["input"]: row for row in known.records if "scores" in row}
-    rows = [
-        by_name[pair.name]
-        for pair in pairs
-        if pair.name in by_name and present.are_of(by_name[pair.name], pair)
-    ]
-    failed = set(known.failures()) - {row["input"] for row in rows}
-    open_rows = len(pairs) - len(rows) - sum(pair.name in failed for pair in pairs)
-    if place_in_launch()[1] > 1 and open_rows > 0:
-        say(f"This process is done; the table comes with the last of the other {open_rows}.")
-        return []
-    if not rows:
-        say("No picture could be evaluated, so no table is written.")
-    elif len(rows) < len(pairs):
-        say(f"{len(pairs) - len(rows)} of {len(pairs)} pictures have no row.")
-    return rows
-
-
-def _of_set(out: Path, pairs: list[Pair], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    from xpsr.evaluation.fid import fid_of_set
-    from xpsr.metrics import Score
-
-    if len(rows) < len(pairs):
-        reason = Score(None, "needs all pictures, and some have no result")
-        return {key: {"fid": reason} for key in ("scores", "bicubic")}
-    return fid_of_set(pairs, rows, out / "pictures")
+    return well

@@ -23,7 +23,7 @@ SOME_FAILED = 1
 BAD_USAGE = 2
 INTERRUPTED = 130  # what shells expect of a program that was stopped with Ctrl-C
 
-Emit = Callable[[str], None]
+Emit = Callable[[dict[str, Any] | str], None]
 # All control characters but tab and line feed.
 _STEERING = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 logger = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def results_only() -> Iterator[Emit]:
     what is emitted goes to a copy of the real one.
 
     Yields:
-        a function that writes one line to stdout, at once.
+        a function that writes one line to stdout, at once: a record, or a text as it is.
 
     Raises:
         typer.Exit: bad usage (2), Ctrl-C (130) or a reader that went away (1).
@@ -56,8 +56,9 @@ def results_only() -> Iterator[Emit]:
     python_stdout, sys.stdout = sys.stdout, sys.stderr
     os.dup2(2, 1)
 
-    def emit(line: str) -> None:
+    def emit(result: dict[str, Any] | str) -> None:
         try:
+            line = result if isinstance(result, str) else to_line(result)
             print(line, file=lines, flush=True)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), lines.fileno())  # for the flush on closing
@@ -106,7 +107,11 @@ def score_entries(scores: Mapping[str, Score]) -> dict[str, Any]:
     return {"scores": to_json(scores), **({"score_reasons": missing} if missing else {})}
 
 
-def each(inputs: list[str], work: Callable[[str], dict[str, Any]], emit: Emit) -> bool:
+def each(
+    inputs: list[str],
+    work: Callable[[str], dict[str, Any]],
+    emit: Callable[[dict[str, Any]], None],
+) -> bool:
     """Work on every input and emit its record, or `{"input", "error"}` where that fails.
 
     Returns:
@@ -129,7 +134,7 @@ def each(inputs: list[str], work: Callable[[str], dict[str, Any]], emit: Emit) -
         if "error" in record:
             failures += 1
             say(f"{name}: {record['error']}")
-        emit(to_line(record))
+        emit(record)
     return failures == 0
 
 
