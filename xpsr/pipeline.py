@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
-from collections.abc import Generator, Hashable, Sequence
+from collections.abc import Callable, Generator, Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -88,6 +87,19 @@ class Restored:
     seconds: float
     notes: tuple[str, ...]
     word_maps: WordMaps | None = None
+
+
+def result_of(
+    items: Iterable[Step | TileDone | Restored],
+    watch: Callable[[Step | TileDone], object] | None = None,
+) -> Restored:
+    """Walk `XPSRPipeline.stream` to its end; `watch` is shown what comes before the result."""
+    for item in items:
+        if isinstance(item, Restored):
+            return item
+        if watch is not None:
+            watch(item)
+    raise AssertionError("the pipeline ended without a result")
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,15 +231,10 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         if len(images) > 1:
             images = [usable(one, settings) for one in images]
         results = [
-            self._last(one, said, settings) for one, said in zip(images, prompts, strict=True)
+            result_of(self.stream(one, said, settings))
+            for one, said in zip(images, prompts, strict=True)
         ]
         return XPSROutput([one.image for one in results], [one.recipe for one in results])
-
-    def _last(self, image: Source, prompts: Prompts, settings: Settings) -> Restored:
-        # Steps are let go at once: each holds two latents.
-        (restored,) = deque(self.stream(image, prompts, settings), maxlen=1)
-        assert isinstance(restored, Restored)
-        return restored
 
     @torch.no_grad()
     def stream(

@@ -235,7 +235,7 @@ def _stream(experiment: Experiment, total: int, results: list[CellResult], emit:
         with progress.picture(f"cell of {experiment.plan.name}"):
             for item in items:
                 if isinstance(item, CellStep):
-                    progress.steps(item.progress.done, item.progress.total)
+                    progress.step(item.progress)
                     continue
                 results.append(item)
                 break
@@ -299,7 +299,7 @@ def _texts(
         raise XPSRError(f"{out} holds an ablation of another picture; choose another --out.")
     if any(kept.get(name) != value for name, value in key.items()):
         found = make_describer(describer).describe(photo)
-        kept = {**key, "prompt": found.high, "lowlevel_prompt": found.low, "source": found.source}
+        kept = {**key, **found.texts, "source": found.source}
     return {**given, **{name: kept[name] for name in missing}}, kept
 
 

@@ -23,7 +23,14 @@ from xpsr.cli.files import (
 from xpsr.cli.lock import alone
 from xpsr.cli.pace import Pace
 from xpsr.cli.report import SOME_FAILED, CannotBeginError, Emit, each, results_only, say
-from xpsr.cli.run_options import check_run, loader, settings_of, texts_of, with_run_options
+from xpsr.cli.run_options import (
+    check_run,
+    described,
+    loader,
+    settings_of,
+    texts_of,
+    with_run_options,
+)
 from xpsr.errors import XPSRError
 from xpsr.launch import is_first, wait_for_others
 from xpsr.prompts import Prompts
@@ -153,9 +160,8 @@ class _Run:
     def texts(self, image: Image.Image) -> Prompts:
         """The texts for a picture: those given, and the others described."""
         texts = {name: text for name, text in self.given.items() if text is not None}
-        if self.author is not None and not {"prompt", "lowlevel_prompt"} <= set(texts):
-            said = self.author.describe(image)
-            texts = {"prompt": said.high, "lowlevel_prompt": said.low, **texts}
+        if said := described(self.author, image, texts):
+            texts = {**said.texts, **texts}
         return Prompts.from_preset(self._preset(), **texts)
 
     def _preset(self) -> str:

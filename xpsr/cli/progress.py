@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -16,6 +17,9 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+if TYPE_CHECKING:
+    from xpsr.sampling import Step, TileDone
 
 
 def _bar(count: ProgressColumn) -> Progress:
@@ -52,9 +56,9 @@ class Steps:
         with self._bar:
             yield
 
-    def steps(self, done: float, total: int) -> None:
-        """So many steps of `total` are done; tiles are parts of one."""
-        self._bar.update(self._task, completed=done, total=total)
+    def step(self, item: Step | TileDone) -> None:
+        """Show how many steps are done; tiles are parts of one."""
+        self._bar.update(self._task, completed=item.done, total=item.total)
 
 
 class Bytes:

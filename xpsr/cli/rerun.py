@@ -14,7 +14,6 @@ from xpsr.cli.files import is_picture, make_folder, plan_results, refuse_strange
 from xpsr.cli.kept import earlier
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import SOME_FAILED, results_only, say
-from xpsr.cli.restore import last
 from xpsr.errors import XPSRError
 
 if TYPE_CHECKING:
@@ -66,6 +65,7 @@ def rerun(
         earlier(result, photo)
         make_folder(out)
         from xpsr import load
+        from xpsr.pipeline import result_of
         from xpsr.placement import DTYPES, using_threads
 
         place = device or _device(recipe)
@@ -75,7 +75,8 @@ def rerun(
         pipe = load(name, base=base, device=place, dtype=number_format)
         progress = Steps(1)
         with progress.picture(str(source)), using_threads(_threads(recipe)):
-            again = last(pipe, str(source), recipe.prompts, recipe.settings, progress)
+            items = pipe.stream(str(source), recipe.prompts, recipe.settings)
+            again = result_of(items, progress.step)
         told = again.recipe.model_copy(update={"provenance": recipe.provenance})
         with whole_file(result) as part:
             save_png(again.image, told, part)

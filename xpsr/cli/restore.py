@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,7 +28,14 @@ from xpsr.cli.report import (
     say,
     score_entries,
 )
-from xpsr.cli.run_options import check_run, loader, settings_of, texts_of, with_run_options
+from xpsr.cli.run_options import (
+    check_run,
+    described,
+    loader,
+    settings_of,
+    texts_of,
+    with_run_options,
+)
 from xpsr.errors import DiskFullError, XPSRError
 from xpsr.prompts import Prompts
 from xpsr.prompts.provenance import Origin, from_preset, trace_all, written
@@ -37,7 +44,7 @@ from xpsr.settings import Settings
 if TYPE_CHECKING:
     from PIL import Image
 
-    from xpsr.pipeline import Restored, XPSRPipeline
+    from xpsr.pipeline import XPSRPipeline
     from xpsr.prompts.describer import Describer
     from xpsr.prompts.provenance import Sentence
     from xpsr.recipe import Recipe
@@ -131,6 +138,7 @@ class _Run:
         """Restore one picture into the file `result`, unless the same is there; its record."""
         from xpsr.earlier import what_differs
         from xpsr.image import open_image
+        from xpsr.pipeline import result_of
         from xpsr.recipe import save_png
 
         if self._full:
@@ -151,7 +159,8 @@ class _Run:
                 return {**_record(name, result, image, *there, seconds=0.0), "kept": True}
             if why:
                 say(f"{result} is made again: {why}.")
-            restored = last(pipe, name, prompts, settings, self.progress, recorder)
+            items = pipe.stream(name, prompts, settings, recorder=recorder)
+            restored = result_of(items, self.progress.step)
             recipe = restored.recipe.with_provenance(brought)
             seconds = restored.seconds
             record = _record(name, result, image, recipe, restored.image, seconds=seconds)
@@ -182,42 +191,14 @@ class _Run:
         """Texts and settings for a picture, and who wrote each sentence."""
         preset = self.preset or own_preset
         given = {name: text for name, text in self.texts.items() if text is not None}
-        described = self._described(image, given)
-        texts = {**{who: said for who, (said, _) in described.items()}, **given}
+        texts, brought = given, from_preset(preset)
+        if said := described(self.author, image, given):
+            origin = Origin.of_source(said.source)
+            texts = {**said.texts, **given}
+            brought |= {name: written(text, origin) for name, text in said.texts.items()}
         prompts = Prompts.from_preset(preset, **texts)
-        brought = {**from_preset(preset), **{n: written(*said) for n, said in described.items()}}
         left = {name: sentences for name, sentences in brought.items() if name not in given}
         return prompts, Settings.from_preset(preset, **self.changes), trace_all(prompts, left)
-
-    def _described(
-        self, image: Image.Image, given: Container[str]
-    ) -> dict[str, tuple[str, Origin]]:
-        """What the describer says for those of the two descriptions that are not given."""
-        wanted = [name for name in ("prompt", "lowlevel_prompt") if name not in given]
-        if self.author is None or not wanted:
-            return {}
-        found = self.author.describe(image)
-        origin = Origin.of_source(found.source)
-        texts = {"prompt": found.high, "lowlevel_prompt": found.low}
-        return {name: (texts[name], origin) for name in wanted}
-
-
-def last(
-    pipe: XPSRPipeline,
-    source: str,
-    prompts: Prompts,
-    settings: Settings,
-    progress: Steps,
-    recorder: WordRecorder | None = None,
-) -> Restored:
-    """Run the pipeline to its end, showing its steps."""
-    from xpsr.pipeline import Restored
-
-    for item in pipe.stream(source, prompts, settings, recorder=recorder):
-        if isinstance(item, Restored):
-            return item
-        progress.steps(item.done, item.total)
-    raise AssertionError("the pipeline ended without a result")
 
 
 def _save_maps(maps: WordMaps, result: Image.Image, recipe: Recipe, place: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from xpsr.cli import options as o
@@ -15,8 +15,10 @@ from xpsr.settings import SETTING_NAMES, Settings
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
     from xpsr.pipeline import XPSRPipeline
+    from xpsr.prompts.describer import Describer, Description
 
 
 def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -51,6 +53,15 @@ def texts_of(run: dict[str, Any]) -> dict[str, str | None]:
 def settings_of(run: dict[str, Any]) -> dict[str, Any]:
     """The settings among the options."""
     return {name: run[name] for name in SETTING_NAMES}
+
+
+def described(
+    author: Describer | None, image: Image.Image, given: Container[str]
+) -> Description | None:
+    """What a describer says; None where there is none, or both descriptions are given."""
+    if author is None or ("prompt" in given and "lowlevel_prompt" in given):
+        return None
+    return author.describe(image)
 
 
 def check_run(run: dict[str, Any], preset: str | None, model: str) -> Settings:

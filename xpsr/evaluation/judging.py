@@ -105,7 +105,7 @@ class Judge:
 
     def _restored(self, pair: Pair, low: Image.Image) -> tuple[Image.Image, float | None]:
         """The result, from the folder if the very same run left it there, and what it took."""
-        from xpsr.pipeline import Restored
+        from xpsr.pipeline import result_of
 
         pipe, prompts = self.pipeline(), self.texts(low)
         path = self.folder / f"{pair.name}.png"
@@ -113,11 +113,9 @@ class Judge:
         counting = {name: now[name] for name in ("model", "base", "device", "dtype")}
         if there := reusable(path, low, prompts, self.settings, counting):
             return there[1], None
-        for item in pipe.stream(low, prompts, self.settings):
-            if isinstance(item, Restored):
-                _write(item, path)
-                return item.image, item.seconds
-        raise AssertionError("the pipeline ended without a result")
+        restored = result_of(pipe.stream(low, prompts, self.settings))
+        _write(restored, path)
+        return restored.image, restored.seconds
 
     def _scores(
         self, image: Image.Image, high: Image.Image | None, low: Image.Image

@@ -21,6 +21,11 @@ class Description:
     source: str
     remembered: bool = False
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """The two by their names among the texts of a run."""
+        return {"prompt": self.high, "lowlevel_prompt": self.low}
+
 
 class DescriberUnavailableError(XPSRError):
     """The describer as a whole cannot work, whatever the picture: there is no use in going on."""
