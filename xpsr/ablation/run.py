@@ -135,11 +135,15 @@ class Experiment:
         cell promises the pixels of `pipe(...)` bit for bit.
         """
         for cell in self.plan.cells():
-            known = self.find(cell)
-            if known is not None:
-                yield known
-            else:
-                yield from self.compute(cell)
+            yield from self.cell(cell)
+
+    def cell(self, cell: Cell) -> Iterator[CellStep | CellResult]:
+        """The same of one cell; the last thing it gives is the result."""
+        known = self.find(cell)
+        if known is not None:
+            yield known
+        else:
+            yield from self.compute(cell)
 
     def find(self, cell: Cell) -> CellResult | None:
         """The result of this cell if an equal one was computed before, here or in the folder."""

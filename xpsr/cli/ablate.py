@@ -25,7 +25,7 @@ from xpsr.settings import Settings
 if TYPE_CHECKING:
     from PIL import Image
 
-    from xpsr.ablation import CellResult, Experiment, Plan
+    from xpsr.ablation import Cell, CellResult, Experiment, Plan
     from xpsr.ablation.report import Subject
 
 _ABOUT = """\b
@@ -205,7 +205,7 @@ def _run(experiment: Experiment, subject: Subject, out: Path, emit: Emit) -> lis
     cells = list(experiment.plan.cells())
     results: list[CellResult] = []
     try:
-        _plainly(_stream, experiment, len(cells), results, emit)
+        _plainly(_stream, experiment, cells, results, emit)
     except KeyboardInterrupt:
         say(f"Stopped: {len(results)} of {len(cells)} cells are finished.")
         if results:
@@ -226,19 +226,19 @@ def _plainly(work: Callable[..., Any], *arguments: Any) -> Any:
         raise XPSRError(f"{error} What was finished before is kept.") from None
 
 
-def _stream(experiment: Experiment, total: int, results: list[CellResult], emit: Emit) -> None:
+def _stream(
+    experiment: Experiment, cells: list[Cell], results: list[CellResult], emit: Emit
+) -> None:
     from xpsr.ablation import CellStep
 
-    progress = Steps(total)
-    items = experiment.run()
-    while len(results) < total:
+    progress = Steps(len(cells))
+    for cell in cells:
         with progress.picture(f"cell of {experiment.plan.name}"):
-            for item in items:
+            for item in experiment.cell(cell):
                 if isinstance(item, CellStep):
                     progress.step(item.progress)
-                    continue
-                results.append(item)
-                break
+                else:
+                    results.append(item)
         emit(_record(experiment.plan, results[-1]))
         if results[-1].error:
             say(f"{_name(experiment.plan, results[-1])}: {results[-1].error}")
