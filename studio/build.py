@@ -10,7 +10,7 @@ import gradio as gr
 from xpsr.prompts import Prompts
 from xpsr.settings import Settings
 
-from . import examples, markup, words
+from . import examples, words
 from .api.endpoints import Endpoints, publish
 from .blocks import StudioBlocks
 from .layout import lay_out
@@ -20,7 +20,7 @@ from .open_tab import remember_open_tab
 from .opening import Opening
 from .places import OF_ANYTHING, look_after
 from .restore.wiring import connect
-from .results import scores
+from .results import scores, scores_markup
 from .results.housekeeping import keep_tidy
 from .results.outputs import Outputs
 from .results.shelf import GIGABYTE, KEEP_SECONDS, Shelf
@@ -100,7 +100,7 @@ def _opening(services: Services) -> Opening:
             "pair": (str(first.before), str(first.after)),
             "download": str(first.after),
             "recipe": str(first.recipe_file),
-            "scores": markup.table(first.rows),
+            "scores": scores_markup.table(first.rows),
             "status": words.example(first.title),
             "shown": first.id,
         }

@@ -5,11 +5,6 @@ Sentences about bad input come from `xpsr` itself (`XPSRError`); nothing here re
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from xpsr.metrics import Metric
-
 TITLE = "XPSR Studio"
 INTRO = (
     "Restore a small or damaged photograph. Two short texts tell the model "
@@ -81,7 +76,6 @@ SCORED_ANOTHER = (
     "Scored: the figures are kept with the result that was open then. Open it to see them."
 )
 SCORING_STOPPED = "Stopped. What was scored until then is in the table."
-NEEDS_DOWNLOAD = "These need a download; choose them under “More scores”: {names}."
 CLOSER = "Look closer: single pixels, and what has changed"
 OVERVIEW = "Click where to look"
 ACROSS = "From left to right"
@@ -96,8 +90,6 @@ DETAIL_AFTER = "After"
 GAIN = "Strengthen the difference"
 GAIN_INFO = "Times. Black: nothing has changed there."
 DIFFERENCE = "What has changed"
-SCORE_COLUMNS = ("Scores", "Before", "After", "Change")
-SCORES_INFO = "Scores do not see what you see: trust your eyes first."
 
 # Advanced --------------------------------------------------------------------------------------
 ADVANCED = "Advanced"
@@ -402,32 +394,6 @@ def tokens(figures: str) -> str:
 
 def origin_count(kind: str, count: int) -> str:
     return ORIGINS[kind] if count == 1 else f"{count} × {ORIGINS[kind]}"
-
-
-def figure(metric: Metric, value: float) -> str:
-    """A score, in as many digits as its range asks for."""
-    return f"{value:.{3 if metric.high <= 1 else 2}f}"
-
-
-def change(metric: Metric, before: float, after: float) -> str:
-    """What a difference of a score means: arrow, word and amount."""
-    delta = after - before
-    amount = figure(metric, abs(delta))
-    if not float(amount):
-        return "no change"
-    good, bad = ("closer", "further") if metric.needs_input else ("better", "worse")
-    arrow = "↑" if delta > 0 else "↓"
-    return f"{arrow} {good if (delta < 0) == metric.lower_better else bad} by {amount}"
-
-
-def meaning(metric: Metric) -> str:
-    """Direction and range of a score."""
-    better = "↓ Lower is better" if metric.lower_better else "↑ Higher is better"
-    return f"{better}; usually {metric.low:g} to {metric.high:g}."
-
-
-def against_pinned(metric: Metric, pinned: float, now: float) -> str:
-    return f"Pinned: {figure(metric, pinned)}; this one: {change(metric, pinned, now)}."
 
 
 def reference_size(found: tuple[int, int], wanted: tuple[int, int]) -> str:

@@ -26,6 +26,7 @@ from studio.job import Job
 from studio.models.engine import Engine, EngineOptions
 from studio.restore.actions import ANOTHER_PICTURE, EXAMPLE, Actions
 from studio.restore.describing import Before
+from studio.results import scores_markup
 from studio.results.outputs import Outputs
 from studio.results.scores import Row
 from studio.results.shelf import Shelf
@@ -385,7 +386,7 @@ def test_nothing_from_outside_becomes_markup():
     attack = "<script>alert(1)</script>"
     rows = [Row("piqe", Score(None, attack), Score(None, attack))]
     meter = FittedText(attack, (Piece(attack, True), Piece(attack, False)), 99, 75, 24)
-    for made in (markup.notice(attack), markup.meter(meter), markup.table(rows)):
+    for made in (markup.notice(attack), markup.meter(meter), scores_markup.table(rows)):
         assert "<script" not in made and "&lt;script" in made
 
 
@@ -395,7 +396,7 @@ def test_nothing_from_outside_becomes_markup():
 )
 def test_the_table_says_what_a_change_means(before, after, said):
     assert METRICS["piqe"].lower_better
-    made = markup.table([Row("piqe", Score(before, None), Score(after, None))])
+    made = scores_markup.table([Row("piqe", Score(before, None), Score(after, None))])
     assert said in made and "Lower is better" in made
 
 

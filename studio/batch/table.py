@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from ..results.scores import Row, shown_metrics
-from ..words import change, figure
+from ..results.words import change, figure
 from . import words
 from .batch import Batch, Item
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from xpsr.recipe_changes import changed_settings, changed_surroundings, same_input, surroundings
 
 from .. import markup
-from .. import words as page_words
 from ..results import changes_markup
+from ..results.words import change, figure
 from . import words
 
 if TYPE_CHECKING:
@@ -54,13 +54,12 @@ def scores(a: Run, b: Run) -> str:
         if one is None and other is None:
             continue
         cells = [
-            words.NO_SCORE if value is None else page_words.figure(metric, value)
-            for value in (one, other)
+            words.NO_SCORE if value is None else figure(metric, value) for value in (one, other)
         ]
-        change = ""
+        told = ""
         if one is not None and other is not None:
-            change = page_words.change(metric, one, other)
-        rows.append((metric.label, *cells, change))
+            told = change(metric, one, other)
+        rows.append((metric.label, *cells, told))
     if not rows:
         return markup.quiet(words.NO_SCORES)
     return changes_markup.plain_table(words.SCORE_COLUMNS, rows)

@@ -8,8 +8,9 @@ from typing import Any
 
 import gradio as gr
 
-from .. import markup, words
+from .. import words
 from ..filling import fill
+from ..results import scores_markup
 from ..results.outputs import Outputs, Run
 from ..visit import Visit
 
@@ -74,7 +75,7 @@ class Face:
     def table(self, run: Run, visit: Visit) -> str:
         """The scores of a run, against those of the pinned one."""
         pinned = self.pinned(visit)
-        return markup.table(run.rows, pinned.rows if pinned and pinned.id != run.id else ())
+        return scores_markup.table(run.rows, pinned.rows if pinned and pinned.id != run.id else ())
 
     def left(self, run: Run, pinned: Run | None, against: str) -> Any:
         """The picture on the left of the slider, which must be as large as the one on the right."""

@@ -1,9 +1,16 @@
-"""What is said of results: their names, how two of them differ, and what became of them."""
+"""What is said of results: their names and scores, how two differ, and what became of them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from xpsr.metrics import Metric
+
+SCORE_COLUMNS = ("Scores", "Before", "After", "Change")
+SCORES_INFO = "Scores do not see what you see: trust your eyes first."
+NEEDS_DOWNLOAD = "These need a download; choose them under “More scores”: {names}."
 CHANGED = "Changed"
 TEXTS_SAME = "All five texts are the same."
 NO_TITLE = "picture"
@@ -15,6 +22,32 @@ OTHER_MODEL = (
     "Your two texts are as you left them. Everything else was set for another model and comes back "
     "with it; what stands there now suits this one."
 )
+
+
+def figure(metric: Metric, value: float) -> str:
+    """A score, in as many digits as its range asks for."""
+    return f"{value:.{3 if metric.high <= 1 else 2}f}"
+
+
+def change(metric: Metric, before: float, after: float) -> str:
+    """What a difference of a score means: arrow, word and amount."""
+    delta = after - before
+    amount = figure(metric, abs(delta))
+    if not float(amount):
+        return "no change"
+    good, bad = ("closer", "further") if metric.needs_input else ("better", "worse")
+    arrow = "↑" if delta > 0 else "↓"
+    return f"{arrow} {good if (delta < 0) == metric.lower_better else bad} by {amount}"
+
+
+def meaning(metric: Metric) -> str:
+    """Direction and range of a score."""
+    better = "↓ Lower is better" if metric.lower_better else "↑ Higher is better"
+    return f"{better}; usually {metric.low:g} to {metric.high:g}."
+
+
+def against_pinned(metric: Metric, pinned: float, now: float) -> str:
+    return f"Pinned: {figure(metric, pinned)}; this one: {change(metric, pinned, now)}."
 
 
 def run_label(title: str, seed: int | None, number: int | None, pinned: bool) -> str:
