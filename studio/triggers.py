@@ -27,7 +27,7 @@ RECEIVED = """async () => {
     await new Promise((done) => setTimeout(done, 50));
 }"""
 # How long Gradio may take to clear away a run that was stopped.
-MOMENT = "() => new Promise((done) => setTimeout(done, 1500))"
+_MOMENT = "() => new Promise((done) => setTimeout(done, 1500))"
 
 
 def follow(changes: Sequence[Any], **event: Any) -> Any:
@@ -66,6 +66,14 @@ def stop_until(run: Any, stop: gr.Button) -> None:
     """… and no longer when `run` has ended, or was stopped."""
     for end in (run.then, stop.click):
         end(None, None, stop, js=f"() => ({json.dumps(_pressable(False))})", **PRIVATE)
+
+
+def cleared(stopped: Any, *runs: Any) -> Any:
+    """Gradio ends `runs` behind `stopped`, where their handlers have learnt of it; see `Job`.
+
+    Returns the event that comes when it has had the time to clear them away.
+    """
+    return stopped.then(None, cancels=list(runs), **PRIVATE).then(None, js=_MOMENT, **PRIVATE)
 
 
 def _pressable(value: bool) -> dict[str, Any]:

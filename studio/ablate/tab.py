@@ -17,7 +17,7 @@ from ..parts import flat, kept_by_browser, stop_button
 from ..restore.memory import MemoryActions, to_keep
 from ..restore.showing import Face
 from ..tab import Tab
-from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, follow
+from ..triggers import HEAVY, PRIVATE, QUICK, cleared, follow
 from . import words
 from .asked import ASKED, FORM
 from .memory import KEPT, STORAGE_KEY, keep, recall
@@ -297,8 +297,7 @@ def _connect_run(
     )
     failed = run.failure(act.failed, part.study, shown, **QUICK)
     stopped = part.stop.click(act.stop, part.study, shown, **QUICK)
-    moment = stopped.then(None, cancels=[run], **PRIVATE).then(None, js=MOMENT, **PRIVATE)
-    moment.then(act.let_go, part.study, shown, **QUICK)
+    cleared(stopped, run).then(act.let_go, part.study, shown, **QUICK)
     for end in (run, failed):
         end.then(face.strip, page.visit, page.strip, **QUICK)
     # What is left to do costs less now.

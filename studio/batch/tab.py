@@ -14,7 +14,7 @@ from ..page import Page
 from ..parts import flat, kept_by_browser, small, stop_button
 from ..services import Services
 from ..tab import Tab
-from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, bring_into_view
+from ..triggers import HEAVY, PRIVATE, QUICK, bring_into_view, cleared
 from . import words
 from .actions import SHOWN, BatchActions
 from .batch import Batch
@@ -168,12 +168,9 @@ def connect(page: Page, part: Part, handle: gr.Tab, services: Services) -> None:
         event.failure(actions.refused, part.batch, filled, **QUICK)
     # At once, and once more behind the last word of whoever was at work: taking him from the queue
     # may have to wait for his present step.
-    stopped = (
-        part.stop.click(actions.stop, part.batch, filled, **QUICK)
-        .then(None, cancels=[describing, restoring], **PRIVATE)
-        .then(None, js=MOMENT, **PRIVATE)
-        .then(actions.stopped, part.batch, filled, **QUICK)
-    )
+    stopped = part.stop.click(actions.stop, part.batch, filled, **QUICK)
+    stopped = cleared(stopped, describing, restoring)
+    stopped = stopped.then(actions.stopped, part.batch, filled, **QUICK)
     part.table.click(actions.pick, part.batch, filled, **QUICK)
     connect_divider(part.position, part.comparison)
     part.compare.click(actions.compare, [part.batch, page.visit], [page.tabs, page.chosen], **QUICK)

@@ -15,7 +15,7 @@ from .. import markup, words
 from ..form import MAIN_TEXTS, TEXT_SETTINGS
 from ..page import Page
 from ..services import Services
-from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, RECEIVED, follow
+from ..triggers import HEAVY, PRIVATE, QUICK, RECEIVED, cleared, follow
 from .actions import ANOTHER_PICTURE, EXAMPLE, PRESET, Actions
 from .describing import BACK, DESCRIPTION, Describing
 from .fitting import DECIDING, Fitting
@@ -144,8 +144,7 @@ def _connect_run(page: Page, actions: Actions) -> list[Any]:
     said = _pressing_stop(STOPPING, OFF)
     page.stop.click(None, None, [page.status, page.stop], js=said, **PRIVATE)
     stopped = page.stop.click(actions.stop, page.visit, None, **QUICK)
-    moment = stopped.then(None, cancels=[run], **PRIVATE).then(None, js=MOMENT, **PRIVATE)
-    moment.then(actions.let_go, page.visit, result, **QUICK)
+    cleared(stopped, run).then(actions.let_go, page.visit, result, **QUICK)
     return [begun, run, failed, stopped]
 
 

@@ -12,7 +12,7 @@ from .. import markup
 from ..job import Job
 from ..parts import flat, small, stop_button
 from ..tab import Tab
-from ..triggers import HEAVY, MOMENT, PRIVATE, QUICK, follow
+from ..triggers import HEAVY, QUICK, cleared, follow
 from . import words
 from .actions import BRANCHES, FOR_TEXT, ONE_SCALE, OWN_RANGE, RECORDING, WordMapActions
 
@@ -175,8 +175,7 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
     )
     run.failure(actions.failed, part.job, shown, **QUICK)
     stopped = part.stop.click(actions.stop, part.job, shown, **QUICK)
-    moment = stopped.then(None, cancels=[run], **PRIVATE).then(None, js=MOMENT, **PRIVATE)
-    moment.then(actions.let_go, part.job, shown, **QUICK)
+    cleared(stopped, run).then(actions.let_go, part.job, shown, **QUICK)
     _connect_view(part, actions)
     # What a word does is measured there: with the plan that leaves out words, on the same result.
     ablation, _ = page.parts["ablate"]
