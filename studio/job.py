@@ -15,8 +15,8 @@ class Job:
     the work looks here as well.
 
     Attributes:
-        state: "waiting" for its turn, "working", "stopping" while it works, or at rest: "stopped"
-            before its turn has come, or "over".
+        state: "waiting" for its turn, "working", "stopping" while it works, or at rest: "stopped",
+            of which the page may not know yet, or "over".
     """
 
     state: Literal["waiting", "working", "stopping", "stopped", "over"] = "over"
@@ -33,7 +33,7 @@ class Job:
 
     def end(self) -> None:
         """Whoever did the work has let go of it."""
-        self.state = "over"
+        self.state = "stopped" if self.is_stopped else "over"
 
     def fail(self) -> bool:
         """It has ended without a word: whether it was refused before its turn, and not stopped."""

@@ -367,6 +367,7 @@ def test_a_stop_that_comes_before_the_run_counts_for_this_run_alone(engine, tmp_
     actions.stop(visit)
     (only,) = actions.restore(*asked)
     assert words.STOPPED in only[0] and not visit.runs
+    assert words.STOPPED in actions.let_go(visit)[0]  # once more: Gradio may have lost the other
 
     actions.begin(visit)
     begun = actions.restore(*asked)

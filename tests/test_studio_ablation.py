@@ -179,6 +179,7 @@ def test_stop_keeps_what_is_finished_and_start_goes_on(actions, ask) -> None:
     assert "3 of 8" in named(RUNNING, actions.let_go(study))["status"]
     *_, late = actions.run(*given)  # it comes all the same
     assert "Stopped" in named(RUNNING, late)["status"] and len(visit.runs) == 3
+    actions.begin(study)
     again = list(actions.run(*given))
     assert [one.origin for one in study.results] == ["resumed"] * 3 + ["computed"] * 5
     assert "Done: all 8 cells" in named(RUNNING, again[-1])["status"]

@@ -106,6 +106,9 @@ def test_stop_frees_the_model(actions, run) -> None:
     assert told(actions.let_go(job))["status"] == gr.skip()
     *_, stopped = going
     assert said.STOPPED in told(stopped)["status"] and told(stopped)["record"]["interactive"]
+    assert said.STOPPED in told(actions.let_go(job))["status"]  # Gradio may have lost the other
+    *_, late = actions.record(Visit(), run.id, job)  # pressed twice
+    assert said.STOPPED in told(late)["status"]
     assert not actions.engine.running.locked()
     # Without a word: refused if it never began, else stopped.
     job = told(actions.begin())["job"]

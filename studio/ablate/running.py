@@ -127,7 +127,7 @@ class RunningActions:
         return running(status=markup.notice(STOPPING), stop=gr.update(interactive=False))
 
     def let_go(self, study: Study) -> tuple:
-        """A moment after Stop: one that had not begun is gone; one that works tells by itself.
+        """A moment after Stop: one that still works tells by itself, any other one may be gone.
 
         It does so when it has let go of its step, which may be the last one of a cell.
         """

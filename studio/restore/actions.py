@@ -240,7 +240,7 @@ class Actions:
         visit.restoring.stop()
 
     def let_go(self, visit: Visit) -> tuple:
-        """A moment after Stop. A run that had not begun is gone; one that works tells by itself.
+        """A moment after Stop: a run that still works tells by itself, any other one may be gone.
 
         Until it has let go of the step it was in, another run would be refused.
         """

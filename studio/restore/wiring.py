@@ -102,10 +102,9 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
     # Comes after a Stop as well, once the describer has let go, and as the only one.
     run.failure(describing.stopped, [page.before, page.visit], shown, **QUICK)
     page.stop_describing.click(
-        None, None, page.picture_note, js=_pressing_stop(STOPPING), **PRIVATE
+        None, None, page.picture_note, js=_pressing_stop(STOPPING), cancels=[run], **PRIVATE
     )
-    stopped = page.stop_describing.click(describing.stop, page.visit, None, **QUICK)
-    stopped.then(None, cancels=[run], **PRIVATE)
+    page.stop_describing.click(describing.stop, page.visit, None, **QUICK)
     page.back_to_mine.click(
         describing.back,
         [page.visit, page.written, page.before, *page.form],

@@ -152,7 +152,7 @@ class WordMapActions:
         return values(status=markup.notice(page_words.STOPPING), stop=gr.update(interactive=False))
 
     def let_go(self, job: Job) -> tuple:
-        """A moment after Stop: one that had not begun is gone; one that works tells by itself."""
+        """A moment after Stop: one that still works tells by itself, any other one may be gone."""
         return at_rest(markup.notice(words.STOPPED)) if job.state == "stopped" else values()
 
     def measure_words(self, run_id: str | None) -> tuple:
