@@ -121,6 +121,19 @@ def test_the_judge_is_not_in_step_with_the_decoder():
     assert often.std() / often.mean() < 0.5 * once.std() / once.mean()
 
 
+def test_the_judge_sees_pictures_from_every_side():
+    """And all three from the same: which corner is the brightest, and which the next, in turn."""
+    ramp = torch.arange(24.0)[:, None] + 0.3 * torch.arange(24.0)
+    pictures = [ramp.expand(1, 3, 24, 24) * scale for scale in (1, 2, 3)]
+    sides = set()
+    for seed in range(60):
+        seen = moved(pictures, torch.Generator().manual_seed(seed))
+        assert torch.equal(seen[1], 2 * seen[0]) and torch.equal(seen[2], 3 * seen[0])
+        corners = seen[0][0, 0, :: seen[0].shape[2] - 1, :: seen[0].shape[3] - 1]
+        sides.add(tuple(corners.flatten().argsort().tolist()))
+    assert len(sides) == 8
+
+
 def test_what_is_not_to_look_like_a_photo_is_not_judged(pairs):
     tokenizer = clip_tokenizer()
 

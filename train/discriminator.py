@@ -49,10 +49,11 @@ class Discriminator(nn.Module):
 
 
 def moved(pictures: list[Tensor], draw: torch.Generator) -> list[Tensor]:
-    """The same window of all, 8 pixels less each way, at a place that is drawn.
+    """The same window of all, 8 pixels less each way, at a place that is drawn, and turned.
 
     The judge looks in strides of the 8 pixels that the decoder draws at once. Were both always in
-    step, what it asks of one pixel of a patch it would ask of that pixel of all: a weave.
+    step, what it asks of one pixel of a patch it would ask of that pixel of all: a weave. And were
+    the pictures always upright, it could come to like strokes of one direction.
 
     Args:
         pictures: (B, C, H, W) each, sides longer than 8.
@@ -60,7 +61,13 @@ def moved(pictures: list[Tensor], draw: torch.Generator) -> list[Tensor]:
     """
     top, left = torch.randint(0, 8, (2,), generator=draw).tolist()
     height, width = (side - 8 for side in pictures[0].shape[2:])
-    return [p[..., top : top + height, left : left + width] for p in pictures]
+    turns, mirrored = divmod(int(torch.randint(0, 8, (), generator=draw)), 2)
+
+    def look(picture: Tensor) -> Tensor:
+        window = picture[..., top : top + height, left : left + width]
+        return torch.rot90(window.flip(3) if mirrored else window, turns, (2, 3))
+
+    return [look(picture) for picture in pictures]
 
 
 def adversarial_errors(
