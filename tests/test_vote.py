@@ -141,7 +141,7 @@ def test_nothing_that_is_served_tells_which_is_which(vote, outputs, picture):
     ballot, visit = Ballot(), Visit([a.id, b.id])
     served, sides = [], set()
     values = told(vote.start((a.id, b.id), True, visit, ballot))
-    for _ in range(12):
+    for _ in range(40):
         left, right = Path(values["left"]), Path(values["right"])
         assert (left.name, right.name) == ("left.png", "right.png")
         assert left.parent == right.parent and left.parent.parent == outputs.shelf.folder
@@ -154,7 +154,7 @@ def test_nothing_that_is_served_tells_which_is_which(vote, outputs, picture):
         served.append(left.parent.name)
         sides.add(ballot.trial.left)
         values = told(vote.answer("left", ballot, visit))
-    assert len(set(served)) == 12 and sides == {"A", "B"}
+    assert len(set(served)) == 40 and sides == {"A", "B"}
 
 
 def test_the_result_can_be_taken_away_with_the_recipes(vote, outputs, picture):
