@@ -13,7 +13,7 @@ from xpsr.models.patch_unet import PatchUNet
 from xpsr.models.residual_block import ResidualBlock
 
 FINE = 2  # pixels that the finish takes for one place
-AT_ONCE = 1024 * 1024  # pixels; of more, its features would take gigabytes
+AT_ONCE = 2048 * 2048  # pixels; of more, its features would take gigabytes
 
 
 class PatchAutoencoder(ModelMixin, ConfigMixin):
