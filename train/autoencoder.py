@@ -1,6 +1,4 @@
-"""The embedded model's autoencoder: principal components of patches, then a trained decoder."""
-
-import logging
+"""What the embedded model's autoencoder starts from: components of patches, and a scale."""
 
 import numpy as np
 import torch
@@ -10,8 +8,6 @@ from torch.nn import functional as F
 from train.data import Samples
 from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder
-
-logger = logging.getLogger(__name__)
 
 
 def patches_of(pairs: Samples, patch_size: int, count: int, seed: int) -> Tensor:
