@@ -114,7 +114,7 @@ class DataConfig(Strict):
             What a model is not certain of it blurs; this is the counterweight, and costs PSNR.
         detail_ratio: chance that the content text calls the picture smoother or more detailed than
             it is, and the target is softened or sharpened to match (see `train/wording.py`). If
-            there is any, samples without a content text are not sharpened at all.
+            there is any, the targets of samples without a content text are a little softer.
         claim_ratio: chance that the quality text claims less or more blur, noise and JPEG than was
             measured; the others say the same in other words, or nothing (see `train/claims.py`).
             For `model.only=texts`.

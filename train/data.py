@@ -49,7 +49,7 @@ class Batch:
         vivid: which are to look like photos: not those that are bare, or whose texts ask for less.
         like_input_ids: (B, L) tokens of `Claim.like`, the quality texts as they would have been.
         asked: (B, 3) what the texts ask for beside what was measured: `noise` and `blur` of a
-            `Claim`, and degrees of detail, -3 to 3.
+            `Claim`, and degrees of detail, -3 to 3 (see `UNTOLD`).
         said: (B, 4) levels that the texts name: `said` of a `Claim`, and the degree of detail, 0
             to 3 or `NO_DETAIL`.
     """
@@ -133,7 +133,7 @@ class Sample:
     bare: bool
     vivid: bool
     claim: Claim
-    degrees: int
+    degrees: float
 
 
 class Samples(Dataset, ABC):

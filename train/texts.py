@@ -14,6 +14,7 @@ from xpsr.errors import XPSRError
 logger = logging.getLogger(__name__)
 
 DETAIL_STEP = 1.0  # strength of the unsharp mask for a degree of detail more
+UNTOLD = -0.2  # degrees of detail where no content text is given: what nobody tells of stays softer
 
 
 class Asked(NamedTuple):
@@ -30,7 +31,7 @@ class Asked(NamedTuple):
     high: str
     low: str
     claim: Claim
-    degrees: int = 0
+    degrees: float = 0.0
     sharpness: float = 0.0
     vivid: bool = False
     trusts: bool = False
@@ -53,14 +54,16 @@ def ask(
     trust_ratio = config.trust_ratio if gives_low else 0.0
     vivid = not bare and bool(high or not detail_ratio)
     sharpness = config.sharpen_targets if vivid else 0.0
-    claimed, degrees = Claim(low, low), 0
+    claimed, degrees = Claim(low, low), 0.0
     if claim_ratio and low:
         claimed = claim(low, content, random, claim_ratio)
         low = claimed.text
-    if detail_ratio and high and random.random() < detail_ratio:
+    if detail_ratio and not high:
+        degrees = UNTOLD
+    elif detail_ratio and random.random() < detail_ratio:
         high, degrees = reworded(high, random)
-        sharpness += DETAIL_STEP * degrees
-        vivid = vivid and degrees >= 0
+    sharpness += DETAIL_STEP * degrees
+    vivid = vivid and degrees >= 0
     trusts = random.random() < trust_ratio
     if trusts:
         low, sharpness, vivid = str(random.choice(FLAWLESS)), 0.0, False
