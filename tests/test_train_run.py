@@ -123,18 +123,16 @@ def test_processes_accumulation_and_batches_learn_the_same(pairs_folder, train_h
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_embedded_model_is_made_by_its_four_configurations(train_here, tmp_path, monkeypatch):
-    """From nothing, at its real size: a step of each, and the result is of mini's making."""
+def test_the_embedded_model_is_made_by_one_command(train_here, tmp_path, monkeypatch):
+    """From nothing, at its real size: a step of each part, and the result is of mini's making."""
     # float32, also in Muon: most processors only imitate bf16 and take ten times as long.
     few = ("steps=1", "batch_size=2", "lr_warmup_steps=0", "trackers=[]", "mixed_precision=no")
     whole = partial(muon.zeropower_via_newtonschulz, dtype=torch.float32)
     monkeypatch.setattr(muon, "zeropower_via_newtonschulz", whole)
-    names = ("mini_clean", "mini", "mini_words", "mini_finish")
-    first, second, third, last = (tmp_path / name for name in names)
-    train_here(first, *few, config="mini_clean.yaml")
-    train_here(second, *few, f"model.start={first}", config="mini.yaml")
-    train_here(third, *few, f"model.start={second}", config="mini_words.yaml")
-    train_here(last, *few, f"model.start={third}", config="mini_finish.yaml")
+    last = tmp_path / "mini"
+    said = train_here(last, *few, config="mini.yaml")
+    assert "Part 1 of 4" in said and "Part 4 of 4" in said
+    first, second = (last / "parts" / name for name in ("mini_clean", "mini_rest"))
     before, after = weights(first), weights(second)
     predictor = "controlnet.degradation_free_predictor."
     still = {name for name in before if torch.equal(before[name], after[name])}

@@ -4,7 +4,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -12,20 +12,21 @@ from typing import Annotated
 import torch
 import transformers
 import typer
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import DistributedType, ProjectConfiguration
 
 from train import record
 from train.check import Check
 from train.compatibility import check_options
-from train.config import TrainConfig, read_config
+from train.config import TrainConfig
 from train.data import Samples
 from train.export import check_export, export
 from train.loop import Report, train
 from train.networks import Networks, make_networks
 from train.photos import training_data
 from train.precision import advice
+from train.series import is_done, read_series
 from train.state import State, begin
 from train.terminal import duration, sentences
 from xpsr.cli.lock import alone
@@ -62,10 +63,10 @@ def main(
         # On a CPU a step of mini takes 15 % longer with it: its gradient is slow for short texts.
         torch.backends.cuda.enable_flash_sdp(False)
     with sentences(STOPPED):
-        options = read_config(config, overrides)
+        series = read_series(config, overrides)
         # A second run would clear away what the first is writing, and go on from its checkpoints.
-        with alone(Path(options.out), shared=True), _telling_of_memory():
-            run(options)
+        with alone(Path(series[-1].out), shared=True), _telling_of_memory():
+            run_all(series)
 
 
 @contextmanager
@@ -77,6 +78,16 @@ def _telling_of_memory() -> Iterator[None]:
         if not (is_out_of_memory(error) or "is killed by signal: Killed" in str(error)):
             raise
         raise XPSRError(NO_ROOM) from None
+
+
+def run_all(series: Sequence[TrainConfig]) -> None:
+    """Trainings one after the other; those that are done are passed over, but for the last."""
+    for place, part in enumerate(series, 1):
+        if len(series) > 1 and is_first():
+            _say(f"Part {place} of {len(series)}, in {part.out}")
+        if place == len(series) or not is_done(part):
+            run(part)
+    PartialState().destroy_process_group()
 
 
 def run(config: TrainConfig) -> None:
@@ -121,7 +132,9 @@ def run(config: TrainConfig) -> None:
     if accelerator.is_main_process:
         export(networks, config, state.step, state.place.a_step)
         _say(f"exported to {out}")
-    accelerator.end_training()
+    accelerator.wait_for_everyone()  # the next of a series starts from that
+    for tracker in accelerator.trackers:
+        tracker.finish()
 
 
 def _accelerator(config: TrainConfig) -> tuple[Accelerator, list[str], str]:

@@ -125,6 +125,12 @@ def save(accelerator: Accelerator, out: Path, step: int, keep: int) -> None:
     accelerator.wait_for_everyone()
 
 
+def newest_step(out: Path) -> int:
+    """How far the checkpoints of a run go; 0 when there is none."""
+    steps = (path.name.removeprefix("step-") for path in (out / FOLDER).glob("step-*"))
+    return max(map(int, steps), default=0)
+
+
 def resume(accelerator: Accelerator, out: Path) -> int:
     """Load the newest checkpoint that can be read; returns its step, 0 when there is none.
 

@@ -10,9 +10,9 @@ from train.disk import write_whole
 from xpsr.errors import XPSRError
 
 NAME = "config.yaml"
-# What may be there without that file: a run that ended early leaves its log, and checkpoints are
-# copied to go on from them elsewhere.
-OWN = {"log", "checkpoints"}
+# What may be there without that file: a run that ended early leaves its log, checkpoints are
+# copied to go on from them elsewhere, and the last of a series finds those before it.
+OWN = {"log", "checkpoints", "parts"}
 # What decides nothing about the weights of a step.
 FREE = {"out", "steps", "minutes", "save_every", "keep_checkpoints", "log_every", "trackers"}
 FREE |= {"validate_every", "validate_data", "validate_pictures", "validate_setting"}

@@ -22,9 +22,9 @@ import torch
 import typer
 
 import xpsr
-from train.config import read_config
 from train.files import named_photos
 from train.scores import better
+from train.series import read_series
 from train.terminal import sentences
 from train.validate import RUN, Examination, Table, as_markdown, examine, holds_scores_of, summary
 from xpsr.cli.lock import alone
@@ -56,8 +56,13 @@ def start_of(config: Path, start: str | None, overrides: list[str], out: Path) -
         raise XPSRError(f"out= cannot be given here: the run is written to {out}, by --out.")
     if start and "model.start" in keys:
         raise XPSRError("--start and model.start= say the same twice: give one of them.")
-    said = read_config(config, [*overrides, f"out={out}"]).model.start
-    return start or said or "mini"
+    trainings = read_series(config, [*overrides, f"out={out}"])
+    if len(trainings) > 1:
+        raise XPSRError(
+            f"{config} is a series of trainings, and a stretch is one: give the configuration of"
+            " one, such as mini_more.yaml."
+        )
+    return start or trainings[0].model.start or "mini"
 
 
 def judged(model: str, photos: dict[str, Path], out: Path, *, again: bool = False) -> Table:
