@@ -41,7 +41,7 @@ def extras(*weights: torch.Tensor, scale: float = 1.0, place: Place | None = Non
     vae = PatchAutoencoder(4, 2, 4, 1, scaling_factor=scale)
     ema = EMAModel(trained, decay=0.9)
     place = place or Place(0, 4, 10, "a")
-    return Extras(Schedule(), ema, trained, vae, place, "adamw")
+    return Extras(Schedule(), ema, trained, vae, place, "adamw", None)
 
 
 def test_averaged_weights_go_on_where_the_weights_are():

@@ -11,9 +11,11 @@ import torch
 from accelerate.state import AcceleratorState
 from diffusers import DDPMScheduler, UNet2DConditionModel
 from PIL import Image
+from safetensors.torch import load_file
 from training_help import CONFIGS, make_photos, weights
 
 import xpsr
+from train import checkpoints
 from train.__main__ import run
 from train.compatibility import check_options
 from train.config import read_config
@@ -140,6 +142,37 @@ def test_from_stable_diffusion_only_xpsrs_own_layers_learn(pairs_folder, base, t
     assert all(".pixel_attentions." in key for key in moved) and len(moved) > len(own) / 2
     plain = UNet2DConditionModel.from_pretrained(base / "unet").state_dict()
     assert all(torch.equal(v.half(), after[f"unet.{k}"]) for k, v in plain.items())
+
+
+def test_checkpoints_leave_out_what_the_base_has(pairs_folder, base, tmp_path, monkeypatch):
+    """Those of earlier versions hold it; on another base neither goes on."""
+
+    def steps(count, out, start=base):
+        return sd15(pairs_folder, tmp_path / out, start, f"steps={count}", "save_every=1")
+
+    whole = trained(steps(2, "whole"))
+    trained(steps(1, "run"))
+    with monkeypatch.context() as earlier:
+        earlier.setattr(checkpoints, "leave_out_frozen", lambda model: None)
+        trained(steps(1, "old"))
+    ours, old = (tmp_path / out / "checkpoints" / "step-00000001" for out in ("run", "old"))
+    extras = torch.load(old / "custom_checkpoint_0.pkl")
+    del extras["base"]
+    torch.save(extras, old / "custom_checkpoint_0.pkl")
+    parts = TrainingStep(networks_of(steps(1, "run")), steps(1, "run")).named_parameters()
+    learning = {name for name, weight in parts if weight.requires_grad}
+    held = load_file(ours / "model.safetensors").keys()
+    assert learning == {name for name in held if "position_ids" not in name}
+    assert learning < load_file(old / "model.safetensors").keys() > held
+    other = shutil.copytree(base, tmp_path / "other")
+    unet = UNet2DConditionModel.from_pretrained(base / "unet")
+    unet.conv_out.bias.data += 1
+    unet.save_pretrained(other / "unet")
+    for out in ("run", "old"):
+        with pytest.raises(XPSRError, match="model.start holds other weights than when it was wri"):
+            trained(steps(2, out, other))
+        again = trained(steps(2, out))
+        assert all(torch.equal(again[name], weight) for name, weight in whole.items())
 
 
 def test_only_the_own_layers_are_exported_and_loaded_on_their_base(

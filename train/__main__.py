@@ -14,7 +14,7 @@ import transformers
 import typer
 from accelerate import Accelerator, PartialState
 from accelerate.tracking import get_available_trackers
-from accelerate.utils import DistributedType, ProjectConfiguration
+from accelerate.utils import ProjectConfiguration
 
 from train import record
 from train.check import Check
@@ -27,13 +27,12 @@ from train.networks import Networks, make_networks
 from train.photos import training_data
 from train.precision import advice
 from train.series import is_done, read_series
-from train.state import State, begin
+from train.state import SHARDED, State, begin
 from train.terminal import duration, sentences
 from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError, is_out_of_memory
 from xpsr.launch import is_first, place_in_launch
 
-SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 STOPPED = (
     "Stopped. The same command goes on from the newest checkpoint, or begins anew where there is"
     " none yet."

@@ -6,17 +6,20 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 from torch import nn
 
 from train.disk import writing
+from train.networks import weights_hash
 from xpsr.counted import counted
 from xpsr.errors import XPSRError
 
 logger = logging.getLogger(__name__)
 
 FOLDER = "checkpoints"
+OTHER_BASE = "model.start holds other weights than when it was written"
 
 
 @dataclass
@@ -52,10 +55,37 @@ class Place:
         return found
 
 
+def leave_out_frozen(model: nn.Module) -> str:
+    """From now on checkpoints of the model leave out what no step changes: Stable Diffusion's own
+    layers, 4 GB of 15, which `model.start` has as well.
+
+    Returns:
+        what tells them from others.
+    """
+
+    def frozen(module: nn.Module) -> dict[str, nn.Parameter]:
+        return {name: p for name, p in module.named_parameters() if not p.requires_grad}
+
+    def leave_out(module: nn.Module, held: dict, prefix: str, _: Any) -> None:
+        for name in frozen(module):
+            del held[prefix + name]
+
+    def put_in(module: nn.Module, held: dict, prefix: str, *_: Any) -> None:
+        for name, weight in frozen(module).items():
+            # Checkpoints of earlier versions hold them.
+            if not torch.equal(held.setdefault(prefix + name, weight).to(weight), weight):
+                raise XPSRError(OTHER_BASE)
+
+    model.register_state_dict_post_hook(leave_out)
+    model.register_load_state_dict_pre_hook(put_in)
+    return weights_hash(frozen(model).values())
+
+
 class Extras:
     """What accelerate does not know of: the learning-rate schedule, the averaged weights, the place
     in the samples, the scale of the latents, which a small model takes from its first data and must
-    keep, and which optimizer it was, for what one of them keeps is of no use to another.
+    keep, which optimizer it was, for what one of them keeps is of no use to another, and which
+    weights were left out.
 
     Attributes:
         changes: after loading, what is new about the samples, each a part of a sentence.
@@ -69,9 +99,10 @@ class Extras:
         vae: Any,
         place: Place,
         optimizer: str,
+        base: str | None,
     ):
         self.schedule, self.ema, self.trained = schedule, ema, trained
-        self.vae, self.place, self.optimizer = vae, place, optimizer
+        self.vae, self.place, self.optimizer, self.base = vae, place, optimizer, base
         self.changes: list[str] = []
 
     def state_dict(self) -> dict:
@@ -81,12 +112,15 @@ class Extras:
             "scaling_factor": self.vae.config.scaling_factor,
             "place": asdict(self.place),
             "optimizer": self.optimizer,
+            "base": self.base,
         }
 
     def load_state_dict(self, state: dict) -> None:
         before = state.get("optimizer", self.optimizer)  # not in those of earlier versions
         if before != self.optimizer:
             raise XPSRError(f"it was written with optimizer={before}")
+        if state.get("base", self.base) != self.base:
+            raise XPSRError(OTHER_BASE)
         self.schedule.load_state_dict(state["schedule"])
         if "place" in state:
             before = Place(**state["place"])

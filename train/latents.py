@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from train.config import TrainConfig
 from train.data import Batch
 from train.disk import writing
+from train.networks import weights_hash
 from xpsr.whole import unlocked, whole
 
 
@@ -35,11 +36,9 @@ class LatentCache:
     def folder(self) -> Path:
         """Named after the weights, which a checkpoint may have brought since the beginning; not
         after those that learn, for nothing that encodes does."""
-        digest = hashlib.sha256()
-        for tensor in (*self.vae.parameters(), *self.vae.buffers()):
-            if not tensor.requires_grad:
-                digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
-        folder = self.data / "latents" / digest.hexdigest()[:16]
+        weights = (*self.vae.parameters(), *self.vae.buffers())
+        still = (weight for weight in weights if not weight.requires_grad)
+        folder = self.data / "latents" / weights_hash(still)[:16]
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -1,7 +1,8 @@
 """What a run trains and what it holds still: loaded, from Stable Diffusion, or built small."""
 
 import gzip
-from collections.abc import Callable, Iterator
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDPMScheduler, UNet2DConditionModel
-from torch import nn
+from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 import xpsr
@@ -123,6 +124,14 @@ def make_networks(
         )
     networks.choose_trained(config)
     return networks
+
+
+def weights_hash(weights: Iterable[Tensor]) -> str:
+    """What tells weights from others; a gigabyte takes about a second."""
+    found = hashlib.sha256()
+    for weight in weights:
+        found.update(weight.detach().cpu().contiguous().view(torch.uint8).numpy())
+    return found.hexdigest()
 
 
 @contextmanager

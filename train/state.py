@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import DistributedType
 from diffusers.optimization import get_scheduler
 from diffusers.training_utils import EMAModel
 from torch import nn
@@ -19,6 +20,8 @@ from train.networks import Networks
 from train.optimizer import make_optimizer
 from train.step import TrainingStep
 from xpsr.errors import XPSRError
+
+SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
 logger = logging.getLogger(__name__)
 
@@ -79,6 +82,10 @@ def make_state(
     of it a checkpoint holds besides accelerate's own."""
     cache = LatentCache(config, networks.vae) if config.cache_latents else None
     model = TrainingStep(networks, config, cache)
+    # Small models are kept whole, for a start of theirs is often trained on. Engines that shard
+    # weights have a way of their own.
+    left_out = not networks.whole_unet and accelerator.distributed_type not in SHARDED
+    base = checkpoints.leave_out_frozen(model) if left_out else None
     if config.gradient_checkpointing:
         networks.unet.enable_gradient_checkpointing()
         networks.controlnet.enable_gradient_checkpointing()
@@ -101,7 +108,7 @@ def make_state(
     # Only now: sharding engines put parameters of their own in place of ours.
     trained = [p for p in model.parameters() if p.requires_grad]
     ema = EMAModel(trained, decay=config.ema_decay) if config.ema_decay else None
-    extras = checkpoints.Extras(schedule, ema, trained, networks.vae, place, config.optimizer)
+    extras = checkpoints.Extras(schedule, ema, trained, networks.vae, place, config.optimizer, base)
     accelerator.register_for_checkpointing(extras)
     return State(model, trained, optimizer, schedule, [*schedule.base_lrs], ema, place), extras
 

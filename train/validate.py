@@ -11,7 +11,6 @@ model's card come from here.
 """
 
 import csv
-import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator
@@ -20,7 +19,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
-import torch
 import typer
 from PIL import Image
 
@@ -28,6 +26,7 @@ import xpsr
 from train.degrade import RECIPES
 from train.disk import read_json, write_whole
 from train.files import file_hash, named_photos
+from train.networks import weights_hash
 from train.options import read_value
 from train.pairing import PairConfig, make_pair, pair_seed
 from train.scores import NAMES, better, scores_of
@@ -198,21 +197,14 @@ def middle(picture: Image.Image, side: int) -> Image.Image:
 
 def identity(pipe: xpsr.XPSRPipeline) -> dict[str, str]:
     """Whose scores a folder holds."""
-    return {"model": pipe.label, "weights_sha256": weights_hash(pipe)}
+    parts = (getattr(pipe, name) for name in ("vae", "text_encoder", "unet", "controlnet"))
+    weights = (weight for part in parts for weight in part.state_dict().values())
+    return {"model": pipe.label, "weights_sha256": weights_hash(weights)}
 
 
 def holds_scores_of(pipe: xpsr.XPSRPipeline, out: Path) -> bool:
     """Whether the scores in a folder are this very model's."""
     return identity(pipe).items() <= read_json(out / RUN, DAMAGED).items()
-
-
-def weights_hash(pipe: xpsr.XPSRPipeline) -> str:
-    """Of all weights, so that scores of two states of a model never end up in one table."""
-    digest = hashlib.sha256()
-    for name in ("vae", "text_encoder", "unet", "controlnet"):
-        for tensor in getattr(pipe, name).state_dict().values():
-            digest.update(tensor.detach().cpu().contiguous().view(torch.uint8).numpy())
-    return digest.hexdigest()
 
 
 def _same_run(path: Path, model: dict[str, str], photos: dict[str, Path], scored: set[str]) -> None:
