@@ -1,13 +1,15 @@
 """Ctrl-C: one sentence says what is kept and how to go on, and the exit code is that of a stop."""
 
-import importlib
 import sys
+from pathlib import Path
 
 import pytest
 import typer
+from training_help import Unstopped
 
 import train.__main__ as training
 from train import stopping
+from train.data import Samples
 from train.terminal import sentences
 
 
@@ -37,15 +39,21 @@ def test_a_stop_is_told_once_whatever_the_number_of_processes(
 
 
 def test_a_stop_while_libraries_load_is_no_traceback(monkeypatch, capsys):
+    code = Path(stopping.__file__).read_text()
     usual = sys.excepthook
     monkeypatch.setattr(sys, "excepthook", usual)  # put back at the end
-    importlib.reload(stopping)
+    exec(code, {})
     assert sys.excepthook is usual  # a library leaves it alone
     monkeypatch.setattr(sys, "argv", ["-m", "--images", "photos"])
-    importlib.reload(stopping)
+    exec(code, {})
     for error, said in (
         (KeyboardInterrupt(), "Stopped before"),
         (ValueError("x"), "ValueError: x"),
     ):
         sys.excepthook(type(error), error, None)
         assert said in capsys.readouterr().err
+
+
+def test_workers_of_the_loader_leave_a_stop_to_the_run():
+    """To torch one that has ended is an error, which it tells in a traceback."""
+    assert next(Samples.loader(Unstopped(), [[0]]))

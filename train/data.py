@@ -22,6 +22,7 @@ from torch.utils.data import DataLoader, Dataset
 from train.claims import Claim
 from train.config import DataConfig
 from train.manifest import read_manifest
+from train.stopping import leave_stop_to_parent
 from train.texts import ask, check_texts
 from train.wording import DETAIL, degree, sharpened
 from xpsr.errors import XPSRError
@@ -240,6 +241,7 @@ class Samples(Dataset, ABC):
                 collate_fn=partial(_batch_or_error, self),
                 num_workers=workers,
                 multiprocessing_context="spawn" if workers else None,
+                worker_init_fn=leave_stop_to_parent,
             )
         )
         return map(_raised, batches)

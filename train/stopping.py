@@ -13,6 +13,11 @@ def _tell(kind: type[BaseException], error: BaseException, trace: TracebackType 
         sys.__excepthook__(kind, error, trace)
 
 
+def leave_stop_to_parent(_worker: int) -> None:
+    """For torch's workers: one that ends by itself is an error to it, told in a traceback."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 if sys.argv[:1] == ["-m"]:  # Python is on its way to one of the commands
     sys.excepthook = _tell
 if multiprocessing.current_process().name != "MainProcess":
