@@ -24,7 +24,7 @@ def test_a_stop_is_told_once_whatever_the_number_of_processes(
     def stopped(*_) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(training, "read_config", stopped)
+    monkeypatch.setattr(training, "read_series", stopped)
     monkeypatch.setenv(size, "2")
     for rank, said in (("0", "goes on from the newest checkpoint"), ("1", None)):
         monkeypatch.setenv(place, rank)
