@@ -172,7 +172,7 @@ def test_without_a_content_text_the_target_is_a_little_softer(pairs_folder, toke
     plain, sharp = batch(), batch(sharpen_targets=1)
     told = batch(sharpen_targets=1, detail_ratio=0.5)
     share = energy(told) / energy(plain)
-    assert (share > 0.5).all() and (share < 1).all() and (energy(sharp) > energy(plain)).all()
+    assert (share > 0.3).all() and (share < 1).all() and (energy(sharp) > energy(plain)).all()
     assert (told.asked[:, 2] == UNTOLD).all() and not any(told.vivid) and all(sharp.vivid)
 
 

@@ -14,7 +14,7 @@ from xpsr.errors import XPSRError
 logger = logging.getLogger(__name__)
 
 DETAIL_STEP = 1.0  # strength of the unsharp mask for a degree of detail more
-UNTOLD = -0.2  # degrees of detail where no content text is given: what nobody tells of stays softer
+UNTOLD = -0.4  # degrees of detail where no content text is given: what nobody tells of stays softer
 
 
 class Asked(NamedTuple):
