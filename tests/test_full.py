@@ -11,9 +11,10 @@ from browsing import NEEDS_BROWSER, WAIT_MS, expect
 from test_convert import WEIGHTS
 
 from studio.build import Where, build
+from studio.filling import fill
 from studio.form import fill_form
 from studio.full import words
-from studio.full.actions import CHANGED, FullActions
+from studio.full.actions import CHANGED, SUITED, FullActions
 from studio.full.markup import requirements
 from studio.models.choice import NOT_ALLOWED, LastChoice, ModelChoice, Permission
 from studio.models.engine import Engine, EngineOptions
@@ -28,8 +29,8 @@ from xpsr.prompts import Prompts
 from xpsr.prompts.footprint import Footprint
 from xpsr.settings import Settings
 
-# Behind the visit: no request, and the form as it stands.
-FORM = (None, NOTHING_BROUGHT, *fill_form(Prompts(negative_prompt="people"), Settings()))
+# Behind the visit: who wrote the texts, and the form as it stands.
+FORM = (NOTHING_BROUGHT, *fill_form(Prompts(negative_prompt="people"), Settings()))
 
 
 @pytest.fixture
@@ -57,8 +58,8 @@ def test_who_may_not_is_told_so_by_every_handler_and_learns_nothing(services, of
         refused.check(str(official)),
         refused.look(str(official), ""),
         [*refused.convert(str(official), "", str(tmp_path / "new"), "float16")][-1][0],
-        [*refused.use(str(official), "", Visit(), *FORM)][-1][0],
-        [*refused.use_mini(Visit(), *FORM)][-1][0],
+        [*refused.use(str(official), "", Visit())][-1][0],
+        [*refused.use_mini(Visit())][-1][0],
     ]
     for one in said:
         assert "only whoever runs it can change it" in one and "xpsr" not in one
@@ -85,23 +86,27 @@ def test_from_a_download_to_the_model_in_use(actions, services, tiny, official, 
     assert model == out and "is complete" in done
     assert "It needs" in actions.look(out, "")
     visit = Visit()
-    *_, last = actions.use(out, "", visit, *FORM)
+    *_, last = actions.use(out, "", visit)
     changed = dict(zip(CHANGED, last, strict=True))
     assert f"{out} is in use" in changed["used"] and out in changed["now"]
+    # The form as it stands now: what was typed while the model was loaded can come back as well.
+    changed = dict(zip(SUITED, actions.suit(visit, *FORM), strict=True))
     assert changed["preset"] == "official" and changed["seed"] == gr.skip()
     assert changed["num_inference_steps"] == 20
     assert services.engine.options.model == visit.model == out
     assert services.last_choice.read() == ModelChoice(out)
     assert changed["own_texts"]["visible"]  # what was in the form can come back
     assert visit.mine[-1].values["negative_prompt"] == "people"
-    list(actions.use_mini(visit, *FORM))
+    assert actions.suit(visit, *FORM) == fill(SUITED)  # once: it was for this change
+    list(actions.use_mini(visit))
     assert services.engine.options.model == "mini" and services.last_choice.read() is None
 
 
 def test_a_choice_that_cannot_be_kept_fills_the_form_all_the_same(actions, services, tiny):
     services.outputs.folder.write_text("a file where the folder should be")
-    *_, changed, last = actions.use(str(tiny), "", Visit(), *FORM)
-    assert changed[3] == "official" and f"{tiny} is in use" in changed[0]
+    visit = Visit()
+    *_, changed, last = actions.use(str(tiny), "", visit)
+    assert actions.suit(visit, *FORM)[0] == "official" and f"{tiny} is in use" in changed[0]
     assert "The model is in use, but" in last[0]
 
 
@@ -112,8 +117,11 @@ def test_what_is_wrong_is_said_and_the_model_stays(actions, services, official, 
     (*_, (said, field)) = actions.convert(str(official), "", str(tmp_path / "new"), "float16")
     assert "web page" in said and "alert" in said and field["__type__"] == "update"
     for model in (str(official), "", "<b>bold</b>", "no/such/thing"):
-        *_, last = actions.use(model, "", Visit(), *FORM)
+        visit = Visit()
+        visit.set_for("mini")
+        *_, last = actions.use(model, "", visit)
         assert 'role="alert"' in last[0] and "<b>" not in last[0]
+        assert actions.suit(visit, *FORM) == fill(SUITED)
     assert services.engine.loaded is before and services.last_choice.read() is None
 
 

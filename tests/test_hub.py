@@ -51,20 +51,15 @@ from studio.models.choice import Permission
 from studio.models.engine import Engine, EngineOptions
 from studio.results.outputs import Outputs
 from studio.results.shelf import Shelf
-from studio.form import fill_form
-from studio.texts import NOTHING_BROUGHT
 from studio.visit import Visit
 from studio.services import Services
-from xpsr.prompts import Prompts
-from xpsr.settings import Settings
 model, outputs, *names = sys.argv[1:]
 engine = Engine(EngineOptions(model=model, device="cpu"))
 engine.pipeline()
 page = FullActions(Services(engine, Outputs(outputs, Shelf()), Permission(True)))
 for name in names:
     looked = page.look(name, "")
-    form = fill_form(Prompts(), Settings())
-    *_, last = page.use(name, "", Visit(), None, NOTHING_BROUGHT, *form)
+    *_, last = page.use(name, "", Visit())
     said = [html.unescape(re.sub("<[^>]*>", "", text)) for text in (looked, last[0])]
     told[name] = [*said, engine.options.model, engine.loaded.label]
 """

@@ -5,7 +5,7 @@ Handlers never raise; what visitors may not do is refused here and not only hidd
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -32,8 +32,9 @@ from .markup import now, requirements
 # Gradio fills it in by its type; without one it is no visitor who asks.
 Asking = gr.Request | None
 FORMATS = ("float16", "float32")
-# The components that another model changes: those of the tab, the banner, and the form.
-CHANGED = ("used", "now", "banner", "preset", *REST, "own_texts")
+# The components that tell of another model, and then those of the form, which gets what suits it.
+CHANGED = ("used", "now", "banner")
+SUITED = ("preset", *REST, "own_texts")
 changing = partial(fill, CHANGED)
 
 
@@ -105,15 +106,9 @@ class FullActions:
             return markup.notice(sentence(error), bad=True)
 
     def use(
-        self,
-        model: str,
-        base: str,
-        visit: Visit,
-        request: Asking,
-        written: Brought,
-        *values: Any,
+        self, model: str, base: str, visit: Visit, request: Asking = None
     ) -> Iterator[tuple]:
-        """Change the model; the form, `values`, gets what suits it."""
+        """Change the model; `suit` comes behind it."""
         yield changing(used=markup.notice(words.CHECKING))
         try:
             self.services.may_change_model.check(_headers(request))
@@ -123,32 +118,38 @@ class FullActions:
                     yield changing()  # so that it can be stopped
                 else:
                     yield changing(used=markup.notice(words.stage(item)))
-            yield self._changed(visit, written, values)
+            visit.set_for("")
+            yield self._changed()
             self._remember(choice)  # last: where this fails, the page has changed all the same
         except Exception as error:
             yield changing(used=markup.notice(sentence(error), bad=True))
 
-    def use_mini(
-        self, visit: Visit, request: Asking, written: Brought, *values: Any
-    ) -> Iterator[tuple]:
+    def use_mini(self, visit: Visit, request: Asking = None) -> Iterator[tuple]:
         """Back to the built-in model."""
-        yield from self.use("mini", "", visit, request, written, *values)
+        yield from self.use("mini", "", visit, request)
+
+    def suit(self, visit: Visit, written: Brought, *values: Any) -> tuple:
+        """What suits the new model, for the form as it stands when that is there.
+
+        Loading may take minutes, and whoever waits may go on typing.
+        """
+        if visit.model:
+            return fill(SUITED)  # it was stopped, or refused
+        visit.set_for(self.engine.options.model)
+        preset = self.engine.default_preset()
+        new, now = preset_values(preset), dict(zip(FORM, values, strict=True))
+        return fill(SUITED, preset=preset, **new, own_texts=set_aside(visit, now, new, written))
 
     def _remember(self, choice: ModelChoice) -> None:
         if self.services.last_choice is not None:
             self.services.last_choice.write(choice)
 
-    def _changed(self, visit: Visit, written: Brought, values: Sequence[Any]) -> tuple:
+    def _changed(self) -> tuple:
         model, preset = self.engine.options.model, self.engine.default_preset()
-        visit.set_for(model)
-        new, now = preset_values(preset), dict(zip(FORM, values, strict=True))
         return changing(
             used=markup.notice(words.in_use(model, preset)),
             now=self._now(Machine.here()),
             banner=gr.update(visible=False),
-            preset=preset,
-            **new,
-            own_texts=set_aside(visit, now, new, written),
         )
 
 

@@ -14,7 +14,7 @@ from ..restore.describing import Describing
 from ..tab import Tab
 from ..triggers import HEAVY, PRIVATE, QUICK, stop_from, stop_until
 from . import words
-from .actions import CHANGED, FORMATS, FullActions
+from .actions import FORMATS, SUITED, FullActions
 
 if TYPE_CHECKING:
     from ..opening import Opening
@@ -168,17 +168,18 @@ def _connect_using(
 ) -> None:
     named = [fields.model, fields.model_base]
     fields.look.click(actions.look, named, fields.used, **{**QUICK, "queue": True})
-    changed = [fields.used, part.now, *page.named(CHANGED[2:])]
+    changed = [fields.used, part.now, page.banner]
     how = {"show_progress": "minimal", "show_progress_on": fields.used, **HEAVY}
-    form = [page.visit, page.written, *page.form]
+    form, suited = [page.visit, page.written, *page.form], page.named(SUITED)
     for button in (fields.use, fields.use_mini):
         stop_from(button, fields.stop_using, fields.used)
     runs: list[Any] = [
-        fields.use.click(actions.use, [*named, *form], changed, preprocess=False, **how),
-        fields.use_mini.click(actions.use_mini, form, changed, preprocess=False, **how),
+        fields.use.click(actions.use, [*named, page.visit], changed, **how),
+        fields.use_mini.click(actions.use_mini, page.visit, changed, **how),
     ]
     for run in runs:
         stop_until(run, fields.stop_using)
+        run.then(actions.suit, form, suited, preprocess=False, **QUICK)
         run.then(describing.introduce, None, page.describer, **QUICK)
     fields.stop_using.click(None, cancels=runs).then(
         lambda: markup.notice(words.USE_STOPPED), None, fields.used, **QUICK
