@@ -100,7 +100,8 @@ def _serve(picture: Path, result: Path, recipe: Recipe, rows: tuple[Row, ...], f
         after=after,
         thumb=make_once(folder / "thumb.jpg", partial(write_thumb, after)),
         recipe_file=make_once(
-            folder / "recipe.json", lambda path: path.write_text(recipe.to_json(), encoding="utf-8")
+            after.with_suffix(".json"),
+            lambda path: path.write_text(recipe.to_json(), encoding="utf-8"),
         ),
         recipe=recipe,
         seconds=0.0,

@@ -31,6 +31,8 @@ input[type=range]::-webkit-slider-thumb { border: 2px solid var(--primary-600) !
 input[type=range]::-moz-range-thumb { border: 2px solid var(--primary-600) !important; }
 /* Buttons beside each other are as high, whose label needs two lines as well. */
 .row:not(.under):has(> button) { align-items: stretch !important; }
+/* Gradio's own shade is too pale to read on white. */
+#tabs .tab-container .selected { color: var(--link-text-color); }
 .tight { gap: 6px !important; }
 #head h1 { margin: 0 0 .1rem; font-size: 1.5rem; }
 #head p { margin: 0; max-width: 76ch; color: var(--body-text-color-subdued); }
@@ -204,6 +206,8 @@ def make_theme() -> Base:
         body_text_color_subdued_dark="*neutral_300",
         block_info_text_color="*neutral_600",
         block_info_text_color_dark="*neutral_300",
+        link_text_color="*primary_700",
+        link_text_color_dark="*primary_400",
         input_placeholder_color="*neutral_500",
         input_placeholder_color_dark="*neutral_400",
         button_primary_background_fill="*primary_700",

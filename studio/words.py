@@ -291,8 +291,8 @@ NO_MEMORY = (
 SCORING = "Done. Computing the scores…"
 STOPPED = "Stopped. Your texts and settings are as they were, and so is the earlier result."
 RUN_DROPPED = (
-    "The page was reloaded while a picture was being restored, which stopped that run. "
-    "Press Restore to start it again."
+    "A picture was being restored when this page was opened. In another tab that goes on; a reload "
+    "has stopped it, and Restore starts it again."
 )
 REFUSED = (
     "The page is busy and did not take the picture on. Nothing is lost; try again in a minute."

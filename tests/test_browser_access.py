@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from browsing import NEEDS_BROWSER, WAIT_MS, expect, visits
 
@@ -60,6 +62,25 @@ def test_axe_finds_nothing_serious(page, theme):
             for node in one["nodes"]
         ]
     assert not found, "\n".join(found)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_name_of_the_open_tab_stands_out_from_the_page(page, theme):
+    """axe does not judge it, because of the line that Gradio lays over it."""
+    page.evaluate("dark => document.body.classList.toggle('dark', dark)", theme == "dark")
+    page.wait_for_timeout(300)
+    tab = page.locator("#tabs .tab-container .selected").first
+    paper = "getComputedStyle(document.querySelector('gradio-app')).backgroundColor"
+    shades = tab.evaluate(f"tab => [getComputedStyle(tab).color, {paper}]")
+    dark, bright = sorted(_luminance(shade) for shade in shades)
+    assert (bright + 0.05) / (dark + 0.05) >= 4.5, shades
+
+
+def _luminance(shade: str) -> float:
+    """Of a colour such as "rgb(15, 118, 110)", as the guidelines for web content have it."""
+    parts = [int(part) / 255 for part in re.findall(r"\d+", shade)[:3]]
+    linear = [((one + 0.055) / 1.055) ** 2.4 if one > 0.03928 else one / 12.92 for one in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 @pytest.mark.parametrize("width", [390, 768, 1280, 1920])

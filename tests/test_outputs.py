@@ -68,6 +68,7 @@ def test_a_download_is_named_after_the_picture(outputs, restored, picture, title
     run = outputs.keep(picture(24, 16), restored, title)
     assert name is None or run.after.name == name
     assert run.after.parent == run.picture.parent
+    assert run.recipe_file == run.after.with_suffix(".json") and run.recipe_file.exists()
     (outputs.folder / run.id / run.after.name).rename(outputs.folder / run.id / "restored-x9.png")
     assert outputs.find(run.id).after.name == "restored-x9.png"  # as all were called once
 

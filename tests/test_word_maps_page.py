@@ -169,10 +169,22 @@ def test_an_empty_text_is_said_to_be_empty(actions, picture) -> None:
 
 def test_results_that_can_be_chosen(actions, run) -> None:
     visit = Visit([run.id, "gone"], shown=run.id)
-    choice, button = actions.offer(visit, None)
+    choice, button, _ = actions.offer(visit, None, None)
     assert [value for _, value in choice["choices"]] == [run.id] and choice["value"] == run.id
     assert "garden" in choice["choices"][0][0] and button["interactive"]
-    assert not actions.offer(Visit(), None)[1]["interactive"]
+    assert not actions.offer(Visit(), None, None)[1]["interactive"]
+
+
+def test_what_is_on_the_slider_now_is_offered_until_the_visitor_chooses(actions, run, picture):
+    *_, restored = actions.engine.stream(picture(24, 20), Prompts(), SETTINGS)
+    newer = actions.outputs.keep(picture(24, 20), restored, "")
+    visit = Visit([run.id, newer.id], shown=run.id)
+    choice, _, first = actions.offer(visit, None, None)
+    assert choice["value"] == first == run.id
+    visit.shown = newer.id
+    choice, _, first = actions.offer(visit, run.id, first)
+    assert choice["value"] == first == newer.id
+    assert actions.offer(visit, run.id, first)[0]["value"] == run.id
 
 
 @NEEDS_BROWSER[0]

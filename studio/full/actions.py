@@ -105,9 +105,7 @@ class FullActions:
         except Exception as error:
             return markup.notice(sentence(error), bad=True)
 
-    def use(
-        self, model: str, base: str, visit: Visit, request: Asking = None
-    ) -> Iterator[tuple]:
+    def use(self, model: str, base: str, visit: Visit, request: Asking = None) -> Iterator[tuple]:
         """Change the model; `suit` comes behind it."""
         yield changing(used=markup.notice(words.CHECKING))
         try:

@@ -18,7 +18,7 @@ LABEL = "Full quality"
 INTRO = """
 ### From the built-in model to the whole system
 
-**mini**, which comes with this page, is a small model: 18 million weights, trained in a few hours
+**mini**, which comes with this page, is a small model: 19 million weights, trained in a few hours
 so that everything here works at once. The XPSR of the paper has 1.9 billion, and a language model
 that looks at the picture writes its two texts. It is a download and a conversion away:
 

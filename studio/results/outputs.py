@@ -54,7 +54,7 @@ class Run:
         picture: the picture as it was brought (PNG).
         after: the result, with its recipe inside.
         thumb: the result at the size of a thumbnail (JPEG).
-        recipe_file: the recipe by itself (JSON).
+        recipe_file: the recipe by itself (JSON), named as the result is.
         make_before: see `before`.
         rows: the scores before and after; empty until they are known.
         kept: it lies in the folder of results; else it is gone with the process.
@@ -209,7 +209,7 @@ class Outputs:
             thumb=lend(thumb, folder.name)
             if thumb.exists()
             else make(folder.name, thumb.name, partial(write_thumb, after)),
-            recipe_file=lend(folder / "recipe.json", folder.name),
+            recipe_file=lend(folder / "recipe.json", folder.name, f"{after.stem}.json"),
             recipe=read.recipe,
             seconds=read.about.seconds,
             make_before=partial(make, folder.name, "before.png", enlarged),

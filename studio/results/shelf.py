@@ -48,9 +48,12 @@ class Shelf:
         self.tidy()
         return self._in_use(secrets.token_urlsafe(16))
 
-    def lend(self, path: Path, name: str) -> Path:
-        """A file from elsewhere, served from the folder `name`, which nobody can guess."""
-        return lend_as(path, self._in_use(name) / path.name)
+    def lend(self, path: Path, name: str, file: str = "") -> Path:
+        """A file from elsewhere, served from the folder `name`, which nobody can guess.
+
+        `file`: what it is called there; "": as before.
+        """
+        return lend_as(path, self._in_use(name) / (file or path.name))
 
     def make(self, name: str, file: str, write: Callable[[Path], object]) -> Path:
         """A file in the folder `name`, as `write` makes it unless it is there."""

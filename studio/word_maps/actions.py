@@ -80,14 +80,19 @@ class WordMapActions:
     def __init__(self, services: Services) -> None:
         self.engine, self.outputs = services.engine, services.outputs
 
-    def offer(self, visit: Visit, chosen: str | None) -> tuple[Any, Any]:
-        """The results a visitor may choose from, and whether there are any."""
+    def offer(self, visit: Visit, chosen: str | None, first: str | None) -> tuple[Any, Any, Any]:
+        """The results a visitor may choose from, whether there are any, and the first choice.
+
+        What the visitor has chosen stays; the `first` choice, which was ours, makes room for what
+        is on the slider now.
+        """
         runs = offered(self.outputs, visit)
         choices = [(label, run.id) for label, run in runs.items()]
         known = [run_id for _, run_id in choices]
-        wanted = [one for one in (chosen, visit.shown, *known) if one in known]
-        choice = gr.update(choices=choices, value=wanted[0] if wanted else None)
-        return choice, gr.update(interactive=bool(choices))
+        own = chosen if chosen != first and chosen in known else None
+        ours = next((one for one in (visit.shown, *known) if one in known), None)
+        choice = gr.update(choices=choices, value=own or ours)
+        return choice, gr.update(interactive=bool(choices)), None if own else ours
 
     def begin(self) -> tuple:
         """At once after a click, before the model is free."""

@@ -51,6 +51,7 @@ class Parts:
     """The components by role; those for each text by "high" and "low"."""
 
     run: gr.Dropdown
+    first: gr.State
     record: gr.Button
     stop: gr.Button
     status: gr.HTML
@@ -87,6 +88,7 @@ def lay_out(opening: Opening) -> Parts:
         download = small(words.DOWNLOAD, "words-download", gr.DownloadButton, visible=False)
     return Parts(
         run=run,
+        first=gr.State(None),  # what was chosen for the visitor
         record=record,
         stop=stop,
         status=status,
@@ -163,7 +165,8 @@ def _controls() -> dict[str, Any]:
 
 def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None:
     actions = WordMapActions(services)
-    handle.select(actions.offer, [page.visit, part.run], [part.run, part.record], **QUICK)
+    choice = [part.run, part.record, part.first]
+    handle.select(actions.offer, [page.visit, part.run, part.first], choice, **QUICK)
     shown = [getattr(part, name) for name in RECORDING]
     run = part.record.click(actions.begin, None, shown, **QUICK).then(
         actions.record,
