@@ -140,6 +140,18 @@ def test_stop_keeps_what_is_done_and_the_rest_can_go_on(actions, files):
     assert batch.items[0].run is first and len(visit.runs) == 2
 
 
+def test_who_was_stopped_does_not_go_on_with_what_was_begun_after(actions, files):
+    batch, visit = Batch(), Visit()
+    actions.receive(files[:2], batch)
+    begin(actions, batch)
+    slow = turns(actions, batch, visit)
+    next(told for told in slow if "step 1" in told.get("table", ""))
+    actions.stop(batch)
+    actions.stopped(batch)
+    begin(actions, batch)
+    assert list(slow) == [] and batch.items[0].state == "waiting"
+
+
 def test_pictures_of_one_batch_are_not_made_with_two_models(actions, files):
     batch = Batch()
     actions.receive(files[:2], batch)
@@ -157,7 +169,7 @@ def test_settings_for_a_model_that_another_page_has_changed_are_not_taken_unaske
     actions.receive(files[:1], batch)
     said = begin(actions, batch, visit=visit)["status"]
     assert "those for owner/name" in said and f"press {words.RESTORE_ALL} once more" in said
-    assert not batch.running
+    assert not batch.at_work
     assert "turn" in begin(actions, batch, visit=visit)
 
 
@@ -174,7 +186,7 @@ def test_files_can_come_and_go_while_it_runs(actions, files, picture, tmp_path):
         if batch.items and "step 1" in told.get("table", ""):
             said = named(actions.receive([], batch))
             assert not said["comparison"]["visible"] and not said["caption"]
-    assert not batch.running and len(visit.runs) == 3  # what was under way is kept all the same
+    assert not batch.at_work and len(visit.runs) == 3  # what was under way is kept all the same
 
 
 def test_a_wrong_setting_is_told_before_anything_starts(actions, files):
@@ -184,7 +196,7 @@ def test_a_wrong_setting_is_told_before_anything_starts(actions, files):
     wrong = [*FORM[:-1], "sideways"]
     said = named(actions.begin(0, batch, Visit(), "form", "mini", [], NOTHING_BROUGHT, *wrong))
     assert 'role="alert"' in said["status"] and "sideways" in said["status"]
-    assert "turn" not in said and not batch.running
+    assert "turn" not in said and not batch.at_work
 
 
 def test_too_much_is_refused_in_a_sentence(actions, files, monkeypatch):

@@ -68,7 +68,7 @@ class BatchActions:
             batch.bring(payloads or [])
         except Exception as error:
             return self._refuse(batch, sentence(error))
-        if batch.running:
+        if batch.at_work:
             return self._at_work(batch, **self._result(batch))
         if not batch.items:
             return self._idle(batch, words.EMPTY)
@@ -84,7 +84,7 @@ class BatchActions:
     def _refuse(self, batch: Batch, why: str) -> tuple:
         """Files that are not taken; the batch is left as it is, in the middle of a run as well."""
         batch.refused = f"{why} {words.STAYS}" if batch.items else why
-        if batch.running:
+        if batch.at_work:
             return self._at_work(batch)
         return self._idle(batch, batch.refused, bad=True)
 
@@ -106,7 +106,7 @@ class BatchActions:
         *values: Any,
     ) -> tuple:
         """Start or go on; the settings are those that the form shows now."""
-        if batch.running or batch.stopping:
+        if batch.job.is_under_way:
             return shown()
         if not batch.items:
             return self._idle(batch, words.NOTHING, bad=True)
@@ -121,14 +121,14 @@ class BatchActions:
 
     def retry(self, turn: int, batch: Batch, *form: Any) -> tuple:
         """Those that failed once more."""
-        if batch.running or batch.stopping:
+        if batch.job.is_under_way:
             return shown()
         batch.retry()
         return self.begin(turn, batch, *form)
 
     def describe(self, batch: Batch) -> Iterator[tuple]:
         """The texts of the next picture; this does not keep anybody from restoring."""
-        item = batch.first("waiting")
+        job, item = batch.job, batch.first("waiting")
         if item is None or batch.order is None:
             yield shown()
             return
@@ -141,7 +141,7 @@ class BatchActions:
                 for said in self.engine.describing(open_picture(item.payload).image):
                     heard = [said]
                     yield shown()  # the only moments at which this can be stopped
-                    if not batch.running:
+                    if job.is_stopped:
                         return
                 item.order = batch.order.with_description(heard[-1])
             except Exception as error:
@@ -153,25 +153,25 @@ class BatchActions:
 
     def restore(self, batch: Batch, turn: int, visit: Visit) -> Iterator[tuple]:
         """The next picture; then another turn is asked for, behind those who wait already."""
-        item = batch.first("ready")
+        job, item = batch.job, batch.first("ready")
         if item is not None:
             item.work()
             try:
                 with closing(self._restoring(item, visit)) as steps:
                     for note in steps:
-                        if not batch.running:
+                        if job.is_stopped:
                             return
                         item.note = note
                         yield self._at_work(batch)
             except Exception as error:
                 item.fail(as_labelled(sentence(error)))
-        if not batch.running:
+        if job.state != "working":
             return
         strip = self.face.strip(visit) if item is not None and item.run else gr.skip()
         if batch.left:
             yield self._at_work(batch, turn=turn + 1, strip=strip, **self._result(batch))
             return
-        batch.running = False
+        job.end()
         said = words.finished(batch.count("done"), batch.count("failed"))
         yield self._idle(batch, said, strip=strip)
 
@@ -203,12 +203,11 @@ class BatchActions:
         Until then it cannot go on: the end of that work would be taken for the end of the new one.
         """
         batch.stop()
-        batch.stopping = True
         return self._stopped(batch)
 
     def stopped(self, batch: Batch) -> tuple:
         """Whoever was at work has let go: the same once more, behind his last word."""
-        batch.stopping = False
+        batch.job.end()
         return self._stopped(batch)
 
     def _stopped(self, batch: Batch) -> tuple:
@@ -216,9 +215,10 @@ class BatchActions:
 
     def refused(self, batch: Batch) -> tuple:
         """An event ended without a word: it was stopped, or the queue is full."""
-        if not batch.running:
+        if not batch.at_work:
             return shown()
         batch.stop()
+        batch.job.end()
         return self._idle(batch, words.REFUSED.format(button=batch.button), bad=True)
 
     def pick(self, batch: Batch, event: gr.EventData) -> tuple:
@@ -285,10 +285,11 @@ class BatchActions:
         return shown(
             status=markup.notice(said, bad=bad),
             table=render(batch),
-            start=gr.update(value=batch.button, interactive=not batch.stopping),
+            start=gr.update(value=batch.button, interactive=not batch.job.is_under_way),
             stop=gr.update(interactive=False),
             retry=gr.update(
-                visible=any(item.may_retry for item in batch.items), interactive=not batch.stopping
+                visible=any(item.may_retry for item in batch.items),
+                interactive=not batch.job.is_under_way,
             ),
             archive=gr.update(interactive=batch.count("done") > 0),
             **self._result(batch),

@@ -14,6 +14,7 @@ from xpsr.image import read_size
 from .. import texts
 from ..form import read_form
 from ..incoming import picture_path, sentence
+from ..job import Job
 from ..texts import NOTHING_BROUGHT, Brought
 from . import words
 
@@ -149,8 +150,8 @@ class Batch:
 
     Attributes:
         order: what is done now, or was done last.
-        running: false as soon as Stop is pressed; whoever is at work looks after every step.
-        stopping: Stop was pressed, and Gradio has not yet let go of whoever was at work.
+        job: the last press on a button that begins it; "stopping" until Gradio has let go of
+            whoever was at work.
         refused: why the files that were brought last are not among the items.
         begun: it has been at work since these files were brought, or before a reload.
         picked: the item whose result the visitor wants to see; None: the newest.
@@ -158,8 +159,7 @@ class Batch:
 
     items: list[Item] = field(default_factory=list)
     order: Order | None = None
-    running: bool = False
-    stopping: bool = False
+    job: Job = field(default_factory=Job)
     refused: str = ""
     begun: bool = False
     picked: int | None = None
@@ -185,6 +185,11 @@ class Batch:
         return sum(item.state in states for item in self.items)
 
     @property
+    def at_work(self) -> bool:
+        """Whether the next picture is still to come; not any more once Stop was pressed."""
+        return self.job.state == "working"
+
+    @property
     def left(self) -> int:
         """How many are not through."""
         return len(self.items) - self.count("done", "failed")
@@ -200,7 +205,7 @@ class Batch:
 
     def begin(self, order: Order) -> None:
         """Go on with those that wait; where none does, with all of them anew."""
-        self.order, self.running, self.begun, self.picked = order, True, True, None
+        self.order, self.job, self.begun, self.picked = order, Job("working"), True, None
         self.refused = ""
         if not self.left:
             for item in self.items:
@@ -213,7 +218,7 @@ class Batch:
                 item.wait()
 
     def stop(self) -> None:
-        self.running = False
+        self.job.stop()
         for item in self.items:
             if item.state in ("describing", "ready", "working"):
                 item.wait()
@@ -221,8 +226,8 @@ class Batch:
                 item.state = "done"
 
     def first(self, state: State) -> Item | None:
-        """The next one in this state, if the batch is running."""
-        if not self.running:
+        """The next one in this state, if the batch is at work."""
+        if not self.at_work:
             return None
         return next((item for item in self.items if item.state == state), None)
 

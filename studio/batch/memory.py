@@ -43,7 +43,7 @@ class KeptBatch(BaseModel):
 
 def to_keep(batch: Batch) -> dict[str, Any]:
     """What the browser is given; foreign from then on."""
-    kept = KeptBatch(items=[_kept(item) for item in batch.items], running=batch.running)
+    kept = KeptBatch(items=[_kept(item) for item in batch.items], running=batch.at_work)
     return kept.model_dump()
 
 
