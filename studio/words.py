@@ -357,6 +357,12 @@ def picture(size: tuple[int, int]) -> str:
     return f"{size[0]} × {size[1]} pixels."
 
 
+def enlarged(times: int, size: tuple[int, int]) -> str:
+    """What Restore will make, as long as it has not been pressed."""
+    how = f"Enlarged {times} times" if times > 1 else "Not enlarged"
+    return f"{how}: {size[0]} × {size[1]} pixels. See “{ADVANCED}”."
+
+
 def carries_recipe(model: str, seed: int, size: tuple[int, int]) -> str:
     return (
         f"This picture carries a recipe: model {model}, seed {seed}, {size[0]} × {size[1]} pixels."

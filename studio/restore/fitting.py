@@ -1,4 +1,4 @@
-"""Whether the picture can be enlarged as the form says: told before Restore is pressed."""
+"""How large the result will be, or why there can be none: told before Restore is pressed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from xpsr.errors import XPSRError
 
-from .. import labels, markup
+from .. import labels, markup, words
 from ..form import read_form
 from ..models.engine import Engine
 from ..models.work import check_work
@@ -30,7 +30,7 @@ class Fitting:
         self.engine = engine
 
     def check(self, visit: Visit, preset: str, *values: Any) -> tuple[str, str]:
-        """What is wrong with the size, or nothing: above the button, and beside the factor."""
+        """The size of the result above the button; what is wrong with it beside the factor, too."""
         from xpsr.frame import plan_sizes
 
         if (size := visit.picture.size) is None:
@@ -40,9 +40,9 @@ class Fitting:
         except XPSRError:  # a number that is out of its range: told by Restore
             return "", ""
         try:
-            plan_sizes(size, settings)
+            result, _ = plan_sizes(size, settings)
             check_work(size, settings, self.engine.options.most_work)
         except XPSRError as error:
             said = markup.notice(labels.as_labelled(str(error)), bad=True)
             return said, said
-        return "", ""
+        return markup.quiet(words.enlarged(settings.upscale, result)), ""
