@@ -67,7 +67,7 @@ details.quiet summary:focus-visible { outline: 2px solid var(--primary-600); }
 .under > .small:hover { background: var(--background-fill-secondary); }
 .under .quiet { margin: 0; }
 .under .html-container:has(.chips:empty) { display: none; }
-.when-said:not(:has(.bad, .quiet)) { display: none; }
+.when-said:not(:has(.bad)):not(:has(.quiet)) { display: none; }
 #size-note .quiet { margin: 0; }
 .chips { display: flex; flex-wrap: wrap; gap: .1rem .7rem; }
 .under:has(.chips) > :first-child { flex: 1 1 8rem !important; }

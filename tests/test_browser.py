@@ -43,6 +43,8 @@ def test_from_a_photo_to_the_download(open_page, photo, tmp_path):
     page = open_page()
     bring(page, photo)
     expect(page.locator("#picture-note")).to_contain_text("64 × 48 pixels")
+    expect(page.locator("#size-note .quiet")).to_be_visible()
+    expect(page.locator("#size-note")).to_contain_text("256 × 192 pixels")
 
     page.locator("#describe").click()
     expect(text_box(page, "prompt")).not_to_have_value("")
