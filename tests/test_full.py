@@ -67,14 +67,19 @@ def test_who_may_not_is_told_so_by_every_handler_and_learns_nothing(services, of
 
 
 def test_the_page_of_a_public_server_has_no_fields_for_folders(services, tmp_path):
-    def ids(permission):
+    def laid_out(permission):
         demo = build(services.engine, Where(str(tmp_path)), permission)
-        return {one["props"].get("elem_id") for one in demo.config["components"]}
+        parts = [one["props"] for one in demo.config["components"]]
+        told = "".join(str(one.get("value")) for one in parts)
+        return {one.get("elem_id") for one in parts}, "Check** it below" in told, told
 
-    assert {"full-checkpoint", "full-out", "full-model", "full-use"} <= ids(Permission(True))
-    found = ids(NOT_ALLOWED)
+    found, buttons_told, _ = laid_out(Permission(True))
+    assert {"full-checkpoint", "full-out", "full-model", "full-use"} <= found and buttons_told
+    found, buttons_told, told = laid_out(NOT_ALLOWED)
     assert "full-refused" in found and "full-needs" in found
     assert not {"full-checkpoint", "full-out", "full-model", "full-use"} & found
+    # Nor does it tell of them: whoever has made a Space of it learns what to do instead.
+    assert not buttons_told and "python -m xpsr convert" in told and "XPSR_MODEL" in told
 
 
 def test_from_a_download_to_the_model_in_use(actions, services, tiny, official, tmp_path):

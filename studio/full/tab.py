@@ -71,7 +71,7 @@ class Fields:
 
 def lay_out(opening: Opening) -> Full:
     """Words, the table, and the fields where they are allowed."""
-    gr.Markdown(words.INTRO)
+    gr.Markdown(words.INTRO + (words.STEPS if opening.may_change_model else words.STEPS_ELSEWHERE))
     gr.Markdown(f"#### {words.NOW}")
     now = flat(elem_id="full-now")
     gr.Markdown(f"#### {words.NEEDS}")

@@ -24,10 +24,20 @@ that looks at the picture writes its two texts. It is a download and a conversio
 
 1. **Fetch the checkpoint** from the authors: the folders `unet` and `controlnet`, with a
    `config.json` and a file of weights in each, side by side in one folder. Unpack what is a ZIP.
+"""
+STEPS = """\
 2. **Check** it below: a second, and a sentence if something is missing or cut short.
 3. **Convert** it, together with Stable Diffusion 1.5, into one folder. The base is fetched from the
    hub if you name no folder of yours.
 4. **Use it.** The choice is remembered for the next start.
+"""
+# For whoever has a page that others reach as well, where nothing of this can be pressed.
+STEPS_ELSEWHERE = """\
+2. **Convert** it on a computer of yours, together with Stable Diffusion 1.5:
+   `python -m xpsr convert FOLDER models/xpsr --dtype float16`. It is checked first.
+3. **Start** the page with `--model models/xpsr`. On a Space of yours, put the new folder into a
+   model repository, and name that in the variable `XPSR_MODEL`; `XPSR_DESCRIBER` stands for
+   `--describer`.
 """
 NOW = "In use now"
 MODEL_NOW = "Model"
@@ -77,14 +87,14 @@ REQUIREMENTS = (
     Requirement(
         "The converted model, 16 bits",
         "for a GPU",
-        "the conversion below",
+        "the conversion",
         disk=3_869_373_552,
         memory=3_869_373_552,
     ),
     Requirement(
         "The converted model, 32 bits",
         "for a CPU, which is slow",
-        "the conversion below",
+        "the conversion",
         disk=7_738_747_104,
         memory=7_738_747_104,
         on_gpu=False,

@@ -20,7 +20,7 @@ NO_MODEL_NAMED = 'Name a model: "mini", a folder of this computer, or a hub id s
 NAME_TOO_LONG = "That is too long for the name of a folder or a model."
 NOT_ALLOWED = (
     "The model of this page is the same for all its visitors, and only whoever runs it can change "
-    "it: by starting it with --model."
+    "it: by starting it with --model, or by the variable XPSR_MODEL of the Space."
 )
 NOT_ALLOWED_FROM_AFAR = (
     "The model can be changed from this computer only, and this page was reached from another one "
