@@ -18,7 +18,7 @@ from .models.choice import NOT_ALLOWED, LastChoice, Permission
 from .models.engine import Engine
 from .open_tab import remember_open_tab
 from .opening import Opening
-from .places import OF_ANYTHING, look_after
+from .queueing import OF_ANYTHING, look_after
 from .restore.wiring import connect
 from .results import scores, scores_markup
 from .results.housekeeping import keep_tidy

@@ -25,9 +25,9 @@ from loops import in_a_loop
 from PIL import Image
 from studio_server import Studio
 
-from studio import places
+from studio import queueing
 from studio.api.endpoints import Endpoints
-from studio.places import IN_ALL, OF_EVENT, OF_ONE, OF_QUEUE, look_after
+from studio.queueing import IN_ALL, OF_EVENT, OF_ONE, OF_QUEUE, look_after
 from studio.triggers import QUEUE
 from studio.words import TOO_MANY_OF_YOURS, TOO_MANY_WAIT
 from xpsr.image import pixel_sha256
@@ -218,7 +218,7 @@ def test_a_gradio_whose_queue_has_changed_is_told_of_at_the_start(demo, name):
 @pytest.mark.parametrize("name", OF_EVENT)
 def test_so_is_one_whose_events_have_changed(demo, name, monkeypatch):
     kept = {one: "" for one in OF_EVENT if one != name}
-    monkeypatch.setattr(places, "Event", lambda *_: SimpleNamespace(**kept))
+    monkeypatch.setattr(queueing, "Event", lambda *_: SimpleNamespace(**kept))
     with pytest.raises(RuntimeError, match=name):
         look_after(demo._queue)
 

@@ -105,6 +105,7 @@ def test_stop_frees_the_model(actions, run) -> None:
     assert words.STOPPING in stopping["status"] and not stopping["stop"]["interactive"]
     assert told(actions.let_go(job))["status"] == gr.skip()
     *_, stopped = going
+    assert "Nothing new was recorded" in told(stopped)["status"]  # nor was anything before
     assert said.STOPPED in told(stopped)["status"] and told(stopped)["record"]["interactive"]
     assert said.STOPPED in told(actions.let_go(job))["status"]  # Gradio may have lost the other
     *_, late = actions.record(Visit(), run.id, job)  # pressed twice
