@@ -346,6 +346,7 @@ def test_a_run_that_a_reload_stopped_is_told_of(memory):
         said.append(str(memory.recall(kept, Visit())))
         visit.restoring.end()
     assert words.RUN_DROPPED in said[0] and welcome_back(0, 0) in said[0]
+    assert "In another tab that goes on" in said[0]  # which reads the same memory
     assert words.RUN_DROPPED not in said[1]
 
 
