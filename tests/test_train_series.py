@@ -60,6 +60,13 @@ def test_every_training_starts_from_the_one_before(series, tmp_path, one_thread,
     assert files and written == [path.stat().st_mtime_ns for path in files]
     assert capsys.readouterr().err.count("exported to") == 1
 
+    # What has begun from a training does not know what that learns afterwards.
+    with pytest.raises(XPSRError, match=r"step 2 of 5.* remove .*checkpoints"):
+        trained(series, data, f"out={out}", *sizes, "steps=5")
+    shutil.rmtree(out / "checkpoints")
+    trained(series, data, f"out={out}", *sizes, "steps=3")
+    assert "step 3 of 3" in capsys.readouterr().err
+
 
 @pytest.mark.parametrize(
     ("options", "said"),

@@ -26,7 +26,7 @@ from train.loop import Report, train
 from train.networks import Networks, make_networks
 from train.photos import training_data
 from train.precision import advice
-from train.series import is_done, read_series
+from train.series import is_done, read_series, refuse_to_change_start
 from train.state import SHARDED, State, begin
 from train.terminal import duration, sentences
 from xpsr.cli.lock import alone
@@ -84,8 +84,10 @@ def run_all(series: Sequence[TrainConfig]) -> None:
     for place, part in enumerate(series, 1):
         if len(series) > 1 and is_first():
             _say(f"Part {place} of {len(series)}, in {part.out}")
-        if place == len(series) or not is_done(part):
-            run(part)
+        if place < len(series) and is_done(part):
+            continue
+        refuse_to_change_start(series[place:], part)
+        run(part)
     PartialState().destroy_process_group()
 
 

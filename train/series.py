@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from train.checkpoints import newest_step
+from train import checkpoints
 from train.compatibility import check_options
 from train.config import TrainConfig, read_config
 from train.options import read_yaml
@@ -51,8 +51,21 @@ def _part(path: Path, options: list[str]) -> TrainConfig:
 
 def is_done(config: TrainConfig) -> bool:
     """Whether a training has come to its end and exported its model."""
-    out = Path(config.out)
-    return newest_step(out) >= config.steps and (out / "model_index.json").is_file()
+    return _step(config) >= config.steps and (Path(config.out) / "model_index.json").is_file()
+
+
+def refuse_to_change_start(later: Sequence[TrainConfig], part: TrainConfig) -> None:
+    """XPSRError where `part` is not done, or not any more, and another has begun from it."""
+    begun = [Path(one.out) / checkpoints.FOLDER for one in later if _step(one)]
+    if begun:
+        raise XPSRError(
+            f"{part.out} has come to step {_step(part)} of {part.steps}, and the training after it"
+            f" has begun from that: give another out, or remove {begun[0]}."
+        )
+
+
+def _step(config: TrainConfig) -> int:
+    return checkpoints.newest_step(Path(config.out))
 
 
 def _settled(path: Path, values: dict[str, Any], given: list[str]) -> tuple[list[str], str, str]:
