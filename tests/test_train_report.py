@@ -85,6 +85,7 @@ def test_what_was_left_out_is_in_the_exit_code(picture, tmp_path: Path, monkeypa
     codes: list[int] = []
 
     def evaluated(command: list[str], **_) -> subprocess.CompletedProcess:
+        assert command[-6:] == ["--model", "mini", "--base", "sd", "--limit", "3"]
         out = Path(command[command.index("--out") + 1])
         (out / "pictures").mkdir(parents=True, exist_ok=True)
         if codes[0] < 2:
@@ -96,7 +97,7 @@ def test_what_was_left_out_is_in_the_exit_code(picture, tmp_path: Path, monkeypa
     def ending(name: str, code: int = 0) -> int:
         codes[:] = [code]
         try:
-            main(out=tmp_path / name, val=tmp_path / "val")
+            main(out=tmp_path / name, val=tmp_path / "val", base="sd", limit=3)
         except typer.Exit as error:
             return error.exit_code
         return 0

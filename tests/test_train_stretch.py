@@ -201,6 +201,12 @@ def test_what_cannot_be_judged_is_refused_before_the_training(tmp_path, monkeypa
     assert not trained
 
 
+def test_an_error_of_the_training_is_the_last_thing_that_is_said(tmp_path, capfd):
+    with pytest.raises(XPSRError, match="what it said stands above"):
+        stretch.train(tmp_path / "nowhere.yaml", "mini", tmp_path / "run", [])
+    assert capfd.readouterr().err.splitlines()[-1].startswith("There is no configuration file")
+
+
 def test_scores_of_a_model_that_has_learnt_more_since_are_made_anew(tmp_path):
     photos = {"photo0.png": make_photos(tmp_path / "photos", count=1) / "photo0.png"}
     again = tmp_path / "after"

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +21,6 @@ from train import record
 from train.check import Check
 from train.compatibility import check_options
 from train.config import TrainConfig
-from train.data import Samples
 from train.export import check_export, export
 from train.loop import Report, train
 from train.networks import Networks, make_networks
@@ -169,11 +169,7 @@ def _accelerator(config: TrainConfig) -> tuple[Accelerator, list[str], str]:
 
 def _networks(config: TrainConfig) -> Networks:
     """The same in every process: all that is random comes from the seed."""
-
-    def samples(tokenizer) -> Samples:
-        return training_data(config, tokenizer)
-
-    return make_networks(config.model, samples, config.seed)
+    return make_networks(config.model, partial(training_data, config), config.seed)
 
 
 def _gathered(

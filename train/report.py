@@ -186,6 +186,7 @@ def main(
     pairs: Annotated[Path | None, typer.Option(help="A folder with LR and HR in it.")] = None,
     real: Annotated[Path | None, typer.Option(help="Low-quality photos without originals.")] = None,
     model: Annotated[str, typer.Option(help="mini, a folder or a hub id.")] = "mini",
+    base: Annotated[str | None, typer.Option(help="Base of a model that needs one.")] = None,
     preset: Annotated[str | None, typer.Option(help="Default: the model's own.")] = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Only so many pictures of each set.")
@@ -206,8 +207,9 @@ def main(
         sets += [PictureSet(_name(real), real, None)] if real else []
         if not sets:
             raise XPSRError("Give at least one of --val, --pairs and --real.")
-        more = ["--model", model, *(["--preset", preset] if preset else [])]
-        more += ["--limit", str(limit)] if limit else []
+        options = {"model": model, "base": base, "preset": preset, "limit": limit}
+        given = {f"--{name}": str(value) for name, value in options.items() if value}
+        more = [word for option in given.items() for word in option]
         well = [evaluate(one, _folder(one, out), more) for one in sets]
         text = as_markdown(list(rows(sets, out)))
         (out / "report.md").write_text(text, encoding="utf-8")

@@ -39,7 +39,8 @@ SETTING = {"default": {}}
 
 def train(config: Path, start: str, out: Path, overrides: list[str]) -> None:
     """The stretch itself, in its own process as always."""
-    command = [sys.executable, "-m", "accelerate.commands.launch", "-m", "train"]
+    # It would add a traceback to what the training says of an error.
+    command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "-m", "train"]
     options = ["--config", str(config), *overrides, f"model.start={start}", f"out={out}"]
     if subprocess.run([*command, *options]).returncode:
         raise XPSRError("The training did not end well; what it said stands above.")
