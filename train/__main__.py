@@ -82,12 +82,12 @@ def _telling_of_memory() -> Iterator[None]:
 def run_all(series: Sequence[TrainConfig]) -> None:
     """Trainings one after the other; those that are done are passed over, but for the last."""
     for place, part in enumerate(series, 1):
+        done = place < len(series) and is_done(part)
         if len(series) > 1 and is_first():
-            _say(f"Part {place} of {len(series)}, in {part.out}")
-        if place < len(series) and is_done(part):
-            continue
-        refuse_to_change_start(series[place:], part)
-        run(part)
+            _say(f"Part {place} of {len(series)}, in {part.out}{', is done' if done else ''}")
+        if not done:
+            refuse_to_change_start(series[place:], part)
+            run(part)
     PartialState().destroy_process_group()
 
 
