@@ -20,6 +20,7 @@ from train.loss import (
 from train.networks import clip_tokenizer
 from train.options import read_options
 from train.pairing import PrepareConfig
+from train.series import read_series
 from xpsr.errors import XPSRError
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 
@@ -157,7 +158,7 @@ def test_every_shipped_config_is_valid():
         if path.stem.startswith("pairs"):
             read_options(PrepareConfig, path)
         elif not path.stem.startswith("accelerate"):
-            read_config(path, ["data=x", "out=y"])
+            assert read_series(path, ["data=x", "out=y"])
 
 
 def test_words_that_yaml_takes_for_truth_values_stay_words(tmp_path):

@@ -5,6 +5,7 @@ from training_help import CONFIGS
 
 from train.compatibility import check_options
 from train.config import read_config
+from train.series import read_series
 from xpsr.errors import XPSRError
 
 DECODER = "model.only=decoder"
@@ -30,7 +31,7 @@ DECODER = "model.only=decoder"
         ),
         ("mini_finish", ["model.train_decoder=true"], "no use for model.train_decoder"),
         ("mini_finish", ["loss.pixel_weight=0"], "no use for loss.pixel_weight"),
-        ("mini", ["claim_ratio=0.1"], "claim_ratio is for"),
+        ("mini_rest", ["claim_ratio=0.1"], "claim_ratio is for"),
         ("smoke", ["model.train_text_encoder=false"], "needs a start"),
         ("smoke", ["cache_latents=true"], "needs ready pairs"),
         (
@@ -68,6 +69,7 @@ def test_what_is_given_as_it_is_by_default_asks_for_nothing(tmp_path):
 
 def test_every_shipped_config_goes_together():
     names = [p for p in CONFIGS.glob("*.yaml") if not p.stem.startswith(("pairs", "accelerate"))]
-    assert len(names) == 7
+    assert len(names) == 8
     for path in names:
-        check_options(read_config(path, ["data=x", "out=y"]), "cuda", False)
+        for config in read_series(path, ["data=x", "out=y"]):
+            check_options(config, "cuda", False)
