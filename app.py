@@ -22,7 +22,7 @@ from studio.build import Where, build, serving
 from studio.models import zerogpu
 from studio.models.choice import ALLOW, LastChoice, ModelChoice, Permission
 from studio.models.engine import Engine, EngineOptions
-from studio.models.work import MOST_ON_A_SPACE
+from studio.models.work import MOST_ON_A_SPACE, MOST_WITHOUT_GPU, most_on_a_space
 from studio.results.shelf import KEEP_SECONDS
 from xpsr.errors import XPSRError
 from xpsr.prompts.describer import make_describer
@@ -76,10 +76,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add(
         "--work-limit",
         type=_amount,
-        default=os.environ.get("XPSR_WORK_LIMIT", MOST_ON_A_SPACE if IS_SPACE else None),
+        default=os.environ.get("XPSR_WORK_LIMIT", most_on_a_space() if IS_SPACE else None),
         metavar="MILLIONS",
         help="of one result: million pixels times steps, twice that with guidance; default: "
-        f"XPSR_WORK_LIMIT, or {MOST_ON_A_SPACE:.0f} on a Space, none elsewhere",
+        f"XPSR_WORK_LIMIT, or {MOST_ON_A_SPACE:.0f} on a Space, {MOST_WITHOUT_GPU:.0f} on one "
+        "without a GPU, none elsewhere",
     )
     add(
         "--allow-model-change",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub.utils import filter_repo_objects
 
-from studio.models import zerogpu
+from studio.models import work, zerogpu
 from xpsr.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -52,7 +52,7 @@ last = app.choose_model(app.parse([]), app.Permission(granted=True))
 assert last == app.ModelChoice("someone/xpsr", "someone/base")
 assert app.choose_model(app.parse(["--model", "mini"]), app.Permission(granted=True)).base is None
 assert app.engine.options.model == "mini"
-assert app.engine.options.most_work == 400  # one visitor's wish must not stop all the others
+assert app.engine.options.most_work == 100  # one visitor's wish must not stop all the others
 # A folder that is gone since: the page opens with the built-in model and not with none.
 (app.Path(app.options.outputs) / "model.json").write_text('{"model": "/models/gone"}')
 assert app.choose_model(app.parse([]), app.Permission(granted=True)) == app.ModelChoice("mini")
@@ -76,6 +76,7 @@ from xpsr.prompts import Prompts
 from xpsr.settings import Settings
 from xpsr.wordmaps import WordRecorder
 assert app.engine.ready  # at module level, as ZeroGPU wants it
+assert app.engine.options.most_work == 400
 settings = Settings.from_preset("mini", upscale=2, num_inference_steps=2)
 picture = Image.effect_noise((32, 32), 60).convert("RGB")
 prompts = Prompts.from_preset("mini", prompt="a wall")
@@ -130,7 +131,7 @@ def test_the_page_is_imported_and_has_its_model_without_a_network(tmp_path):
 def test_on_zerogpu_a_gpu_is_borrowed_for_each_run(tmp_path):
     (tmp_path / "spaces.py").write_text(SPACES)
     place = os.pathsep.join((str(tmp_path), str(ROOT)))
-    done = python(OFFLINE + LEND, tmp_path, SPACES_ZERO_GPU="true", PYTHONPATH=place)
+    done = python(OFFLINE + LEND, tmp_path, SPACE_ID="me/it", SPACES_ZERO_GPU="1", PYTHONPATH=place)
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert found["generator"]  # anything else cannot be stopped there
@@ -148,13 +149,22 @@ def test_on_zerogpu_a_gpu_is_borrowed_for_each_run(tmp_path):
     assert "16" in found["said"]  # a sentence comes through, not the name of an exception
 
 
+@pytest.mark.parametrize("gpu", [True, False])
+def test_a_space_with_a_gpu_of_its_own_takes_as_much_as_zerogpu(gpu, tmp_path, monkeypatch):
+    monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
+    monkeypatch.setattr(work, "NVIDIA", tmp_path / "nvidiactl")
+    if gpu:
+        work.NVIDIA.touch()
+    assert work.most_on_a_space() == (400 if gpu else 100)
+
+
 def test_elsewhere_nothing_is_decorated(monkeypatch):
     monkeypatch.delenv("SPACES_ZERO_GPU", raising=False)
 
-    def work(image):
+    def echo(image):
         yield image
 
-    assert zerogpu.on_gpu(work, len) is work
+    assert zerogpu.on_gpu(echo, len) is echo
 
 
 def test_the_seconds_asked_for_grow_with_steps_and_pixels(picture):
