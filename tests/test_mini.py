@@ -119,6 +119,8 @@ def test_between_tiles_is_told_how_many_are_done(pipe, picture):
     assert places == [(-1, 1), (0, 1), 0, (1, 1), 1]
     assert [one.done for one in items] == [0, 0.5, 1, 1.5, 2]
     assert items[0].seconds_left is None and items[-1].seconds_left == 0
+    first, then = items[:2]
+    assert first.seconds_to_first_step > 0 and then.seconds_to_first_step is None
     assert last.image == pipe(image, **tiled).images[0]
 
 

@@ -14,6 +14,7 @@ from PIL import Image
 from studio import words
 from studio.form import fill_form
 from studio.models.engine import Engine, EngineOptions
+from studio.models.waiting import sign
 from studio.restore.actions import Actions
 from studio.restore.runs import RunActions
 from studio.restore.showing import BICUBIC, PINNED, RESULT
@@ -27,6 +28,7 @@ from studio.visit import Visit
 from xpsr.metrics import Score
 from xpsr.pipeline import Restored
 from xpsr.prompts import Prompts
+from xpsr.sampling import TileDone
 from xpsr.settings import Settings
 
 
@@ -227,3 +229,12 @@ def test_another_place_leaves_the_map_of_the_differences_alone(runs, outputs, pi
     visit.pinned = first.id
     with Image.open(runs.draw(True, visit, PINNED, 4)) as image:
         assert image.getpixel((5, 5)) == (4, 4, 4)
+
+
+def test_a_picture_that_is_prepared_tells_when_the_steps_begin():
+    def prepared(seconds):
+        return sign(TileDone(-1, 20, 3, 42, seconds_to_first_step=seconds))
+
+    assert prepared(61.8) == "Getting ready, tile 3 of 42 · about 62 s to the first step"
+    assert prepared(0.2) == prepared(None) == "Getting ready, tile 3 of 42"
+    assert sign(TileDone(0, 20, 3, 42, 61.8)) == "Step 1 of 20, tile 3 of 42 · about 62 s left"

@@ -357,7 +357,12 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             key += (run.texts.high.sent, run.texts.low.sent, run.settings.long_prompts)
 
         def made() -> Generator[TileDone, None, Tensor]:
-            between = partial(TileDone, -1, total, tiles=len(tiles))
+            started = time.perf_counter()
+
+            def between(done: int) -> TileDone:
+                left = (time.perf_counter() - started) / done * (len(tiles) - done)
+                return TileDone(-1, total, done, len(tiles), seconds_to_first_step=left)
+
             return base_latent(self.controlnet, self.vae, conditions, run.blend, between)
 
         return (yield from run.shared.walk(key, made))

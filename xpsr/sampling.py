@@ -60,6 +60,7 @@ class TileDone:
         tile: how many tiles of it are done, at least 1.
         tiles: how many it has.
         seconds_left: estimate from the tiles so far; None before the first step.
+        seconds_to_first_step: likewise, while it is prepared; None from then on.
     """
 
     index: int
@@ -67,6 +68,7 @@ class TileDone:
     tile: int
     tiles: int
     seconds_left: float | None = None
+    seconds_to_first_step: float | None = None
 
     @property
     def done(self) -> float:

@@ -36,9 +36,10 @@ PLACES = {"cuda": "on the GPU", "mps": "on the GPU", "cpu": "in memory"}
 
 def progress(item: Step | TileDone) -> str:
     """How far a run is: "Step 2 of 20, tile 3 of 9 · about 40 s left"."""
-    at = step(item)
-    left = item.seconds_left
-    rest = f" · about {duration(left)} left" if left and left >= 0.5 else ""
+    at, left, of = step(item), item.seconds_left, "left"
+    if item.index < 0:  # how long the steps will take is not known yet
+        left, of = getattr(item, "seconds_to_first_step", None), "to the first step"
+    rest = f" · about {duration(left)} {of}" if left and left >= 0.5 else ""
     return f"{at[0].upper()}{at[1:]}{rest}"
 
 
