@@ -91,7 +91,7 @@ def gather(folder: Path, home: Path = HOME) -> Examples:
 
 
 def _serve(picture: Path, result: Path, recipe: Recipe, rows: tuple[Row, ...], folder: Path) -> Run:
-    after = lend_as(result, folder / result_name(title_of(picture), recipe.settings))
+    after = lend_as(result, folder / result_name(title_of(picture), recipe))
     enlarged = partial(write_enlarged, picture, recipe.output_size)
     return Run(
         id=f"example-{picture.stem}",

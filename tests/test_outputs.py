@@ -7,6 +7,7 @@ import time
 
 import gradio as gr
 import pytest
+from made_runs import keep_run
 from PIL import Image
 
 from studio.models.engine import Engine, EngineOptions
@@ -58,19 +59,24 @@ def test_a_run_is_found_again_by_another_process(outputs, restored, picture, tmp
 @pytest.mark.parametrize(
     ("title", "name"),
     [
-        ("My garden v1.5", "My garden v1.5-x2-seed0.png"),
-        ("", "restored-x2-seed0.png"),
-        ("picture", "picture-x2-seed0.png"),
+        ("My garden v1.5", "My garden v1.5-x2-seed0-"),
+        ("", "restored-x2-seed0-"),
+        ("picture", "picture-x2-seed0-"),
         ("../猫" * 60, None),
     ],
 )
 def test_a_download_is_named_after_the_picture(outputs, restored, picture, title, name):
     run = outputs.keep(picture(24, 16), restored, title)
-    assert name is None or run.after.name == name
+    assert name is None or run.after.name == f"{name}{run.recipe.output_sha256[:4]}.png"
     assert run.after.parent == run.picture.parent
     assert run.recipe_file == run.after.with_suffix(".json") and run.recipe_file.exists()
     (outputs.folder / run.id / run.after.name).rename(outputs.folder / run.id / "restored-x9.png")
     assert outputs.find(run.id).after.name == "restored-x9.png"  # as all were called once
+
+
+def test_other_results_of_one_picture_and_seed_have_other_names(outputs, picture):
+    one, other, again = (keep_run(outputs, picture(24, 16), shade) for shade in (0, 9, 0))
+    assert one.after.name != other.after.name and one.after.name == again.after.name
 
 
 @pytest.mark.parametrize(

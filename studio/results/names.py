@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from xpsr.settings import Settings
+    from xpsr.recipe import Recipe
 
 # Names that Windows keeps for devices, whatever stands behind the dot.
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\.|$)", re.IGNORECASE)
@@ -23,7 +23,11 @@ def plain_name(name: str) -> str:
     return f"_{plain}" if not plain or RESERVED.match(plain) else plain
 
 
-def result_name(title: str, settings: Settings) -> str:
-    """What a result is downloaded as; `title` has lost its ending already."""
+def result_name(title: str, recipe: Recipe) -> str:
+    """What a result is downloaded as; `title` has lost its ending already.
+
+    The last letters tell results of one picture and seed apart, and are alike for equal ones.
+    """
     plain = plain_name(f"{title}.png")[:LONGEST_TITLE].rstrip(" .") if title else "restored"
-    return f"{plain}-x{settings.upscale}-seed{settings.seed}.png"
+    settings, pixels = recipe.settings, recipe.output_sha256[:4]
+    return f"{plain}-x{settings.upscale}-seed{settings.seed}-{pixels}.png"

@@ -97,8 +97,8 @@ class _About(BaseModel):
 class Outputs:
     """The folder of results. Each run has a folder of its own in it:
 
-    `picture.png`, the result as `garden-x4-seed7.png`, `thumb.jpg`, `recipe.json`, `run.json` and,
-    when they are known, `scores.json`.
+    `picture.png`, the result as `garden-x4-seed7-1a2b.png`, `thumb.jpg`, `recipe.json`, `run.json`
+    and, when they are known, `scores.json`.
 
     Args:
         folder: where; made when it is first needed.
@@ -306,7 +306,7 @@ def _write(folder: Path, picture: Image.Image, restored: Restored, about: _About
     recipe = restored.recipe
     folder.mkdir(parents=True)
     picture.convert("RGB").save(folder / "picture.png", compress_level=1)
-    after = folder / result_name(about.title, recipe.settings)
+    after = folder / result_name(about.title, recipe)
     save_png(restored.image, recipe, after)
     write_thumb(after, folder / "thumb.jpg")
     (folder / "recipe.json").write_text(recipe.to_json(), encoding="utf-8")
