@@ -26,6 +26,8 @@ CSS = """
 /* Gradio takes it away from sliders. This shade can be told from light and from dark. */
 input[type=range]:focus-visible { outline: 2px solid var(--primary-600) !important;
   outline-offset: 3px; }
+/* As pale as on white, what is left of it would shine in the dark. */
+input[type=range] { --neutral-200: var(--button-secondary-background-fill); }
 /* White on white, its handle could hardly be seen. */
 input[type=range]::-webkit-slider-thumb { border: 2px solid var(--primary-600) !important; }
 input[type=range]::-moz-range-thumb { border: 2px solid var(--primary-600) !important; }

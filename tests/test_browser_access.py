@@ -83,6 +83,38 @@ def _luminance(shade: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
+def test_what_is_left_of_a_slider_does_not_shine_in_the_dark(page):
+    page.evaluate("document.body.classList.add('dark')")
+    shade = """slider => {
+        slider.style.color = 'var(--neutral-200)';
+        return getComputedStyle(slider).color;
+    }"""
+    assert _luminance(page.locator("input[type=range]").first.evaluate(shade)) < 0.2
+
+
+def test_nothing_lies_over_the_sign_of_an_upload(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(500)  # the tabs find their places
+    open_tab(page, "Recipes")
+    label, sign = (page.locator(f"#recipes-drop {one}").first for one in ("label", ".wrap svg"))
+    box = label.bounding_box()
+    assert box["y"] + box["height"] <= sign.bounding_box()["y"]
+
+
+def test_on_a_phone_buttons_fill_their_line(page):
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.wait_for_timeout(500)  # the tabs find their places
+    open_tab(page, "Full quality")
+    row = page.locator(".beside").last.bounding_box()
+    boxes = [
+        button.bounding_box() for button in page.locator(".beside").last.locator("button").all()
+    ]
+    assert len(boxes) == 4
+    for box in boxes[1::2]:
+        assert box["x"] + box["width"] == pytest.approx(row["x"] + row["width"], abs=1)
+    assert all(box["x"] == pytest.approx(row["x"], abs=1) for box in boxes[::2])
+
+
 @pytest.mark.parametrize("width", [390, 768, 1280, 1920])
 def test_nothing_sticks_out(page, width):
     page.set_viewport_size({"width": width, "height": 900})

@@ -29,6 +29,7 @@ CSS = """
 .needs .quiet { font-weight: 400; }
 .beside { justify-content: flex-start !important; }
 @media (max-width: 720px) {
+  .beside > button { flex: 1 1 40% !important; min-width: 0 !important; }
   .needs thead { display: none; }
   table.needs tr { display: block; padding: .5rem 0;
     border-bottom: 1px solid var(--border-color-primary) !important; }

@@ -133,7 +133,7 @@ def _tools(run: dict[str, Any]) -> dict[str, Any]:
 
 def _opening_a_recipe() -> dict[str, Any]:
     gr.Markdown(f"#### {words.OPEN}")
-    drop = gr.File(label=words.DROP, height=130, elem_id="recipes-drop")
+    drop = gr.File(label=words.DROP, height=150, elem_id="recipes-drop")
     flat(markup.quiet(words.DROP_INFO))
     brought: dict[str, Any] = {
         "recipe": gr.State(None),
