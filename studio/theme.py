@@ -70,7 +70,7 @@ details.quiet summary:focus-visible { outline: 2px solid var(--primary-600); }
 .under .quiet { margin: 0; }
 .under .html-container:has(.chips:empty) { display: none; }
 .when-said:not(:has(.bad)):not(:has(.quiet)) { display: none; }
-#size-note .quiet { margin: 0; }
+#size-note .quiet, #preset-note .quiet { margin: 0; }
 .chips { display: flex; flex-wrap: wrap; gap: .1rem .7rem; }
 .under:has(.chips) > :first-child { flex: 1 1 8rem !important; }
 .chip { display: inline-flex; align-items: center; gap: .35rem; font-size: .78rem;

@@ -175,6 +175,7 @@ PRESETS = {
     "faithful": "faithful – for the built-in model: safest, adds least",
     "fast": "fast – half the steps of “official”",
 }
+PRESET_LEFT = "Not all settings are those of “{preset}” any more."
 OWN_PRESET = "Preset of your own"
 OWN_PRESET_INFO = "Kept in this browser; named and saved on the tab Recipes."
 STEPS = "Steps"

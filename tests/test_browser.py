@@ -13,6 +13,7 @@ from browsing import (
     bring,
     drop,
     expect,
+    expect_rest,
     set_steps,
     step_of,
     text_box,
@@ -210,6 +211,21 @@ def test_visitors_do_not_see_each_other_and_one_who_leaves_keeps_nobody_waiting(
     page.locator("#restore").click()
     half = 5 + left / 2  # of the time that the steps which are left would have taken
     expect(page.locator("#status .notice")).to_have_text(DONE, timeout=1000 * half)
+
+
+def test_the_preset_tells_whether_the_settings_are_still_its_own(open_page):
+    page = open_page()
+    note = page.locator("#preset-note")
+    set_steps(page, 7)
+    expect(note).to_contain_text("those of “mini” any more")
+    page.reload()
+    page.locator("#advanced > button").click()
+    expect(note).to_contain_text("those of “mini” any more")
+    page.locator("#preset input").click()
+    page.get_by_role("option", name="fast").click()
+    expect(page.get_by_label("number input for Steps")).to_have_value("10")
+    expect(note.locator(".quiet")).to_have_count(0)
+    expect_rest(page)
 
 
 def test_what_is_no_picture_is_refused_and_others_are_dropped_or_pasted(

@@ -299,6 +299,18 @@ def test_a_preset_fills_the_form_with_itself(actions, preset):
     assert not row["visible"]  # the settings of a preset can be chosen again
 
 
+def test_a_preset_is_told_to_be_left_as_soon_as_a_setting_differs(actions):
+    def told(**changes):
+        form = fill_form(Prompts(), Settings.from_preset("fast", **changes))
+        return actions.tell_preset("fast", *form)
+
+    assert told() == told(seed=9, upscale=2) == ""
+    assert "“fast”" in told(guidance_scale=2) and "“fast”" in told(num_inference_steps=11)
+    out_of_range = [-1 if value == 10 else value for value in fill_form(
+        Prompts(), Settings.from_preset("fast", num_inference_steps=10))]  # fmt: skip
+    assert actions.tell_preset("fast", *out_of_range) == ""  # Restore tells that
+
+
 def test_what_a_preset_replaces_can_come_back(actions):
     visit, text = Visit(), fill_form(Prompts(negative_prompt="people"), Settings())
     assert actions.choose_preset("paper", visit, NOTHING_BROUGHT, *text)[-1]["visible"]

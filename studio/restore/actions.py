@@ -28,6 +28,7 @@ from ..models.switching import check_model
 from ..models.waiting import POLL_SECONDS, sign
 from ..results import scores
 from ..results.outputs import Run
+from ..results.run_list import is_of
 from ..services import Services
 from ..texts import NOTHING_BROUGHT, Brought
 from ..visit import Picture, Visit
@@ -261,6 +262,15 @@ class Actions:
         visit.set_for(self.engine.options.model)
         new, now = preset_values(preset), dict(zip(FORM, values, strict=True))
         return fill(PRESET, **new, own_texts=set_aside(visit, now, new, written))
+
+    def tell_preset(self, preset: str, *values: Any) -> str:
+        """Whether the settings have been changed since; seed and size are everybody's own."""
+        try:
+            _, settings = read_form(preset, values)
+        except XPSRError:  # a number that is out of its range: told by Restore
+            return ""
+        left = words.PRESET_LEFT.format(preset=preset)
+        return "" if is_of(settings, preset) else markup.quiet(left)
 
     def choose_example(
         self,

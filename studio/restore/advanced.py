@@ -92,7 +92,10 @@ def _how(opening: Opening) -> dict[str, Any]:
             info=words.UPSCALE_INFO,
         )
         made["color_fix"] = _choice("color_fix", now, words.COLORS, words.COLOR, words.COLOR_INFO)
-    upscale_note = gr.HTML(elem_id="upscale-note", elem_classes=["flat", "when-said"])
+    preset_note, upscale_note = (
+        gr.HTML(elem_id=name, elem_classes=["flat", "when-said"])
+        for name in ("preset-note", "upscale-note")
+    )
     with gr.Row():
         made["num_inference_steps"] = gr.Slider(
             1, 100, now["num_inference_steps"], step=1, label=words.STEPS, info=words.STEPS_INFO
@@ -127,6 +130,7 @@ def _how(opening: Opening) -> dict[str, Any]:
     return {
         "preset": preset,
         "own_preset": own,
+        "preset_note": preset_note,
         "upscale_note": upscale_note,
         "settings": made,
         "new_seed": new_seed,

@@ -46,8 +46,9 @@ def connect(demo: gr.Blocks, page: Page, services: Services) -> Any:
     changed = [*pictures, *_connect_run(page, actions)]
     connect_runs(page, RunActions(services))
     read = _connect_texts(page, texts)
-    _connect_form(demo, page, actions, read)
+    tell_preset = _connect_form(demo, page, actions, read)
     back = _connect_memory(demo, page, MemoryActions(services), changed)
+    back.then(**tell_preset)
     _connect_fitting(page, Fitting(services.engine), [*pictures, back])
     return back
 
@@ -147,15 +148,27 @@ def _connect_run(page: Page, actions: Actions) -> list[Any]:
     return [begun, run, failed, stopped]
 
 
-def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str, Any]) -> None:
+def _connect_form(
+    demo: gr.Blocks, page: Page, actions: Actions, read: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns the event that tells of a preset anew."""
     page.new_seed.click(actions.new_seed, None, page.settings["seed"], **QUICK)
+    tell_preset: dict[str, Any] = {
+        "fn": actions.tell_preset,
+        "inputs": [page.preset, *page.form],
+        "outputs": page.preset_note,
+        "preprocess": False,
+        **QUICK,
+    }
+    # Not when the preset changes: what it brings comes a moment later.
+    follow([one.change for one in page.settings.values()], **tell_preset)
     page.preset.input(
         actions.choose_preset,
         [page.preset, page.visit, page.written, *page.form],
         page.named(PRESET),
         preprocess=False,
         **QUICK,
-    )
+    ).then(**tell_preset)
     # Its values are gone from the form, so one's own preset is no longer the chosen one.
     gr.on([page.preset.input, page.preset.change], lambda: None, None, page.own_preset, **QUICK)
     # The meters need the model's tokenizer, so they come when the model has come.
@@ -167,6 +180,7 @@ def _connect_form(demo: gr.Blocks, page: Page, actions: Actions, read: dict[str,
         show_progress="hidden",
         **PRIVATE,
     ).then(**read)
+    return tell_preset
 
 
 def _connect_texts(page: Page, actions: TextActions) -> dict[str, Any]:

@@ -43,8 +43,10 @@ def caption_of(run: Run, visit: Visit) -> str:
 
 def preset_of(settings: Settings) -> str | None:
     """The preset that has these settings, whatever the seed and the size; None: it has none."""
+    return next((name for name in PRESETS if is_of(settings, name)), None)
+
+
+def is_of(settings: Settings, preset: str) -> bool:
+    """Whether they are those of this preset, likewise."""
     ours = {name: one for name, one in asdict(settings).items() if name not in _OWN}
-    for name, preset in PRESETS.items():
-        if ours.items() <= asdict(preset).items():
-            return name
-    return None
+    return ours.items() <= asdict(PRESETS[preset]).items()
