@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import math
+import subprocess
+import sys
 import time
 
 import numpy as np
 import pytest
 import skimage.data
 import torch
+from command_line import ENVIRONMENT
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -229,6 +232,19 @@ def test_the_hub_is_not_asked_without_a_net(fresh, monkeypatch, clean, online: b
     assert constants.HF_HUB_OFFLINE is False
     reason = "the server did not deliver it" if online else "there is no connection to the internet"
     assert found == Score(None, f"needs a download: {reason}")
+
+
+def test_a_process_can_end_while_a_judge_is_being_built() -> None:
+    """As after Ctrl-C: where Python's end meets a thread in the midst of torch, it aborts."""
+    code = """if True:
+        import sys, time, torch
+        from xpsr import metric_models as m
+        m._create = lambda name: [torch.rand(400, 400) @ torch.rand(400, 400) for _ in range(400)]
+        m._attempts["psnr"] = m._start("psnr", online=True)
+        time.sleep(0.1)
+        sys.exit(7)
+    """
+    assert subprocess.run([sys.executable, "-c", code], env=ENVIRONMENT).returncode == 7
 
 
 def test_prints_of_a_judge_reach_nobody_else(fresh, monkeypatch, capsys, clean) -> None:

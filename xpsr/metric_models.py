@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from torch import Tensor
 
+from xpsr.background import in_background
 from xpsr.errors import XPSRError
 
 NEEDS_DOWNLOAD = "needs a download"  # how a reason begins that may be gone next time
@@ -79,16 +80,12 @@ def is_to_be_had(name: str) -> bool:
 
 def _start(name: str, online: bool) -> _Attempt:
     """Build in a thread: a download that never answers must not hold up the one who asks."""
-    future: Future[Judge] = Future()
 
-    def build() -> None:
-        try:
-            with _building, _quiet(), nullcontext() if online else _hub_offline():
-                future.set_result(_create(name))
-        except BaseException as error:  # whatever it is, the one who waits must hear of it
-            future.set_exception(error)
+    def build() -> Judge:
+        with _building, _quiet(), nullcontext() if online else _hub_offline():
+            return _create(name)
 
-    threading.Thread(target=build, name=f"xpsr-metric-{name}", daemon=True).start()
+    future = in_background(build, f"xpsr-metric-{name}")
     seconds = ONLINE_SECONDS if online else OFFLINE_SECONDS
     return _Attempt(future, online, time.monotonic() + seconds)
 

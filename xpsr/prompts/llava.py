@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 
 from PIL import Image
 
+from xpsr.background import in_background
 from xpsr.prompts.answers import Answers
 from xpsr.prompts.description import DescriberUnavailableError, Description
 from xpsr.prompts.options import check_options, whole_number
 from xpsr.prompts.questions import MAX_NEW_TOKENS, QUESTIONS, choose_questions
 from xpsr.prompts.weights import fetch_all, fetch_config, find_commit
-from xpsr.prompts.writer import Draft, Job, Writer, in_background
+from xpsr.prompts.writer import Draft, Job, Writer
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig
@@ -157,7 +158,7 @@ class LlavaDescriber(Writer):
     def begin(self, image: Image.Image, draft: Draft, stopped: threading.Event) -> Future[None]:
         job = Job(image, draft, stopped)
         self._waiting.append(job)
-        return in_background(lambda: self._see_to(job))
+        return in_background(lambda: self._see_to(job), "describe")
 
     def _see_to(self, job: Job) -> None:
         """Describe one picture, unless another thread has done so along with its own."""

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from PIL import Image
 
+from xpsr.background import in_background
 from xpsr.prompts.answers import Answers, shared_answers
 from xpsr.prompts.description import Description
 from xpsr.prompts.questions import Questions, check_answer
 
-Result = TypeVar("Result")
 TICK = 0.15  # seconds between two looks at what has been written
 
 
@@ -73,7 +72,7 @@ class Writer(ABC):
             XPSRError: the model or the server cannot do it; the sentence says what to do.
         """
         # In the background as well: to learn the model, a server or the hub may have to be asked.
-        identity = in_background(self.identity)
+        identity = in_background(self.identity, "describe")
         while not wait([identity], timeout=TICK).done:
             yield Description("", "", self.name)
         key = self.answers.key(image, identity.result())
@@ -99,18 +98,3 @@ class Writer(ABC):
     def hold(self) -> Iterator[None]:
         """Inside, what was loaded stays loaded."""
         yield
-
-
-def in_background(job: Callable[[], Result]) -> Future[Result]:
-    """Run `job` in a thread that does not keep the program from ending."""
-    future: Future[Result] = Future()
-    future.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            future.set_result(job())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="describe", daemon=True).start()
-    return future
