@@ -8,19 +8,21 @@ from __future__ import annotations
 
 import inspect
 import json
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import typer
 from bad_files import EXPECTED, SIZES, make_bad_files, photo
 from command_line import QUICK, ROOT, Done, process, start
 from PIL import Image
 from typer.main import get_command
 
 from xpsr.__main__ import app
-from xpsr.cli.report import each
+from xpsr.cli.report import each, results_only
 from xpsr.cli.restore import restore
 from xpsr.errors import XPSRError
 from xpsr.image import open_image, pixel_sha256
@@ -338,6 +340,22 @@ def test_reader_that_goes_away(tiny: Path, tmp_path: Path) -> None:
         assert running.wait(120) == 1
     assert "Traceback" not in errors and "BrokenPipe" not in errors
     assert not (tmp_path / "out" / "d.png").exists()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no disk that is full")
+def test_lines_that_find_no_room_end_the_run_in_a_sentence(capfd: pytest.CaptureFixture) -> None:
+    """As in `… > lines.jsonl` on a full disk."""
+    kept = os.dup(1)
+    with Path("/dev/full").open("w") as full:
+        os.dup2(full.fileno(), 1)
+    try:
+        with pytest.raises(typer.Exit) as ending, results_only() as emit:
+            emit({"input": "a.png"})
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+    assert ending.value.exit_code == 2
+    assert "lines of results cannot be written: No space left" in capfd.readouterr().err
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent another way on Windows")

@@ -48,7 +48,7 @@ def results_only() -> Iterator[Emit]:
         a function that writes one line to stdout, at once: a record, or a text as it is.
 
     Raises:
-        typer.Exit: bad usage (2), Ctrl-C (130) or a reader that went away (1).
+        typer.Exit: bad usage or a full disk (2), Ctrl-C (130) or a reader that went away (1).
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
     sys.stdout.flush()
@@ -60,9 +60,11 @@ def results_only() -> Iterator[Emit]:
         try:
             line = result if isinstance(result, str) else to_line(result)
             print(line, file=lines, flush=True)
-        except BrokenPipeError:
+        except OSError as error:
             os.dup2(os.open(os.devnull, os.O_WRONLY), lines.fileno())  # for the flush on closing
-            raise _ReaderGoneError from None
+            if isinstance(error, BrokenPipeError):
+                raise _ReaderGoneError from None
+            raise XPSRError(f"The lines of results cannot be written: {error.strerror}.") from None
 
     try:
         yield emit
