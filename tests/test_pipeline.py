@@ -365,7 +365,9 @@ def test_cut_words_are_reported(tiny_pipeline, picture):
     [
         ({"steps": 4}, 'no setting or text "steps"'),
         ({"generator": torch.Generator()}, "generator.* seed="),
-        ({"callback_on_step_end": print}, r"pipe\.stream\("),
+        ({"callback_on_step_end": print}, r"pipe\.stream\(image, xpsr\.Prompts"),
+        ({"return_dict": False}, r"\.images"),
+        ({"negative_prompt_embeds": torch.zeros(1)}, "negative_prompt="),
         ({"width": 512, "height": 512}, "height.* upscale="),
         ({"strength": 0.5}, "strength.* not supported"),
         ({"num_images_per_prompt": 2}, "not supported"),

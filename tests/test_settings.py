@@ -98,3 +98,9 @@ def test_settings_and_texts_come_without_torch():
         "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("given", [("A cat.",), (None, {"seed": 7})])
+def test_a_stream_takes_texts_and_settings_as_values(tiny_pipeline, picture, given) -> None:
+    with pytest.raises(XPSRError, match=r"xpsr\.Prompts\(.* xpsr\.Settings\("):
+        next(tiny_pipeline.stream(picture(16, 16), *given))

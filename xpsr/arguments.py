@@ -15,17 +15,27 @@ from xpsr.prompts import PROMPT_NAMES
 from xpsr.settings import SETTING_NAMES, Settings
 
 # What other pipelines of diffusers take, and what does its work here.
+_STREAM = "pipe.stream(image, xpsr.Prompts(...), xpsr.Settings(...)) gives every step"
+_TEXTS = "it is not supported: texts are given as prompt=, negative_prompt= and so on"
+_WALK = "scheduler= and num_inference_steps= say how the steps are walked"
 _ELSEWHERE = {
     "generator": "random numbers follow from seed=",
     "latents": "denoising begins where start= says, with the noise of seed=",
     "cross_attention_kwargs": "a LoRA is weighed by pipe.set_adapters(name, weight)",
-    "callback_on_step_end": "pipe.stream(...) gives every step",
+    "callback": _STREAM,
+    "callback_on_step_end": _STREAM,
+    "control_image": "the picture is given as image=",
+    "eta": _WALK,
+    "timesteps": _WALK,
+    "sigmas": _WALK,
     "width": "the size follows from upscale=",
     "height": "the size follows from upscale=",
     "strength": "it is not supported, and start= says where denoising begins",
     "num_images_per_prompt": "it is not supported: call once for each seed=",
+    "return_dict": "the pictures are in .images of what comes back",
     "output_type": "it is not supported: results are PIL pictures",
-    "prompt_embeds": "it is not supported: texts are given as prompt= and lowlevel_prompt=",
+    "prompt_embeds": _TEXTS,
+    "negative_prompt_embeds": _TEXTS,
 }
 
 

@@ -267,6 +267,10 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         self._check_scheduler()
         default_prompts, default_settings = self.defaults()
         prompts, settings = prompts or default_prompts, settings or default_settings
+        if not (isinstance(prompts, Prompts) and isinstance(settings, Settings)):
+            raise XPSRError(
+                "pipe.stream takes texts as xpsr.Prompts(...) and settings as xpsr.Settings(...)."
+            )
         with telling_of_memory(TOO_LARGE):
             photo = open_image(image)
             run = self._plan(photo.image, prompts, settings, shared or Shared())
