@@ -6,11 +6,14 @@ import io
 import re
 import socket
 from pathlib import Path
+from threading import Event, Thread
+from time import sleep
 
 import numpy as np
 import pytest
 import skimage.data
 import torch
+from accelerate import init_empty_weights
 from command_line import process
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -134,6 +137,26 @@ def test_shipped_weights_are_small_and_need_no_network(monkeypatch: pytest.Monke
     assert len(tokens_of(photo("coffee"))) == len(network.place)
     assert (network.deviation > 0).all()
     assert (network.temperature != 1).all()  # calibrated
+
+
+def test_it_loads_while_another_thread_loads_a_model() -> None:
+    """diffusers changes for the whole process what a network that is being built consists of."""
+    load_estimator.cache_clear()
+    expected = load_estimator()(tokens_of(photo("coffee"))[None])
+    load_estimator.cache_clear()
+    begun = Event()
+
+    def load() -> None:
+        with init_empty_weights():
+            begun.set()
+            sleep(0.3)
+
+    other = Thread(target=load)
+    other.start()
+    begun.wait()
+    network = load_estimator()
+    other.join()
+    assert torch.equal(network(tokens_of(photo("coffee"))[None]), expected)
 
 
 @pytest.mark.parametrize("change", ["missing", "unexpected", "shape"])

@@ -259,6 +259,15 @@ def test_prints_of_a_judge_reach_nobody_else(fresh, monkeypatch, capsys, clean) 
     assert capsys.readouterr().out == "ours\n"
 
 
+def test_a_judge_built_while_a_model_is_loaded_is_built_again(monkeypatch) -> None:
+    import pyiqa
+
+    nets = [torch.nn.Linear(1, 1, device=device) for device in ("meta", "meta", "cpu")]
+    given = iter(nets)
+    monkeypatch.setattr(pyiqa, "create_metric", lambda *_, **__: next(given))
+    assert xpsr.metric_models._create("lpips") is nets[-1]
+
+
 def test_every_metric_is_explained() -> None:
     for name, metric in METRICS.items():
         assert metric.name == name

@@ -26,6 +26,7 @@ TEST = "pip install -r requirements.txt -r tests/requirements.txt && python -m p
 LEAVES = {
     "errors": set(),
     "background": set(),
+    "building": set(),
     "image": {"errors", "pixels"},
     "pixels": {"errors"},
     "color": {"errors"},
@@ -33,8 +34,17 @@ LEAVES = {
     "settings": {"errors"},
     "metrics": {"errors", "image", "metric_models", "ssim"},
     "ssim": set(),
-    "metric_models": {"background", "errors"},
-    "prompts": {"background", "errors", "settings", "image", "placement", "prompts", "whole"},
+    "metric_models": {"background", "building", "errors"},
+    "prompts": {
+        "background",
+        "building",
+        "errors",
+        "settings",
+        "image",
+        "placement",
+        "prompts",
+        "whole",
+    },
     "whole": {"errors"},
     "models": {"errors", "models"},
 }

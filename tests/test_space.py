@@ -14,6 +14,7 @@ import pytest
 from huggingface_hub.utils import filter_repo_objects
 
 from studio.models import work, zerogpu
+from xpsr.prompts import Prompts
 from xpsr.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -170,7 +171,7 @@ def test_elsewhere_nothing_is_decorated(monkeypatch):
 def test_the_seconds_asked_for_grow_with_steps_and_pixels(picture):
     def asked(size, **changes):
         settings = Settings().changed(**changes)
-        return zerogpu.restore_seconds(picture(*size), None, settings)
+        return zerogpu.restore_seconds(picture(*size), Prompts(), settings)
 
     assert asked((128, 128)) < asked((128, 128), num_inference_steps=50)
     assert asked((128, 128)) < asked((512, 512)) <= zerogpu.LONGEST

@@ -77,7 +77,8 @@ def bad_pictures(upload: str, private: str) -> dict[str, Any]:
 def test_what_is_no_uploaded_picture_gives_a_sentence(
     studio, endpoint, upload, picture, tmp_path, photo
 ):
-    assert call(studio, "describe", {"path": upload, **META})[0] == "complete"
+    event, told = call(studio, "describe", {"path": upload, **META})
+    assert event == "complete", (told, studio.log.read_text())
     private = tmp_path / "private.png"
     picture(32, 32).save(private)
     before = len(studio.log.read_text())

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 from torch import Tensor
 
 from xpsr.background import in_background
+from xpsr.building import built
 from xpsr.errors import XPSRError
 
 NEEDS_DOWNLOAD = "needs a download"  # how a reason begins that may be gone next time
@@ -105,7 +106,7 @@ def _hub_offline() -> Iterator[None]:
 def _create(name: str) -> Judge:
     import pyiqa
 
-    return pyiqa.create_metric(name, device="cpu", **OPTIONS.get(name, {}))
+    return built(lambda: pyiqa.create_metric(name, device="cpu", **OPTIONS.get(name, {})))
 
 
 def _online() -> bool:

@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from xpsr.building import built
 from xpsr.errors import XPSRError
 from xpsr.prompts.traces import WIDTH, statistics
 
@@ -148,7 +149,7 @@ def check_size(image: Image.Image) -> None:
 def load_estimator(path: Path = WEIGHTS) -> Estimator:
     """The trained network, on the CPU, ready to be called."""
     weights = load_file(path)
-    network = Estimator(*weights["place"].shape)
+    network = built(lambda: Estimator(*weights["place"].shape))
     network.load_state_dict(weights)
     return network.eval()
 
