@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 from hub_server import COMMIT, hub
+from loading_elsewhere import loading_elsewhere
 from PIL import Image
 from tiny_llava import CHAT, save_as_cached, save_tiny_llava
 
@@ -101,6 +102,13 @@ def test_the_text_grows_and_then_nothing_is_left_in_memory(tiny):
     assert all(whole.high.startswith(text) for text in grown)
     assert len(whole.high.split()) == 175  # as long as the authors' answers can be
     assert describer._loaded is None
+
+
+def test_it_loads_while_another_thread_loads_a_model(tiny):
+    """diffusers changes for the whole process what a network that is being built consists of."""
+    with loading_elsewhere():
+        network = LlavaModel(tiny, "tiny", 32, torch.device("cpu"), 8).network
+    assert not any(weight.is_meta for weight in network.parameters())
 
 
 def test_it_stays_loaded_from_one_picture_to_the_next_where_it_is_held(tiny):

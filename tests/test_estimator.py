@@ -6,15 +6,13 @@ import io
 import re
 import socket
 from pathlib import Path
-from threading import Event, Thread
-from time import sleep
 
 import numpy as np
 import pytest
 import skimage.data
 import torch
-from accelerate import init_empty_weights
 from command_line import process
+from loading_elsewhere import loading_elsewhere
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from scipy import ndimage
@@ -144,18 +142,8 @@ def test_it_loads_while_another_thread_loads_a_model() -> None:
     load_estimator.cache_clear()
     expected = load_estimator()(tokens_of(photo("coffee"))[None])
     load_estimator.cache_clear()
-    begun = Event()
-
-    def load() -> None:
-        with init_empty_weights():
-            begun.set()
-            sleep(0.3)
-
-    other = Thread(target=load)
-    other.start()
-    begun.wait()
-    network = load_estimator()
-    other.join()
+    with loading_elsewhere():
+        network = load_estimator()
     assert torch.equal(network(tokens_of(photo("coffee"))[None]), expected)
 
 

@@ -15,8 +15,8 @@ Network = TypeVar("Network", bound="nn.Module")
 def built(make: Callable[[], Network]) -> Network:
     """What `make` builds, with memory behind its weights.
 
-    While diffusers loads a model, whatever any thread of the process builds has none; so it is
-    built again until it has.
+    While diffusers loads a model, whatever any thread of the process builds has none, also what
+    transformers loads; so it is made again until it has.
     """
     network = make()
     while any(weight.is_meta for weight in network.parameters()):

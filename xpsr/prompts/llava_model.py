@@ -20,6 +20,7 @@ from transformers import (
 )
 from transformers.generation.streamers import BaseStreamer
 
+from xpsr.building import built
 from xpsr.errors import XPSRError, is_out_of_memory
 from xpsr.prompts.description import DescriberUnavailableError
 from xpsr.prompts.questions import Questions
@@ -77,13 +78,15 @@ class LlavaModel:
         self.dtype = _dtype(bits, device)
         try:
             self.processor: Any = AutoProcessor.from_pretrained(folder, **_OURS)
-            self.network: Any = AutoModelForImageTextToText.from_pretrained(
-                folder,
-                **_OURS,
-                dtype=self.dtype,
-                device_map={"": device},
-                quantization_config=_quantization(bits, self.dtype),
-                use_safetensors=True,
+            self.network: Any = built(
+                lambda: AutoModelForImageTextToText.from_pretrained(
+                    folder,
+                    **_OURS,
+                    dtype=self.dtype,
+                    device_map={"": device},
+                    quantization_config=_quantization(bits, self.dtype),
+                    use_safetensors=True,
+                )
             ).eval()
         except Exception as error:
             raise _cannot_load(model, bits, error) from error
