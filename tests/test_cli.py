@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import typer
 from bad_files import EXPECTED, SIZES, make_bad_files, photo
-from command_line import QUICK, ROOT, Done, process, start
+from command_line import ENVIRONMENT, QUICK, ROOT, Done, process, start
 from PIL import Image
 from typer.main import get_command
 
@@ -356,6 +356,15 @@ def test_lines_that_find_no_room_end_the_run_in_a_sentence(capfd: pytest.Capture
         os.close(kept)
     assert ending.value.exit_code == 2
     assert "lines of results cannot be written: No space left" in capfd.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its shell closes no streams")
+def test_no_stdout_to_write_to(tmp_path: Path) -> None:
+    photo().save(tmp_path / "a.png")
+    command = [sys.executable, "-m", "xpsr", "score", tmp_path / "a.png", "--metrics", "piqe"]
+    shell = ["sh", "-c", 'exec "$@" >&-', "sh", *command]
+    done = subprocess.run(shell, cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent another way on Windows")

@@ -281,6 +281,17 @@ def test_sequential_offload_makes_the_same_pixels(tiny_pipeline, picture, tmp_pa
     assert last.recipe.output_sha256 == run(tiny_pipeline, picture(16, 16)).recipe.output_sha256
 
 
+def test_a_pipeline_of_the_same_parts_has_their_name_and_number_format(tiny_pipeline, tmp_path):
+    tiny_pipeline.save_pretrained(tmp_path / "mine")
+    pipe = xpsr.load(tmp_path / "mine", device="cpu", dtype="bfloat16")
+    told = pipe.surroundings()
+    assert told["model"] == "mine" and told["revision"] and told["dtype"] == "bfloat16"
+    assert XPSRPipeline.from_pipe(pipe).surroundings() == pipe.surroundings() == told
+    other = XPSRPipeline.from_pipe(pipe, unet=copy.deepcopy(pipe.unet)).surroundings()
+    assert (other["model"], other["revision"]) == ("unnamed", None)
+    assert XPSRPipeline.from_pipe(pipe, torch_dtype=torch.float32).unet.dtype == torch.float32
+
+
 def _recording(names, name, function):
     def call(*args, **kwargs):
         names.append(name)

@@ -9,7 +9,7 @@ from dataclasses import FrozenInstanceError, asdict, fields
 import pytest
 
 from xpsr.errors import XPSRError
-from xpsr.prompts import PRESET_PROMPTS
+from xpsr.prompts import PRESET_PROMPTS, Prompts
 from xpsr.settings import CHOICES, DEFAULTS, LIMITS, PRESETS, SMALLEST_TILE, Settings
 
 
@@ -84,6 +84,9 @@ def test_overrides_keep_the_rest():
         Settings.from_preset("paper", sead=9)
     with pytest.raises(XPSRError, match="official, paper, mini, faithful, fast"):
         Settings.from_preset("best")
+    for kind in Settings, Prompts:
+        with pytest.raises(XPSRError, match="no preset"):
+            kind.from_preset(["mini"])  # type: ignore[arg-type]
 
 
 def test_settings_are_frozen():

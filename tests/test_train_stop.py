@@ -1,5 +1,6 @@
 """Ctrl-C: one sentence says what is kept and how to go on, and the exit code is that of a stop."""
 
+import signal
 import sys
 from pathlib import Path
 
@@ -36,6 +37,19 @@ def test_a_stop_is_told_once_whatever_the_number_of_processes(
     with pytest.raises(typer.Exit), sentences():
         stopped()
     assert "What is finished is kept" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no other process sends it there")
+def test_sigterm_is_a_stop_but_under_a_launcher(monkeypatch, capsys):
+    """A launcher ends processes so that wait for one that failed: they must not try to go on."""
+    usual = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(typer.Exit) as ended, sentences():
+        signal.raise_signal(signal.SIGTERM)
+    assert ended.value.exit_code == 143 and "What is finished is kept" in capsys.readouterr().err
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with sentences():
+        assert signal.getsignal(signal.SIGTERM) == usual
 
 
 def test_a_stop_while_libraries_load_is_no_traceback(monkeypatch, capsys):

@@ -19,11 +19,11 @@ from rich.text import Text
 
 from xpsr.errors import XPSRError
 from xpsr.launch import is_first
+from xpsr.stopping import exit_code, minding_sigterm
 
 SECONDS_BETWEEN_LINES = 30.0
 GOES_ON = "Stopped. What is finished is kept: the same command goes on from there."
 SOME_LEFT_OUT = 1  # as `python -m xpsr` ends where something of what was asked for was not done
-INTERRUPTED = 130  # what shells expect of a program that was stopped with Ctrl-C
 
 
 def duration(seconds: float) -> str:
@@ -93,14 +93,16 @@ def sentences(stopped: str = GOES_ON) -> Iterator[None]:
     """Errors that the user can mend become one sentence and exit code 2.
 
     Args:
-        stopped: what is said of Ctrl-C, with exit code 130; of several processes one says it.
+        stopped: what is said of Ctrl-C (exit code 130) and of SIGTERM (143); of several processes
+            one says it.
     """
     try:
-        yield
-    except KeyboardInterrupt:
+        with minding_sigterm():
+            yield
+    except KeyboardInterrupt as stop:
         if is_first():
             typer.echo(stopped, err=True)
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(exit_code(stop)) from None
     except (XPSRError, OSError) as error:
         typer.echo(_in_words(error), err=True)
         raise typer.Exit(2) from None

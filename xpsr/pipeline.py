@@ -166,6 +166,19 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         self.source = ModelSource()
         self._trained_with = type(scheduler)
 
+    @classmethod
+    def from_pipe(cls, pipeline: DiffusionPipeline, **kwargs: Any) -> XPSRPipeline:
+        """Another pipeline of the same parts, or with some replaced; see diffusers.
+
+        Of the same parts it has the same name and weights in its recipes. The number format stays:
+        diffusers would make it float32, and so that of `pipeline`, whose parts these are.
+        """
+        kwargs["dtype"] = kwargs.get("dtype") or kwargs.pop("torch_dtype", None) or pipeline.dtype
+        made: Any = super().from_pipe(pipeline, **kwargs)
+        if isinstance(pipeline, XPSRPipeline) and made.components == pipeline.components:
+            made.model_name, made.source = pipeline.model_name, pipeline.source
+        return made
+
     @property
     def label(self) -> str:
         """The name recipes give the model: set by `xpsr.load`, else that of its folder."""

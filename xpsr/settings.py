@@ -120,7 +120,7 @@ class Settings:
     @classmethod
     def from_preset(cls, preset: str, **overrides: Any) -> Settings:
         """The settings of a preset with some changed; None keeps the preset's value."""
-        if preset not in PRESETS:
+        if preset not in [*PRESETS]:  # a list: what cannot be hashed is no preset either
             raise XPSRError(f'There is no preset "{preset}"; choose one of {", ".join(PRESETS)}.')
         return PRESETS[preset].changed(**overrides)
 

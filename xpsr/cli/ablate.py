@@ -15,12 +15,13 @@ from xpsr.cli import options as o
 from xpsr.cli.files import make_folder, whole_file
 from xpsr.cli.lock import alone
 from xpsr.cli.progress import Steps
-from xpsr.cli.report import INTERRUPTED, SOME_FAILED, Emit, results_only, say, score_entries
+from xpsr.cli.report import SOME_FAILED, Emit, results_only, say, score_entries
 from xpsr.cli.run_options import check_run, settings_of, texts_of, with_run_options
 from xpsr.errors import XPSRError
 from xpsr.names import printable
 from xpsr.prompts import Prompts
 from xpsr.settings import Settings
+from xpsr.stopping import exit_code
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -206,12 +207,12 @@ def _run(experiment: Experiment, subject: Subject, out: Path, emit: Emit) -> lis
     results: list[CellResult] = []
     try:
         _plainly(_stream, experiment, cells, results, emit)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         say(f"Stopped: {len(results)} of {len(cells)} cells are finished.")
         if results:
             _report(experiment.plan, results, subject, out, emit)
         say("Run the same command again to go on from here.")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(exit_code(stop)) from None
     _report(experiment.plan, results, subject, out, emit)
     return results
 

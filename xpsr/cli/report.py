@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from xpsr.errors import DiskFullError, XPSRError, is_out_of_memory
+from xpsr.stopping import exit_code, minding_sigterm
 
 if TYPE_CHECKING:
     from xpsr.metrics import Score
 
 SOME_FAILED = 1
 BAD_USAGE = 2
-INTERRUPTED = 130  # what shells expect of a program that was stopped with Ctrl-C
 
 Emit = Callable[[dict[str, Any] | str], None]
 # All control characters but tab and line feed.
@@ -48,9 +48,13 @@ def results_only() -> Iterator[Emit]:
         a function that writes one line to stdout, at once: a record, or a text as it is.
 
     Raises:
-        typer.Exit: bad usage or a full disk (2), Ctrl-C (130) or a reader that went away (1).
+        typer.Exit: bad usage or a full disk (2), Ctrl-C (130), SIGTERM (143) or a reader that
+            went away (1).
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stderr)
+    if sys.stdout is None:  # closed, as by `>&-`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.stdout = os.fdopen(1, "w")
     sys.stdout.flush()
     lines = os.fdopen(os.dup(1), "w", encoding="utf-8")
     python_stdout, sys.stdout = sys.stdout, sys.stderr
@@ -67,7 +71,8 @@ def results_only() -> Iterator[Emit]:
             raise XPSRError(f"The lines of results cannot be written: {error.strerror}.") from None
 
     try:
-        yield emit
+        with minding_sigterm():
+            yield emit
     except XPSRError as error:
         say(str(error))
         raise typer.Exit(BAD_USAGE) from None
@@ -76,9 +81,9 @@ def results_only() -> Iterator[Emit]:
             raise
         say(f"{str(error.filename)[:60]}… cannot be looked for: {error.strerror}.")
         raise typer.Exit(BAD_USAGE) from None
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as stop:
         say("Stopped. What was finished before is complete.")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(exit_code(stop)) from None
     except _ReaderGoneError:
         raise typer.Exit(SOME_FAILED) from None
     finally:

@@ -58,7 +58,7 @@ class Prompts:
     @classmethod
     def from_preset(cls, preset: str, **texts: str | None) -> Prompts:
         """The texts a preset brings along, with the given ones put in; None keeps the preset's."""
-        if preset not in PRESET_PROMPTS:
+        if preset not in [*PRESET_PROMPTS]:
             raise XPSRError(
                 f'There is no preset "{preset}"; choose one of {", ".join(PRESET_PROMPTS)}.'
             )
