@@ -152,6 +152,16 @@ def test_who_was_stopped_does_not_go_on_with_what_was_begun_after(actions, files
     assert list(slow) == [] and batch.items[0].state == "waiting"
 
 
+def test_a_run_that_is_stopped_before_its_first_step_empties_nothing(actions, files):
+    batch = Batch()
+    actions.receive(files[:1], batch)
+    begin(actions, batch)
+    list(actions.describe(batch))
+    actions.stop(batch)
+    # Without a last word of its own Gradio sends null to every component.
+    assert list(map(named, actions.restore(batch, 1, Visit()))) == [{}]
+
+
 def test_pictures_of_one_batch_are_not_made_with_two_models(actions, files):
     batch = Batch()
     actions.receive(files[:2], batch)

@@ -153,6 +153,7 @@ class BatchActions:
 
     def restore(self, batch: Batch, turn: int, visit: Visit) -> Iterator[tuple]:
         """The next picture; then another turn is asked for, behind those who wait already."""
+        yield shown()  # what is filled by a run that ends without a word is emptied by Gradio
         job, item = batch.job, batch.first("ready")
         if item is not None:
             item.work()
