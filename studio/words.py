@@ -93,6 +93,7 @@ DIFFERENCE = "What has changed"
 
 # Advanced --------------------------------------------------------------------------------------
 ADVANCED = "Advanced"
+SEE_ADVANCED = f"See “{ADVANCED}”."
 MORE_TEXTS = "More texts"
 ADDED = "Words added to every picture"
 ADDED_INFO = "Put beside “What is in the picture”."
@@ -237,7 +238,7 @@ HELP_TEXT = """
   are. Correct what it says: the texts are there to be edited.
 - **Compare fairly.** The seed stays the same between runs, so what changes in the result comes from
   what you changed.
-- **A reload loses nothing.** Every result is kept with its recipe in the folder `outputs` of the
+- **A reload loses no result.** Every one is kept with its recipe in the folder `outputs` of the
   computer that runs this page, texts and settings by your browser. Beyond {gigabytes:g} GB of
   results (`--outputs-limit`) the oldest make room, pinned ones as well: download what you want to
   keep.
@@ -361,7 +362,7 @@ def picture(size: tuple[int, int]) -> str:
 def enlarged(times: int, size: tuple[int, int]) -> str:
     """What Restore will make, as long as it has not been pressed."""
     how = f"Enlarged {times} times" if times > 1 else "Not enlarged"
-    return f"{how}: {size[0]} × {size[1]} pixels. See “{ADVANCED}”."
+    return f"{how}: {size[0]} × {size[1]} pixels. {SEE_ADVANCED}"
 
 
 def carries_recipe(model: str, seed: int, size: tuple[int, int]) -> str:

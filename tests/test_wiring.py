@@ -156,7 +156,9 @@ def test_the_size_is_told_before_restore_and_why_it_is_too_large_in_the_words_of
     def said(**changes) -> str:
         settings = Settings.from_preset("mini").changed(**changes)
         above, beside = fitting.check(visit, "mini", *fill_form(Prompts(), settings))
-        assert above == beside or not beside
+        # Above the button it is told where to change that; beside the fields they are seen.
+        assert words.SEE_ADVANCED in above or not visit.picture.size
+        assert not beside or beside == above.replace(f" {words.SEE_ADVANCED}", "")
         return above
 
     assert said(upscale=8) == ""  # no picture yet

@@ -168,6 +168,14 @@ def test_an_empty_text_is_said_to_be_empty(actions, picture) -> None:
     assert actions.choices(done["recorded"])[1]["visible"] is False
 
 
+def test_a_result_without_texts_is_not_made_again(actions, picture) -> None:
+    prompts = Prompts(added_prompt="")
+    *_, restored = actions.engine.stream(picture(24, 20), prompts, SETTINGS)
+    run = actions.outputs.keep(picture(24, 20), restored, "")
+    (told,) = recording(actions, run.id)
+    assert said.NO_TEXTS in told["status"] and told["record"]["interactive"]
+
+
 def test_results_that_can_be_chosen(actions, run) -> None:
     visit = Visit([run.id, "gone"], shown=run.id)
     choice, button, _ = actions.offer(visit, None, None)

@@ -43,6 +43,7 @@ class Fitting:
             result, _ = plan_sizes(size, settings)
             check_work(size, settings, self.engine.options.most_work)
         except XPSRError as error:
-            said = markup.notice(labels.as_labelled(str(error)), bad=True)
-            return said, said
+            said = labels.as_labelled(str(error))
+            above = f"{said} {words.SEE_ADVANCED}"  # which is folded, and far below
+            return markup.notice(above, bad=True), markup.notice(said, bad=True)
         return markup.quiet(words.enlarged(settings.upscale, result)), ""

@@ -119,9 +119,11 @@ class WordMapActions:
         if not run_id:
             raise XPSRError(words.NO_RUNS)
         run = self.outputs.find(run_id)
+        recipe, said = run.recipe, run.recipe.prompts
+        if not (said.prompt or said.lowlevel_prompt or said.added_prompt):
+            raise XPSRError(words.NO_TEXTS)
         with Image.open(run.picture) as file:
             picture = file.convert("RGB")
-        recipe = run.recipe
         yield values(status=markup.notice(page_words.BEGINNING))
         recorder = WordRecorder()
         for item in self.engine.stream(picture, recipe.prompts, recipe.settings, recorder):

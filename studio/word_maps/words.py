@@ -12,9 +12,13 @@ RUN_INFO = "It is made once more with the same recipe, and watched. It takes as 
 RECORD = "Record word maps"
 NONE_YET = "Nothing is recorded yet. Choose a result and press “Record word maps”."
 NO_RUNS = "There is no result yet: restore a picture first, on the first tab."
+NO_TEXTS = (
+    "This result was made without texts, so there are no maps of it. Choose another one, or "
+    "restore the picture with texts."
+)
 STOPPED = "Stopped. Nothing new was recorded; what was recorded before stays."
 SAME = "Recorded. The result is the same as without recording, pixel by pixel."
-BELOW = "The maps below are those of {name}."
+BELOW = "The maps below are those of {name}. A reload takes them away; the download keeps them."
 OTHER = (
     "Recorded. The pixels are not those of the first time, {why}. What you see belongs to the new "
     "ones."
