@@ -60,11 +60,11 @@ def photos(tmp_path: Path, picture) -> Path:
         ("DRealSRVal_crop128/test_LR", "DRealSR"),
         ("RealSRVal_crop128/test_LR", "RealSR"),
         ("DIV2K_V2_val/lq", "DIV2K-Val"),
-        ("holiday/LR", None),
+        ("holiday/LR", "holiday"),
     ],
 )
-def test_sets_of_the_field_are_known_by_their_paths(tmp_path: Path, path: str, name) -> None:
-    assert finding.dataset_of(tmp_path / path) == name
+def test_sets_of_the_field_are_known_by_their_paths(tmp_path: Path, path: str, name: str) -> None:
+    assert finding.set_name(tmp_path / path) == name
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def test_published_lines_are_marked_and_can_be_added(tmp_path: Path) -> None:
     xpsr, seesr = table.published("RealSR")
     assert (seesr.method, seesr.scores["psnr"], seesr.scores["musiq"]) == ("SeeSR", 25.31, 69.56)
     assert (xpsr.method, xpsr.scores, xpsr.source) == ("XPSR", {}, table.XPSR_MISSING)
-    assert table.published(None) == []
+    assert table.published("photos") == []
     more = tmp_path / "more.csv"
     more.write_text("dataset,method,psnr,source\nRealSR,Other,30.5,a paper\nDIV2K-Val,No,1,x\n")
     lines = table.published("RealSR", more)

@@ -224,6 +224,14 @@ def test_names_that_are_no_text_and_a_folder_of_ones_own(
     assert lost.code == 2 and "no.csv cannot be read as CSV: No such file" in lost.err
 
 
+def test_published_lines_of_a_set_of_ones_own_go_by_its_name(tmp_path: Path, caplog) -> None:
+    more = tmp_path / "more.csv"
+    more.write_text("dataset,method,psnr,source\nholiday,Own,30.5,a paper\n")
+    assert [line.method for line in table.published("holiday", more)] == ["XPSR", "Own"]
+    assert not caplog.text
+    assert table.published("photos", more) == [] and '"photos" in their column' in caplog.text
+
+
 def test_a_set_too_small_for_fid_has_none(picture, tmp_path: Path, monkeypatch) -> None:
     arrive(monkeypatch, "fid", lambda results, originals: float("nan"))
     picture(32, 32).save(tmp_path / "a.png")

@@ -296,3 +296,12 @@ def test_a_pipe_in_a_folder_holds_nothing_up(xpsr, photos: Path) -> None:
     assert done.code == 1 and len(done.records) == 4
     assert "is a pipe or a device" in done.records[-1]["error"]
     assert find_pairs([photos / "pipe.png"], [photos / "pipe.png"], 2).problems == {}
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows asks for rights to make a link")
+def test_links_in_a_circle_hold_nothing_up(photos: Path, tmp_path: Path) -> None:
+    (photos / "loop.png").symlink_to("loop.png")
+    (result,) = plan_results([photos / "loop.png"], tmp_path)
+    assert result == tmp_path / "loop.png"
+    with pytest.raises(XPSRError, match="one of the pictures themselves"):
+        plan_results([photos / "a.png"], photos)

@@ -169,7 +169,7 @@ class _Run:
 
 
 def _pairs(lr: Path, hr: Path | None, out: Path, upscale: int, limit: int | None) -> Pairs:
-    from xpsr.evaluation.pairs import dataset_of, find_pairs, open_folders
+    from xpsr.evaluation.pairs import find_pairs, open_folders, set_name
 
     low, high = open_folders(lr, hr)
     first = is_first()  # all of them find the same, and one says it
@@ -178,7 +178,7 @@ def _pairs(lr: Path, hr: Path | None, out: Path, upscale: int, limit: int | None
     if first:
         tell_of_subfolders([low], out, out / "pictures")
     lows, highs = find_pictures([low]), find_pictures([high]) if high else None
-    found = find_pairs(lows, highs, upscale, dataset_of(low)).first(limit)
+    found = find_pairs(lows, highs, upscale, set_name(low)).first(limit)
     for name, reason in found.problems.items() if first else ():
         say(f"{name} {reason}; it is left out.")
     if first and found.spare:

@@ -103,9 +103,11 @@ def refuse_originals(
     Raises:
         XPSRError: one would.
     """
-    sources = {path.resolve() for path in pictures}
+    sources = {
+        os.path.realpath(path) for path in pictures
+    }  # which links in a circle do not trouble
     for result in results:
-        if result.resolve() in sources:
+        if os.path.realpath(result) in sources:
             raise XPSRError(f"{result} is one of the pictures themselves; choose another {option}.")
 
 

@@ -18,7 +18,7 @@ from xpsr.evaluation import plot, table
 from xpsr.evaluation.fid import fid_of_set
 from xpsr.evaluation.identity import Present
 from xpsr.evaluation.judging import to_be_had_now
-from xpsr.evaluation.pairs import Pair, Pairs, set_name
+from xpsr.evaluation.pairs import Pair, Pairs
 from xpsr.launch import own_share, place_in_launch
 from xpsr.metrics import METRICS, Score
 from xpsr.names import printable
@@ -124,8 +124,7 @@ class Judged:
         failures: dict[str, str],
     ) -> dict[str, Any]:
         found = self.found
-        name = found.dataset or set_name(found.pairs[0].low.parent)
-        title = printable(f"{name}, {counted(len(rows), 'picture')}")
+        title = printable(f"{found.dataset}, {counted(len(rows), 'picture')}")
         summary = table.summarise(method, rows, self.columns, title, self._of_set(rows))
         summary.lines.extend(published)
         summary.left_out.extend(f"{name} {why}" for name, why in found.problems.items())

@@ -40,13 +40,13 @@ class Pairs:
 
     Attributes:
         pairs: sorted by name.
-        dataset: "RealSR", "DRealSR" or "DIV2K-Val" if the path says so, else None.
+        dataset: its name, see `set_name`.
         problems: {name of an input: why it cannot be used}.
         spare: names of originals without an input.
     """
 
     pairs: list[Pair]
-    dataset: str | None
+    dataset: str
     problems: dict[str, str] = field(default_factory=dict)
     spare: tuple[str, ...] = ()
 
@@ -75,23 +75,20 @@ def open_folders(low: Path, high: Path | None) -> tuple[Path, Path | None]:
     return inner, high or _first(low, HIGH_FOLDERS)
 
 
-def dataset_of(folder: Path) -> str | None:
-    """The test set that a path names, by its last three parts."""
-    parts = folder.resolve().parts[-3:]
-    for name, pattern in _SETS:
-        if any(pattern.search(part) for part in parts):
-            return name
-    return None
-
-
 def set_name(low: Path) -> str:
-    """What to call a set of which only the folder of inputs is known: not "LR"."""
+    """What to call a set by its folder of inputs: not "LR".
+
+    "RealSR", "DRealSR" or "DIV2K-Val" where one of the path's last three parts says so.
+    """
     folder = low.resolve()
+    for name, pattern in _SETS:
+        if any(pattern.search(part) for part in folder.parts[-3:]):
+            return name
     return folder.parent.name if folder.name in LOW_FOLDERS else folder.name
 
 
 def find_pairs(
-    lows: list[Path], highs: list[Path] | None, upscale: int, dataset: str | None = None
+    lows: list[Path], highs: list[Path] | None, upscale: int, dataset: str = ""
 ) -> Pairs:
     """Match inputs and originals by name, and compare their sizes by the headers.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,7 @@ FEW_FOR_FID = (
 MAX_NAMED = 20  # pictures left out, in the table
 LABELS = {"clipiqa": "CLIPIQA"}  # as tables of this field have them
 _DECIMALS = {"psnr": 2, "fid": 2, "musiq": 2, "piqe": 2, "backprojection": 2}
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -112,11 +114,11 @@ def summarise(
     return Table(dataset, list(metrics), lines, missing)
 
 
-def published(dataset: str | None, more: Path | None = None) -> list[Line]:
+def published(dataset: str, more: Path | None = None) -> list[Line]:
     """Lines that papers report for a test set; the figures are theirs, not ours.
 
     Args:
-        dataset: "RealSR", "DRealSR" or "DIV2K-Val"; others have none of ours.
+        dataset: its name; there are lines of ours for "RealSR", "DRealSR" and "DIV2K-Val".
         more: a CSV file with further lines and the same heads: dataset, method, names of scores,
             source. All of its lines count that name this set or none.
 
@@ -125,16 +127,22 @@ def published(dataset: str | None, more: Path | None = None) -> list[Line]:
     """
     text = files("xpsr.evaluation").joinpath("published.csv").read_text(encoding="utf-8")
     lines = [_line(row, "published.csv") for row in csv.DictReader(io.StringIO(text))
-             if dataset is not None and row["dataset"] == dataset]  # fmt: skip
+             if row["dataset"] == dataset]  # fmt: skip
     if more is not None:
         try:
             rows = list(csv.DictReader(io.StringIO(more.read_text(encoding="utf-8-sig"))))
         except (OSError, UnicodeDecodeError, csv.Error) as error:
             reason = getattr(error, "strerror", None) or error
             raise XPSRError(f"{more} cannot be read as CSV: {reason}.") from None
-        lines += [
-            _line(row, more.name) for row in rows if (row.get("dataset") or dataset) == dataset
-        ]
+        own = [row for row in rows if (row.get("dataset") or dataset) == dataset]
+        if not own:
+            logger.warning(
+                'No line of %s belongs to this set. Those that do have "%s" in their column '
+                "dataset, or nothing.",
+                more.name,
+                dataset,
+            )
+        lines += [_line(row, more.name) for row in own]
     if lines and not any(line.method.casefold().startswith("xpsr") for line in lines):
         lines.insert(0, Line("XPSR", {}, XPSR_MISSING))
     return lines
