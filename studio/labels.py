@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from . import words
+from .restore import words
 
 SETTINGS = {
     "num_inference_steps": words.STEPS,

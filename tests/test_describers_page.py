@@ -10,9 +10,10 @@ import pytest
 from describing_server import HIGH, LOW, serving
 from PIL import Image
 
-from studio import words
+from studio import words as page_words
 from studio.form import MAIN_TEXTS, fill_form
 from studio.models.engine import Engine, EngineOptions
+from studio.restore import words
 from studio.restore.describing import BACK, DESCRIPTION, Before, Describing, left
 from studio.texts import NOTHING_BROUGHT, described, joined
 from studio.visit import Mine, Visit
@@ -163,7 +164,7 @@ def test_no_picture_is_a_sentence_too(actions):
     page = begun(actions)
     page.run(actions, None)
     assert page.texts == BEFORE and page.idle
-    assert words.NO_PICTURE in page.values["picture_note"]
+    assert page_words.NO_PICTURE in page.values["picture_note"]
 
 
 def test_an_unexpected_error_is_told_plainly_and_logged(actions, payload, monkeypatch, caplog):
@@ -175,7 +176,7 @@ def test_an_unexpected_error_is_told_plainly_and_logged(actions, payload, monkey
     page.run(actions, payload)
     assert page.texts == BEFORE and page.idle
     note = page.values["picture_note"]
-    assert words.UNEXPECTED.split(",")[0] in note and "secret" not in note
+    assert page_words.UNEXPECTED.split(",")[0] in note and "secret" not in note
     assert "secret detail" in caplog.text
 
 
@@ -260,7 +261,7 @@ def test_a_describer_that_writes_on_when_another_picture_has_come_is_undone(acti
 def test_a_crowd_is_told_to_come_back(actions):
     page = begun(actions)
     page.take(actions.stopped(page.values["before"], page.visit))
-    assert words.REFUSED in page.values["picture_note"] and page.texts == BEFORE and page.idle
+    assert page_words.REFUSED in page.values["picture_note"] and page.texts == BEFORE and page.idle
 
 
 def test_while_the_model_is_loaded_describing_can_be_stopped(actions, payload):

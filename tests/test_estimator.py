@@ -17,7 +17,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from scipy import ndimage
 
-from studio import words
+from studio import words as page_words
+from studio.restore import words
 from train.estimator.samples import make_sample
 from xpsr.errors import XPSRError
 from xpsr.prompts import scene
@@ -258,5 +259,5 @@ def test_dalpsr_from_the_command_line(tmp_path: Path) -> None:
 
 
 def test_the_page_says_whose_reading_of_dalpsr_it_is() -> None:
-    assert "our reimplementation from abstract and figure" in words.describer("dalpsr")
+    assert "our reimplementation from abstract and figure" in page_words.describer("dalpsr")
     assert "No model here learned" in words.described("dalpsr", remembered=False)

@@ -11,12 +11,12 @@ import gradio as gr
 import pytest
 from made_runs import make_recipe
 
-from studio import words
 from studio.batch.actions import SHOWN, BatchActions
 from studio.batch.batch import Batch, Item
 from studio.form import FORM, fill_form
 from studio.job import Job
 from studio.models.engine import Engine, EngineOptions
+from studio.restore import words
 from studio.restore.actions import Actions
 from studio.restore.describing import Before
 from studio.restore.memory import RECALLED, Memory, MemoryActions

@@ -14,12 +14,14 @@ import pytest
 from made_runs import keep_run, make_recipe
 from PIL import Image, PngImagePlugin
 
-from studio import texts, words
+from studio import texts
+from studio import words as page_words
 from studio.form import FORM, fill_form, read_form
 from studio.models.engine import Engine, EngineOptions
 from studio.recipes import archive as recipe_archive
 from studio.recipes import words as words_recipes
 from studio.recipes.actions import APPLIED, BROUGHT, RUN, Recipes, rerun_command
+from studio.restore import words
 from studio.restore.actions import ANOTHER_PICTURE, Actions
 from studio.restore.describing import Before
 from studio.results.outputs import Outputs
@@ -184,7 +186,7 @@ def test_that_ones_own_text_is_still_there_is_not_said_once_a_recipe_has_replace
     said = Actions(Services(recipes.engine, recipes.outputs)).receive(payload(path), *told)[1]
     applied = apply(recipes, make_recipe(image, image), visit)
     assert words.TEXT_STAYS in said and words.TEXT_STAYS not in applied["picture_note"]
-    assert words.picture((16, 24)) in applied["picture_note"]
+    assert page_words.picture((16, 24)) in applied["picture_note"]
 
 
 def test_what_a_recipe_replaces_can_come_back(recipes, picture):

@@ -11,10 +11,11 @@ import pytest
 from made_runs import keep_run, make_recipe
 from PIL import Image
 
-from studio import words
+from studio import words as page_words
 from studio.form import fill_form
 from studio.models.engine import Engine, EngineOptions
 from studio.models.waiting import sign
+from studio.restore import words
 from studio.restore.actions import Actions
 from studio.restore.runs import RunActions
 from studio.restore.showing import BICUBIC, PINNED, RESULT
@@ -83,12 +84,12 @@ def test_a_click_on_what_was_removed_says_so_and_it_leaves_the_strip(runs, outpu
     outputs.limit = 1
     outputs.tidy(spare={second.id})
     told = named(runs.open(click(strip, 1), visit, BICUBIC))
-    assert words.RUN_GONE in told["status"] and visit.shown == second.id
+    assert page_words.RUN_GONE in told["status"] and visit.shown == second.id
     assert [path for path, _ in told["strip"]["value"]] == [str(second.thumb)]
     assert named(runs.open(click(strip, 0), visit, BICUBIC)) and visit.shown == second.id
     for made_up in (None, {"image": None}, {"image": {"path": "/etc/passwd"}}):
         told = named(runs.open(SimpleNamespace(index=0, value=made_up), visit, BICUBIC))
-        assert words.RUN_GONE in told["status"]
+        assert page_words.RUN_GONE in told["status"]
 
 
 @pytest.fixture

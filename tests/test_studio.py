@@ -20,10 +20,11 @@ from PIL import Image
 from studio_server import ROOT, Studio, save_tiny, studio_for
 
 import xpsr
-from studio import examples, markup, words
+from studio import examples, markup
 from studio.form import fill_form, read_form
 from studio.job import Job
 from studio.models.engine import Engine, EngineOptions
+from studio.restore import words
 from studio.restore.actions import ANOTHER_PICTURE, EXAMPLE, Actions
 from studio.restore.describing import Before
 from studio.results import scores_markup

@@ -9,9 +9,10 @@ import gradio as gr
 import pytest
 from made_runs import make_recipe
 
-from studio import markup, words
+from studio import markup
 from studio.form import TEXT_SETTINGS, read_form
 from studio.models.engine import Engine, EngineOptions
+from studio.restore import words
 from studio.restore.text_actions import TextActions
 from studio.texts import (
     NOTHING_BROUGHT,

@@ -9,11 +9,12 @@ from typing import Any
 import gradio as gr
 import pytest
 
-from studio import words
+from studio import words as page_words
 from studio.build import Where, build, serving
 from studio.filling import fill
 from studio.form import FORM, fill_form, read_form
 from studio.models.engine import Engine, EngineOptions
+from studio.restore import words
 from studio.restore.fitting import Fitting
 from studio.theme import CSS
 from studio.triggers import bring_into_view
@@ -85,7 +86,7 @@ def test_the_browser_is_told_of_another_picture_and_of_a_run(demo, handler):
 
 
 def test_who_has_to_wait_for_others_to_be_scored_is_told(demo):
-    said = json.dumps(words.WAITING_TURN)[1:-1]
+    said = json.dumps(page_words.WAITING_TURN)[1:-1]
     (told,) = [one for one in demo.fns.values() if said in str(one.js)]
     assert {one.elem_id for one in told.outputs} == {"stop-scoring", "score-note"}
 

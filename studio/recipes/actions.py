@@ -138,7 +138,7 @@ class Recipes:
             recipe = read_recipe(picture_path(payload))
         except XPSRError:  # a photograph like any other
             return gr.update(visible=False), ""
-        said = page_words.carries_recipe(recipe.model, recipe.seed, recipe.output_size)
+        said = words.carries_recipe(recipe.model, recipe.seed, recipe.output_size)
         return gr.update(visible=True), markup.notice(said)
 
     def see_recipe(self, picture: Any, preset: str, *values: Any) -> tuple:

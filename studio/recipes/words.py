@@ -141,3 +141,9 @@ def too_many_presets(limit: int) -> str:
 def imported(added: int, known: int) -> str:
     said = f"{counted(added, 'preset')} added."
     return f"{said} {known} were here already." if known else said
+
+
+def carries_recipe(model: str, seed: int, size: tuple[int, int]) -> str:
+    return (
+        f"This picture carries a recipe: model {model}, seed {seed}, {size[0]} × {size[1]} pixels."
+    )

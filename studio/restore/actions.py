@@ -17,7 +17,8 @@ import gradio as gr
 from xpsr.errors import XPSRError
 from xpsr.image import pixel_sha256
 
-from .. import markup, texts, words
+from .. import markup, texts
+from .. import words as page_words
 from ..filling import fill
 from ..form import FORM, MAIN_TEXTS, REST, preset_values, read_form
 from ..incoming import open_picture, picture_title, sentence
@@ -32,6 +33,7 @@ from ..results.run_list import is_of
 from ..services import Services
 from ..texts import NOTHING_BROUGHT, Brought
 from ..visit import Picture, Visit
+from . import words
 from .describing import Before, any_stays, left, replaced
 from .mine import set_aside
 from .showing import RESULT, STANDS, Face, done_line, idle, shown
@@ -105,7 +107,7 @@ class Actions:
             said = f"{sentence(error)} {words.PICTURE_STAYS}" if there else sentence(error)
             picture, note = present if there else None, markup.notice(said, bad=True)
             return fill(ANOTHER_PICTURE, picture=picture, picture_note=note)
-        said, changes = [words.picture(photo.image.size), *photo.notes], {}
+        said, changes = [page_words.picture(photo.image.size), *photo.notes], {}
         if not expected or before is not None:
             changes = left(high, low, written, before)
             said += [words.TEXT_STAYS] * any_stays(high, low, changes)
@@ -142,7 +144,7 @@ class Actions:
         """At once after a click on Restore, before the run has its turn."""
         visit.restoring, visit.elsewhere = Job("waiting"), False
         return shown(
-            status=markup.notice(words.WAITING),
+            status=markup.notice(page_words.WAITING),
             restore=gr.update(interactive=False),
             stop=gr.update(interactive=True),
         )
@@ -184,7 +186,7 @@ class Actions:
         prompts, settings = read_form(preset, values)
         check_model(self.engine, visit, words.RESTORE)
         names = scores.shown_metrics(learned)
-        yield shown(status=markup.notice(words.BEGINNING))
+        yield shown(status=markup.notice(page_words.BEGINNING))
         for item in self.engine.stream(photo.image, prompts, settings):
             if not is_result(item):
                 if job.is_stopped:
@@ -252,7 +254,7 @@ class Actions:
     def failed(self, visit: Visit) -> tuple:
         """The run ended without a word: it was stopped, or refused because too many wait."""
         refused = visit.restoring.fail()
-        return idle(markup.notice(words.REFUSED if refused else words.STOPPED, bad=refused))
+        return idle(markup.notice(page_words.REFUSED if refused else words.STOPPED, bad=refused))
 
     def new_seed(self) -> int:
         return secrets.randbelow(2**32)
@@ -314,7 +316,7 @@ class Actions:
         return fill(
             EXAMPLE,
             picture=str(run.picture),
-            picture_note=markup.notice(words.picture(size)),
+            picture_note=markup.notice(page_words.picture(size)),
             **replaced(high, low, brought, before),
             seed=settings.seed,
             written=brought,

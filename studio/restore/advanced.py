@@ -10,9 +10,11 @@ import gradio as gr
 from xpsr.prompts import MAX_CHARACTERS
 from xpsr.settings import CHOICES, LIMITS, PRESETS
 
-from .. import markup, words
+from .. import markup
+from .. import words as page_words
 from ..opening import Opening
 from ..parts import flat, small
+from . import words
 
 
 def lay_out_advanced(opening: Opening) -> dict[str, Any]:
@@ -71,7 +73,7 @@ def _how(opening: Opening) -> dict[str, Any]:
     now, made = opening.settings, {}
     with gr.Row():
         preset = gr.Dropdown(
-            [(words.PRESETS[name], name) for name in PRESETS],
+            [(page_words.PRESETS[name], name) for name in PRESETS],
             value=opening.preset,
             label=words.PRESET,
             info=words.PRESET_INFO,

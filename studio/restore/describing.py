@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 import gradio as gr
 
-from .. import markup, texts, words
+from .. import markup, texts
+from .. import words as page_words
 from ..filling import fill
 from ..form import FORM, MAIN_TEXTS
 from ..incoming import open_picture, sentence
@@ -20,6 +21,7 @@ from ..job import Job
 from ..models.engine import Engine
 from ..texts import NOTHING_BROUGHT, Brought
 from ..visit import Visit
+from . import words
 from .mine import set_aside, take_back
 
 # The components of the page that describing changes.
@@ -66,7 +68,7 @@ class Describing:
             describer, why = self.engine.describer()
         except Exception as error:
             return markup.notice(sentence(error), bad=True)
-        line = markup.quiet(words.describer(describer.name), words.describer_about(why))
+        line = markup.quiet(page_words.describer(describer.name), words.describer_about(why))
         hears_little = self.engine.options.model == "mini"
         return line + (
             markup.quiet(words.MINI_HEARS, words.MINI_HEARS_ABOUT) if hears_little else ""
@@ -169,7 +171,7 @@ class Describing:
             return describing(idle=True)
         if not before.note:
             return _undone(before)
-        said = words.REFUSED if refused else words.DESCRIBING_STOPPED
+        said = page_words.REFUSED if refused else words.DESCRIBING_STOPPED
         return _undone(before, picture_note=markup.notice(said, bad=refused))
 
 

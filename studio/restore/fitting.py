@@ -6,11 +6,12 @@ from typing import Any
 
 from xpsr.errors import XPSRError
 
-from .. import labels, markup, words
+from .. import labels, markup
 from ..form import read_form
 from ..models.engine import Engine
 from ..models.work import check_work
 from ..visit import Visit
+from . import words
 
 # The settings that decide it.
 DECIDING = (

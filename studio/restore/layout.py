@@ -8,9 +8,10 @@ import gradio as gr
 
 from xpsr.prompts import MAX_CHARACTERS
 
-from .. import markup, words
+from .. import markup
 from ..opening import Opening
 from ..parts import flat, small, stop_button
+from . import words
 from .advanced import lay_out_advanced
 from .bringing import BRING_PICTURE
 from .result_layout import lay_out_closer, lay_out_result

@@ -16,7 +16,8 @@ from xpsr.prompts.provenance import MAX_RUNS, from_runs, to_runs
 from xpsr.recipe import Run as Sentences
 from xpsr.settings import PRESETS
 
-from .. import markup, texts, words
+from .. import markup, texts
+from .. import words as page_words
 from ..filling import fill
 from ..form import FORM, MAIN_TEXTS, fill_form, preset_values, read_usable
 from ..page import Page
@@ -26,6 +27,7 @@ from ..services import Services
 from ..texts import NOTHING_BROUGHT, Brought
 from ..visit import MAX_CELLS, Mine, Picture, Visit
 from ..visit import MAX_RUNS as MAX_RESULTS
+from . import words
 from .describing import Before
 from .mine import MOST, offered
 from .showing import BICUBIC, RESULT, Face
@@ -276,7 +278,7 @@ class MemoryActions:
             if run is not None and run.recipe.input_sha256 == memory.picture:
                 size = run.recipe.input_size
                 visit.bring(Picture(run.title, memory.picture, str(run.picture), size))
-                return str(run.picture), markup.notice(words.picture(size))
+                return str(run.picture), markup.notice(page_words.picture(size))
         return None, markup.notice(words.PICTURE_AGAIN)
 
 

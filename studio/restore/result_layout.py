@@ -6,11 +6,12 @@ from typing import Any
 
 import gradio as gr
 
-from .. import markup, words
+from .. import markup
 from ..divider import lay_out_divider
 from ..opening import Opening
 from ..page import Closer
 from ..parts import flat, stop_button
+from . import words
 from .showing import BICUBIC, PINNED
 
 

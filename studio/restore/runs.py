@@ -11,13 +11,14 @@ from PIL import Image
 
 from xpsr.errors import XPSRError
 
-from .. import markup, words
+from .. import markup
+from .. import words as page_words
 from ..incoming import open_picture, plain_errors, sentence
 from ..results import scores
 from ..results.outputs import Run
 from ..services import Services
 from ..visit import Visit
-from . import closer
+from . import closer, words
 from .showing import BICUBIC, PINNED, STANDS, Face, shown
 
 
@@ -31,7 +32,7 @@ class RunActions:
         """One of the strip back on the slider; texts and settings stay."""
         run = self.outputs.get(_clicked(event))
         if run is None:
-            gone = markup.notice(words.RUN_GONE, bad=True)
+            gone = markup.notice(page_words.RUN_GONE, bad=True)
             return shown(status=gone, strip=self.face.strip(visit))
         try:
             changes = self.face.of(run, visit, against)

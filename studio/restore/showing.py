@@ -8,11 +8,11 @@ from typing import Any
 
 import gradio as gr
 
-from .. import words
 from ..filling import fill
 from ..results import scores_markup
 from ..results.outputs import Outputs, Run
 from ..visit import Visit
+from . import words
 
 # The components that a run, its progress and its end are shown in, by their names in `Page`.
 RESULT = (

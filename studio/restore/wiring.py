@@ -11,7 +11,8 @@ import gradio as gr
 
 from xpsr.prompts import PROMPT_NAMES
 
-from .. import markup, words
+from .. import markup
+from .. import words as page_words
 from ..form import MAIN_TEXTS, TEXT_SETTINGS
 from ..page import Page
 from ..services import Services
@@ -25,7 +26,7 @@ from .showing import RESULT
 from .text_actions import NEGATIVE_TEXTS, TextActions
 from .wiring_runs import connect_runs
 
-STOPPING = markup.notice(words.STOPPING)
+STOPPING = markup.notice(page_words.STOPPING)
 OFF = {"__type__": "update", "interactive": False}
 
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from xpsr.prompts import PROMPT_NAMES
 
-from .. import markup, words
+from .. import markup
 from ..form import MAIN_TEXTS
 from ..results import changes_markup
+from . import words
 
 if TYPE_CHECKING:
     from xpsr.prompts.budget import FittedText
