@@ -91,7 +91,7 @@ def ablate(
     metrics: _Metrics = None,
     reference: _Reference = None,
     preset: o.Preset = None,
-    describe: bool = typer.Option(True, help="Let a describer write the texts left out."),
+    describe: o.Describe = True,
     describer: o.Describer = "measured",
     model: o.Model = "mini",
     base: o.Base = None,

@@ -83,7 +83,7 @@ def evaluate(
     limit: _Limit = None,
     published: _Published = None,
     preset: o.Preset = None,
-    describe: bool = typer.Option(True, help="Let a describer write the texts left out."),
+    describe: o.Describe = True,
     describer: o.Describer = "measured",
     model: o.Model = "mini",
     base: o.Base = None,

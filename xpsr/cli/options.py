@@ -40,6 +40,7 @@ WordMaps = Annotated[
         parser=named,
     ),
 ]
+Describe = Annotated[bool, typer.Option(help="Let a describer write the texts left out.")]
 Describer = Annotated[
     str,
     typer.Option(

@@ -57,7 +57,7 @@ def restore(
     out: o.Out,
     run: dict[str, Any],
     preset: o.Preset = None,
-    describe: bool = typer.Option(True, help="Let a describer write the texts left out."),
+    describe: o.Describe = True,
     describer: o.Describer = "measured",
     word_maps: o.WordMaps = None,
     model: o.Model = "mini",
