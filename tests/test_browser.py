@@ -38,6 +38,14 @@ PASTED_TEXT = """() => {
   document.activeElement.dispatchEvent(event);
   return event.defaultPrevented;
 }"""
+DROPPED_OWN = """() => {
+  const dataTransfer = new DataTransfer();
+  dataTransfer.items.add(new File(['...'], 'after.png', {type: 'image/png'}));
+  dataTransfer.setData('text/html', '<img src="after.png">');
+  const event = new DragEvent('drop', {dataTransfer, bubbles: true, cancelable: true});
+  document.querySelector('#comparison').dispatchEvent(event);
+  return event.defaultPrevented;
+}"""
 
 
 def test_from_a_photo_to_the_download(open_page, photo, tmp_path):
@@ -243,10 +251,10 @@ def test_what_is_no_picture_is_refused_and_others_are_dropped_or_pasted(
     expect(page.locator("#restore")).to_be_enabled()
 
     note = page.locator("#picture-note")
-    for width, way in ((40, "drop"), (44, "drop"), (48, "paste")):
+    for width, where in ((36, "#comparison"), (40, "#picture"), (44, "#picture"), (48, None)):
         picture(width, 32).save(path := tmp_path / f"{width}.png")
-        if way == "drop":
-            drop(page, "#picture", path)
+        if where:
+            drop(page, where, path)
         else:
             page.evaluate(PASTE, [*path.read_bytes()])
         expect(note).to_contain_text(f"{width} × 32 pixels", timeout=WAIT_MS)
@@ -254,4 +262,6 @@ def test_what_is_no_picture_is_refused_and_others_are_dropped_or_pasted(
     # A text is pasted where it is wanted, and is no picture.
     text_box(page, "prompt").focus()
     assert not page.evaluate(PASTED_TEXT)
+    # Nor is one of the page's own, which was dragged by mistake, a new one.
+    assert not page.evaluate(DROPPED_OWN)
     expect(note).to_contain_text("48 × 32 pixels")

@@ -1,7 +1,8 @@
 """What the browser does with a picture that is dropped or pasted before Gradio sees it.
 
 Gradio's own box loses both pictures where one is dropped on another, and takes pasted ones only by
-its small button.
+its small button. A picture that is dropped beside it would be opened by the browser, in the place
+of the page or in another tab.
 """
 
 from __future__ import annotations
@@ -23,6 +24,14 @@ const drop = (event) => {
   bring(event, event.dataTransfer.files[0]);
   event.target.dispatchEvent(new DragEvent('dragleave', {bubbles: true}));
 };
+const beside = (event) => {
+  const box = document.querySelector('#picture');
+  const types = event.dataTransfer.types;  // a picture of a page, as ours, is HTML as well
+  if (event.defaultPrevented || !types.includes('Files') || types.includes('text/html')) return;
+  if (!box || !box.offsetParent) return;
+  event.preventDefault();
+  if (event.type === 'drop') bring(event, event.dataTransfer.files[0]);
+};
 const paste = (event) => {
   const box = document.querySelector('#picture');
   const data = event.clipboardData;
@@ -31,6 +40,7 @@ const paste = (event) => {
 };
 if (!window.xpsrBringsPictures) {
   document.addEventListener('drop', drop, true);
+  for (const type of ['dragover', 'drop']) document.addEventListener(type, beside);
   document.addEventListener('paste', paste, true);
 }
 window.xpsrBringsPictures = true;
