@@ -10,7 +10,7 @@ import gradio as gr
 
 from .. import markup
 from ..divider import connect_divider, lay_out_divider
-from ..parts import flat, kept_by_browser, small
+from ..parts import flat, kept_by_browser, picture, small
 from ..tab import Tab
 from ..triggers import PRIVATE, QUICK, bring_into_view
 from . import words
@@ -125,7 +125,7 @@ def _pictures(view: dict[str, Any], parts: dict[str, Any]) -> None:
         )
     with gr.Row(visible=False) as view["beside"]:
         for side in ("A", "B"):
-            view[f"side_{side.lower()}"] = _picture(
+            view[f"side_{side.lower()}"] = picture(
                 words.SIDE.format(side=side), f"compare-side-{side.lower()}", "beside"
             )
     with gr.Accordion(
@@ -141,21 +141,8 @@ def _pictures(view: dict[str, Any], parts: dict[str, Any]) -> None:
             buttons=[],
             elem_id="compare-gain",
         )
-        view["map"] = _picture(words.DIFFERENCE_MAP, "compare-map", "map")
+        view["map"] = picture(words.DIFFERENCE_MAP, "compare-map", "map")
         flat(markup.quiet(words.DIFFERENCE_INFO))
-
-
-def _picture(label: str, elem_id: str, kind: str) -> gr.Image:
-    return gr.Image(
-        label=label,
-        alt_text=label,
-        type="filepath",
-        format="png",
-        interactive=False,
-        buttons=["fullscreen"],
-        elem_id=elem_id,
-        elem_classes=kind,
-    )
 
 
 def _changes(view: dict[str, Any]) -> None:
@@ -195,8 +182,8 @@ def _voting(parts: dict[str, Any]) -> dict[str, Any]:
     panel: dict[str, Any] = {"question": flat(markup.notice(""), elem_id="compare-question")}
     with gr.Column() as panel["asked"]:
         with gr.Row():
-            panel["left"] = _picture(words.LEFT_PICTURE, "compare-left", "vote-side")
-            panel["right"] = _picture(words.RIGHT_PICTURE, "compare-right", "vote-side")
+            panel["left"] = picture(words.LEFT_PICTURE, "compare-left", "vote-side")
+            panel["right"] = picture(words.RIGHT_PICTURE, "compare-right", "vote-side")
         with gr.Row():
             for name, label in (
                 ("left_better", words.LEFT),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from .. import markup
-from ..parts import flat, kept_by_browser
+from ..parts import flat, kept_by_browser, picture
 from ..tab import Tab
 from ..triggers import PRIVATE, QUICK
 from . import words
@@ -73,17 +73,7 @@ def _runs() -> dict[str, Any]:
     )
     run: dict[str, Any] = {
         "details": flat(markup.quiet(words.NO_RUNS), elem_id="recipes-details"),
-        "picture": gr.Image(
-            label=words.RUN_PICTURE,
-            alt_text=words.RUN_PICTURE,
-            show_label=False,
-            type="filepath",
-            format="png",
-            interactive=False,
-            buttons=["fullscreen"],
-            visible=False,
-            elem_id="recipes-picture",
-        ),
+        "picture": picture(words.RUN_PICTURE, "recipes-picture", show_label=False, visible=False),
     }
     with gr.Column(elem_id="recipes-tools"):
         more = _tools(run)

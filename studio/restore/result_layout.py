@@ -10,7 +10,7 @@ from .. import markup
 from ..divider import lay_out_divider
 from ..opening import Opening
 from ..page import Closer
-from ..parts import flat, stop_button
+from ..parts import flat, picture, stop_button
 from . import words
 from .showing import BICUBIC, PINNED
 
@@ -140,9 +140,9 @@ def lay_out_closer() -> Closer:
     with gr.Accordion(words.CLOSER, open=False, elem_id="closer") as accordion:
         with gr.Row(equal_height=False):
             with gr.Column(min_width=300):
-                overview = _picture(words.OVERVIEW, "closer-overview")
+                overview = picture(words.OVERVIEW, "closer-overview", "pixels", "whole")
             with gr.Column(min_width=300):
-                difference = _picture(words.DIFFERENCE, "closer-difference")
+                difference = picture(words.DIFFERENCE, "closer-difference", "pixels", "whole")
         with gr.Row():
             across = _place(words.ACROSS, words.ACROSS_INFO, "closer-across")
             down = _place(words.DOWN, words.DOWN_INFO, "closer-down")
@@ -165,9 +165,9 @@ def lay_out_closer() -> Closer:
             )
         with gr.Row(equal_height=False):
             with gr.Column(min_width=300):
-                before = _picture(words.DETAIL_BEFORE, "closer-before", "natural")
+                before = picture(words.DETAIL_BEFORE, "closer-before", "pixels", "natural")
             with gr.Column(min_width=300):
-                after = _picture(words.DETAIL_AFTER, "closer-after", "natural")
+                after = picture(words.DETAIL_AFTER, "closer-after", "pixels", "natural")
     return Closer(
         accordion=accordion,
         open=gr.State(False),
@@ -179,18 +179,6 @@ def lay_out_closer() -> Closer:
         before=before,
         after=after,
         difference=difference,
-    )
-
-
-def _picture(label: str, elem_id: str, kind: str = "whole") -> gr.Image:
-    return gr.Image(
-        label=label,
-        alt_text=label,
-        format="png",
-        interactive=False,
-        buttons=["fullscreen"],
-        elem_id=elem_id,
-        elem_classes=["pixels", kind],
     )
 
 
