@@ -53,6 +53,7 @@ class Page:
     wording: gr.HTML
     negatives: dict[str, gr.Button]
     size_note: gr.HTML
+    largest: gr.Button
     preset_note: gr.HTML
     upscale_note: gr.HTML
     restore: gr.Button

@@ -97,6 +97,16 @@ def test_from_a_photo_to_the_download(open_page, photo, tmp_path):
     assert kinds == ["measured", "edited", *others, "typed"]
 
 
+def test_a_picture_that_is_too_large_is_enlarged_as_far_as_possible_by_a_press(open_page, tmp_path):
+    page = open_page()
+    Image.new("RGB", (3000, 2400), "gray").save(tmp_path / "phone.png")
+    bring(page, tmp_path / "phone.png")
+    expect(page.locator("#size-note .bad")).to_contain_text("“Enlarge” can be 2 at most")
+    page.locator("#largest").get_by_text("Enlarge 2 times").click()
+    expect(page.locator("#size-note .quiet")).to_contain_text("6000 × 4800 pixels")
+    expect(page.locator("#largest")).to_be_hidden()
+
+
 def test_who_wrote_what_the_tools_beside_it_and_what_is_not_read(open_page, photo):
     page = open_page()
     bring(page, photo)

@@ -444,7 +444,7 @@ def test_other_errors_are_not_hidden(tiny_pipeline, picture, monkeypatch):
 
 
 def test_absurd_sizes_are_refused_at_once(tiny_pipeline):
-    with pytest.raises(XPSRError, match="smaller upscale"):
+    with pytest.raises(XPSRError, match="upscale can be 2 at most"):
         tiny_pipeline(Image.new("RGB", (3000, 3000)), upscale=8)
     with pytest.raises(XPSRError, match="process_size"):
         tiny_pipeline(Image.new("RGB", (16, 2000)), upscale=1, process_size=4096)

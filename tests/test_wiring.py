@@ -156,19 +156,24 @@ def test_the_size_is_told_before_restore_and_why_it_is_too_large_in_the_words_of
 
     def said(**changes) -> str:
         settings = Settings.from_preset("mini").changed(**changes)
-        above, beside = fitting.check(visit, "mini", *fill_form(Prompts(), settings))
+        above, beside, button = fitting.check(visit, "mini", *fill_form(Prompts(), settings))
         # Above the button it is told where to change that; beside the fields they are seen.
         assert words.SEE_ADVANCED in above or not visit.picture.size
         assert not beside or beside == above.replace(f" {words.SEE_ADVANCED}", "")
+        # Where a smaller factor helps, a press chooses it.
+        assert button["visible"] == ("can be" in above)
+        if button["visible"]:
+            assert button["value"] == words.enlarge(fitting.largest(visit))
         return above
 
     assert said(upscale=8) == ""  # no picture yet
     visit.bring(Picture("wide", "digest", "path", (4000, 3000)))
-    assert "Choose a smaller “Enlarge” or crop the picture" in said(upscale=8)
+    assert "“Enlarge” can be 2 at most, or crop it" in said(upscale=8)
+    assert fitting.largest(visit) == 2
     assert "Not enlarged: 4000 × 3000 pixels" in said(upscale=1)
     assert "Enlarged 2 times: 8000 × 6000 pixels" in said(upscale=2)
     visit.bring(Picture("thin", "digest", "path", (3000, 16)))
     assert "“Least working size, in pixels”" in said(upscale=1, process_size=4096)
-    assert fitting.check(visit, "mini", *["x"] * len(FORM)) == ("", "")
+    assert fitting.check(visit, "mini", *["x"] * len(FORM))[:2] == ("", "")
     fitting.engine = Engine(EngineOptions(most_work=1))
     assert "million pixels in 50 steps" in said(num_inference_steps=50, upscale=4)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from math import isqrt
 
 from PIL import Image
 from torch import Tensor
@@ -61,6 +62,11 @@ def make_frame(image: Image.Image, settings: Settings, multiple: int) -> Frame:
     return Frame(output, working, low, multiple)
 
 
+def largest_upscale(size: Size) -> int:
+    """The largest `upscale` that a picture of this size can have."""
+    return isqrt(MAX_OUTPUT_PIXELS // (size[0] * size[1]))
+
+
 def plan_sizes(size: Size, settings: Settings) -> tuple[Size, Size]:
     """`Frame.output` and `Frame.working` of an input of this size.
 
@@ -73,8 +79,8 @@ def plan_sizes(size: Size, settings: Settings) -> tuple[Size, Size]:
     if output[0] * output[1] > MAX_OUTPUT_PIXELS:
         raise XPSRError(
             f"The result would have {output[0]:,} x {output[1]:,} pixels; more than "
-            f"{MAX_OUTPUT_PIXELS // 10**6} million are not possible. Choose a smaller upscale or "
-            "crop the picture."
+            f"{MAX_OUTPUT_PIXELS // 10**6} million are not possible. For this picture upscale can "
+            f"be {largest_upscale(size)} at most, or crop it."
         )
     if working[0] * working[1] > MAX_OUTPUT_PIXELS:
         raise XPSRError(

@@ -120,9 +120,11 @@ def _main_texts(opening: Opening) -> dict[str, Any]:
 
 def _run_buttons() -> dict[str, Any]:
     note = gr.HTML(elem_id="size-note", elem_classes=["flat", "when-said"])
+    largest = gr.Button(words.enlarge(1), size="md", visible=False, elem_id="largest")
     with gr.Row():
         return {
             "size_note": note,
+            "largest": largest,
             "restore": gr.Button(words.RESTORE, variant="primary", scale=3, elem_id="restore"),
             "stop": stop_button("stop"),
         }

@@ -222,13 +222,14 @@ def _connect_fitting(page: Page, fitting: Fitting, events: Sequence[Any]) -> Non
     check: dict[str, Any] = {
         "fn": fitting.check,
         "inputs": [page.visit, page.preset, *page.form],
-        "outputs": [page.size_note, page.upscale_note],
+        "outputs": [page.size_note, page.upscale_note, page.largest],
         "preprocess": False,
         **QUICK,
     }
     for event in events:
         event.then(**check)
     follow([page.settings[name].change for name in DECIDING], **check)
+    page.largest.click(fitting.largest, page.visit, page.settings["upscale"], **QUICK)
 
 
 def _connect_memory(

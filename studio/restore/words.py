@@ -277,6 +277,11 @@ def example_open(title: str, seed: int) -> str:
     return f"A finished example: {title} · seed {seed}. Change a word and press Restore."
 
 
+def enlarge(times: int) -> str:
+    """The button beside "too large"."""
+    return f"Enlarge {times} times" if times > 1 else "Do not enlarge"
+
+
 def enlarged(times: int, size: tuple[int, int]) -> str:
     """What Restore will make, as long as it has not been pressed."""
     how = f"Enlarged {times} times" if times > 1 else "Not enlarged"
