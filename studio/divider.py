@@ -7,6 +7,18 @@ import gradio as gr
 from .triggers import PRIVATE
 
 _MOVE = "(position) => ({__type__: 'update', slider_position: position})"
+# Gradio tells nobody that the divider was dragged. What is left of the second picture does, as long
+# as it is not zoomed.
+_FOLLOW = """() => document.addEventListener('pointerdown', (begun) => {
+  const pictures = begun.target.closest('#%s');
+  if (pictures) document.addEventListener('pointerup', () => setTimeout(() => {
+    const after = pictures.querySelectorAll('img')[1];
+    const slider = document.querySelector('#%s input[type=range]');
+    if (!after || !slider || !after.style.transform.includes('scale(1)')) return;
+    slider.value = Math.round(parseFloat(after.style.clipPath.split(' ').pop()));
+    slider.dispatchEvent(new Event('input', {bubbles: true}));
+  }), {once: true});
+})"""
 
 
 def lay_out_divider(
@@ -52,5 +64,6 @@ def lay_out_divider(
 
 
 def connect_divider(position: gr.Slider, pictures: gr.ImageSlider) -> None:
-    """The slider moves the divider, in the browser alone."""
+    """The slider moves the divider, and follows it where that is dragged; in the browser alone."""
     position.input(None, position, pictures, js=_MOVE, **PRIVATE)
+    gr.on(None, None, js=_FOLLOW % (pictures.elem_id, position.elem_id), **PRIVATE)

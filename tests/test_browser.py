@@ -76,12 +76,21 @@ def test_from_a_photo_to_the_download(open_page, photo, tmp_path):
         assert image.evaluate("image => [image.naturalWidth, image.naturalHeight]") == [256, 192]
     expect(page.locator("#scores")).to_contain_text(re.compile("better|worse|no change"))
 
-    page.get_by_label("range slider for Move the divider").focus()
+    slider = page.get_by_label("range slider for Move the divider")
     for _ in range(5):
-        page.keyboard.press("ArrowRight")
+        slider.press("ArrowRight")
     # 50 % and five steps of one per cent, as far as pixels allow
     moved = re.compile(r"clip-path: inset\(0px 0px 0px 5(4\.9|5)\d*%\)")
     expect(images.nth(1)).to_have_attribute("style", moved)
+    box = page.locator("#comparison").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.55 * box["width"], box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.8 * box["width"], box["y"] + box["height"] / 2, steps=4)
+    page.mouse.up()
+    expect(slider).to_have_value("80")
+    slider.press("ArrowRight")
+    expect(images.nth(1)).to_have_attribute("style", re.compile(r"inset\(0px 0px 0px 8[01]"))
 
     with page.expect_download() as download:
         page.locator("#download").click()
