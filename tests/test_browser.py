@@ -284,3 +284,9 @@ def test_what_is_no_picture_is_refused_and_others_are_dropped_or_pasted(
     # Nor is one of the page's own, which was dragged by mistake, a new one.
     assert not page.evaluate(DROPPED_OWN)
     expect(note).to_contain_text("48 × 32 pixels")
+    # Nor does one that is dropped on another tab take the place of the page.
+    page.get_by_role("tab", name="Compare").click()
+    drop(page, "#tab-compare", path)
+    page.wait_for_timeout(500)
+    assert len(page.context.pages) == 1 and page.get_by_role("tab", name="Compare").is_visible()
+    expect(note).to_contain_text("48 × 32 pixels")

@@ -82,7 +82,7 @@ def test_a_folder_a_reload_and_the_way_to_compare(open_page, picture, tmp_path) 
     set_steps(page, 15)
     page.get_by_role("tab", name="Batch").click()
     status, table = page.locator("#batch-status"), page.locator("#batch-table")
-    drop(page, "#batch-files", inner.parent)
+    drop(page, "#batch-start", inner.parent)  # anywhere on the tab
     expect(status).to_contain_text("3 pictures", timeout=WAIT_MS)
     expect(table.locator("tbody tr")).to_have_count(4)
     expect(page.locator("#batch-zip")).to_be_hidden()

@@ -1,7 +1,7 @@
 """What the browser does with files before it sends any: folders are walked, too many are refused.
 
-Gradio takes files alone on its list. A folder that is dropped there is handed, file by file, to
-the button “Add a folder”.
+Gradio takes files alone, and on its list alone. A folder that is dropped there, and whatever is
+dropped beside it, is handed, file by file, to the button “Add a folder”.
 """
 
 from __future__ import annotations
@@ -27,10 +27,13 @@ const walk = async function* (entry) {
   }
 };
 const drop = async (event) => {
-  if (!event.target.closest || !event.target.closest('#batch-files')) return;
+  const tab = document.querySelector('#tab-batch');
+  const types = event.dataTransfer.types;  // a picture of the page itself is HTML as well
+  if (!tab || !tab.offsetParent || !types.includes('Files') || types.includes('text/html')) return;
   const entries = [...event.dataTransfer.items].map((one) => one.webkitGetAsEntry())
     .filter(Boolean);
-  if (entries.length <= most && !entries.some((entry) => entry.isDirectory)) return;
+  const simple = entries.length <= most && !entries.some((entry) => entry.isDirectory);
+  if (simple && event.target.closest?.('#batch-files')) return;
   event.preventDefault();
   event.stopImmediatePropagation();
   const all = new DataTransfer();

@@ -28,9 +28,8 @@ const beside = (event) => {
   const box = document.querySelector('#picture');
   const types = event.dataTransfer.types;  // a picture of a page, as ours, is HTML as well
   if (event.defaultPrevented || !types.includes('Files') || types.includes('text/html')) return;
-  if (!box || !box.offsetParent) return;
   event.preventDefault();
-  if (event.type === 'drop') bring(event, event.dataTransfer.files[0]);
+  if (event.type === 'drop' && box && box.offsetParent) bring(event, event.dataTransfer.files[0]);
 };
 const paste = (event) => {
   const box = document.querySelector('#picture');
