@@ -1,10 +1,12 @@
 """Degradations: drawn from seeds, in their order of strength, and the sharpening before them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from train.degrade import PAPER, RECIPES, degrade, sharpen
+from train.degrade import PAPER, RECIPES, _noise, degrade, sharpen
 from train.pairing import pair_seed
 
 
@@ -51,6 +53,35 @@ def test_pairs_of_a_batch_can_share_the_authors_decisions():
         assert all(one[key] == drawn[0][key] for one in drawn)
     assert len({one["noise1"]["kind"] for one in drawn}) == 1
     assert len({one["jpeg1"] for one in drawn}) > 1
+
+
+def test_draws_are_those_of_real_esrgan():
+    photo = torch.rand(3, 32, 32, generator=torch.Generator().manual_seed(0))
+    drawn = [degrade(photo, PAPER, np.random.default_rng(seed))[1] for seed in range(400)]
+    blurs = [one[name] for one in drawn for name in ("blur1", "blur2") if name in one]
+    beta = {
+        kind: np.array([blur["beta"] for blur in blurs if blur["kind"].startswith(kind)])
+        for kind in ("generalized", "plateau")
+    }
+    assert abs(np.mean(beta["generalized"] < 1) - 0.5) < 0.15
+    assert beta["generalized"].min() >= 0.5 and 3 < beta["generalized"].max() <= 4
+    assert abs(np.mean(beta["plateau"] == 1) - 0.5) < 0.15 and 1.5 < beta["plateau"].max() <= 2
+    last = [one["final_sinc"] for one in drawn if "final_sinc" in one]
+    assert abs(len(last) / len(drawn) - 0.8) < 0.1
+    assert {one["size"] for one in last} == {*range(7, 22, 2)}
+
+
+def test_grey_poisson_noise_goes_by_the_luma():
+    stage = replace(PAPER.first, gaussian_probability=0, gray_probability=1, poisson=(0.1, 0.1))
+    variances = []
+    for channel in range(3):
+        photo = torch.zeros(1, 3, 64, 64)
+        photo[:, channel] = 0.5
+        random = np.random.default_rng(0)
+        noisy = _noise(photo, stage, random, random, {}, "noise")
+        variances.append(float((noisy - photo)[:, channel].var()))
+    weights = np.array([0.299, 0.587, 0.114])
+    assert np.allclose(variances / np.sum(variances), weights, atol=0.02)
 
 
 def test_sharpening_steepens_edges_and_leaves_faint_texture_alone():

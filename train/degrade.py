@@ -13,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
+from torchvision.transforms.functional import rgb_to_grayscale
 
 from train.kernels import KIND_PROBABILITIES, KINDS, gaussian_family, sinc
 
@@ -183,7 +184,7 @@ def _blur(
 ) -> Tensor:
     if shared.random() >= stage.blur_probability:
         return x
-    size = int(random.choice(np.arange(7, 22, 2)))
+    size = _kernel_size(random)
     if random.random() < stage.sinc_probability:
         cutoff = float(random.uniform(np.pi / 3 if size < 13 else np.pi / 5, np.pi))
         drawn[name] = {"kind": "sinc", "size": size, "cutoff": cutoff}
@@ -191,9 +192,19 @@ def _blur(
     kind = str(random.choice(KINDS, p=KIND_PROBABILITIES))
     sigma = tuple(float(s) for s in random.uniform(*stage.sigma, size=2))
     angle = float(random.uniform(-np.pi, np.pi))
-    beta = float(random.uniform(1, 2) if kind.startswith("plateau") else random.uniform(0.5, 4))
+    beta = _beta(kind, random)
     drawn[name] = {"kind": kind, "size": size, "sigma": sigma, "angle": angle, "beta": beta}
     return _filter(x, gaussian_family(size, kind, sigma, angle, beta))
+
+
+def _kernel_size(random: np.random.Generator) -> int:
+    return int(random.choice(np.arange(7, 22, 2)))
+
+
+def _beta(kind: str, random: np.random.Generator) -> float:
+    """Half of them below 1 and half above, wherever in the range 1 is; a plateau's begins at 1."""
+    low, high = (1, 2) if kind.startswith("plateau") else (0.5, 4)
+    return float(random.uniform(*((low, 1) if random.random() < 0.5 else (1, high))))
 
 
 def _filter(x: Tensor, kernel: np.ndarray) -> Tensor:
@@ -217,7 +228,7 @@ def _resize(
     factor = [random.uniform(1, max(high, 1)), random.uniform(low, min(high, 1)), 1.0][choice]
     mode = str(random.choice(RESIZE_MODES))
     drawn[name] = {"factor": float(factor), "mode": mode}
-    return _to_size(x, tuple(max(4, round(side * factor)) for side in base), mode)
+    return _to_size(x, tuple(max(4, int(side * factor)) for side in base), mode)
 
 
 def _to_size(x: Tensor, size: tuple[int, ...], mode: str) -> Tensor:
@@ -245,9 +256,9 @@ def _noise(
         drawn[name] = {"kind": "gaussian", "sigma": sigma, "gray": bool(gray)}
     else:
         scale = float(random.uniform(*stage.poisson))
-        signal = clean.mean(dim=1, keepdim=True) if gray else clean
+        signal = ((rgb_to_grayscale(clean) if gray else clean) * 255).round() / 255
         # As many levels as the picture has, rounded up to a power of two: the photon count.
-        levels = 2 ** np.ceil(np.log2(len(torch.unique((signal * 255).round()))))
+        levels = 2 ** np.ceil(np.log2(len(torch.unique(signal))))
         photons = torch.from_numpy(random.poisson((signal * levels).cpu().numpy())).to(x)
         noise = (photons / levels - signal) * scale
         drawn[name] = {"kind": "poisson", "scale": scale, "gray": bool(gray)}
@@ -277,7 +288,7 @@ def _final(
     drawn["final_resize"] = mode
     x = _to_size(x, size, mode)
     if random.random() < recipe.final_sinc_probability:
-        cutoff = float(random.uniform(np.pi / 3, np.pi))
-        drawn["final_sinc"] = cutoff
-        x = _filter(x, sinc(21, cutoff))
+        kernel_size, cutoff = _kernel_size(random), float(random.uniform(np.pi / 3, np.pi))
+        drawn["final_sinc"] = {"size": kernel_size, "cutoff": cutoff}
+        x = _filter(x, sinc(kernel_size, cutoff))
     return x.clamp(0, 1)
