@@ -303,14 +303,16 @@ def test_gradient_checkpointing_gives_the_same_gradients(pairs_folder, base, tmp
     assert all(torch.allclose(found[0][n], found[1][n], atol=1e-6) for n in found[0])
 
 
-def test_a_run_of_photos_alone_with_validation(pairs_folder, tmp_path, capsys, caplog):
+def test_a_run_of_photos_alone_with_validation(pairs_folder, tmp_path, capsys, caplog, monkeypatch):
     caplog.set_level(logging.INFO)
+    monkeypatch.setattr("train.terminal.SECONDS_BETWEEN_LINES", 0.0)
     photos = make_photos(tmp_path / "photos", 2)
     options = ["degradation.size=128", "validate_every=2", "validate_pictures=2", "steps=2"]
     options += [f"validate_data={pairs_folder}", "validate_setting=num_inference_steps=1"]
     config = smoke(photos, tmp_path / "run", *options)
     trained(config.model_copy(update={"trackers": ["tensorboard"]}))
     said = capsys.readouterr().err
+    assert "validation pictures: 1 of 2" in said  # with a large model it takes minutes
     assert "validation of step 2  psnr" in said and "GiB" in said and "left" in said
     sheet = Image.open(tmp_path / "run" / "validation" / "step-00000002.png")
     assert sheet.size == (3 * 128, 2 * 128)

@@ -17,6 +17,7 @@ from train.networks import Networks
 from train.photos import open_data
 from train.scores import NAMES, better, scores_of
 from train.state import State
+from train.terminal import Bar
 from train.validate import read_setting
 
 # What asks for texts that the pairs of `validate_data` need not have; a pair itself is without it.
@@ -48,11 +49,12 @@ class Check:
         Writes `validation/step-….png`: a row a picture, low-resolution, restored, clean.
         """
         rows, scores = [], []
-        with averaged(state), accelerator.autocast():
+        count = min(self.config.validate_pictures, len(self.samples))
+        with averaged(state), accelerator.autocast(), Bar("validation pictures") as bar:
             pipe = as_pipeline(networks, self.config)
-            count = min(self.config.validate_pictures, len(self.samples))
-            # From all over: neighbours are often variants of one photo.
-            for index in (number * len(self.samples) // count for number in range(count)):
+            for number in range(count):
+                bar.update(number, count)
+                index = number * len(self.samples) // count  # neighbours are often of one photo
                 pair = self.samples.pair(index, np.random.default_rng(index))
                 clean, shown, low = map(Image.fromarray, (pair.clean, pair.enlarged(), pair.low))
                 options = self._texts(pair) | read_setting(self.config.validate_setting)

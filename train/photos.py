@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +43,6 @@ class Photos(Samples):
         self.folder = Path(folder)
         self.files = find_photos(self.folder, own)
         self.degradation = degradation or PairConfig()
-        self._left_out: set[Path] = set()
         # Anything slower would hold up the training; others describe stored pairs.
         self.describer = make_describer("measured")
 
@@ -88,10 +88,14 @@ class Photos(Samples):
                 if self.degradation.possible_scales(photo):
                     return path, photo
                 reason = f"a side is shorter than degradation.size={size}"
-            if path not in self._left_out:
-                self._left_out.add(path)
-                logger.warning("%s is left out: %s", path, reason)
+            say_left_out(path, reason)
         raise XPSRError(f"No photo in {self.folder} can be used: each side needs {size} pixels.")
+
+
+@cache
+def say_left_out(path: Path, reason: str) -> None:
+    """Once, however often a photo is drawn, for the training or for its validation."""
+    logger.warning("%s is left out: %s", path, reason)
 
 
 def open_data(
