@@ -424,6 +424,7 @@ def test_errors_of_the_disk_are_told_in_a_sentence(tmp_path, capsys):
         (lambda: (taken / "below").mkdir(), "a folder is needed there"),
         (lambda: taken.mkdir(), f"{taken} is a file"),
         (lambda: os.write(os.open("/dev/full", os.O_WRONLY), b"x"), "The disk is full."),
+        (lambda: (tmp_path / "no" / "where").mkdir(), "where cannot be used: No such file"),
     ):
         with pytest.raises(typer.Exit) as ended, sentences():
             what()

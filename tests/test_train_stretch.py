@@ -174,15 +174,16 @@ def test_a_stretch_goes_on_from_what_the_configuration_says(tmp_path):
         assert stretch.start_of(config, "first", [], tmp_path) == "first"
 
 
-def test_what_cannot_be_judged_is_refused_before_the_training(tmp_path, monkeypatch):
+def test_what_cannot_be_judged_or_trained_is_refused_first(pairs, tmp_path, monkeypatch):
     photos, out = make_photos(tmp_path / "photos", count=1), tmp_path / "stretch"
     config = tmp_path / "more.yaml"
-    config.write_text(yaml.safe_dump({"data": "pairs", "steps": 2}))
+    config.write_text(yaml.safe_dump({"data": str(pairs), "steps": 2, "trackers": []}))
     trained = []
     monkeypatch.setattr(stretch, "train", lambda *_: trained.append(1))
 
     def said(*options, start="mini"):
         command = ["--config", config, "--images", photos, "--start", start, "--out", out, *options]
+        AcceleratorState._reset_state(reset_partial_state=True)
         found = CliRunner().invoke(stretch.app, [*map(str, command)])
         assert found.exit_code == 2, found.output
         return " ".join(found.output.split())
@@ -191,6 +192,10 @@ def test_what_cannot_be_judged_is_refused_before_the_training(tmp_path, monkeypa
     assert "by --out" in said("out=elsewhere")
     assert "give one of them" in said("model.start=mini")
     assert "no option 'stepz'" in said("stepz=2")
+    assert "no folder nowhere" in said("data=nowhere")
+    assert "crop is 256" in said("crop=256")
+    assert "never be reached" in said("lr_warmup_steps=2")
+    assert "pigeon is not installed" in said("trackers=[pigeon]")
     assert not out.exists()
     stretch.judged("mini", {"photo0.png": photos / "photo0.png"}, out / "before")
     other = tmp_path / "other"
@@ -203,7 +208,7 @@ def test_what_cannot_be_judged_is_refused_before_the_training(tmp_path, monkeypa
 
 def test_an_error_of_the_training_is_the_last_thing_that_is_said(tmp_path, capfd):
     with pytest.raises(XPSRError, match="what it said stands above"):
-        stretch.train(tmp_path / "nowhere.yaml", "mini", tmp_path / "run", [])
+        stretch.train(tmp_path / "nowhere.yaml", ["data=pairs"])
     assert capfd.readouterr().err.splitlines()[-1].startswith("There is no configuration file")
 
 

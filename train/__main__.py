@@ -21,6 +21,7 @@ from train import record
 from train.check import Check
 from train.compatibility import check_options
 from train.config import TrainConfig
+from train.data import Samples
 from train.export import check_export, export
 from train.loop import Report, train
 from train.networks import Networks, make_networks
@@ -94,17 +95,10 @@ def run_all(series: Sequence[TrainConfig]) -> None:
 def run(config: TrainConfig) -> None:
     """Networks → loop → exported pipeline."""
     out = Path(config.out)
-    if is_first():  # the others may come when it has begun to write
-        record.check_folder(out)
     accelerator, trackers, tracked = _accelerator(config)
     if not accelerator.is_main_process:  # every process does the same; one log is enough
         logging.getLogger("train").setLevel(logging.WARNING)
-    sharded = accelerator.distributed_type in SHARDED
-    check_options(config, accelerator.device.type, sharded)
-    networks = _networks(config)
-    check_export(networks, config)
-    samples = training_data(config, networks.tokenizer)
-    check = Check.of(config, networks) if config.validate_every else None
+    networks, samples, check = _parts(config, accelerator)
     if accelerator.is_main_process:
         count = accelerator.num_processes
         processes = f"{count} process{'' if count == 1 else 'es'}"
@@ -113,7 +107,6 @@ def run(config: TrainConfig) -> None:
             _say(slow)
         if changed := record.changes(out, config):
             _say(f"Other options than when {out} was begun: {'; '.join(changed)}.")
-    samples.collate([samples[0]])  # crops that do not fit are told now
     state = begin(config, networks, samples, accelerator)
     out.mkdir(parents=True, exist_ok=True)  # a command that was refused has left nothing
     if trackers:
@@ -136,6 +129,28 @@ def run(config: TrainConfig) -> None:
     accelerator.wait_for_everyone()  # the next of a series starts from that
     for tracker in accelerator.trackers:
         tracker.finish()
+
+
+def refuse(config: TrainConfig) -> None:
+    """For who has long work to do before a training.
+
+    Raises:
+        XPSRError: it would end at once, for its options cannot be used.
+    """
+    _parts(config, _accelerator(config)[0])
+
+
+def _parts(config: TrainConfig, accelerator: Accelerator) -> tuple[Networks, Samples, Check | None]:
+    """What a run works with; whatever is wrong with its options is told here."""
+    if is_first():  # the others may come when it has begun to write
+        record.check_folder(Path(config.out))
+    check_options(config, accelerator.device.type, accelerator.distributed_type in SHARDED)
+    networks = _networks(config)
+    check_export(networks, config)
+    samples = training_data(config, networks.tokenizer)
+    check = Check.of(config, networks) if config.validate_every else None
+    samples.collate([samples[0]])  # crops that do not fit are told now
+    return networks, samples, check
 
 
 def _accelerator(config: TrainConfig) -> tuple[Accelerator, list[str], str]:

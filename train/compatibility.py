@@ -3,6 +3,7 @@
 from operator import attrgetter
 from pathlib import Path
 
+from train import checkpoints
 from train.config import OF_PICTURES, TrainConfig
 from train.manifest import has_pairs
 from xpsr.errors import XPSRError
@@ -92,6 +93,11 @@ def _needs(config: TrainConfig, device: str) -> Rules:
         (
             config.mixed_precision == "fp16" and device == "cpu",
             "mixed_precision=fp16 is for GPUs; on this processor give no or bf16.",
+        ),
+        (
+            checkpoints.newest_step(Path(config.out)) < config.steps <= config.lr_warmup_steps,
+            f"lr_warmup_steps={config.lr_warmup_steps} is no less than steps={config.steps}: the"
+            " learning rate would never be reached.",
         ),
         (
             bool(unlooked),

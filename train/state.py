@@ -51,7 +51,7 @@ def begin(
     """The state of the newest checkpoint in `config.out`, or that of the start.
 
     Raises:
-        XPSRError: no checkpoint fits the configuration, or its schedule does not fit its steps.
+        XPSRError: no checkpoint fits the configuration.
     """
     a_step = numbers(config, accelerator).a_step
     texts = digest(samples.names())
@@ -60,11 +60,6 @@ def begin(
     state.step = checkpoints.resume(accelerator, Path(config.out))
     if state.step:
         as_configured(state, config)
-    if state.step < config.steps <= config.lr_warmup_steps:
-        raise XPSRError(
-            f"lr_warmup_steps={config.lr_warmup_steps} is no less than steps={config.steps}: the"
-            " learning rate would never be reached."
-        )
     if extras.changes:
         logger.info(
             "Since that checkpoint has changed: %s. The run goes on after the %d samples that it"

@@ -22,6 +22,8 @@ import torch
 import typer
 
 import xpsr
+from train.__main__ import refuse
+from train.config import read_config
 from train.files import named_photos
 from train.scores import better
 from train.series import read_series
@@ -37,12 +39,11 @@ SHARD = "16MB"
 SETTING = {"default": {}}
 
 
-def train(config: Path, start: str, out: Path, overrides: list[str]) -> None:
+def train(config: Path, options: list[str]) -> None:
     """The stretch itself, in its own process as always."""
     # It would add a traceback to what the training says of an error.
     command = [sys.executable, "-m", "accelerate.commands.launch", "--quiet", "-m", "train"]
-    options = ["--config", str(config), *overrides, f"model.start={start}", f"out={out}"]
-    if subprocess.run([*command, *options]).returncode:
+    if subprocess.run([*command, "--config", str(config), *options]).returncode:
         raise XPSRError("The training did not end well; what it said stands above.")
 
 
@@ -118,9 +119,11 @@ def main(
         photos = named_photos(images, out, limit)
         start = start_of(config, start, overrides or [], out / "run")
         models = {"before": start, "after": str(out / "run")}
-        # First of all: a folder of another start or of other photos is refused here.
+        options = [*(overrides or []), f"model.start={start}", f"out={out / 'run'}"]
+        refuse(read_config(config, options))  # the photos take their time
+        # A folder of another start or of other photos is refused here, before the training.
         tables = {"before": judged(start, photos, out / "before")}
-        train(config, start, out / "run", overrides or [])
+        train(config, options)
         tables["after"] = judged(models["after"], photos, out / "after", again=True)
         for name, table in tables.items():
             rows = list(summary(table, RECIPES, [*SETTING]))

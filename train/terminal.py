@@ -1,6 +1,5 @@
 """What a command says: how far a long run is, and in one sentence what went wrong."""
 
-import errno
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from xpsr.errors import XPSRError
+from xpsr.errors import XPSRError, is_disk_full
 from xpsr.launch import is_first
 from xpsr.stopping import exit_code, minding_sigterm
 
@@ -113,8 +112,10 @@ def _in_words(error: XPSRError | OSError) -> str:
         return f"{error.filename} is a file; a folder is needed there."
     if isinstance(error, PermissionError):
         return f"{error.filename} must not be read or written by this user."
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if is_disk_full(error):
         return (
             "The disk is full. What is finished is kept: make room and run the same command again."
         )
+    if isinstance(error, OSError) and error.filename:  # a disk that is only to be read, …
+        return f"{error.filename} cannot be used: {error.strerror}."
     return str(error)
