@@ -103,9 +103,8 @@ def refuse_originals(
     Raises:
         XPSRError: one would.
     """
-    sources = {
-        os.path.realpath(path) for path in pictures
-    }  # which links in a circle do not trouble
+    # os.path's, for links in a circle, on which Path.resolve fails.
+    sources = {os.path.realpath(path) for path in pictures}
     for result in results:
         if os.path.realpath(result) in sources:
             raise XPSRError(f"{result} is one of the pictures themselves; choose another {option}.")
