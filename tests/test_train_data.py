@@ -25,7 +25,6 @@ from train.manifest import Part, alone, collect_failures, read_manifest
 from train.networks import clip_tokenizer
 from train.pairing import PrepareConfig, make_pair
 from train.prepare import prepare
-from train.sharing import Share
 from train.terminal import sentences
 from train.todo import pair_id
 from xpsr.errors import XPSRError
@@ -277,8 +276,10 @@ def test_a_command_that_leaves_texts_unwritten_says_so_and_fails(
     assert "2 failed" in said and "4 of them have no texts yet" in said
 
 
-def test_a_second_command_on_a_folder_is_refused_and_takes_nothing_away(photos, tmp_path, capsys):
-    with alone(tmp_path, Share()), Part(tmp_path, "pairs", 0) as at_work:
+def test_a_second_command_on_a_folder_is_refused_and_takes_nothing_away(
+    photos, tmp_path, capsys, monkeypatch
+):
+    with alone(tmp_path), Part(tmp_path, "pairs") as at_work:
         at_work.add([{"id": "a", "photo": "a.jpg"}])
         for command in (
             partial(preparing.main, photos, tmp_path, overrides=["size=128"], describer="none"),
@@ -288,8 +289,11 @@ def test_a_second_command_on_a_folder_is_refused_and_takes_nothing_away(photos, 
                 command()
             assert ended.value.exit_code == 2
             assert f"Another command is at work in {tmp_path}: wait" in capsys.readouterr().err
-        with alone(tmp_path, Share(rank=1, world=2)):  # one of its own processes
+        monkeypatch.setenv("RANK", "1")
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        with alone(tmp_path):  # one of its own processes
             at_work.add([{"id": "b", "photo": "b.jpg"}])
+    monkeypatch.undo()
     assert [line["id"] for line in read_manifest(tmp_path)] == ["a", "b"]
     preparing.main(photos, tmp_path, overrides=["size=128"], describer="none")
     assert len(read_manifest(tmp_path)) == 2 + 4
@@ -298,15 +302,15 @@ def test_a_second_command_on_a_folder_is_refused_and_takes_nothing_away(photos, 
     assert "holds no pairs" in capsys.readouterr().err and not (photos / ".lock").exists()
 
 
-def test_nobody_writes_texts_before_all_have_read_which_are_missing(photos, tmp_path):
+def test_nobody_writes_texts_before_all_have_read_which_are_missing(photos, tmp_path, monkeypatch):
     list(prepare(photos, tmp_path, PAIRS))
     written = []
 
-    class Watched(Share):
-        def wait(self):
-            written.append([path.name for path in (tmp_path / "parts").glob("texts-*")])
+    def watched():
+        written.append([path.name for path in (tmp_path / "parts").glob("texts-*")])
 
-    list(describe(tmp_path, "measured", share=Watched()))
+    monkeypatch.setattr(describing, "wait", watched)
+    list(describe(tmp_path, "measured"))
     assert written[:3] == [[], [], ["texts-00000.jsonl"]]  # collected, read, described
 
 

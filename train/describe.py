@@ -24,11 +24,12 @@ from train.manifest import (
     read_manifest,
     require_pairs,
 )
-from train.sharing import Share, in_order, one_thread
+from train.sharing import in_order, one_thread, wait
 from train.terminal import follow, sentences
 from xpsr.counted import counted
 from xpsr.errors import XPSRError
 from xpsr.image import open_image
+from xpsr.launch import is_first, own_share
 from xpsr.prompts.author import about_others, is_named
 from xpsr.prompts.author import author as author_of
 from xpsr.prompts.batch import describe_many
@@ -59,7 +60,6 @@ def describe(
     *,
     side: Side = "both",
     again: bool = False,
-    share: Share | None = None,
     workers: int = 1,
 ) -> Iterator[tuple[int, int, str | None]]:
     """Write the missing texts; yields (done, total, complaint about a picture).
@@ -69,22 +69,20 @@ def describe(
         describer: as for `make_describer`.
         side: of the pairs.
         again: also replace the texts of other describers.
-        share: which part of the pairs is this process's.
         workers: processes that measure side by side; what asks a model is asked by one, several
             questions at a time.
 
     After a `DescriberUnavailableError` the rest is left for the next run.
     """
-    share = share or Share()
-    if share.is_first:
+    if is_first():
         collect(folder)
-    share.wait()
+    wait()
     author = author_of(describer)
-    tasks = share.of(missing(read_manifest(folder), author, side, again))
-    share.wait()  # who reads after another has written would divide another list
+    tasks = own_share(missing(read_manifest(folder), author, side, again))
+    wait()  # who reads after another has written would divide another list
     yield 0, len(tasks), None
     results = _described(tasks, folder, describer, workers)
-    with Part(folder, "texts", share.rank) as texts, Part(folder, "failed", share.rank) as failed:
+    with Part(folder, "texts") as texts, Part(folder, "failed") as failed:
         for number, ((pair, of), found) in enumerate(results, 1):
             if isinstance(found, Description):
                 said = (found.high, found.low, author)
@@ -96,10 +94,10 @@ def describe(
             yield number, len(tasks), f"{of}/{pair}: {found}"
             if isinstance(found, DescriberUnavailableError):
                 break
-    share.wait()
-    if share.is_first:
+    wait()
+    if is_first():
         collect(folder)
-    share.wait()
+    wait()
 
 
 def missing(lines: list[dict], describer: str, side: Side, again: bool) -> list[Task]:
@@ -216,15 +214,14 @@ def main(
         again = is_named(describer)
         describer = chosen(describer or DEFAULT)  # an unknown one is refused before the work
         require_pairs(data)
-        share = Share.from_environment()
         one_thread()
-        with alone(data, share):
-            if share.is_first:
+        with alone(data):
+            if is_first():
                 forget_failures(data)
                 tell_of_others(read_manifest(data), describer, side, again)
-            work = describe(data, describer, side=side, again=again, share=share, workers=workers)
+            work = describe(data, describer, side=side, again=again, workers=workers)
             follow("texts", work)
-            if share.is_first:
+            if is_first():
                 report(data, describer, side=side, again=again)
 
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 
-from train.sharing import Share
 from xpsr.errors import XPSRError
+from xpsr.launch import is_first, place_in_launch
 from xpsr.lock import locked
 from xpsr.whole import whole
 
@@ -81,13 +81,13 @@ def has_pairs(folder: Path) -> bool:
 
 
 @contextmanager
-def alone(folder: Path, share: Share) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """While this lasts no other command can work in the folder; the processes of one share it.
 
     Raises:
         XPSRError: another command is at work there.
     """
-    with locked(folder / LOCK, folder) if share.is_first else nullcontext():
+    with locked(folder / LOCK, folder) if is_first() else nullcontext():
         yield
 
 
@@ -120,7 +120,8 @@ def collect_failures(folder: Path) -> int:
 class Part:
     """The file that one process appends to; a line is on its way to the disk when `add` returns."""
 
-    def __init__(self, folder: Path, kind: str, rank: int):
+    def __init__(self, folder: Path, kind: str):
+        rank, _ = place_in_launch()
         (folder / PARTS).mkdir(parents=True, exist_ok=True)
         self._file = (folder / PARTS / f"{kind}-{rank:05d}.jsonl").open("a", encoding="utf-8")
 

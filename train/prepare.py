@@ -31,29 +31,29 @@ from train.files import find_photos
 from train.manifest import Part, alone, collect, forget_failures, pairs_so_far
 from train.options import read_options
 from train.pairing import PrepareConfig, make_pair, pair_seed
-from train.sharing import Share, in_order, one_thread
+from train.sharing import in_order, one_thread, wait
 from train.terminal import follow, sentences
 from train.todo import Work, hashes, noted, pair_id, plan, unknown
 from xpsr.errors import XPSRError
 from xpsr.fingerprint import fingerprint
 from xpsr.image import open_image
+from xpsr.launch import is_first, own_share
 from xpsr.prompts.author import is_named
 
 OPTIONS = "prepare.json"
 
 
 def prepare(
-    images: Path, out: Path, config: PrepareConfig, share: Share | None = None, workers: int = 1
+    images: Path, out: Path, config: PrepareConfig, workers: int = 1
 ) -> Iterator[tuple[int, int, str | None]]:
     """Make every pair that is missing or whose photo has changed, without texts.
 
     Yields:
         (done, total, what there is to say about a photo).
     """
-    share = share or Share()
     _check_device(config.device)
     photos = find_photos(images, [out / "HR", out / "LR"])
-    if share.is_first:
+    if is_first():
         for folder in ("HR", "LR"):
             (out / folder).mkdir(parents=True, exist_ok=True)
             for part in (out / folder).glob(".*.part"):
@@ -62,14 +62,14 @@ def prepare(
         _same_options(out, config)
         forget_failures(out)
         collect(out)
-    share.wait()
+    wait()
     known = noted(pairs_so_far(out))
-    share.wait()  # all have read what was there before anybody writes
-    mine = share.of([*enumerate(photos)])
-    yield 0, len(mine), unknown(out, images, photos, known) if share.is_first else None
+    wait()  # all have read what was there before anybody writes
+    mine = own_share([*enumerate(photos)])
+    yield 0, len(mine), unknown(out, images, photos, known) if is_first() else None
     planned = partial(plan, images=images, out=out, known=known, config=config)
     make = partial(pairs_of_photo, out=out, config=config)
-    with Part(out, "pairs", share.rank) as pairs, Part(out, "failed", share.rank) as failed:
+    with Part(out, "pairs") as pairs, Part(out, "failed") as failed:
 
         def begun() -> Iterator[Work]:
             for index, path in mine:
@@ -84,10 +84,10 @@ def prepare(
                 failed.add([{"photo": work.name, "error": reason}])
                 said.append(f"{work.name}: {reason}")
             yield number, len(mine), "\n".join(said) or None
-    share.wait()
-    if share.is_first:
+    wait()
+    if is_first():
         collect(out)
-    share.wait()
+    wait()
 
 
 def pairs_of_photo(
@@ -163,20 +163,19 @@ def main(
         author = None if describer == "none" else chosen(describer or DEFAULT)
         _check_device(options.device)
         find_photos(images)  # what is of no use is refused before anything is made
-        share = Share.from_environment()
         one_thread()
         out.mkdir(parents=True, exist_ok=True)
-        with alone(out, share):
-            before = hashes(pairs_so_far(out)) if share.is_first else {}
-            follow("photos", prepare(images, out, options, share, workers))
+        with alone(out):
+            before = hashes(pairs_so_far(out)) if is_first() else {}
+            follow("photos", prepare(images, out, options, workers))
             if not (lines := pairs_so_far(out)):
                 raise XPSRError("No photo could be used.")
             if author:
-                if share.is_first:
+                if is_first():
                     tell_of_others(lines, author, side, again)
-                work = describe(out, author, side=side, again=again, share=share, workers=workers)
+                work = describe(out, author, side=side, again=again, workers=workers)
                 follow("texts", work)
-            if share.is_first:
+            if is_first():
                 now = hashes(lines)
                 changed = sum(before.get(name, new) != new for name, new in now.items())
                 report(out, author, side=side, again=again, changed=changed)

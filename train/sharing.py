@@ -1,11 +1,10 @@
-"""Dividing work: several machines or GPUs by `accelerate launch`, several processes on each."""
+"""Working side by side: the processes of one launch wait for each other, and have workers."""
 
 import multiprocessing
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
-from dataclasses import dataclass
 from datetime import timedelta
 from threading import Thread
 from typing import TypeVar
@@ -22,33 +21,10 @@ Result = TypeVar("Result")
 PATIENCE = timedelta(days=30)
 
 
-@dataclass(frozen=True)
-class Share:
-    """This process among those that work on the same folder."""
-
-    rank: int = 0
-    world: int = 1
-
-    @classmethod
-    def from_environment(cls) -> "Share":
-        """As `accelerate launch` or torchrun set it; alone without them."""
-        if place_in_launch()[1] < 2:
-            return cls()
-        state = PartialState(cpu=True, timeout=PATIENCE)
-        return cls(state.process_index, state.num_processes)
-
-    @property
-    def is_first(self) -> bool:
-        return self.rank == 0
-
-    def of(self, items: Sequence[Item]) -> Sequence[Item]:
-        """Every world-th item: neighbours, which are often alike, go to different processes."""
-        return items[self.rank :: self.world]
-
-    def wait(self) -> None:
-        """Until all processes are here."""
-        if self.world > 1:
-            PartialState().wait_for_everyone()
+def wait() -> None:
+    """Until all processes of the launch are here."""
+    if place_in_launch()[1] > 1:
+        PartialState(cpu=True, timeout=PATIENCE).wait_for_everyone()
 
 
 def in_order(
