@@ -118,7 +118,8 @@ def test_processes_accumulation_and_batches_learn_the_same(pairs_folder, train_h
         for name, log in logs.items()
     }
     assert figures["one process"] == figures["accumulated"] == figures["two processes"]
-    assert "2 processes" in logs["two processes"] and "Nothing is sharded" in logs["two processes"]
+    assert "8 pairs in" in logs["one process"] and "2 processes" in logs["two processes"]
+    assert "Nothing is sharded" in logs["two processes"]
 
 
 @pytest.mark.slow

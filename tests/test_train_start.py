@@ -1,5 +1,8 @@
 """What a run begins with: where `model.start` leads, and what stops it from being built."""
 
+import os
+import signal
+from contextlib import contextmanager
 from functools import partial
 
 import pytest
@@ -65,6 +68,7 @@ def test_a_second_run_in_a_folder_is_refused_and_leaves_it_alone(tmp_path, capsy
         torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."),
         RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."),
         RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. "),
+        ConnectionResetError(104, "Connection reset by peer"),
     ],
     ids=lambda error: str(error)[:10],
 )
@@ -77,3 +81,31 @@ def test_too_little_memory_is_a_sentence_of_the_training(error, tmp_path, monkey
         main(CONFIGS / "smoke.yaml", ["data=x", f"out={tmp_path}"])
     assert ended.value.exit_code == 2
     assert "not enough memory. What needs less: a smaller batch_size" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGCHLD")
+def test_a_killed_worker_is_told_once(tmp_path, monkeypatch, capsys):
+    """torch raises whenever a worker ends, also of those that are ended for the sake of the one."""
+
+    def ended(*_) -> None:
+        os.kill(os.getpid(), signal.SIGCHLD)
+
+    def tell(*_) -> None:
+        raise RuntimeError("DataLoader worker (pid 7) is killed by signal: Killed. ")
+
+    @contextmanager
+    def ending(*_, **__):
+        try:
+            yield
+        finally:
+            ended()
+
+    monkeypatch.setattr(command, "run", ended)
+    monkeypatch.setattr(command, "alone", ending)
+    before = signal.signal(signal.SIGCHLD, tell)
+    try:
+        with pytest.raises(typer.Exit):
+            main(CONFIGS / "smoke.yaml", ["data=x", f"out={tmp_path}"])
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert capsys.readouterr().err.count("not enough memory") == 1

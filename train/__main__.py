@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -25,12 +26,13 @@ from train.data import Samples
 from train.export import check_export, export
 from train.loop import Report, train
 from train.networks import Networks, make_networks
-from train.photos import training_data
+from train.photos import Photos, training_data
 from train.precision import advice
 from train.series import is_done, read_series, refuse_to_change_start
 from train.state import SHARDED, State, begin
 from train.terminal import duration, sentences
 from xpsr.cli.lock import alone
+from xpsr.counted import counted
 from xpsr.errors import XPSRError, is_out_of_memory
 from xpsr.launch import is_first, place_in_launch
 
@@ -73,10 +75,14 @@ def main(
 def _telling_of_memory() -> Iterator[None]:
     try:
         yield
-    except (RuntimeError, MemoryError) as error:
-        # The system ends what takes too much; a data worker is the first that it finds.
-        if not (is_out_of_memory(error) or "is killed by signal: Killed" in str(error)):
+    except (RuntimeError, MemoryError, ConnectionResetError) as error:
+        # The system ends what takes too much; a data worker is the first that it finds. Who reads
+        # from it at that moment only learns that it is not there any more.
+        killed = "is killed by signal: Killed" in str(error)
+        if not (killed or isinstance(error, ConnectionResetError) or is_out_of_memory(error)):
             raise
+        if hasattr(signal, "SIGCHLD"):  # torch would tell of the worker again as the others end
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         raise XPSRError(NO_ROOM) from None
 
 
@@ -102,7 +108,8 @@ def run(config: TrainConfig) -> None:
     if accelerator.is_main_process:
         count = accelerator.num_processes
         processes = f"{count} process{'' if count == 1 else 'es'}"
-        _say(f"{len(samples)} in {config.data}, {processes}. {tracked}")
+        found = counted(len(samples), "photo" if isinstance(samples, Photos) else "pair")
+        _say(f"{found} in {config.data}, {processes}. {tracked}".rstrip())
         if slow := advice(config.mixed_precision, accelerator.device, config.optimizer):
             _say(slow)
         if changed := record.changes(out, config):
