@@ -55,27 +55,23 @@ def wavelet(target: Tensor, reference: Tensor) -> Tensor:
         raise ValueError(f"sizes differ: {tuple(target.shape)} and {tuple(reference.shape)}")
     height, width = target.shape[-2:]
     joined = torch.empty_like(target)
-    # In strips, with whatever is seen beyond their borders: a dozen copies are held on the way.
+    # In strips, with whatever is seen beyond their borders: several copies are held on the way.
     rows = max(_STRIP_PIXELS // width, 1)
     for top in range(0, height, rows):
         bottom = min(top + rows, height)
         seen = slice(max(top - _REACH, 0), bottom + _REACH)
-        high, _ = split(target[..., seen, :])
-        _, low = split(reference[..., seen, :])
+        # Detail is target - large_scale(target), and large_scale is linear.
+        drift = large_scale(reference[..., seen, :] - target[..., seen, :])
         wanted = slice(top - seen.start, bottom - seen.start)
-        joined[..., top:bottom, :] = (high + low)[..., wanted, :]
+        joined[..., top:bottom, :] = target[..., top:bottom, :] + drift[..., wanted, :]
     return joined
 
 
-def split(image: Tensor) -> tuple[Tensor, Tensor]:
-    """Split (B, C, H, W) into detail and what is left of it after five ever wider blurs."""
-    high = torch.zeros_like(image)
-    low = image
+def large_scale(image: Tensor) -> Tensor:
+    """What is left of (B, C, H, W) after five ever wider blurs."""
     for scale in range(WAVELET_LEVELS):
-        smooth = _blur(low, 2**scale)
-        high = high + (low - smooth)
-        low = smooth
-    return high, low
+        image = _blur(image, 2**scale)
+    return image
 
 
 def _statistics(image: Tensor) -> tuple[Tensor, Tensor]:
@@ -84,9 +80,13 @@ def _statistics(image: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blur(image: Tensor, dilation: int) -> Tensor:
-    """3 x 3 binomial blur with holes of `dilation`, the border repeated."""
-    line = torch.tensor([0.25, 0.5, 0.25], dtype=image.dtype, device=image.device)
-    channels = image.shape[1]
-    kernel = torch.outer(line, line).expand(channels, 1, 3, 3)
-    padded = F.pad(image, (dilation,) * 4, mode="replicate")
-    return F.conv2d(padded, kernel, dilation=dilation, groups=channels)
+    """3 x 3 binomial blur with holes of `dilation`, the border repeated.
+
+    By shifted copies: on a CPU several times as fast as a convolution with holes.
+    """
+    for dim, sides in ((3, (dilation, dilation, 0, 0)), (2, (0, 0, dilation, dilation))):
+        size = image.shape[dim]
+        padded = F.pad(image, sides, mode="replicate")
+        around = padded.narrow(dim, 0, size) + padded.narrow(dim, 2 * dilation, size)
+        image = image / 2 + around / 4
+    return image
