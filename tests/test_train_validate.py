@@ -38,6 +38,7 @@ def test_better_knows_the_direction_of_every_score():
         ("num_inference_steps", "key=value"),
         ("num_inference_steps=3,4", "3,4"),
         ("guidance_scale=99", "30"),
+        ("upscale=2", "the keys are"),
         ("guidance_scale=[", "cannot be read"),
     ],
 )

@@ -45,6 +45,8 @@ COLUMNS = ("recipe", "picture", "method", "degradation_seed", "seed", *NAMES)
 DAMAGED = "the scores beside it may be of anything; choose another folder"
 EXPLAINED = "Mean of bicubic → mean of restored (better on). Detail: the original's is 1."
 SIDE = 256  # of the crops on the contact sheets
+# The pictures say by how much they are enlarged.
+KEYS = ("preset", *(name for name in SETTING_NAMES if name != "upscale"), *PROMPT_NAMES)
 
 
 def read_setting(text: str) -> dict[str, Any]:
@@ -57,11 +59,10 @@ def read_setting(text: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for part in re.split(r",(?=\s*\w+=)", text):
         key, equals, value = part.strip().partition("=")
-        if not equals or key not in ("preset", *SETTING_NAMES, *PROMPT_NAMES):
-            keys = ", ".join(("preset", *SETTING_NAMES, *PROMPT_NAMES))
+        if not equals or key not in KEYS:
             raise XPSRError(
                 f"Write a setting as default or key=value,key=value, not {part!r}; the keys are"
-                f" {keys}."
+                f" {', '.join(KEYS)}."
             )
         found[key] = value if key in PROMPT_NAMES else read_value(key, value)
     numbers = {k: v for k, v in found.items() if k in SETTING_NAMES}
