@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from xpsr.models import PatchAutoencoder
+from xpsr.models.bands import in_bands
 from xpsr.models.patch_unet import PatchUNet
 
 
@@ -21,12 +22,25 @@ def test_bands_are_as_the_whole(widths, patch, blocks):
     picture = torch.rand(2, 3, 603, 37)
     whole = net(picture)
     assert (whole - picture).abs().max() > 0.5
-    assert torch.allclose(net.in_bands(picture, 37 * 100), whole, atol=1e-5)
+    banded = in_bands(net, picture, 37 * 100, net.multiple, net.reach)
+    assert torch.allclose(banded, whole, atol=1e-5)
     changed = picture.clone()
     changed[..., 300, :] += 1
     heard = (net(changed) - whole).abs().amax((0, 1, 3)).nonzero()
     furthest = max(300 - heard.min().item(), heard.max().item() - 300)
     assert net.reach / 2 < furthest <= net.reach
+
+
+@pytest.mark.parametrize("finish", [(), (4, 6)])
+@torch.no_grad()
+def test_large_pictures_are_decoded_in_bands_as_small_ones_at_once(finish, monkeypatch):
+    vae = PatchAutoencoder(8, decoder_width=8, finish_channels=finish, chroma_sigma=1.5)
+    if finish:
+        torch.nn.init.normal_(vae.finish.conv_out.weight, std=0.1)
+    latent = torch.randn(2, 8, 40, 5)
+    whole = vae.decode(latent).sample
+    monkeypatch.setattr("xpsr.models.patch_autoencoder.AT_ONCE", 40 * 70)
+    assert torch.allclose(vae.decode(latent).sample, whole, atol=1e-5)
 
 
 @torch.no_grad()

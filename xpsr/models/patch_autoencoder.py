@@ -8,7 +8,8 @@ from diffusers.models.modeling_outputs import AutoencoderKLOutput
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from xpsr.models.chroma import smooth_chroma
+from xpsr.models.bands import in_bands
+from xpsr.models.chroma import chroma_reach, smooth_chroma
 from xpsr.models.patch_unet import PatchUNet
 from xpsr.models.residual_block import ResidualBlock
 
@@ -85,8 +86,17 @@ class PatchAutoencoder(ModelMixin, ConfigMixin):
     def decode(self, z: Tensor, return_dict: bool = True, generator=None):
         """Latent (B, C, h, w), not scaled → picture (B, 3, h·patch, w·patch), about [-1, 1]."""
         sample = F.pixel_shuffle(self.unbasis(z) + self.correction(z), self.config.patch_size)
+        multiple, reach = (
+            (1, 0) if self.finish is None else (self.finish.multiple, self.finish.reach)
+        )
+        reach += -(-chroma_reach(self.config.chroma_sigma) // multiple) * multiple
+        sample = in_bands(self._finished, sample, AT_ONCE, multiple, reach)
+        return DecoderOutput(sample=sample) if return_dict else (sample,)
+
+    def _finished(self, sample: Tensor) -> Tensor:
+        """What patches leave, gone over at full size."""
         if self.finish is not None:
-            sample = self.finish.in_bands(sample, AT_ONCE)
+            sample = self.finish(sample)
         if self.config.chroma_sigma:
             sample = smooth_chroma(sample, self.config.chroma_sigma)
-        return DecoderOutput(sample=sample) if return_dict else (sample,)
+        return sample

@@ -75,14 +75,3 @@ class PatchUNet(nn.Module):
             x = passed(level, grow(x) + skips.pop())
         missing = F.pixel_shuffle(self.conv_out(x), self.patch)
         return picture + missing[..., :height, :width]
-
-    def in_bands(self, picture: Tensor, pixels: int) -> Tensor:
-        """The same in bands of about so many pixels, which take less memory than all at once."""
-        height, width = picture.shape[-2:]
-        rows = max(1, pixels // width // self.multiple) * self.multiple
-        bands = []
-        for top in range(0, height, rows):
-            first = max(0, top - self.reach)
-            part = self(picture[..., first : top + rows + self.reach, :])
-            bands.append(part[..., top - first :, :][..., :rows, :])
-        return torch.cat(bands, dim=-2)
