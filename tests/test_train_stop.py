@@ -46,6 +46,7 @@ def test_sigterm_is_a_stop_but_under_a_launcher(monkeypatch, capsys):
     with pytest.raises(typer.Exit) as ended, sentences():
         signal.raise_signal(signal.SIGTERM)
     assert ended.value.exit_code == 143 and "What is finished is kept" in capsys.readouterr().err
+    assert signal.signal(signal.SIGTERM, usual) == signal.SIG_IGN  # a second one ends nothing
     monkeypatch.setenv("RANK", "0")
     monkeypatch.setenv("WORLD_SIZE", "2")
     with sentences():

@@ -371,7 +371,7 @@ def test_who_accumulates_otherwise_than_the_configuration_is_refused(
 
 def test_what_a_start_has_already_cannot_be_asked_for_otherwise(pairs_folder, base, tmp_path):
     """An ablation that would silently train the same as before is refused."""
-    plain = ["steps=1", "batch_size=1", "trackers=[]", "mixed_precision=no"]
+    plain = ["steps=1", "lr_warmup_steps=0", "batch_size=1", "trackers=[]", "mixed_precision=no"]
     more = [f"data={pairs_folder}", f"out={tmp_path / 'run'}", *plain]
 
     def refusal(name, *overrides):

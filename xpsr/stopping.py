@@ -26,11 +26,13 @@ def minding_sigterm() -> Iterator[None]:
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        if signal.getsignal(signal.SIGTERM) is _terminate:
+            signal.signal(signal.SIGTERM, before)
 
 
 def _terminate(*_: object) -> None:
-    # `timeout` sends it twice, and the second must not cut short what the first one began.
+    # `timeout` sends it twice, and the second must not cut short what the first one began, up to
+    # the end of the process.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise Terminated
 
