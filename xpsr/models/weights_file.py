@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, TypeVar
@@ -65,13 +66,18 @@ def find_weights(folder: Path) -> Path:
     raise XPSRError(f"{folder} has no weights: neither {' nor '.join(WEIGHT_FILES)} is there.")
 
 
-def read_weights(path: Path, dtype: torch.dtype | None = None) -> dict[str, Tensor]:
-    """All weights of a file; pickles are read as weights only.
+def read_weights(
+    path: Path,
+    dtype: torch.dtype | None = None,
+    wanted: Callable[[str], bool] = lambda name: True,
+) -> dict[str, Tensor]:
+    """The weights of a file; pickles are read as weights only.
 
     Args:
         path: safetensors, .bin, .pth or .pt.
         dtype: number format of the weights in memory; None leaves it as it is in the file. They are
             changed one by one, so that the file never stands in memory twice.
+        wanted: tells by its name whether a weight is read at all.
 
     Raises:
         XPSRError: the file is damaged, or no file of weights; says what it is.
@@ -80,9 +86,14 @@ def read_weights(path: Path, dtype: torch.dtype | None = None) -> dict[str, Tens
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, "pt") as file:
-                return {key: _cast(file.get_tensor(key), dtype) for key in file.keys()}  # noqa: SIM118
+                keys = [key for key in file.keys() if wanted(key)]  # noqa: SIM118
+                return {key: _cast(file.get_tensor(key), dtype) for key in keys}
         # Copied out of the file, which may be moved or changed later.
-        return {key: _cast(value, dtype, copy=True) for key, value in _unpickle(path).items()}
+        return {
+            key: _cast(value, dtype, copy=True)
+            for key, value in _unpickle(path).items()
+            if wanted(key)
+        }
     except (*_DAMAGE, *_NO_HEADER) as error:
         raise _damaged(path, error) from error
 
@@ -153,6 +164,8 @@ def _unpickle(path: Path) -> dict[str, Tensor]:
                 raise XPSRError(f"{path} is a packed folder, not a file of weights: unpack it.")
     # Mapped: only what is asked for is read from the disk.
     weights: Any = torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
+    if isinstance(weights, dict) and isinstance(weights.get("model"), dict):
+        weights = weights["model"]  # beside what a training needs to go on, as RAM is saved
     if not isinstance(weights, dict) or not all(isinstance(v, Tensor) for v in weights.values()):
         raise XPSRError(f"{path} is not a plain list of weights.")
     return weights
