@@ -50,7 +50,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     add(
         "--describer",
         default=os.environ.get("XPSR_DESCRIBER", "auto"),
-        metavar="auto|measured|dalpsr|llava|llava:ID_OR_FOLDER|URL",
+        metavar="auto|measured|dalpsr|tags:FOLDER|llava|llava:ID_OR_FOLDER|URL",
         help="who describes; auto: LLaVA where a GPU and its weights are, else measured. llava and "
         'the URL of a vision server take options: "llava?bits=4&questions=q-instruct", '
         '"http://localhost:8000/v1?model=NAME". Default: XPSR_DESCRIBER, or auto',

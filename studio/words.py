@@ -84,6 +84,7 @@ def picture(size: tuple[int, int]) -> str:
 DESCRIBERS = {
     "measured": "Measured, with nothing to download.",
     "dalpsr": "Estimated, in DaLPSR's form (our reimplementation from abstract and figure).",
+    "tags": "Tags by SeeSR's tagger; the faults are measured.",
 }
 
 

@@ -41,6 +41,8 @@ LEAVES = {
         "errors",
         "settings",
         "image",
+        "models",
+        "parts",
         "placement",
         "prompts",
         "whole",

@@ -1,4 +1,4 @@
-"""Texts for the pairs: python -m train.describe --data DIR --describer measured|dalpsr|auto|llava|http://…
+"""Texts for the pairs: python -m train.describe --data DIR --describer measured|dalpsr|tags:…|llava|http://…
 
 Describes both sides of every pair, or the one that `--side` names, without degrading again; who is
 named replaces the texts of others. What fails is told, kept apart in failed.jsonl and tried again
@@ -36,7 +36,9 @@ from xpsr.prompts.batch import describe_many
 from xpsr.prompts.describer import DescriberUnavailableError, Description, make_describer
 
 Task = tuple[str, str]  # (pair, side)
-DESCRIBERS = "measured, dalpsr, auto, llava, llava:ID_OR_FOLDER, or the address of a server"
+DESCRIBERS = (
+    "measured, dalpsr, auto, tags:FOLDER, llava, llava:ID_OR_FOLDER, or the address of a server"
+)
 DEFAULT = "measured"
 NAMED = "One that is named, which auto is not, also replaces the texts of others."
 CHUNK = 16  # pictures that a process is sent at once

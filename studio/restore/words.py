@@ -237,6 +237,8 @@ DESCRIBED = {
     "measured": "Both texts are measured from the picture: correct what is wrong.",
     "dalpsr": "The faults were estimated and the content measured: correct what is wrong. No model "
     "here learned sentences of this form.",
+    "tags": "The content is tags by SeeSR's tagger, the faults are measured: correct what is "
+    "wrong.",
 }
 DESCRIBED_BY = "Both texts are by {source}: correct what is wrong."
 DESCRIBED_BEFORE = (

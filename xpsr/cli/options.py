@@ -45,8 +45,8 @@ Describer = Annotated[
     str,
     typer.Option(
         metavar="WHO",
-        help="Who writes the two descriptions: measured, dalpsr, auto, llava, llava:ID_OR_FOLDER "
-        "or the URL of a vision server. The last three take options, as in "
+        help="Who writes the two descriptions: measured, dalpsr, auto, tags:FOLDER, llava, "
+        "llava:ID_OR_FOLDER or the URL of a vision server. The last four take options, as in "
         '"llava?bits=4" or "URL?model=NAME".',
     ),
 ]

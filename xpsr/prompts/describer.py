@@ -46,10 +46,11 @@ def make_describer(spec: str = "measured") -> Describer:
             "measured": statistics of the picture and a small estimator; no download.
             "dalpsr": the quality text in DaLPSR's form, by a small estimator that is part of xpsr.
             "auto": LLaVA where a GPU and its weights are, else measured.
+            "tags:FOLDER": the content as tags, by SeeSR's tagger; see `xpsr.prompts.tags`.
             "llava", "llava:HUB_ID", "llava:FOLDER": a LLaVA in this process.
             "http://…", "https://…": a server with the OpenAI interface.
-            The last two take options, as in "llava?bits=4&questions=q-instruct"; see
-            `xpsr.prompts.llava.OPTIONS` and `xpsr.prompts.server.OPTIONS`.
+            The last three take options, as in "llava?bits=4&questions=q-instruct"; see `OPTIONS` in
+            `xpsr.prompts.tags`, `xpsr.prompts.llava` and `xpsr.prompts.server`.
 
     Raises:
         XPSRError: the name, the address or an option is unknown.
@@ -67,6 +68,10 @@ def make_describer(spec: str = "measured") -> Describer:
 
         return make_describer(choose().spec)
     place, options = split_options(spec)
+    if place == "tags" or place.startswith("tags:"):
+        from xpsr.prompts.tags import TagsDescriber
+
+        return TagsDescriber.from_options(place.partition(":")[2], options)
     if place == "llava" or place.startswith("llava:"):
         from xpsr.prompts.llava import LlavaDescriber
 
@@ -78,8 +83,8 @@ def make_describer(spec: str = "measured") -> Describer:
     # An address may hold a password: only what looks like a name is repeated.
     called = f' called "{spec}"' if spec.replace("-", "").isalnum() else " of that name"
     raise XPSRError(
-        f"There is no describer{called}: use measured, dalpsr, auto, llava, llava:HUB_ID, "
-        "llava:FOLDER, or the http(s) address of a vision server."
+        f"There is no describer{called}: use measured, dalpsr, auto, tags:FOLDER, llava, "
+        "llava:HUB_ID, llava:FOLDER, or the http(s) address of a vision server."
     )
 
 

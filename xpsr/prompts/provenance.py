@@ -17,7 +17,9 @@ from typing import Any, Literal
 from xpsr.prompts import PRESET_PROMPTS, Prompts
 from xpsr.prompts.sentences import split_sentences
 
-Kind = Literal["llava", "server", "measured", "dalpsr", "preset", "typed", "edited", "recipe"]
+Kind = Literal[
+    "llava", "server", "measured", "dalpsr", "tags", "preset", "typed", "edited", "recipe"
+]
 MAX_RUNS = 16  # of sentences with one origin, in a recipe; more of them become one
 MAX_BY = 60  # characters
 ALIKE = 0.45  # share of words two sentences have in common if one is the other one edited
@@ -30,8 +32,8 @@ class Origin:
     """Who wrote a sentence.
 
     Attributes:
-        kind: "llava" | "server" (a model behind an address) | "measured" | "dalpsr" | "preset" |
-            "typed" | "edited" | "recipe" (restored from one).
+        kind: "llava" | "server" (a model behind an address) | "measured" | "dalpsr" | "tags" |
+            "preset" | "typed" | "edited" | "recipe" (restored from one).
         by: for models their name and revision; for "edited" and "recipe" the kind before that.
     """
 
@@ -41,7 +43,7 @@ class Origin:
     @classmethod
     def of_source(cls, source: str) -> Origin:
         """The origin behind the `source` of a description."""
-        if source in ("measured", "dalpsr"):
+        if source in ("measured", "dalpsr", "tags"):
             return cls(source)  # pyright: ignore[reportArgumentType]
         if "://" in source:  # "MODEL at ADDRESS"; the address is nobody else's business
             model = source.rpartition(" at ")[0]
@@ -75,11 +77,12 @@ class Sentence:
 def written(text: str, origin: Origin) -> tuple[Sentence, ...]:
     """The sentences of a text that was brought as a whole.
 
-    The describer `dalpsr` measures the content, so its sentences are told apart by their form.
+    The describer `dalpsr` measures the content, and `tags` the quality, so their sentences are told
+    apart by their form.
     """
-    by_form = origin.kind in ("measured", "dalpsr")
+    by_form = origin.kind in ("measured", "dalpsr", "tags")
     return tuple(
-        Sentence(part, _origin_by_form(part) if by_form else origin)
+        Sentence(part, _origin_by_form(part, origin) if by_form else origin)
         for part in split_sentences(text)
     )
 
@@ -147,7 +150,9 @@ def _plain(text: str) -> str:
     return " ".join(text.split())
 
 
-def _origin_by_form(text: str) -> Origin:
+def _origin_by_form(text: str, origin: Origin) -> Origin:
+    if origin.kind == "tags" and not text.rstrip().endswith("."):
+        return origin  # a list of tags has no full stop, and what is measured has
     return Origin("dalpsr" if _DALPSR.match(text) else "measured")
 
 
