@@ -11,8 +11,9 @@ from safetensors.torch import load_file
 
 from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.attention import FUSION_KINDS, fusion_units
-from xpsr.models.official import to_ours
+from xpsr.models.family import XPSR
 
+to_ours = XPSR.networks["controlnet"].to_ours
 GOLDEN = Path(__file__).parent / "golden" / "xpsr"
 FORWARDS = ["forward_tiny_8x8", "forward_tiny_8x12", "forward_tiny_rrdb_8x12"]
 

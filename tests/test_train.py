@@ -80,13 +80,13 @@ def test_the_loss_and_its_gradients_are_the_authors():
     assert len(gradients) == 1048 and all(g is not None for g in gradients.values())
     total = torch.stack([g.norm() for g in gradients.values()]).norm()
     assert abs(total - golden["grad.total_norm"]) < 1e-4
-    from xpsr.models.official import to_ours
+    from xpsr.models.family import XPSR
 
     stored = {k: v for k, v in golden.items() if k.startswith(("grad.controlnet.", "grad.unet."))}
     assert stored
     for key, value in stored.items():
         _, network, name = key.split(".", 2)
-        name = to_ours(name) if network == "controlnet" else name
+        name = XPSR.networks["controlnet"].to_ours(name) if network == "controlnet" else name
         assert torch.allclose(gradients[f"{network}.{name}"], value, atol=1e-5), key
 
 

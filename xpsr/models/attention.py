@@ -20,22 +20,27 @@ def tokens(feature_map: Tensor) -> Tensor:
 
 
 def transformer_like(stock: Transformer2DModel, cross_attention_dim: int) -> Transformer2DModel:
-    """A fresh transformer shaped as `stock` whose cross-attention reads `cross_attention_dim`.
+    """A fresh transformer shaped as `stock` whose cross-attention reads `cross_attention_dim`."""
+    return Transformer2DModel(**shape_of(stock, cross_attention_dim))
 
-    Built from the module and not from `stock.config`: diffusers' blocks pass the head count and
+
+def shape_of(stock: Transformer2DModel, cross_attention_dim: int) -> dict[str, Any]:
+    """The arguments that a transformer like `stock` is built from.
+
+    Taken from the module and not from `stock.config`: diffusers' blocks pass the head count and
     width as positional arguments, which the config then lists as defaults and drops on rebuilding.
     """
     attention = stock.transformer_blocks[0].attn1
-    return Transformer2DModel(
-        num_attention_heads=attention.heads,
-        attention_head_dim=attention.inner_dim // attention.heads,
-        in_channels=stock.in_channels,
-        num_layers=len(stock.transformer_blocks),
-        cross_attention_dim=cross_attention_dim,
-        norm_num_groups=stock.norm.num_groups,
-        use_linear_projection=stock.use_linear_projection,
-        upcast_attention=attention.upcast_attention,
-    )
+    return {
+        "num_attention_heads": attention.heads,
+        "attention_head_dim": attention.inner_dim // attention.heads,
+        "in_channels": stock.in_channels,
+        "num_layers": len(stock.transformer_blocks),
+        "cross_attention_dim": cross_attention_dim,
+        "norm_num_groups": stock.norm.num_groups,
+        "use_linear_projection": stock.use_linear_projection,
+        "upcast_attention": attention.upcast_attention,
+    }
 
 
 class SemanticFusionAttention(nn.Module):
@@ -115,6 +120,29 @@ def fuse_block(block: nn.Module, cross_attention_dim: int, fusion: FusionKind) -
 def fusion_units(module: nn.Module) -> list[SemanticFusionAttention]:
     """Every fusion unit below `module`, in the order of the forward pass."""
     return [m for m in module.modules() if isinstance(m, SemanticFusionAttention)]
+
+
+def walk_down(
+    network: nn.Module, sample: Tensor, temb: Tensor, told: Any
+) -> tuple[Tensor, list[Tensor]]:
+    """The way down through a UNet or ControlNet.
+
+    Args:
+        network: has the stock `down_blocks` and `mid_block`.
+        sample: features behind the first convolution (B, C, h, w).
+        temb: time embedding (B, D).
+        told: what the transformers of the blocks read, as they take it.
+
+    Returns:
+        features behind the middle, and those for the skips.
+    """
+    skips = [sample]
+    for block in network.down_blocks:
+        text = {"encoder_hidden_states": told} if reads_text(block) else {}
+        sample, outputs = block(hidden_states=sample, temb=temb, **text)
+        skips.extend(outputs)
+    text = {"encoder_hidden_states": told} if reads_text(network.mid_block) else {}
+    return network.mid_block(sample, temb, **text), skips
 
 
 def broadcast_timestep(timestep: Tensor | float, sample: Tensor) -> Tensor:

@@ -23,7 +23,8 @@ def extends_config_of(base: type) -> Callable[[Callable[..., None]], Callable[..
 
 
 def without_unused_official_keys(config: dict[str, Any]) -> dict[str, Any]:
-    """Drop the flags of the authors' UNet that its released training never switches on.
+    """Drop the flags of the authors' networks that say nothing: those that XPSR's released training
+    never switches on, and the one that SeeSR's always has on.
 
     Raises:
         ValueError: one of them is on; such a network has layers that this class does not build.
@@ -33,4 +34,5 @@ def without_unused_official_keys(config: dict[str, Any]) -> dict[str, Any]:
         value = config.get(flag, False)
         if any(value) if isinstance(value, (list, tuple)) else value:
             raise ValueError(f"its config switches {flag} on, which XPSR as published never uses")
-    return {key: value for key, value in config.items() if key not in flags}
+    dropped = (*flags, "use_image_cross_attention")
+    return {key: value for key, value in config.items() if key not in dropped}

@@ -15,12 +15,13 @@ from xpsr.models.attention import (
     broadcast_timestep,
     fuse_block,
     fusion_units,
-    reads_text,
+    walk_down,
 )
 from xpsr.models.config import extends_config_of
 from xpsr.models.degradation_free import DegradationFreePredictor, TextReader
 from xpsr.models.encoder import LowResolutionEncoder
-from xpsr.models.official import load_official, to_ours
+from xpsr.models.family import XPSR
+from xpsr.models.official import load_official
 
 
 @dataclass
@@ -181,15 +182,7 @@ class XPSRControlNetModel(ControlNetModel):
                 raise ValueError("give controlnet_cond (the picture) or hint (its embedding)")
             hint, pixel_predictions = self.controlnet_cond_embedding(controlnet_cond)
 
-        sample = self.conv_in(sample) + hint
-        skips = [sample]
-        for block in self.down_blocks:
-            text = {"encoder_hidden_states": prompts} if reads_text(block) else {}
-            sample, outputs = block(hidden_states=sample, temb=temb, **text)
-            skips.extend(outputs)
-        text = {"encoder_hidden_states": prompts} if reads_text(self.mid_block) else {}
-        sample = self.mid_block(sample, temb, **text)
-
+        sample, skips = walk_down(self, self.conv_in(sample) + hint, temb, prompts)
         residuals = [zero(x) for zero, x in zip(self.controlnet_down_blocks, skips, strict=True)]
         residuals.append(self.controlnet_mid_block(sample))
         output = XPSRControlNetOutput(
@@ -216,14 +209,13 @@ class XPSRControlNetModel(ControlNetModel):
         controlnet = cls(**{**config, **own})
         # Stock attention weights belong to the high-level branch of the unit in their place.
         encoder = {
-            to_ours(key): value
+            key: value
             for key, value in unet.state_dict().items()
             if key.startswith(("conv_in.", "time_embedding.", "down_blocks.", "mid_block."))
         }
         own_keys = controlnet.state_dict().keys()
-        controlnet.load_state_dict(
-            {k: v for k, v in encoder.items() if k in own_keys}, strict=False
-        )
+        ours = XPSR.to_our_names("controlnet", encoder)
+        controlnet.load_state_dict({k: v for k, v in ours.items() if k in own_keys}, strict=False)
         for unit in fusion_units(controlnet):
             unit.start_from_high()
         return controlnet
@@ -239,4 +231,4 @@ class XPSRControlNetModel(ControlNetModel):
         Raises:
             XPSRError: the folder holds something else; the sentence says what.
         """
-        return load_official(cls, "controlnet", Path(folder), dtype)
+        return load_official(cls, XPSR, "controlnet", Path(folder), dtype)

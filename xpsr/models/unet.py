@@ -10,8 +10,9 @@ from diffusers.models.transformers.transformer_2d import Transformer2DModel
 from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from torch import Tensor, cat, dtype, float32, is_grad_enabled, nn
 
-from xpsr.models.attention import broadcast_timestep, reads_text, tokens
+from xpsr.models.attention import broadcast_timestep, tokens, walk_down
 from xpsr.models.config import extends_config_of
+from xpsr.models.family import XPSR
 from xpsr.models.official import load_official
 
 
@@ -157,17 +158,8 @@ class XPSRUNet2DConditionModel(UNet2DConditionModel):
             raise ValueError("XPSR's UNet needs the residuals of its ControlNet")
         t_emb = self.get_time_embed(sample, broadcast_timestep(timestep, sample))
         temb = self.time_embedding(t_emb)
-        text = {"encoder_hidden_states": encoder_hidden_states}
-
-        sample = self.conv_in(sample)
-        skips = [sample]
-        for block in self.down_blocks:
-            extra = text if reads_text(block) else {}
-            sample, outputs = block(hidden_states=sample, temb=temb, **extra)
-            skips.extend(outputs)
-        extra = text if reads_text(self.mid_block) else {}
-        sample = self.mid_block(sample, temb, **extra) + mid_block_additional_residual
-
+        sample, skips = walk_down(self, self.conv_in(sample), temb, encoder_hidden_states)
+        sample = sample + mid_block_additional_residual
         residuals = list(down_block_additional_residuals)
         end = len(skips)
         for block in self.up_blocks:
@@ -210,4 +202,4 @@ class XPSRUNet2DConditionModel(UNet2DConditionModel):
         Raises:
             XPSRError: the folder holds something else; the sentence says what.
         """
-        return load_official(cls, "unet", Path(folder), dtype)
+        return load_official(cls, XPSR, "unet", Path(folder), dtype)
