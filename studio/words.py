@@ -18,6 +18,7 @@ PRESETS = {
     "official": "official – as the authors' program, 20 steps",
     "paper": "paper – as published, 50 steps",
     "faithful": "faithful – for the built-in model: safest, adds least",
+    "seesr": "seesr – as SeeSR's program, 50 steps; for its model",
     "fast": "fast – half the steps of “official”",
 }
 NO_PICTURE = (

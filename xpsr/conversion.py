@@ -13,12 +13,15 @@ import torch
 
 from xpsr.errors import XPSRError
 from xpsr.finding import find_model
-from xpsr.models.checkpoint import CLASSES, Checkpoint, Part, check
+from xpsr.models import DAPEModel
+from xpsr.models.checkpoint import CLASSES, TAGGER, Checkpoint, Part, check, tagger_of
+from xpsr.models.family import SEESR
 from xpsr.models.weights_file import read_shapes
 from xpsr.names import expanded
-from xpsr.parts import BASE_PARTS, check_base, no_progress_bars, read_parts
+from xpsr.parts import BASE_PARTS, check_base, no_progress_bars, read_parts, read_tagger
 from xpsr.pipeline import XPSRPipeline
 from xpsr.placement import choose_dtype, free_bytes
+from xpsr.seesr import SeeSRPipeline
 from xpsr.whole import unlocked
 
 DEFAULT_BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -71,7 +74,7 @@ def convert(
     _check_memory(checkpoint, number_format)
     name = str(base or _default_base(checkpoint))
     base_folder = find_model(name, tuple(BASE_PARTS))
-    check_base(base_folder, checkpoint.parts[0].text_width)
+    check_base(base_folder, checkpoint.text_width)
     parts = read_parts(base_folder, tuple(BASE_PARTS), number_format)
     unfinished = out.with_name(f".{out.name}.part")
     _continue_or_begin(unfinished, _plan(checkpoint, name, number_format))
@@ -105,20 +108,24 @@ def _write(
     networks: dict[str, Any] = {}
     for part in checkpoint.parts:
         yield Progress(part.name, done, total)
-        networks[part.name] = _convert_part(part, out / part.name, dtype)
+        networks[part.name] = _convert_part(checkpoint, part, out / part.name, dtype)
         done += sizes[part.name]
     # Only the index is missing; it needs the parts' classes and none of their weights.
     empty = {k: v.to("meta") if isinstance(v, torch.nn.Module) else v for k, v in base.items()}
-    XPSRPipeline(**empty, **networks).save_config(out)
+    kind = SeeSRPipeline if checkpoint.family is SEESR else XPSRPipeline
+    kind(**empty, **networks).save_config(out)
     for path in out.rglob("*.safetensors"):
         read_shapes(path)  # raises if the disk holds less than was written
 
 
-def _convert_part(part: Part, target: Path, dtype: torch.dtype) -> Any:
+def _convert_part(checkpoint: Checkpoint, part: Part, target: Path, dtype: torch.dtype) -> Any:
     """Write one network, unless it is there; returns it without its weights."""
-    cls = CLASSES[part.name]
+    cls = DAPEModel if part.name == TAGGER else CLASSES[checkpoint.family.name][part.name]
     if not target.is_dir():
-        model = cls.from_official(part.path.parent, dtype)
+        if part.name == TAGGER:
+            model = read_tagger(tagger_of(checkpoint.folder), dtype)
+        else:
+            model = cls.from_official(part.path.parent, dtype)
         # The authors' machine is no business of ours.
         model.register_to_config(_name_or_path="")
         _save(model, target)
@@ -147,7 +154,7 @@ def _refuse_existing(out: Path) -> None:
 
 
 def _default_base(checkpoint: Checkpoint) -> str:
-    if checkpoint.parts[0].text_width == 768:
+    if checkpoint.text_width == 768:
         return DEFAULT_BASE
     raise XPSRError(
         f"This checkpoint was built on {checkpoint.base}: name its folder or hub id as base."

@@ -85,7 +85,7 @@ def named_base(name: str, base: str | Path | None) -> str:
         return str(base)
     raise XPSRError(
         f"{name} is an official checkpoint, which holds only a part of the model; name a folder or "
-        "hub id of Stable Diffusion 1.5 as base."
+        "hub id of Stable Diffusion 1.5 as base (for SeeSR, of Stable Diffusion 2 base)."
     )
 
 

@@ -20,13 +20,21 @@ from xpsr.finding import (
     refuse_base,
     wanted_files,
 )
-from xpsr.models.checkpoint import PARTS, check, locate
+from xpsr.models.checkpoint import PARTS, TAGGER, check, locate
 from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.own_layers import has_own_layers
 from xpsr.models.weights_file import read_shapes
-from xpsr.parts import BASE_PARTS, COMPONENTS, check_base, class_of, read_index, weight_files
+from xpsr.parts import (
+    ALL_PARTS,
+    BASE_PARTS,
+    check_base,
+    class_of,
+    parts_of,
+    read_index,
+    weight_files,
+)
 
-NETWORKS = ("vae", "text_encoder", "unet", "controlnet")
+NETWORKS = ("vae", "text_encoder", "unet", "controlnet", TAGGER)
 _OF_BASE = NETWORKS[:2]  # what an official checkpoint takes from its base
 _ENDINGS = (".safetensors", ".bin")
 
@@ -69,11 +77,12 @@ def _local(folder: Path, base: str | None) -> ModelFacts:
         return _official(locate(folder), base)
     refuse_base(str(folder), base)
     index = read_index(folder)
-    for part in COMPONENTS:
+    for part in parts_of(index):
         if not (folder / part).is_dir():
             raise XPSRError(f'The model in {folder} is incomplete: it has no "{part}".')
         class_of(part, index)
-    return ModelFacts(str(folder), "folder", sum(_weights(folder / part) for part in NETWORKS))
+    networks = [part for part in NETWORKS if part in parts_of(index)]
+    return ModelFacts(str(folder), "folder", sum(_weights(folder / part) for part in networks))
 
 
 def _official(folder: Path, base: str | None) -> ModelFacts:
@@ -85,18 +94,20 @@ def _official(folder: Path, base: str | None) -> ModelFacts:
         if found.problems:
             raise XPSRError(" ".join(found.problems))
         weights = sum(part.weights for part in found.parts)
-        more = _base(folder.name, base, _OF_BASE, found.parts[0].text_width)
+        more = _base(folder.name, base, _OF_BASE, found.text_width)
     return ModelFacts(str(folder), "official", weights + more.weights, more.fetched)
 
 
 def _on_hub(name: str, base: str | None) -> ModelFacts:
     """A model by its hub id: of what lies in the cache the weights, of all else the bytes."""
-    if here := _cached(name, tuple(COMPONENTS)):
+    if here := _cached(name, ALL_PARTS):
         return replace(_local(here, base), kind="hub")
-    sizes = _listed(name, tuple(COMPONENTS))
+    sizes = _listed(name, ALL_PARTS)
     if INDEX in sizes:
         refuse_base(name, base)
-        _refuse_incomplete(name, sizes, tuple(COMPONENTS))
+        # Which kind of model it is its index says, which is not fetched yet.
+        tagged = any(file.startswith(f"{TAGGER}/") for file in sizes)
+        _refuse_incomplete(name, sizes, ALL_PARTS if tagged else parts_of({}))
         return ModelFacts(name, "hub", 0, sum(sizes.values()))
     _refuse_incomplete(name, sizes, PARTS)
     own = f"unet/{OWN_LAYERS}" in sizes
@@ -128,10 +139,11 @@ def _cached(name: str, parts: tuple[str, ...]) -> Path | None:
         here = Path(snapshot_download(name, allow_patterns=patterns, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError, OSError):
         return None
-    needed = PARTS if set(PARTS) <= set(parts) and not (here / INDEX).is_file() else parts
+    if set(PARTS) <= set(parts):
+        parts = parts_of(read_index(here)) if (here / INDEX).is_file() else PARTS
     whole = all(
         (here / part).is_dir() and (part not in NETWORKS or _weight_files(here / part))
-        for part in needed
+        for part in parts
     )
     return here if whole else None
 

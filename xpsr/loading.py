@@ -9,14 +9,26 @@ from diffusers import UNet2DConditionModel
 
 from xpsr.errors import XPSRError
 from xpsr.finding import INDEX, find_model, named_base, refuse_base
-from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
-from xpsr.models.checkpoint import locate
+from xpsr.models import XPSRControlNetModel
+from xpsr.models.checkpoint import CLASSES, locate, tagger_of
+from xpsr.models.family import SEESR, family_of
+from xpsr.models.official import read_config
 from xpsr.models.own_layers import has_own_layers, load_own_layers
 from xpsr.models.weights_file import align
-from xpsr.parts import BASE_PARTS, COMPONENTS, NO_ROOM, read_index, read_part, read_parts
+from xpsr.parts import (
+    ALL_PARTS,
+    BASE_PARTS,
+    NO_ROOM,
+    parts_of,
+    read_index,
+    read_part,
+    read_parts,
+    read_tagger,
+)
 from xpsr.pipeline import XPSRPipeline
 from xpsr.placement import choose_device, choose_dtype, telling_of_memory
 from xpsr.revision import ModelSource, revision_of
+from xpsr.seesr import SeeSRPipeline
 
 
 @telling_of_memory(NO_ROOM)
@@ -32,7 +44,8 @@ def load(
     Args:
         name_or_folder: "mini" (embedded, needs no network), a folder or hub id in diffusers'
             layout (model_index.json), or an official checkpoint (folders unet and controlnet).
-        base: for official checkpoints: folder or hub id of the Stable Diffusion 1.5 they build on.
+        base: for official checkpoints: folder or hub id of the Stable Diffusion they build on, 1.5
+            for XPSR and 2 (base) for SeeSR.
         device: "cuda", "mps", "cpu"; default: the best there is.
         dtype: "float32", "float16", "bfloat16"; default: float16, on the CPU float32.
 
@@ -45,16 +58,13 @@ def load(
     name = str(name_or_folder)
     if isinstance(name_or_folder, Path) and name_or_folder.is_dir():
         name_or_folder = name_or_folder.absolute()  # Path("./mini") is a folder, "mini" is not
-    folder = find_model(str(name_or_folder), tuple(COMPONENTS))
+    folder = find_model(str(name_or_folder), ALL_PARTS)
     if (folder / INDEX).is_file():
         refuse_base(name, base)
-        parts = read_parts(folder, tuple(COMPONENTS), number_format)
-        options = read_index(folder)
-        pipe = XPSRPipeline(
-            **parts,
-            residual_latents=options.get("residual_latents", False),
-            default_preset=options.get("default_preset", "official"),
-        )
+        index = read_index(folder)
+        kind = SeeSRPipeline if "tagger" in parts_of(index) else XPSRPipeline
+        told = {key: index[key] for key in ("residual_latents", "default_preset") if key in index}
+        pipe = kind(**read_parts(folder, parts_of(index), number_format), **told)
         pipe.source = ModelSource(revision_of(folder))
     else:
         pipe = _official(locate(folder), base, number_format)
@@ -69,16 +79,20 @@ def load(
 
 def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSRPipeline:
     base_folder = find_model(named_base(folder.name, base), tuple(BASE_PARTS))
+    kind: type[XPSRPipeline] = XPSRPipeline
+    networks: dict[str, torch.nn.Module] = {}
     if has_own_layers(folder / "unet"):  # trained here and exported without the base's layers
         whole = find_model(str(base), ("unet",)) / "unet"
-        unet = load_own_layers(folder / "unet", read_part(whole, UNet2DConditionModel, dtype))
-        controlnet = read_part(folder / "controlnet", XPSRControlNetModel, dtype)
+        plain = read_part(whole, UNet2DConditionModel, dtype)
+        networks["unet"] = load_own_layers(folder / "unet", plain)
+        networks["controlnet"] = read_part(folder / "controlnet", XPSRControlNetModel, dtype)
     else:
-        unet = XPSRUNet2DConditionModel.from_official(folder / "unet", dtype)
-        controlnet = XPSRControlNetModel.from_official(folder / "controlnet", dtype)
-    pipe = XPSRPipeline(
-        **read_parts(base_folder, tuple(BASE_PARTS), dtype), unet=unet, controlnet=controlnet
-    )
+        family = family_of(read_config(folder / "unet"))
+        for part, cls in CLASSES[family.name].items():
+            networks[part] = cls.from_official(folder / part, dtype)
+        if family is SEESR:
+            kind, networks["tagger"] = SeeSRPipeline, read_tagger(tagger_of(folder), dtype)
+    pipe = kind(**read_parts(base_folder, tuple(BASE_PARTS), dtype), **networks)
     pipe.source = ModelSource(revision_of(folder), str(base), revision_of(base_folder))
     return pipe
 
@@ -99,5 +113,6 @@ def _check_fit(pipe: XPSRPipeline) -> None:
             if wanted != found:
                 raise XPSRError(
                     f"The {name} and the {part} do not belong together ({wanted} channels against "
-                    f"{found}); Stable Diffusion 1.5 is the base of the official checkpoints."
+                    f"{found}); Stable Diffusion 1.5 is the base of XPSR's official checkpoint, and "
+                    "Stable Diffusion 2 (base) that of SeeSR's."
                 )

@@ -19,6 +19,7 @@ from xpsr.errors import NotEnoughMemoryError, XPSRError, is_out_of_memory
 from xpsr.finding import INDEX
 from xpsr.models.checkpoint import base_of
 from xpsr.models.own_layers import FILE as OWN_LAYERS
+from xpsr.models.tagger_files import TaggerFiles
 from xpsr.models.weights_file import read_shapes
 
 BASE_PARTS = {
@@ -27,11 +28,21 @@ BASE_PARTS = {
     "tokenizer": "CLIPTokenizer",
     "scheduler": "DDPMScheduler",
 }
+# The parts of a pipeline and their classes, by the name that stands in its model_index.json.
 COMPONENTS = {
-    **BASE_PARTS,
-    "unet": "XPSRUNet2DConditionModel",
-    "controlnet": "XPSRControlNetModel",
+    "XPSRPipeline": {
+        **BASE_PARTS,
+        "unet": "XPSRUNet2DConditionModel",
+        "controlnet": "XPSRControlNetModel",
+    },
+    "SeeSRPipeline": {
+        **BASE_PARTS,
+        "unet": "SeeSRUNet2DConditionModel",
+        "controlnet": "SeeSRControlNetModel",
+        "tagger": "DAPEModel",
+    },
 }
+ALL_PARTS = tuple(COMPONENTS["SeeSRPipeline"])  # of every kind, before it is known of which
 _NAMED = re.compile(
     r"(?:diffusion_pytorch_model|model|pytorch_model)(?:\.(\w+))?(?:-\d{5}-of-\d{5})?"
     r"\.(?:safetensors|bin)"
@@ -60,6 +71,11 @@ def read_index(folder: Path) -> dict[str, Any]:
     return index
 
 
+def parts_of(index: dict[str, Any]) -> tuple[str, ...]:
+    """The names of a model's parts, by its `read_index`."""
+    return tuple(COMPONENTS.get(index.get("_class_name", ""), COMPONENTS["XPSRPipeline"]))
+
+
 def class_of(part: str, index: dict[str, Any]) -> Any:
     """The class of a component, by its bare name and only from the libraries we know.
 
@@ -67,7 +83,8 @@ def class_of(part: str, index: dict[str, Any]) -> Any:
     folder cannot make us import what it likes.
     """
     entry = index.get(part)
-    name = entry[1] if isinstance(entry, list) and len(entry) == 2 else COMPONENTS[part]
+    usual = {**COMPONENTS["SeeSRPipeline"], **COMPONENTS["XPSRPipeline"]}[part]
+    name = entry[1] if isinstance(entry, list) and len(entry) == 2 else usual
     kind = {"text_encoder": "CLIPTextModel", "tokenizer": "CLIPTokenizer"}.get(part, "")
     if kind and str(name).startswith(kind):
         return getattr(transformers, str(name), None) or getattr(transformers, kind)
@@ -131,6 +148,14 @@ def read_part(folder: Path, kind: Any, dtype: torch.dtype) -> Any:
         # diffusers notes the folder's path and writes it into every copy that is saved later.
         part.register_to_config(_name_or_path="")
     return part
+
+
+def read_tagger(files: TaggerFiles, dtype: torch.dtype) -> models.DAPEModel:
+    """SeeSR's tagger from wherever `find_tagger` found it; XPSRError if it is not whole."""
+    if files.folder is not None:
+        return read_part(files.folder, models.DAPEModel, dtype)
+    assert files.ram is not None
+    return models.DAPEModel.from_official(files.ram, files.dape, dtype)
 
 
 def _misfit(told: dict[str, Any], strict: bool) -> str:

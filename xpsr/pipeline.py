@@ -103,10 +103,11 @@ def result_of(
 
 
 @dataclass(frozen=True, eq=False)
-class _Run:
+class Run:
     """What is settled of a run before a network works."""
 
     settings: Settings
+    image: Image.Image
     frame: Frame
     texts: EncoderTexts
     blend: Blend
@@ -304,7 +305,7 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             finally:
                 self.maybe_free_model_hooks()
             result = frame.finish(decoded, settings.color_fix)
-            notes = (*photo.notes, *cut_notes(run.texts), *((LORA,) if self._has_lora else ()))
+            notes = (*photo.notes, *self._text_notes(run), *((LORA,) if self._has_lora else ()))
             recipe = self._recipe(photo.image, result, prompts, settings, notes)
         maps = None if recorder is None else recorder.maps
         yield Restored(result, recipe, time.perf_counter() - started, notes, maps)
@@ -327,15 +328,16 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
 
     def _plan(
         self, image: Image.Image, prompts: Prompts, settings: Settings, shared: Shared
-    ) -> _Run:
+    ) -> Run:
         """Settle all that needs no network, and refuse what cannot be."""
         factor = self.controlnet.downscale
         frame = make_frame(image, settings, factor)
         height, width = (side // factor for side in frame.padded.shape[-2:])
         size = max(settings.tile_size // factor, 1) if settings.tile_size else 0
         overlap = min(settings.tile_overlap // factor, max(size - 1, 0))
-        return _Run(
+        return Run(
             settings=settings,
+            image=image,
             frame=frame,
             texts=assemble(prompts, settings, self.tokenizer),
             blend=Blend(cover(height, width, size, overlap)),
@@ -344,7 +346,7 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             shared=shared,
         )
 
-    def _conditions(self, run: _Run) -> Conditions:
+    def _conditions(self, run: Run) -> Conditions:
         device, settings = self._execution_device, run.settings
         chunk = settings.long_prompts == "chunk"
 
@@ -362,9 +364,18 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             image=run.frame.padded.to(device),
             guidance_scale=settings.guidance_scale,
             conditioning_scale=settings.controlnet_conditioning_scale,
+            image_tokens=self._image_tokens(run),
         )
 
-    def _base(self, run: _Run, conditions: Conditions) -> Generator[TileDone, None, Tensor | None]:
+    def _image_tokens(self, run: Run) -> Tensor | None:
+        """What a model reads in the picture besides the texts; XPSR reads nothing."""
+        return None
+
+    def _text_notes(self, run: Run) -> tuple[str, ...]:
+        """What of the texts the networks do not get, in sentences."""
+        return cut_notes(run.texts)
+
+    def _base(self, run: Run, conditions: Conditions) -> Generator[TileDone, None, Tensor | None]:
         """The latent to add before decoding; None in a model without residual latents."""
         if not self.config["residual_latents"]:
             return None
@@ -384,7 +395,7 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
 
         return (yield from run.shared.walk(key, made))
 
-    def _start(self, run: _Run, conditions: Conditions, base: Tensor | None) -> Tensor:
+    def _start(self, run: Run, conditions: Conditions, base: Tensor | None) -> Tensor:
         """The latent that denoising starts from.
 
         Draws: the autoencoder's sample, then the start's own noise.
@@ -402,7 +413,7 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         return start_latents(run.solver, run.settings, low, run.noise)
 
     def _denoiser(
-        self, run: _Run, conditions: Conditions, recorder: WordRecorder | None
+        self, run: Run, conditions: Conditions, recorder: WordRecorder | None
     ) -> Denoiser:
         tiles, watch = run.blend.tiles, unwatched
         hints = run.shared.get(

@@ -87,6 +87,8 @@ class Conditions:
 
     Attributes:
         high, low: text embeddings (B, L, D), B = 2 for [negative, positive] or 1.
+        image_tokens: what SeeSR's tagger sees in the picture (1, N, D), read in place of `low`;
+            None in XPSR.
         image: the low-quality picture at working size (1, 3, H, W) in [0, 1].
         guidance_scale, conditioning_scale: as in `Settings`.
     """
@@ -96,6 +98,22 @@ class Conditions:
     image: Tensor
     guidance_scale: float
     conditioning_scale: float
+    image_tokens: Tensor | None = None
+
+    def for_unet(self) -> dict[str, Any]:
+        """What the UNet reads, by the names of its arguments."""
+        if self.image_tokens is None:
+            return {"encoder_hidden_states": self.high}
+        # The same in both halves: SeeSR's guidance is away from a text, not from the picture.
+        tokens = self.image_tokens.expand(len(self.high), -1, -1)
+        return {"encoder_hidden_states": self.high, "image_encoder_hidden_states": tokens}
+
+    def for_controlnet(self) -> dict[str, Any]:
+        """Likewise of the ControlNet."""
+        if self.image_tokens is None:
+            lowlevel = {"lowlevel_encoder_hidden_states": self.low, "with_predictions": False}
+            return {**self.for_unet(), **lowlevel}
+        return self.for_unet()
 
 
 # Around every call of the networks: the tile and its number, from 0 in every step.
@@ -195,20 +213,18 @@ class Denoiser:
         skips, middle, *_ = self.controlnet(
             sample,
             timestep,
-            encoder_hidden_states=told.high,
-            lowlevel_encoder_hidden_states=told.low,
             hint=hint,
             conditioning_scale=told.conditioning_scale,
-            with_predictions=False,
             return_dict=False,
+            **told.for_controlnet(),
         )
         prediction = self.unet(
             sample,
             timestep,
-            encoder_hidden_states=told.high,
             down_block_additional_residuals=skips,
             mid_block_additional_residual=middle,
             return_dict=False,
+            **told.for_unet(),
         )[0]
         return prediction.to(latents.dtype)
 

@@ -180,9 +180,11 @@ def start_latents(solver: Solver, settings: Settings, low: Tensor, noise: NoiseS
         return noise.like(low)
     if settings.start == "lr_bare":
         return solver.add_noise(low, torch.zeros_like(low), solver.timesteps[0])
-    latents = solver.add_noise(low, noise.like(low), solver.timesteps[0])
+    last = solver.scheduler.config.num_train_timesteps - 1
+    first = last if settings.start == "lr_last" else solver.timesteps[0]
+    latents = solver.add_noise(low, noise.like(low), first)
     if settings.start == "lr_twice":
         # As the authors' code does: of the picture 1.7 % are left, which is almost pure noise.
-        level = min(settings.added_noise_level, solver.scheduler.config.num_train_timesteps - 1)
+        level = min(settings.added_noise_level, last)
         latents = solver.add_noise(latents, noise.like(low), level)
     return latents

@@ -12,7 +12,7 @@ from xpsr.errors import XPSRError
 MAX_OUTPUT_PIXELS = 64_000_000  # a float copy of such a picture takes 0.8 GB, and we need several
 
 Scheduler = Literal["ddpm", "ddim", "dpm++", "unipc"]
-Start = Literal["noise", "lr", "lr_twice", "lr_bare"]
+Start = Literal["noise", "lr", "lr_last", "lr_twice", "lr_bare"]
 Negative = Literal["both", "high"]
 ColorFix = Literal["none", "adain", "wavelet"]
 LongPrompts = Literal["truncate", "protect", "chunk"]
@@ -54,9 +54,11 @@ class Settings:
         upscale: whole factor, 1..8. The result is exactly upscale x input.
         seed: 0..2**32-1; the same seed and settings give the same pixels.
         scheduler: "ddpm" | "ddim" | "dpm++" | "unipc".
-        start: where denoising starts: "noise" | "lr" (the input's latent, noised) | "lr_twice"
-            (noised a second time at `added_noise_level`, as the authors' code does) | "lr_bare" (no
-            noise: every seed gives the same picture, if the sampling method draws none either).
+        start: where denoising starts: "noise" | "lr" (the input's latent, noised) | "lr_last" (as
+            much as at the last timestep of the training, whatever the first one of the run is:
+            SeeSR's "LR embedding") | "lr_twice" (noised a second time at `added_noise_level`, as
+            XPSR's authors' code does) | "lr_bare" (no noise: every seed gives the same picture, if
+            the sampling method draws none either).
         added_noise_level: training timestep of that second noise, 0..999.
         negative: "both" texts have a negative | only the "high" one, the low-level text stays.
         process_size: the network works on a picture whose short side has at least so many
@@ -187,6 +189,14 @@ PRESETS: dict[str, Settings] = {
     # The likeliest picture instead of a likely one: one step, and nothing of it is left to chance.
     # For the embedded model; others need their noise and become blurred.
     "faithful": _MINI.changed(num_inference_steps=1, start="lr_bare"),
+    # SeeSR's test script; its paper and script agree. One text: the low-level one is not read.
+    "seesr": Settings(
+        num_inference_steps=50,
+        guidance_scale=5.5,
+        start="lr_last",
+        tile_size=768,
+        tile_overlap=32,
+    ),
     # The official settings with half the steps of a second-order solver, in smaller squares.
     "fast": Settings(num_inference_steps=10, scheduler="dpm++", tile_size=768, tile_overlap=128),
 }

@@ -102,14 +102,14 @@ class Endpoints:
             negative_prompt: what the content is steered away from.
             lowlevel_negative_prompt: what the faults are steered away from.
             added_prompt: words put behind `prompt`, or before it.
-            preset: mini, faithful, official, paper or fast; left out, the one made for the model.
+            preset: mini, faithful, official, paper, seesr or fast; left out, the one of the model.
             num_inference_steps: 1..1000.
             guidance_scale: weight of the texts, 0..30.
             controlnet_conditioning_scale: weight of the picture, 0..4.
             upscale: whole factor, 1..8.
             seed: 0..4294967295.
             scheduler: ddpm, ddim, dpm++ or unipc.
-            start: noise, lr, lr_twice or lr_bare.
+            start: noise, lr, lr_last, lr_twice or lr_bare.
             added_noise_level: training timestep of the second noise of lr_twice, 0..999.
             negative: "both" texts have a negative, or only the "high" one.
             process_size: least short side of the working picture, in pixels; 0 for none.

@@ -185,6 +185,7 @@ START_INFO = "More of your picture is safer, more noise is freer."
 STARTS = {
     "noise": "noise alone",
     "lr": "your picture under noise",
+    "lr_last": "your picture under the most noise",
     "lr_twice": "your picture under noise, twice",
     "lr_bare": "your picture alone",
 }

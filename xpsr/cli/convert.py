@@ -39,7 +39,8 @@ def convert(
 ) -> None:
     """Make a folder that --model opens by itself from an official checkpoint and its base.
 
-    Without --base, Stable Diffusion 1.5 is fetched from the Hugging Face hub.
+    Without --base, Stable Diffusion 1.5 is fetched from the Hugging Face hub; SeeSR's checkpoint
+    needs the base named.
     """
     with results_only() as emit:
         from xpsr.models.checkpoint import check as look
@@ -62,6 +63,7 @@ def convert(
 def tell(found: Checkpoint) -> None:
     """Say what was found, a line for each network."""
     from xpsr.conversion import gigabytes
+    from xpsr.models.family import SEESR
 
     for part in found.parts:
         size = "" if part.is_published_size else ", not the size of the published one"
@@ -69,9 +71,8 @@ def tell(found: Checkpoint) -> None:
     for problem in found.problems:
         say(problem)
     if not found.problems:
-        say(
-            f"It adds to {found.base}, which --base names; version 1.5 is fetched if none is named."
-        )
+        fetched = "" if found.family is SEESR else "; version 1.5 is fetched if none is named"
+        say(f"It adds to {found.base}, which --base names{fetched}.")
 
 
 def _report(official: Path, found: Checkpoint, emit: Emit) -> None:
@@ -79,7 +80,8 @@ def _report(official: Path, found: Checkpoint, emit: Emit) -> None:
         {"name": part.name, "file": str(part.path), "weights": part.weights, "bytes": part.bytes}
         for part in found.parts
     ]
-    record = {"input": str(official), "folder": str(found.folder), "whole": not found.problems}
+    record = {"input": str(official), "folder": str(found.folder), "family": found.family.name}
+    record["whole"] = not found.problems
     emit({**record, "base": found.base, "parts": parts, "problems": found.problems})
 
 

@@ -62,7 +62,8 @@ Base = Annotated[
     str | None,
     typer.Option(
         metavar="NAME",
-        help="Folder or hub id of Stable Diffusion 1.5, for an official XPSR checkpoint.",
+        help="Folder or hub id of Stable Diffusion 1.5, for an official XPSR checkpoint; of 2 "
+        "(base), for SeeSR's.",
         rich_help_panel=_MODEL,
     ),
 ]

@@ -5,6 +5,7 @@ Checked by names, shapes and file lengths. No weight is read, so it takes a seco
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,18 +14,24 @@ import torch
 
 from xpsr.errors import XPSRError
 from xpsr.models.controlnet import XPSRControlNetModel
-from xpsr.models.official import check_family, lay_out, read_config, report, to_our_names
+from xpsr.models.dape import DAPEModel
+from xpsr.models.dape_official import fitting
+from xpsr.models.family import SEESR, XPSR, Family, family_of
+from xpsr.models.official import check_family, lay_out, read_config, report
 from xpsr.models.own_layers import has_own_layers
+from xpsr.models.seesr import SeeSRControlNetModel, SeeSRUNet2DConditionModel
+from xpsr.models.tagger_files import FOLDER as TAGGER
+from xpsr.models.tagger_files import TaggerFiles, find_tagger
 from xpsr.models.unet import XPSRUNet2DConditionModel
 from xpsr.models.weights_file import find_weights, read_shapes
 
-CLASSES: dict[str, Any] = {
-    "unet": XPSRUNet2DConditionModel,
-    "controlnet": XPSRControlNetModel,
+CLASSES: dict[str, dict[str, Any]] = {
+    XPSR.name: {"unet": XPSRUNet2DConditionModel, "controlnet": XPSRControlNetModel},
+    SEESR.name: {"unet": SeeSRUNet2DConditionModel, "controlnet": SeeSRControlNetModel},
 }
-PARTS = tuple(CLASSES)
-PUBLISHED = {"unet": 1_107_755_524, "controlnet": 620_216_909}  # weights, on Stable Diffusion 1.5
+PARTS = tuple(CLASSES[XPSR.name])
 _PACKED = (".zip", ".rar", ".7z", ".tar", ".tgz", ".gz")
+_TAGGER_SIZE = 212_117_045  # numbers of the published one that are needed
 _DEPTH = 3  # folders around a checkpoint, such as runs/xpsr/checkpoint-300000
 
 
@@ -33,12 +40,12 @@ class Part:
     """One network of a checkpoint, found whole.
 
     Attributes:
-        name: "unet" or "controlnet".
-        path: its file of weights.
+        name: "unet", "controlnet" or "tagger".
+        path: its file of weights; of the tagger that of RAM.
         weights: how many numbers it holds.
         bytes: size of the file.
         dtype: their number format.
-        text_width: channels of the text embeddings it reads; tells which base it was built on.
+        is_published_size: whether it has as many weights as that of the authors.
     """
 
     name: str
@@ -46,12 +53,7 @@ class Part:
     weights: int
     bytes: int
     dtype: torch.dtype
-    text_width: int
-
-    @property
-    def is_published_size(self) -> bool:
-        """Whether it has as many weights as that of the authors."""
-        return self.weights == PUBLISHED[self.name]
+    is_published_size: bool
 
 
 @dataclass(frozen=True)
@@ -60,23 +62,27 @@ class Checkpoint:
 
     Attributes:
         folder: the one that holds "unet" and "controlnet".
+        family: whose it is.
         parts: the networks that are whole.
-        problems: one sentence for each that is not.
+        text_width: channels of the text embeddings that they read; tells which base they add to.
+        problems: one sentence for each network that is not whole or does not fit.
     """
 
     folder: Path
+    family: Family
     parts: tuple[Part, ...]
+    text_width: int
     problems: tuple[str, ...]
 
     @property
     def base(self) -> str:
         """The kind of Stable Diffusion that the checkpoint adds to."""
-        return base_of(self.parts[0].text_width) if self.parts else base_of(768)
+        return base_of(self.text_width)
 
 
 def base_of(text_width: int) -> str:
     """The base whose text encoder has this many channels, in words."""
-    known = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2.1"}
+    known = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2"}
     return known.get(text_width, f"a base whose text encoder has {text_width} channels")
 
 
@@ -91,19 +97,36 @@ def check(folder: str | Path) -> Checkpoint:
     except (OSError, RuntimeError) as error:  # too long, or "~" before a name nobody has here
         reason = getattr(error, "strerror", None) or str(error).rstrip(".")
         raise XPSRError(f"{str(folder)[:60]} cannot be looked for: {reason}.") from None
-    parts, problems = [], []
+    family, parts, widths, problems = _family(place), [], {}, []
     for name in PARTS:
         try:
-            parts.append(_check_part(name, place / name))
+            part, widths[name] = _check_part(family, name, place / name)
+            parts.append(part)
         except XPSRError as error:
             problems.append(str(error))
-    if len({part.text_width for part in parts}) > 1:
+    if len({*widths.values()}) > 1:
         problems.append(
             f"The two networks in {place} were built on different bases: "
-            + " and ".join(f"the {part.name} on {base_of(part.text_width)}" for part in parts)
+            + " and ".join(f"the {name} on {base_of(width)}" for name, width in widths.items())
             + ". Take both from the same checkpoint."
         )
-    return Checkpoint(place, tuple(parts), tuple(problems))
+    if family is SEESR:
+        try:
+            parts.append(_check_tagger(place))
+        except XPSRError as error:
+            problems.append(str(error))
+    width = next(iter(widths.values()), 768 if family is XPSR else 1024)
+    return Checkpoint(place, family, tuple(parts), width, tuple(problems))
+
+
+def _family(place: Path) -> Family:
+    """Whose checkpoint lies here, by what its configurations say."""
+    for name in PARTS:
+        try:
+            return family_of(read_config(place / name))
+        except XPSRError:
+            continue  # told when the network is checked
+    return XPSR
 
 
 def locate(folder: Path) -> Path:
@@ -177,7 +200,8 @@ def _nothing_there(folder: Path) -> str:
     )
 
 
-def _check_part(name: str, folder: Path) -> Part:
+def _check_part(family: Family, name: str, folder: Path) -> tuple[Part, int]:
+    """The network and the width of the text that it reads."""
     config = read_config(folder)
     if has_own_layers(folder):
         raise XPSRError(
@@ -186,15 +210,34 @@ def _check_part(name: str, folder: Path) -> Part:
         )
     path = find_weights(folder)
     shapes = read_shapes(path)
-    check_family(name, folder, shapes)
-    expected = lay_out(CLASSES[name], config, folder).state_dict()
-    if mismatches := report(expected, to_our_names(name, shapes)):
+    check_family(family, name, folder, shapes)
+    expected = lay_out(CLASSES[family.name][name], config, folder).state_dict()
+    if mismatches := report(expected, family.to_our_names(name, shapes)):
         raise XPSRError(f"The weights in {folder} do not fit its config.json: {mismatches}.")
-    return Part(
-        name,
-        path,
-        weights=sum(value.numel() for value in shapes.values()),
-        bytes=path.stat().st_size,
-        dtype=shapes[next(iter(shapes))].dtype,
-        text_width=config["cross_attention_dim"],
-    )
+    part = _part(name, path, shapes, family.networks[name].published)
+    return part, config["cross_attention_dim"]
+
+
+def _part(name: str, path: Path, shapes: Mapping[str, torch.Tensor], published: int) -> Part:
+    weights = sum(value.numel() for value in shapes.values())
+    dtype = next(iter(shapes.values())).dtype
+    return Part(name, path, weights, path.stat().st_size, dtype, weights == published)
+
+
+def tagger_of(place: Path) -> TaggerFiles:
+    """The tagger of a SeeSR checkpoint: inside its folder, or beside it, as the authors have it."""
+    return find_tagger(place, place.parent)
+
+
+def _check_tagger(place: Path) -> Part:
+    files = tagger_of(place)
+    if files.folder is None:
+        assert files.ram is not None
+        path, shapes = files.ram, fitting(DAPEModel, files.ram, files.dape, read_shapes)
+    else:
+        path = find_weights(files.folder)
+        shapes = read_shapes(path)
+        expected = lay_out(DAPEModel, read_config(files.folder), files.folder).state_dict()
+        if mismatches := report(expected, shapes):
+            raise XPSRError(f"{path} does not fit its config.json: {mismatches}.")
+    return _part(TAGGER, path, shapes, _TAGGER_SIZE)

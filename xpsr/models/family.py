@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 Value = TypeVar("Value")
 Rules = tuple[tuple[re.Pattern[str], str], ...]
@@ -29,7 +29,7 @@ class Network:
         name: "UNet" or "ControlNet".
         mark: a part of our names of weights that only this family's have.
         layers: what to call the layers of that mark.
-        published: how many weights that of the authors has.
+        published: how many numbers that of the authors has.
         rules: official name → ours.
     """
 
@@ -59,13 +59,11 @@ class Family:
     Attributes:
         name: as people call it.
         called: the same with its article.
-        base: the Stable Diffusion that it adds to, in words.
         networks: by the name of their folder, "unet" and "controlnet".
     """
 
     name: str
     called: str
-    base: str
     networks: Mapping[str, Network]
 
     def to_our_names(self, part: str, weights: Mapping[str, Value]) -> dict[str, Value]:
@@ -76,7 +74,6 @@ class Family:
 XPSR = Family(
     "XPSR",
     "an XPSR",
-    "Stable Diffusion 1.5",
     {
         "unet": Network("UNet", ".pixel_attentions.", "conditional attention", 1_107_755_524),
         "controlnet": Network("ControlNet", ".low.", "low-level prompt", 620_216_909, _FUSION),
@@ -85,22 +82,16 @@ XPSR = Family(
 SEESR = Family(
     "SeeSR",
     "a SeeSR",
-    "Stable Diffusion 2 base",
     {
         "unet": Network("UNet", ".image.", "image attention", 1_126_760_324, _IMAGE),
         "controlnet": Network("ControlNet", ".image.", "image attention", 489_031_440, _IMAGE),
     },
 )
-FAMILIES = (XPSR, SEESR)
 
 
-def family_of(keys: Iterable[str]) -> Family | None:
-    """Whose network has weights of these names, the authors' or ours; None: of neither."""
-    keys = list(keys)
-    for family in FAMILIES:
-        if any(network.has_mark(keys) for network in family.networks.values()):
-            return family
-    return None
+def family_of(config: Mapping[str, Any]) -> Family:
+    """Whose network an official config.json describes: SeeSR's say that they read pictures."""
+    return SEESR if config.get("use_image_cross_attention") else XPSR
 
 
 def kind_of(keys: Iterable[str]) -> str:
@@ -109,7 +100,7 @@ def kind_of(keys: Iterable[str]) -> str:
     for network in XPSR.networks.values():
         if network.has_mark(keys):
             return f"{XPSR.called} {network.name}"
-    if family_of(keys) is SEESR:
+    if SEESR.networks["unet"].has_mark(keys):
         return f"{SEESR.called} model"
     if any(key.startswith("controlnet_cond_embedding.") for key in keys):
         return "a plain ControlNet"

@@ -19,6 +19,8 @@ OFFICIAL_NEGATIVE = "blurry, dotted, noise, raster lines, unclear, lowres, over-
 OFFICIAL_LOWLEVEL_NEGATIVE = "high resolution, best quality, clear"
 OFFICIAL_ADDED = "clean, high-resolution, 8k, high quality, clear text."
 PAPER_NEGATIVE = "blurry, dotted, noise, unclear, low-res, over-smoothed"
+SEESR_NEGATIVE = "dotted, noise, blur, lowres, smooth"
+SEESR_ADDED = "clean, high-resolution, 8k"
 
 
 # Pairs of negative texts that have a name: (negative_prompt, lowlevel_negative_prompt). The paper
@@ -102,5 +104,8 @@ PRESET_PROMPTS: dict[str, Prompts] = {
     # the quality branch the authors' praise means "leave it as it is": the opposite of restoring.
     "mini": Prompts(negative_prompt="", added_prompt=""),
     "faithful": Prompts(negative_prompt="", added_prompt=""),
+    "seesr": Prompts(
+        negative_prompt=SEESR_NEGATIVE, lowlevel_negative_prompt="", added_prompt=SEESR_ADDED
+    ),
     "fast": Prompts(),
 }

@@ -1,0 +1,248 @@
+"""SeeSR as a pipeline: its loop against the authors' numbers, loading, converting, what it reads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from diffusers import DDPMScheduler
+from safetensors.torch import load_file
+from test_sampling import StoredNoise
+from tiny_dape import tiny_dape
+from transformers import CLIPTextConfig, CLIPTextModel
+
+import xpsr as library
+from xpsr import tiling
+from xpsr.errors import XPSRError
+from xpsr.models import SeeSRControlNetModel, SeeSRUNet2DConditionModel
+from xpsr.prompts import Prompts
+from xpsr.prompts.text import assemble
+from xpsr.sampling import Conditions, Denoiser, Hints, Step, denoise
+from xpsr.schedule import Solver, start_latents
+from xpsr.seesr import ONE_TEXT, SeeSRPipeline
+from xpsr.settings import Settings
+from xpsr.tiling import Blend, cover
+
+GOLDEN = Path(__file__).parent / "golden" / "seesr"
+SCHEDULE = json.loads((GOLDEN / "schedule.json").read_text(encoding="utf-8"))
+RUNS = ("lr_cfg", "noise_cfg", "lr_nocfg", "lr_cfg_scale05")
+QUICK = Settings.from_preset("seesr", num_inference_steps=2, upscale=2, process_size=0, seed=3)
+WORDS = Prompts.from_preset("seesr", prompt="bird, branch,")
+
+
+@pytest.fixture(scope="module")
+def pipe(tiny_pipeline, tokenizer) -> SeeSRPipeline:
+    """The golden networks and tagger, with a random autoencoder and text encoder."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=12,
+                intermediate_size=24,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+    return SeeSRPipeline(
+        vae=tiny_pipeline.vae,
+        text_encoder=text_encoder.eval(),
+        tokenizer=tokenizer,
+        unet=SeeSRUNet2DConditionModel.from_official(GOLDEN / "tiny" / "unet"),
+        controlnet=SeeSRControlNetModel.from_official(GOLDEN / "tiny" / "controlnet"),
+        scheduler=DDPMScheduler(**SCHEDULE["config"], timestep_spacing="leading"),
+        tagger=tiny_dape(),
+    )
+
+
+@pytest.fixture(scope="module")
+def stored():
+    return load_file(GOLDEN / "pipeline.safetensors")
+
+
+def near(found, expected):
+    assert (found - expected).abs().max() / expected.abs().max() <= 1e-4
+
+
+def denoiser(pipe, stored, run, blend, image="in.cond_image") -> Denoiser:
+    guided = run != "lr_nocfg"
+    texts = [stored["in.negative_prompt_embeds"]] * guided + [stored["in.prompt_embeds"]]
+    conditions = Conditions(
+        high=torch.cat(texts),
+        low=torch.cat(texts),  # read by nobody
+        image=stored[image],
+        guidance_scale=3.0 if run == "lr_cfg_scale05" else 5.5 if guided else 1.0,
+        conditioning_scale=0.5 if run == "lr_cfg_scale05" else 1.0,
+        image_tokens=stored["in.image_embeds"],
+    )
+    hints = Hints(pipe.controlnet, conditions.image, blend)
+    return Denoiser(pipe.unet, pipe.controlnet, conditions, blend, hints)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("run", RUNS)
+def test_the_loop_matches_the_authors(pipe, stored, run):
+    own = {key.split(".", 1)[1]: v for key, v in stored.items() if key.startswith(f"{run}.")}
+    solver = Solver(pipe.scheduler.config, "ddpm", len(own["timesteps"]))
+    assert solver.timesteps == own["timesteps"].tolist()
+    noise = StoredNoise(own["init_noise"], *own["step_noise"])
+    start = "noise" if run == "noise_cfg" else "lr_last"
+    low = own.get("z_lr", torch.zeros_like(own["init_noise"]))
+    latents = start_latents(solver, Settings(start=start), low, noise)
+    assert (latents - own["latent_start"]).abs().max() < 1e-6
+    predict = denoiser(pipe, stored, run, Blend(cover(16, 16, 96, 4)))
+    for number, step in enumerate(denoise(latents, solver, predict, noise)):
+        near(step.latents, own["latents_per_step"][number])
+    near(step.latents, own["latents_final"])
+    assert not noise.left
+
+
+@torch.no_grad()
+def test_the_tiled_loop_matches_the_authors(pipe, stored, monkeypatch):
+    own = {k.split(".", 1)[1]: v for k, v in stored.items() if k.startswith("lr_tiled.")}
+    # Their weights are ours but for the middle, which they have half a pixel too low.
+    monkeypatch.setattr(tiling, "bell", lambda *_: stored["tiled.gaussian_weights_16"][0, 0])
+    tiles = cover(20, 26, 16, 4)
+    predict = denoiser(pipe, stored, "lr_tiled", Blend(tiles), "in.cond_image_wide")
+    solver = Solver(pipe.scheduler.config, "ddpm", 2)
+    noise = StoredNoise(own["init_noise"], *own["step_noise"])
+    latents = start_latents(solver, Settings(start="lr_last"), own["z_lr"], noise)
+    for number, tile in enumerate(tiles):
+        found = predict._networks(tile.cut(latents), solver.timesteps[0], predict.hints[number])
+        near(found, own["tile_model_out_step0"][number])
+    items = denoise(latents, solver, predict, noise, len(tiles))
+    steps = [one.latents for one in items if isinstance(one, Step)]
+    for found, expected in zip(steps, own["latents_per_step"], strict=True):
+        near(found, expected)
+
+
+def test_tiles_and_schedule_are_the_authors(pipe):
+    for case in json.loads((GOLDEN / "tiles.json").read_text())["cases"]:
+        height, width, tile = case["latent_h"], case["latent_w"], case["tile"]
+        found = cover(height, width, tile, case["overlap"])
+        if case["tiled"] and min(height, width) < tile:
+            continue  # theirs get smaller in both directions then, ours in that one
+        if not case["tiled"]:
+            assert len(found) == 1, case
+            continue
+        assert [(one.left, one.top) for one in found] == [
+            (x, y) for x in case["x_offsets"] for y in case["y_offsets"]
+        ], case
+    for steps, expected in SCHEDULE["timesteps_leading_offset1"].items():
+        assert Solver(pipe.scheduler.config, "ddpm", int(steps)).timesteps == expected
+
+
+def run(pipe, image, prompts=WORDS, **changes):
+    *_, last = pipe.stream(image, prompts, replace(QUICK, **changes))
+    return last
+
+
+def test_it_restores_with_its_own_preset(pipe, picture):
+    prompts, settings = pipe.defaults()
+    assert (settings.num_inference_steps, settings.guidance_scale) == (50, 5.5)
+    assert settings == Settings.from_preset("seesr") and settings.start == "lr_last"
+    done = run(pipe, picture(24, 20))
+    assert done.image.size == (48, 40) and done.notes == ()
+    assert done.recipe.prompts.negative_prompt == "dotted, noise, blur, lowres, smooth"
+    again = run(pipe, picture(24, 20))
+    assert again.recipe.output_sha256 == done.recipe.output_sha256
+    assert run(pipe, picture(24, 20), seed=4).recipe.output_sha256 != done.recipe.output_sha256
+
+
+def test_tags_and_added_words_stand_as_in_its_demo(tokenizer):
+    known = json.loads((GOLDEN / "prompts.json").read_text(encoding="utf-8"))
+    tags = known["training_tag_file"][0]["text"]  # "bird, branch,"
+    said = assemble(replace(WORDS, prompt=tags), QUICK, tokenizer)
+    assert said.high.sent == "bird, branch, clean, high-resolution, 8k"
+    assert known["gradio"][0]["prompt"].startswith(said.high.sent)
+
+
+def test_what_it_sees_in_the_picture_as_it_came_is_read(pipe, picture, monkeypatch):
+    """The tagger gets the input and not the enlarged picture, and what it says has an effect."""
+    seen, pixels = [], pipe.tagger.pixels
+    monkeypatch.setattr(pipe.tagger, "pixels", lambda image: seen.append(image) or pixels(image))
+    before = run(pipe, picture(24, 20))
+    assert [image.size for image in seen] == [(24, 20)]
+    embed = pipe.tagger.embed
+    monkeypatch.setattr(pipe.tagger, "embed", lambda pixels: embed(pixels).flip(1))
+    assert run(pipe, picture(24, 20)).recipe.output_sha256 == before.recipe.output_sha256
+    monkeypatch.setattr(pipe.tagger, "embed", lambda pixels: 2 * embed(pixels))
+    assert run(pipe, picture(24, 20)).recipe.output_sha256 != before.recipe.output_sha256
+
+
+def test_the_quality_text_is_not_read_and_that_is_said(pipe, picture):
+    bare = run(pipe, picture(24, 20))
+    told = run(pipe, picture(24, 20), replace(WORDS, lowlevel_prompt="Very noisy. " * 60))
+    assert told.notes == told.recipe.notes == (ONE_TEXT,)
+    assert told.recipe.output_sha256 == bare.recipe.output_sha256
+    words = replace(WORDS, lowlevel_prompt="Very noisy.")
+    routed = run(pipe, picture(24, 20), words, lowlevel_route="content")
+    assert routed.notes == () and routed.recipe.output_sha256 != bare.recipe.output_sha256
+
+
+def test_tags_are_those_of_the_tagger(pipe):
+    from PIL import Image
+
+    values = load_file(GOLDEN / "dape.safetensors")["in.lr_image_40x52"]
+    image = Image.fromarray((values[0].permute(1, 2, 0) * 255).round().byte().numpy())
+    expected = json.loads((GOLDEN / "tiny" / "dape" / "config.json").read_text())
+    assert ", ".join(pipe.tags(image)) == expected["expected_tags_dape"][0]
+
+
+@pytest.fixture(scope="module")
+def base(pipe, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("base")
+    for name in ("vae", "text_encoder", "tokenizer", "scheduler"):
+        getattr(pipe, name).save_pretrained(folder / name)
+    return folder
+
+
+@pytest.fixture
+def official(pipe, tmp_path):
+    """A download as the authors lay it out; the tagger, which is small here, as `convert` writes
+    it, since files of the authors have one size."""
+    folder = tmp_path / "models" / "seesr"
+    for part in ("unet", "controlnet"):
+        shutil.copytree(GOLDEN / "tiny" / part, folder / part)
+    pipe.tagger.save_pretrained(folder.parent / "tagger")
+    return folder
+
+
+def pixels(model, picture, **where):
+    return run(library.load(model, device="cpu", **where), picture(24, 20)).recipe.output_sha256
+
+
+def test_every_way_to_load_it_makes_the_same_pixels(
+    xpsr, pipe, official, base, picture, tmp_path
+):
+    expected = run(pipe, picture(24, 20)).recipe.output_sha256
+    assert pixels(official, picture, base=base) == expected
+    pipe.save_pretrained(tmp_path / "saved")
+    assert pixels(tmp_path / "saved", picture) == expected
+    done = xpsr("convert", official, tmp_path / "out", "--base", base)
+    assert done.code == 0, done.err
+    loaded = library.load(tmp_path / "out", device="cpu")
+    assert isinstance(loaded, SeeSRPipeline) and loaded.config["default_preset"] == "seesr"
+    assert run(loaded, picture(24, 20)).recipe.output_sha256 == expected
+    again = type(loaded).from_pipe(loaded)
+    assert again.label == "out" and again.tagger is loaded.tagger
+
+
+def test_a_whole_checkpoint_is_told(xpsr, official, base):
+    done = xpsr("convert", official, "--check")
+    record = json.loads(done.out)
+    assert done.code == 0 and record["whole"] and record["family"] == "SeeSR"
+    assert [part["name"] for part in record["parts"]] == ["unet", "controlnet", "tagger"]
+    assert record["parts"][2]["weights"] == sum(v.numel() for v in tiny_dape().state_dict().values())
+    shutil.rmtree(official.parent / "tagger")
+    lacking = xpsr("convert", official, "--check")
+    assert lacking.code == 1 and "has no tagger: put ram_swin_large_14m.pth" in lacking.err
+    with pytest.raises(XPSRError, match="has no tagger"):
+        library.load(official, base=base, device="cpu")
