@@ -18,8 +18,8 @@ PRESETS = {
     "official": "official – as the authors' program, 20 steps",
     "paper": "paper – as published, 50 steps",
     "faithful": "faithful – for the built-in model: safest, adds least",
-    "seesr": "seesr – as SeeSR's program, 50 steps; for its model",
     "fast": "fast – half the steps of “official”",
+    "seesr": "seesr – as SeeSR's program, 50 steps; for its model",
 }
 NO_PICTURE = (
     "Choose a picture first: drop it into “1 · Your picture”, paste it, or open an example."

@@ -24,10 +24,12 @@ from studio.results.shelf import Shelf
 from studio.services import Services
 from studio.texts import NOTHING_BROUGHT
 from studio.visit import Visit
-from xpsr.models.checkpoint import PUBLISHED
+from xpsr.models.family import XPSR
 from xpsr.prompts import Prompts
 from xpsr.prompts.footprint import Footprint
 from xpsr.settings import Settings
+
+PUBLISHED = {name: network.published for name, network in XPSR.networks.items()}
 
 # Behind the visit: who wrote the texts, and the form as it stands.
 FORM = (NOTHING_BROUGHT, *fill_form(Prompts(negative_prompt="people"), Settings()))

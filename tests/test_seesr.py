@@ -1,4 +1,4 @@
-"""SeeSR as a pipeline: its loop against the authors' numbers, loading, converting, what it reads."""
+"""SeeSR as a pipeline: its loop by the authors' numbers, loading, converting, what it reads."""
 
 from __future__ import annotations
 
@@ -145,7 +145,7 @@ def run(pipe, image, prompts=WORDS, **changes):
 
 
 def test_it_restores_with_its_own_preset(pipe, picture):
-    prompts, settings = pipe.defaults()
+    _, settings = pipe.defaults()
     assert (settings.num_inference_steps, settings.guidance_scale) == (50, 5.5)
     assert settings == Settings.from_preset("seesr") and settings.start == "lr_last"
     done = run(pipe, picture(24, 20))
@@ -219,9 +219,7 @@ def pixels(model, picture, **where):
     return run(library.load(model, device="cpu", **where), picture(24, 20)).recipe.output_sha256
 
 
-def test_every_way_to_load_it_makes_the_same_pixels(
-    xpsr, pipe, official, base, picture, tmp_path
-):
+def test_every_way_to_load_it_makes_the_same_pixels(xpsr, pipe, official, base, picture, tmp_path):
     expected = run(pipe, picture(24, 20)).recipe.output_sha256
     assert pixels(official, picture, base=base) == expected
     pipe.save_pretrained(tmp_path / "saved")
@@ -240,7 +238,8 @@ def test_a_whole_checkpoint_is_told(xpsr, official, base):
     record = json.loads(done.out)
     assert done.code == 0 and record["whole"] and record["family"] == "SeeSR"
     assert [part["name"] for part in record["parts"]] == ["unet", "controlnet", "tagger"]
-    assert record["parts"][2]["weights"] == sum(v.numel() for v in tiny_dape().state_dict().values())
+    tagger = tiny_dape().state_dict().values()
+    assert record["parts"][2]["weights"] == sum(value.numel() for value in tagger)
     shutil.rmtree(official.parent / "tagger")
     lacking = xpsr("convert", official, "--check")
     assert lacking.code == 1 and "has no tagger: put ram_swin_large_14m.pth" in lacking.err

@@ -120,7 +120,7 @@ def _write(
 
 def _convert_part(checkpoint: Checkpoint, part: Part, target: Path, dtype: torch.dtype) -> Any:
     """Write one network, unless it is there; returns it without its weights."""
-    cls = DAPEModel if part.name == TAGGER else CLASSES[checkpoint.family.name][part.name]
+    cls: Any = DAPEModel if part.name == TAGGER else CLASSES[checkpoint.family.name][part.name]
     if not target.is_dir():
         if part.name == TAGGER:
             model = read_tagger(tagger_of(checkpoint.folder), dtype)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from diffusers import UNet2DConditionModel
@@ -80,7 +81,7 @@ def load(
 def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSRPipeline:
     base_folder = find_model(named_base(folder.name, base), tuple(BASE_PARTS))
     kind: type[XPSRPipeline] = XPSRPipeline
-    networks: dict[str, torch.nn.Module] = {}
+    networks: dict[str, Any] = {}
     if has_own_layers(folder / "unet"):  # trained here and exported without the base's layers
         whole = find_model(str(base), ("unet",)) / "unet"
         plain = read_part(whole, UNet2DConditionModel, dtype)
@@ -113,6 +114,6 @@ def _check_fit(pipe: XPSRPipeline) -> None:
             if wanted != found:
                 raise XPSRError(
                     f"The {name} and the {part} do not belong together ({wanted} channels against "
-                    f"{found}); Stable Diffusion 1.5 is the base of XPSR's official checkpoint, and "
+                    f"{found}); Stable Diffusion 1.5 is the base of XPSR's official checkpoint, "
                     "Stable Diffusion 2 (base) that of SeeSR's."
                 )

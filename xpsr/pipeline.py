@@ -17,13 +17,13 @@ from PIL import Image
 from torch import Tensor
 from transformers import CLIPTextModel, CLIPTokenizer
 
+from xpsr import models
 from xpsr.arguments import one_each, texts_and_settings, usable
 from xpsr.autoencoder import decode, distribution, draw
 from xpsr.errors import XPSRError
 from xpsr.frame import Frame, make_frame
 from xpsr.guidance import pair
 from xpsr.image import Source, open_image, pixel_sha256
-from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.placement import hardware, telling_of_memory, threads
 from xpsr.preview import Preview
 from xpsr.prompts import Prompts
@@ -139,11 +139,11 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
 
     def __init__(
         self,
-        vae: AutoencoderKL | AutoencoderTiny | PatchAutoencoder,
+        vae: AutoencoderKL | AutoencoderTiny | models.PatchAutoencoder,
         text_encoder: CLIPTextModel,
         tokenizer: CLIPTokenizer,
-        unet: XPSRUNet2DConditionModel,
-        controlnet: XPSRControlNetModel,
+        unet: models.XPSRUNet2DConditionModel | models.SeeSRUNet2DConditionModel,
+        controlnet: models.XPSRControlNetModel | models.SeeSRControlNetModel,
         scheduler: SchedulerMixin,
         residual_latents: bool = False,
         default_preset: str = "official",

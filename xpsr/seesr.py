@@ -71,7 +71,8 @@ class SeeSRPipeline(XPSRPipeline):
         def made() -> Tensor:
             tagger = moved_in(self.tagger)
             # Of the picture as it came, before it is enlarged: so DAPE was trained.
-            return tagger.embed(tagger.pixels(run.image)).to(self._execution_device, self.unet.dtype)
+            tokens = tagger.embed(tagger.pixels(run.image))
+            return tokens.to(self._execution_device, self.unet.dtype)
 
         return run.shared.get("image tokens", made)
 

@@ -102,7 +102,7 @@ class Endpoints:
             negative_prompt: what the content is steered away from.
             lowlevel_negative_prompt: what the faults are steered away from.
             added_prompt: words put behind `prompt`, or before it.
-            preset: mini, faithful, official, paper, seesr or fast; left out, the one of the model.
+            preset: mini, faithful, official, paper, fast or seesr; left out, the one of the model.
             num_inference_steps: 1..1000.
             guidance_scale: weight of the texts, 0..30.
             controlnet_conditioning_scale: weight of the picture, 0..4.

@@ -80,8 +80,8 @@ def _report(official: Path, found: Checkpoint, emit: Emit) -> None:
         {"name": part.name, "file": str(part.path), "weights": part.weights, "bytes": part.bytes}
         for part in found.parts
     ]
-    record = {"input": str(official), "folder": str(found.folder), "family": found.family.name}
-    record["whole"] = not found.problems
+    where = {"input": str(official), "folder": str(found.folder), "family": found.family.name}
+    record = {**where, "whole": not found.problems}
     emit({**record, "base": found.base, "parts": parts, "problems": found.problems})
 
 

@@ -15,7 +15,7 @@ import torch
 from xpsr.errors import XPSRError
 from xpsr.models.controlnet import XPSRControlNetModel
 from xpsr.models.dape import DAPEModel
-from xpsr.models.dape_official import fitting
+from xpsr.models.dape_official import needed_shapes
 from xpsr.models.family import SEESR, XPSR, Family, family_of
 from xpsr.models.official import check_family, lay_out, read_config, report
 from xpsr.models.own_layers import has_own_layers
@@ -233,7 +233,7 @@ def _check_tagger(place: Path) -> Part:
     files = tagger_of(place)
     if files.folder is None:
         assert files.ram is not None
-        path, shapes = files.ram, fitting(DAPEModel, files.ram, files.dape, read_shapes)
+        path, shapes = files.ram, needed_shapes(DAPEModel, files.ram, files.dape)
     else:
         path = find_weights(files.folder)
         shapes = read_shapes(path)

@@ -7,7 +7,7 @@ and tag encoder are not read at all. Position indices and masks are computed ane
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +18,12 @@ from torch import Tensor
 
 from xpsr.errors import XPSRError
 from xpsr.models.official import report
-from xpsr.models.weights_file import align, read_weights
+from xpsr.models.tagger_files import DAPE_FILE, RAM_FILE, SOURCE
+from xpsr.models.weights_file import align, read_shapes, read_weights
 
 Model = TypeVar("Model", bound=ModelMixin)
+Read = Callable[[Path], dict[str, Tensor]]  # what a file holds
 
-RAM_FILE, DAPE_FILE = "ram_swin_large_14m.pth", "DAPE.pth"
-SOURCE = "https://github.com/cswry/SeeSR"
 RANK = 8  # of every LoRA layer; its weight in the sum is 1 / RANK
 
 _UNUSED = ("tag_encoder.", "text_decoder.")
@@ -59,25 +59,50 @@ def load_dape(
     cls: type[Model], ram: Path, dape: Path | None, dtype: torch.dtype, config: dict[str, Any]
 ) -> Model:
     """See `DAPEModel.from_official`."""
+    model = _lay_out(cls, config)
+    found = _fitting(model, ram, dape, _whole)
+    model.load_state_dict({name: v.to(dtype) for name, v in found.items()}, assign=True)
+    return align(model).eval()
+
+
+def needed_shapes(cls: type[Model], ram: Path, dape: Path | None) -> dict[str, Tensor]:
+    """By our names what `DAPEModel.from_official` would take of the published files, without its
+    values; it raises as that does."""
+    return _fitting(_lay_out(cls, {}), ram, dape, _bare)
+
+
+def _lay_out(cls: type[Model], config: dict[str, Any]) -> Model:
     try:
         with init_empty_weights():  # indices and masks, which no file holds, are computed
-            model = cls(**config)
+            return cls(**config)
     except (ValueError, TypeError, ZeroDivisionError) as error:
         raise XPSRError(f"There is no tagger of these sizes: {error}.") from error
+
+
+def _fitting(model: ModelMixin, ram: Path, dape: Path | None, read: Read) -> dict[str, Tensor]:
     expected = model.state_dict()
-    weights = read_weights(ram, torch.float32, lambda name: not name.startswith(_UNUSED))
-    weights = _one_spelling(weights)
+    weights = _one_spelling(read(ram))
     _check_kind(ram, weights, RAM_FILE)
     if dape is not None:
-        lora = _one_spelling(read_weights(dape, torch.float32))
+        lora = _one_spelling(read(dape))
         _check_kind(dape, lora, DAPE_FILE)
         if mismatches := merge_lora(weights, lora):
             raise XPSRError(f"{dape} does not fit {ram}: {mismatches}.")
-    found = {name: value.to(dtype) for name, value in to_ours(weights).items() if name in expected}
+    found = {name: value for name, value in to_ours(weights).items() if name in expected}
     if mismatches := report(expected, found):
         raise XPSRError(f"{ram} does not hold the weights of RAM: {mismatches}.")
-    model.load_state_dict(found, assign=True)
-    return align(model).eval()
+    return found
+
+
+def _whole(path: Path) -> dict[str, Tensor]:
+    """The weights in a file, in the number format that the LoRA is merged in; two thirds of RAM's
+    are of no use here and are not read at all."""
+    return read_weights(path, torch.float32, lambda name: not name.startswith(_UNUSED))
+
+
+def _bare(path: Path) -> dict[str, Tensor]:
+    """The same without any values: names and shapes."""
+    return {name: value.float() for name, value in read_shapes(path).items()}
 
 
 def to_ours(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:

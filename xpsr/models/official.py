@@ -36,8 +36,8 @@ def check_family(family: Family, part: str, folder: Path, weights: Mapping[str, 
     network = family.networks[part]
     if not network.has_mark(weights):
         raise XPSRError(
-            f"{folder} is not {family.called} {network.name}: it has no {network.layers} layers (it "
-            f"looks like {kind_of(weights)}). Choose the '{part}' folder of {family.called} "
+            f"{folder} is not {family.called} {network.name}: it has no {network.layers} layers "
+            f"(it looks like {kind_of(weights)}). Choose the '{part}' folder of {family.called} "
             "checkpoint."
         )
 

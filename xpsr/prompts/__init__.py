@@ -104,8 +104,8 @@ PRESET_PROMPTS: dict[str, Prompts] = {
     # the quality branch the authors' praise means "leave it as it is": the opposite of restoring.
     "mini": Prompts(negative_prompt="", added_prompt=""),
     "faithful": Prompts(negative_prompt="", added_prompt=""),
+    "fast": Prompts(),
     "seesr": Prompts(
         negative_prompt=SEESR_NEGATIVE, lowlevel_negative_prompt="", added_prompt=SEESR_ADDED
     ),
-    "fast": Prompts(),
 }
