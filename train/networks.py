@@ -25,7 +25,7 @@ from xpsr.finding import find_model
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.attention import fusion_units
 from xpsr.models.own_layers import has_own_layers
-from xpsr.parts import COMPONENTS, read_index, read_part
+from xpsr.parts import parts_of, read_index, read_part
 from xpsr.pipeline import XPSRPipeline
 
 # Trained besides the whole ControlNet when the UNet comes from Stable Diffusion.
@@ -114,7 +114,7 @@ def make_networks(
     if config.start is None:
         networks = build_small(config, samples, seed)
     else:
-        folder = find_model(config.start, tuple(COMPONENTS))
+        folder = find_model(config.start, parts_of({}))
         from_folder = _from_pipeline if _is_xpsr(folder) else _from_stable_diffusion
         networks = from_folder(config, folder)
     if networks.scheduler.config.prediction_type not in PREDICTION_TYPES:
@@ -168,7 +168,13 @@ def _from_pipeline(config: ModelConfig, folder: Path) -> Networks:
 
 
 def _from_stable_diffusion(config: ModelConfig, folder: Path) -> Networks:
-    official = (folder / "controlnet").is_dir() and not read_index(folder)
+    index = read_index(folder)
+    if "tagger" in parts_of(index):
+        raise XPSRError(
+            f"model.start={config.start} is a SeeSR, which has no second text to train: give a"
+            " whole XPSR or a Stable Diffusion."
+        )
+    official = (folder / "controlnet").is_dir() and not index
     if official or has_own_layers(folder / "unet"):
         raise XPSRError(
             f"model.start={config.start} holds only a part of a model, as a run with export=own or"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from xpsr.pipeline import XPSROutput, XPSRPipeline
     from xpsr.prompts import Prompts
     from xpsr.recipe import Recipe, read_recipe, save_png
+    from xpsr.seesr import SeeSRPipeline
     from xpsr.settings import PRESETS, Settings
 
 # Looked up on first use: `python -m xpsr --help` must not wait for torch.
@@ -41,6 +42,7 @@ _HOMES = {
     "Recipe": "recipe",
     "read_recipe": "recipe",
     "save_png": "recipe",
+    "SeeSRPipeline": "seesr",
     "PRESETS": "settings",
     "Settings": "settings",
 }
@@ -49,6 +51,7 @@ __all__ = [
     "PRESETS",
     "Prompts",
     "Recipe",
+    "SeeSRPipeline",
     "Settings",
     "XPSRError",
     "XPSROutput",

@@ -123,7 +123,7 @@ def _convert_part(checkpoint: Checkpoint, part: Part, target: Path, dtype: torch
     cls: Any = DAPEModel if part.name == TAGGER else CLASSES[checkpoint.family.name][part.name]
     if not target.is_dir():
         if part.name == TAGGER:
-            model = read_tagger(tagger_of(checkpoint.folder), dtype)
+            model: Any = read_tagger(tagger_of(checkpoint.folder), dtype)
         else:
             model = cls.from_official(part.path.parent, dtype)
         # The authors' machine is no business of ours.

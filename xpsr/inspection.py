@@ -21,6 +21,8 @@ from xpsr.finding import (
     wanted_files,
 )
 from xpsr.models.checkpoint import PARTS, TAGGER, check, locate
+from xpsr.models.family import SEESR, family_of
+from xpsr.models.official import read_config
 from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.own_layers import has_own_layers
 from xpsr.models.weights_file import read_shapes
@@ -33,6 +35,7 @@ from xpsr.parts import (
     read_index,
     weight_files,
 )
+from xpsr.settings import PRESETS
 
 NETWORKS = ("vae", "text_encoder", "unet", "controlnet", TAGGER)
 _OF_BASE = NETWORKS[:2]  # what an official checkpoint takes from its base
@@ -70,6 +73,18 @@ def inspect_model(name: str, base: str | None = None) -> ModelFacts:
     folder = local_folder(name)
     found = _local(folder, base) if folder else _on_hub(name, base)
     return replace(found, name=name, kind="embedded" if name == "mini" else found.kind)
+
+
+def default_preset(name: str) -> str:
+    """The preset made for a model, told without its weights; "official" where nothing tells it."""
+    folder = local_folder(name)
+    if folder is None:  # on the hub
+        return "official"
+    if (folder / INDEX).is_file():
+        preset = read_index(folder).get("default_preset")
+        return preset if preset in PRESETS else "official"
+    family = family_of(read_config(locate(folder) / "unet"))
+    return "seesr" if family is SEESR else "official"
 
 
 def _local(folder: Path, base: str | None) -> ModelFacts:

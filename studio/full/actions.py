@@ -20,6 +20,7 @@ from ..form import FORM, REST, preset_values
 from ..incoming import sentence
 from ..models.choice import ModelChoice
 from ..models.machine import Machine
+from ..models.room import weight_count
 from ..models.switching import look, switch
 from ..models.waiting import Waiting
 from ..restore.mine import set_aside
@@ -58,10 +59,7 @@ class FullActions:
             describer = page_words.describer(self.engine.describer()[0].name)
         except XPSRError as error:
             describer = str(error)
-        weights = 0
-        if pipeline is not None:
-            networks = (pipeline.vae, pipeline.text_encoder, pipeline.unet, pipeline.controlnet)
-            weights = sum(value.numel() for one in networks for value in one.parameters())
+        weights = 0 if pipeline is None else weight_count(pipeline)
         place = str(pipeline.device) if pipeline is not None else ""
         return now(options.model, options.base, weights, place, describer, machine)
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from xpsr.errors import NotEnoughMemoryError, XPSRError
-from xpsr.settings import PRESETS
 
 from .. import words
 from . import zerogpu
@@ -116,12 +113,12 @@ class Engine:
             return self._pipeline.config["default_preset"]
         if self.options.model == "mini":
             return "mini"
-        index = Path(self.options.model) / "model_index.json"
+        from xpsr.inspection import default_preset
+
         try:
-            preset = json.loads(index.read_text(encoding="utf-8")).get("default_preset")
-        except (OSError, ValueError, AttributeError):
-            preset = None
-        return preset if preset in PRESETS else "official"
+            return default_preset(self.options.model)
+        except XPSRError:  # told where the model is loaded
+            return "official"
 
     def describer(self) -> tuple[Describer, str | None]:
         """Who describes, and where "auto" chose, why; nothing is loaded or asked.

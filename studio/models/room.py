@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
     from xpsr.pipeline import XPSRPipeline
     from xpsr.settings import Settings
@@ -16,14 +18,20 @@ SMALLEST_TILE = 256  # pixels; the networks have learned from pictures of 512
 
 def weight_bytes(pipeline: XPSRPipeline) -> int:
     """What the networks of a loaded model take. A run needs about as much again."""
+    return sum(value.numel() * value.element_size() for value in _weights(pipeline))
+
+
+def weight_count(pipeline: XPSRPipeline) -> int:
+    """How many numbers these are."""
+    return sum(value.numel() for value in _weights(pipeline))
+
+
+def _weights(pipeline: XPSRPipeline) -> Iterator[Tensor]:
     import torch
 
-    networks = [part for part in pipeline.components.values() if isinstance(part, torch.nn.Module)]
-    return sum(
-        value.numel() * value.element_size()
-        for network in networks
-        for value in network.state_dict().values()
-    )
+    for part in pipeline.components.values():
+        if isinstance(part, torch.nn.Module):
+            yield from part.state_dict().values()
 
 
 def give_back_memory() -> None:
