@@ -18,13 +18,15 @@ from studio import words as page_words
 from studio.restore import words
 from studio.texts import described
 from xpsr.errors import XPSRError
-from xpsr.models import DAPEModel, dape_official
+from xpsr.models import DAPEModel
 from xpsr.prompts import tags
 from xpsr.prompts.batch import describe_many
 from xpsr.prompts.describer import make_describer, stream
 from xpsr.prompts.description import DescriberUnavailableError
 from xpsr.prompts.measured import MeasuredDescriber
 from xpsr.prompts.provenance import Origin, from_runs, to_runs, trace
+
+TEXTS = [f"{tags}," for tags in SAID["expected_tags_dape"]]
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +57,7 @@ def pictures() -> list[Image.Image]:
 def test_of_a_converted_model(model, pictures):
     for folder in (model, model / "tagger"):
         describer = make_describer(f"tags:{folder}")
-        for picture, tagged in zip(pictures, SAID["expected_tags_dape"], strict=True):
+        for picture, tagged in zip(pictures, TEXTS, strict=True):
             said = describer.describe(picture)
             assert (said.high, said.source) == (tagged, "tags")
             assert said.low == MeasuredDescriber().describe(picture).low
@@ -63,20 +65,20 @@ def test_of_a_converted_model(model, pictures):
 
 def test_of_the_authors_files(files, pictures):
     said = make_describer(f"tags:{files}?device=cpu").describe(pictures[1])
-    assert said.high == SAID["expected_tags_dape"][1]
+    assert said.high == TEXTS[1]
 
 
 def test_says_what_is_missing(tmp_path):
-    both = r"finds no ram_swin_large_14m.pth and no DAPE.pth.*github.com/cswry/SeeSR"
+    both = r"has no tagger.*ram_swin_large_14m.pth and DAPE.pth.*github.com/cswry/SeeSR"
     with pytest.raises(DescriberUnavailableError, match=both):
         make_describer(f"tags:{tmp_path}")
     shutil.copy(RAM, tmp_path / "ram_swin_large_14m.pth")
-    with pytest.raises(DescriberUnavailableError, match="finds no DAPE.pth in"):
+    with pytest.raises(DescriberUnavailableError, match="has no DAPE.pth"):
         make_describer(f"tags:{tmp_path}")
-    with pytest.raises(DescriberUnavailableError, match='no folder ".*nowhere"'):
+    with pytest.raises(DescriberUnavailableError, match="no folder .*nowhere with a tagger"):
         make_describer(f"tags:{tmp_path / 'nowhere'}")
     for bare in ("tags", "tags:"):
-        with pytest.raises(DescriberUnavailableError, match="Name the tagger's folder"):
+        with pytest.raises(DescriberUnavailableError, match="Name the folder of SeeSR's tagger"):
             make_describer(bare)
     with pytest.raises(XPSRError, match="no option.*choose among device"):
         make_describer(f"tags:{tmp_path}?bits=4")
@@ -86,14 +88,8 @@ def test_says_what_is_missing(tmp_path):
 
 def test_another_network_is_no_tagger(tmp_path):
     shutil.copytree(SEESR.parent / "xpsr" / "tiny" / "unet", tmp_path / "unet")
-    with pytest.raises(DescriberUnavailableError, match="finds no ram_swin"):
+    with pytest.raises(DescriberUnavailableError, match="has no tagger"):
         make_describer(f"tags:{tmp_path / 'unet'}")
-
-
-def test_the_files_are_called_alike_everywhere():
-    """One of the two cannot ask the other, which brings torch along."""
-    assert (dape_official.RAM_FILE, dape_official.DAPE_FILE) == tags.FILES
-    assert dape_official.SOURCE in tags.WHERE
 
 
 def test_what_cannot_be_loaded_ends_all(files, pictures):
@@ -131,7 +127,7 @@ def test_loaded_once_by_many_threads(model, pictures, monkeypatch):
     assert not loaded
     with ThreadPoolExecutor(4) as pool:
         found = [*pool.map(lambda n: describer.describe(pictures[n % 2]).high, range(8))]
-    assert found == SAID["expected_tags_dape"] * 4
+    assert found == TEXTS * 4
     assert len(loaded) == 1
 
 
@@ -139,7 +135,7 @@ def test_whoever_waits_gets_the_turn_now_and_then(model, pictures, monkeypatch):
     monkeypatch.setattr(tags, "TICK", 0.0)
     *before, last = stream(make_describer(f"tags:{model}"), pictures[0])
     assert {(one.high, one.low, one.source) for one in before} == {("", "", "tags")}
-    assert last.high == SAID["expected_tags_dape"][0]
+    assert last.high == TEXTS[0]
 
 
 def test_whose_sentences_they_are(model, pictures):
@@ -164,7 +160,7 @@ def test_from_the_command_line(model, pictures, tmp_path):
     done = process("describe", path, "--describer", f"tags:{model}")
     assert done.code == 0, done.err
     (line,) = done.records
-    assert (line["high"], line["source"]) == (SAID["expected_tags_dape"][1], "tags")
+    assert (line["high"], line["source"]) == (TEXTS[1], "tags")
     refused = process("describe", path, "--describer", f"tags:{tmp_path}")
-    assert refused.code != 0 and "finds no ram_swin" in refused.err
+    assert refused.code != 0 and "has no tagger" in refused.err
     assert "Traceback" not in refused.err

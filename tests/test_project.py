@@ -45,13 +45,25 @@ LEAVES = {
         "parts",
         "placement",
         "prompts",
+        "tagger_files",
         "whole",
     },
     "whole": {"errors"},
-    "models": {"errors", "models"},
+    "tagger_files": {"errors"},
+    "models": {"errors", "models", "tagger_files"},
 }
 # Each of these may import those before it, never those behind it.
-LAYERS = ("models", "finding", "parts", "sampling", "pipeline", "loading", "cli", "__main__")
+LAYERS = (
+    "models",
+    "finding",
+    "parts",
+    "sampling",
+    "pipeline",
+    "seesr",
+    "loading",
+    "cli",
+    "__main__",
+)
 
 
 def modules(*places: str) -> list[Path]:

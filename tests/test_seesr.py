@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import DDPMScheduler
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from test_sampling import StoredNoise
 from tiny_dape import tiny_dape
 from transformers import CLIPTextConfig, CLIPTextModel
@@ -222,6 +222,12 @@ def pixels(model, picture, **where):
 def test_every_way_to_load_it_makes_the_same_pixels(xpsr, pipe, official, base, picture, tmp_path):
     expected = run(pipe, picture(24, 20)).recipe.output_sha256
     assert pixels(official, picture, base=base) == expected
+    revision = library.load(official, base=base, device="cpu").source.revision
+    weights = official.parent / "tagger" / "diffusion_pytorch_model.safetensors"
+    changed = load_file(weights)
+    changed["label_embed"] += 1  # of tags alone: pixels stay
+    save_file(changed, weights, metadata={"format": "pt"})
+    assert library.load(official, base=base, device="cpu").source.revision != revision
     pipe.save_pretrained(tmp_path / "saved")
     assert pixels(tmp_path / "saved", picture) == expected
     done = xpsr("convert", official, tmp_path / "out", "--base", base)
@@ -242,6 +248,8 @@ def test_a_whole_checkpoint_is_told(xpsr, official, base):
     assert record["parts"][2]["weights"] == sum(value.numel() for value in tagger)
     shutil.rmtree(official.parent / "tagger")
     lacking = xpsr("convert", official, "--check")
-    assert lacking.code == 1 and "has no tagger: put ram_swin_large_14m.pth" in lacking.err
+    assert (
+        lacking.code == 1 and "has no tagger. It consists of ram_swin_large_14m.pth" in lacking.err
+    )
     with pytest.raises(XPSRError, match="has no tagger"):
         library.load(official, base=base, device="cpu")

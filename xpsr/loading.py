@@ -82,6 +82,7 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
     base_folder = find_model(named_base(folder.name, base), tuple(BASE_PARTS))
     kind: type[XPSRPipeline] = XPSRPipeline
     networks: dict[str, Any] = {}
+    beside: tuple[Path, ...] = ()
     if has_own_layers(folder / "unet"):  # trained here and exported without the base's layers
         whole = find_model(str(base), ("unet",)) / "unet"
         plain = read_part(whole, UNet2DConditionModel, dtype)
@@ -92,9 +93,11 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
         for part, cls in CLASSES[family.name].items():
             networks[part] = cls.from_official(folder / part, dtype)
         if family is SEESR:
-            kind, networks["tagger"] = SeeSRPipeline, read_tagger(tagger_of(folder), dtype)
+            tagger = tagger_of(folder)
+            kind, networks["tagger"] = SeeSRPipeline, read_tagger(tagger, dtype)
+            beside = tagger.weights
     pipe = kind(**read_parts(base_folder, tuple(BASE_PARTS), dtype), **networks)
-    pipe.source = ModelSource(revision_of(folder), str(base), revision_of(base_folder))
+    pipe.source = ModelSource(revision_of(folder, *beside), str(base), revision_of(base_folder))
     return pipe
 
 

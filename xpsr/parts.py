@@ -19,8 +19,8 @@ from xpsr.errors import NotEnoughMemoryError, XPSRError, is_out_of_memory
 from xpsr.finding import INDEX
 from xpsr.models.checkpoint import base_of
 from xpsr.models.own_layers import FILE as OWN_LAYERS
-from xpsr.models.tagger_files import TaggerFiles
 from xpsr.models.weights_file import read_shapes
+from xpsr.tagger_files import TaggerFiles
 
 BASE_PARTS = {
     "vae": "AutoencoderKL",

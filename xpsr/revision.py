@@ -28,8 +28,12 @@ class ModelSource:
     base_revision: str | None = None
 
 
-def revision_of(folder: Path) -> str | None:
+def revision_of(folder: Path, *beside: Path) -> str | None:
     """The commit of a folder in the hub's cache, else a fingerprint of the weights of its parts.
+
+    Args:
+        folder: holds a folder for each part.
+        beside: files of weights that belong to the model and lie somewhere else.
 
     The fingerprint ("weights-" and 40 hexadecimal digits) covers names, sizes and contents. Of
     files above 64 MB it reads a thirty-second: training changes all weights, and gigabytes need
@@ -37,16 +41,18 @@ def revision_of(folder: Path) -> str | None:
     """
     if folder.parent.name == "snapshots" and re.fullmatch(r"[0-9a-f]{40}", folder.name):
         return folder.name
-    files = sorted(path for path in folder.glob("*/*") if path.suffix in _WEIGHTS)
+    inside = sorted(path for path in folder.glob("*/*") if path.suffix in _WEIGHTS)
+    named = [(path.relative_to(folder).as_posix(), path) for path in inside]
+    named += ((path.name, path) for path in beside)
     digest = hashlib.sha256()
-    for path in files:
+    for name, path in named:
         size = path.stat().st_size
-        digest.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
+        digest.update(f"{name} {size}\n".encode())
         with path.open("rb") as file:
             for start in _starts(size):
                 file.seek(start)
                 digest.update(file.read(_BLOCK))
-    return f"weights-{digest.hexdigest()[:40]}" if files else None
+    return f"weights-{digest.hexdigest()[:40]}" if named else None
 
 
 def _starts(size: int) -> list[int]:

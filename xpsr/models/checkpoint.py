@@ -20,10 +20,10 @@ from xpsr.models.family import SEESR, XPSR, Family, family_of
 from xpsr.models.official import check_family, lay_out, read_config, report
 from xpsr.models.own_layers import has_own_layers
 from xpsr.models.seesr import SeeSRControlNetModel, SeeSRUNet2DConditionModel
-from xpsr.models.tagger_files import FOLDER as TAGGER
-from xpsr.models.tagger_files import TaggerFiles, find_tagger
 from xpsr.models.unet import XPSRUNet2DConditionModel
 from xpsr.models.weights_file import find_weights, read_shapes
+from xpsr.tagger_files import FOLDER as TAGGER
+from xpsr.tagger_files import TaggerFiles, find_tagger
 
 CLASSES: dict[str, dict[str, Any]] = {
     XPSR.name: {"unet": XPSRUNet2DConditionModel, "controlnet": XPSRControlNetModel},

@@ -18,8 +18,8 @@ from torch import Tensor
 
 from xpsr.errors import XPSRError
 from xpsr.models.official import report
-from xpsr.models.tagger_files import DAPE_FILE, RAM_FILE, SOURCE
 from xpsr.models.weights_file import align, read_shapes, read_weights
+from xpsr.tagger_files import DAPE_FILE, RAM_FILE, SOURCE
 
 Model = TypeVar("Model", bound=ModelMixin)
 Read = Callable[[Path], dict[str, Tensor]]  # what a file holds

@@ -5,7 +5,6 @@ A tagger tells nothing of how good a picture looks, so the quality text is that 
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterator
 from concurrent.futures import wait
@@ -20,16 +19,12 @@ from xpsr.prompts.description import DescriberUnavailableError, Description
 from xpsr.prompts.measured import MeasuredDescriber
 from xpsr.prompts.options import check_options
 from xpsr.prompts.writer import TICK
+from xpsr.tagger_files import find_tagger
 
 if TYPE_CHECKING:
     from xpsr.models import DAPEModel
 
-FILES = ("ram_swin_large_14m.pth", "DAPE.pth")  # as the authors of SeeSR name them
 OPTIONS = {"device": "cpu, cuda, cuda:N or mps; default cpu"}
-WHERE = (
-    f"It needs {FILES[0]} and {FILES[1]}, both linked from https://github.com/cswry/SeeSR, in one "
-    'folder, or a SeeSR model that was converted here, with its folder "tagger"'
-)
 NO_ROOM = (
     "There is not enough memory for the tagger, which takes 2 GB while it is read: close other "
     "programs."
@@ -37,7 +32,7 @@ NO_ROOM = (
 
 
 class TagsDescriber:
-    """Content by SeeSR's tagger (RAM with DAPE), as "tag, tag, tag"; quality as `measured` says.
+    """Content by SeeSR's tagger (RAM with DAPE), as "tag, tag,"; quality as `measured` says.
 
     The tagger is loaded when first needed, and stays.
 
@@ -55,7 +50,10 @@ class TagsDescriber:
 
     def __init__(self, folder: str | Path, device: str = "cpu") -> None:
         self.device = device
-        self._found = _find(folder)
+        try:
+            self._found = find_tagger(Path(folder).expanduser())
+        except (XPSRError, RuntimeError) as error:  # RuntimeError: "~" before a name nobody has
+            raise DescriberUnavailableError(f"The describer tags cannot work: {error}") from None
         self._model: DAPEModel | None = None
         self._loading = threading.Lock()
 
@@ -64,7 +62,7 @@ class TagsDescriber:
         """From what stands in "tags:FOLDER?name=value"; raises XPSRError for what is unknown."""
         check_options(options, OPTIONS, "The describer tags")
         if not folder:
-            raise DescriberUnavailableError(f"Name the tagger's folder, as tags:FOLDER. {WHERE}.")
+            raise DescriberUnavailableError("Name the folder of SeeSR's tagger, as tags:FOLDER.")
         return cls(folder, **options)
 
     def describe(self, image: Image.Image) -> Description:
@@ -87,7 +85,8 @@ class TagsDescriber:
                 "The tagger is sure of nothing in this picture: write yourself what it shows, or "
                 "use another describer."
             )
-        return Description(", ".join(tags), low, self.name)
+        # The last comma as in SeeSR's training, where more words follow.
+        return Description(", ".join(tags) + ",", low, self.name)
 
     def stream(self, image: Image.Image) -> Iterator[Description]:
         """Nothing, several times a second, until there is the whole: loading takes a while, and
@@ -108,46 +107,13 @@ class TagsDescriber:
     def _read(self) -> DAPEModel:
         import torch
 
-        from xpsr.models import DAPEModel
-        from xpsr.parts import read_part
+        from xpsr.parts import read_tagger
         from xpsr.placement import choose_device
 
         try:
             device = choose_device(self.device)
-            if len(self._found) == 1:
-                model = read_part(self._found[0], DAPEModel, torch.float32)
-            else:
-                ram, dape = self._found
-                model = DAPEModel.from_official(ram, dape)
+            model = read_tagger(self._found, torch.float32)
         except XPSRError as error:  # whatever the picture
             raise DescriberUnavailableError(str(error)) from error
         model.to(device)  # pyright: ignore[reportArgumentType]
         return model
-
-
-def _find(name: str | Path) -> tuple[Path, ...]:
-    """The folder of a converted tagger, or the authors' two files."""
-    try:
-        folder = Path(name).expanduser()
-        there = {path.name.lower(): path for path in folder.iterdir()}
-    except (OSError, RuntimeError):  # "~" before a name nobody has here
-        raise DescriberUnavailableError(
-            f'There is no folder "{name}" for the describer tags. {WHERE}.'
-        ) from None
-    for place in (folder / "tagger", folder):
-        if _is_tagger(place):
-            return (place,)
-    if missing := [file for file in FILES if file.lower() not in there]:
-        raise DescriberUnavailableError(
-            f"The describer tags finds no {' and no '.join(missing)} in {folder}. {WHERE}."
-        )
-    return tuple(there[file.lower()] for file in FILES)
-
-
-def _is_tagger(folder: Path) -> bool:
-    """Whether this is a converted tagger, by its configuration."""
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        return config["_class_name"] == "DAPEModel"
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
