@@ -148,6 +148,9 @@ def test_who_waits_for_a_file_that_is_replaced_writes_to_the_new_one(out):
         ("llava?batch=8&bits=4&keep=yes", "llava?bits=4"),
         ("llava:folder?device=cpu", "llava:folder"),
         ("https://anna:a@b@host/v1?timeout=9&model=a@b", "https://host/v1?model=a@b"),
+        ("http://host:8000", "http://host:8000/v1"),
+        ("http://host/?model=a", "http://host/v1?model=a"),
+        ("http://host/openai/v1", "http://host/openai/v1"),
     ],
 )
 def test_an_author_is_whoever_would_say_the_same(spec, who):

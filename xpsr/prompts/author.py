@@ -16,6 +16,8 @@ def author(spec: str) -> str:
     other such options is the same author.
     """
     place, _, options = re.sub(r"//[^/?]*@", "//", spec).partition("?")
+    # A server's path may be left out, see `ServerDescriber`.
+    place = re.sub(r"^(https?://[^/]+)/?$", r"\1/v1", place)
     kept = [one for one in options.split("&") if one and one.partition("=")[0] not in _MANNERS]
     return f"{place}?{'&'.join(kept)}" if kept else place
 
