@@ -85,7 +85,7 @@ def test_what_was_left_out_is_in_the_exit_code(picture, tmp_path: Path, monkeypa
     codes: list[int] = []
 
     def evaluated(command: list[str], **_) -> subprocess.CompletedProcess:
-        assert command[-6:] == ["--model", "mini", "--base", "sd", "--limit", "3"]
+        assert command[-6:] == ["--model", "mini", "--preset", "faithful", "--limit", "3"]
         out = Path(command[command.index("--out") + 1])
         (out / "pictures").mkdir(parents=True, exist_ok=True)
         if codes[0] < 2:
@@ -97,7 +97,7 @@ def test_what_was_left_out_is_in_the_exit_code(picture, tmp_path: Path, monkeypa
     def ending(name: str, code: int = 0) -> int:
         codes[:] = [code]
         try:
-            main(out=tmp_path / name, val=tmp_path / "val", base="sd", limit=3)
+            main(out=tmp_path / name, val=tmp_path / "val", preset="faithful", limit=3)
         except typer.Exit as error:
             return error.exit_code
         return 0
@@ -130,3 +130,18 @@ def test_the_sheet_finds_what_its_pictures_were_made_of(picture, tmp_path: Path)
     white = ((255, 255),) * 3
     assert [row[2] == white for row in rows] == [False, True, True]  # which have an original
     assert all(row[0] != row[1] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [({"model": "nowhere"}, 'no model "nowhere"'), ({"preset": "best"}, 'no preset "best"')],
+)
+def test_a_wrong_model_is_told_before_a_photo_is_degraded(
+    picture, tmp_path: Path, capsys, options, said
+) -> None:
+    (tmp_path / "val").mkdir()
+    picture(72, 64).save(tmp_path / "val" / "a.png")
+    with pytest.raises(typer.Exit):
+        main(out=tmp_path / "out", val=tmp_path / "val", **options)
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out" / "made").exists()

@@ -30,6 +30,7 @@ from xpsr.cli.lock import alone
 from xpsr.errors import XPSRError
 from xpsr.evaluation.pairs import Pair, find_pairs
 from xpsr.image import open_image, resize
+from xpsr.inspection import inspect_model
 from xpsr.settings import Settings
 
 # With originals: those that need no download. Without: those that look at one picture.
@@ -202,6 +203,9 @@ def main(
         for folder in (val, real, *((pairs / "LR", pairs / "HR") if pairs else ())):
             if folder is not None and not folder.is_dir():
                 raise XPSRError(f"There is no folder {folder}.")
+        inspect_model(model, base)  # a wrong name is told before all photos are degraded
+        if preset is not None:
+            Settings.from_preset(preset)
         sets = [degraded(val, one, out / "made" / one, limit) for one in RECIPES] if val else []
         sets += [PictureSet(_name(pairs), pairs / "LR", pairs / "HR")] if pairs else []
         sets += [PictureSet(_name(real), real, None)] if real else []
