@@ -60,12 +60,17 @@ def place(name: str) -> str:
 
 
 def as_labelled(sentence: str) -> str:
-    """A sentence about a value of the form, with the name that its field has on the page."""
+    """A sentence about values of the form, with the names that their fields have on the page."""
     names = SETTINGS | TEXTS
     said = re.sub(
         rf"\b({'|'.join(names)})\b(?=,? (?:is|has|holds|must|which) )",
         lambda found: f"“{names[found[1]]}”",
         sentence,
+    )
+    said = re.sub(
+        rf"\b({'|'.join(VALUES)})=([\w+]+)",
+        lambda found: f"“{re.sub('[“”]', '', SETTINGS[found[1]])}: {value(*found.groups())}”",
+        said,
     )
     # Names that are no words of the language are those of fields wherever they stand.
     return re.sub(

@@ -101,6 +101,44 @@ def tiny_pipeline(tokenizer):
 
 
 @pytest.fixture(scope="session")
+def tiny_seesr(tiny_pipeline, tokenizer):
+    """SeeSR's golden networks and tagger, with a random autoencoder and text encoder."""
+    import json
+
+    from diffusers import DDPMScheduler
+    from tiny_dape import SEESR, tiny_dape
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    from xpsr.models import SeeSRControlNetModel, SeeSRUNet2DConditionModel
+    from xpsr.seesr import SeeSRPipeline
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                vocab_size=len(tokenizer),
+                hidden_size=12,
+                intermediate_size=24,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                bos_token_id=tokenizer.bos_token_id,
+                eos_token_id=tokenizer.eos_token_id,
+                pad_token_id=tokenizer.pad_token_id,
+            )
+        )
+    schedule = json.loads((SEESR / "schedule.json").read_text(encoding="utf-8"))["config"]
+    return SeeSRPipeline(
+        vae=tiny_pipeline.vae,
+        text_encoder=text_encoder.eval(),
+        tokenizer=tokenizer,
+        unet=SeeSRUNet2DConditionModel.from_official(SEESR / "tiny" / "unet"),
+        controlnet=SeeSRControlNetModel.from_official(SEESR / "tiny" / "controlnet"),
+        scheduler=DDPMScheduler(**schedule, timestep_spacing="leading"),
+        tagger=tiny_dape(),
+    )
+
+
+@pytest.fixture(scope="session")
 def picture() -> Callable[[int, int], Image.Image]:
     """`picture(width, height)`: smooth colours, an edge and some noise, the same every time."""
 

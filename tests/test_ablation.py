@@ -37,6 +37,7 @@ TWO = plans.sweep("guidance_scale", [1.0], PROMPTS, Settings(), SEEDS)
         ("no stop", "sentence", ["no stop"]),
         ("  ", "sentence", []),
         ("A cat, on a roof; at night. Dark.", "clause", ["A cat", "on a roof", "at night", "Dark"]),
+        ("bird, branch, tree,", "clause", ["bird", "branch", "tree"]),
         ("a cat's well-known tail.", "word", ["a", "cat's", "well-known", "tail"]),
     ],
 )
@@ -62,6 +63,9 @@ def test_split(text: str, kind, parts: list[str]) -> None:
         ("Blurry. Noisy. Dark.", "word", 1, "Blurry. Dark."),
         ("A cat, asleep.", "word", 1, "A, asleep."),
         ("cat.", "clause", 0, ""),
+        ("bird, branch, tree,", "clause", 2, "bird, branch,"),  # as a tagger lists what it sees
+        ("bird, branch, tree,", "word", 1, "bird, tree,"),
+        ("bird, branch, tree,", "word", 2, "bird, branch,"),
     ],
 )
 def test_without(text: str, kind, number: int, rest: str) -> None:

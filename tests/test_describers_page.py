@@ -285,6 +285,16 @@ def test_auto_says_what_it_chose_and_how_to_change_it(monkeypatch):
     assert "Measured" in shown and "title=" not in line
 
 
+def test_whoever_does_not_write_tags_for_a_model_of_tags_is_told(tiny_seesr, tmp_path):
+    tiny_seesr.save_config(tmp_path)
+    tiny_seesr.tagger.save_pretrained(tmp_path / "tagger")
+    found = [
+        Describing(Engine(EngineOptions(model=str(tmp_path), describer=one))).introduce()
+        for one in ("measured", f"tags:{tmp_path}")
+    ]
+    assert [words.HEARS_TAGS in one for one in found] == [True, False]
+
+
 def test_a_stop_that_comes_before_the_describing_counts(actions, payload):
     page, visit = Page(), Visit()
     page.take(actions.begin(*BEFORE, page.values["written"], visit))

@@ -9,6 +9,7 @@ import gradio as gr
 import pytest
 from browsing import NEEDS_BROWSER, WAIT_MS, expect
 from test_convert import WEIGHTS
+from tiny_dape import SEESR
 
 from studio.build import Where, build
 from studio.filling import fill
@@ -109,6 +110,28 @@ def test_from_a_download_to_the_model_in_use(actions, services, tiny, official, 
     assert services.engine.options.model == "mini" and services.last_choice.read() is None
 
 
+def test_seesr_goes_the_same_way(actions, services, tiny_seesr, tmp_path):
+    folder, out, base = (tmp_path / name for name in ("seesr", "out", "base"))
+    tiny_seesr.save_pretrained(base)
+    for part in ("unet", "controlnet"):
+        shutil.copytree(SEESR / "tiny" / part, folder / part)
+    assert "DAPE.pth" in actions.check(str(folder))  # beside the two networks it takes a tagger
+    shutil.move(base / "tagger", folder / "tagger")
+    said = actions.check(str(folder))
+    assert "tagger: whole" in said and "A whole checkpoint of SeeSR. It adds to a base" in said
+    (*_, (unnamed, _)) = actions.convert(str(folder), "", str(out), "float32")
+    assert "name its folder or hub id as base" in unnamed
+    *steps, (done, _) = actions.convert(str(folder), str(base), str(out), "float32")
+    assert any("Converting the tagger" in status for status, _ in steps) and "complete" in done
+    visit = Visit()
+    *_, last = actions.use(str(out), "", visit)
+    assert words.ONE_TEXT in last[0]
+    suited = dict(zip(SUITED, actions.suit(visit, *FORM), strict=True))
+    assert (suited["preset"], suited["start"]) == ("seesr", "lr_last")
+    *_, last = actions.use_mini(Visit())
+    assert words.ONE_TEXT not in last[0]
+
+
 def test_a_choice_that_cannot_be_kept_fills_the_form_all_the_same(actions, services, tiny):
     services.outputs.folder.write_text("a file where the folder should be")
     visit = Visit()
@@ -180,7 +203,7 @@ def test_the_way_through_the_page(open_page, studio, tiny, official, tmp_path):
     expect(page.locator("#full-needs")).to_contain_text("enough room")
     page.locator("#full-checkpoint textarea").fill(str(official))
     page.locator("#full-check").click()
-    expect(page.locator("#full-converted")).to_contain_text("Whole, and the right one")
+    expect(page.locator("#full-converted")).to_contain_text("A whole checkpoint of XPSR")
     page.locator("#full-base textarea").fill(str(tiny))
     page.locator("#full-out textarea").fill(str(tmp_path / "converted"))
     page.locator("#full-convert").click()

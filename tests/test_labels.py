@@ -10,8 +10,10 @@ import pytest
 from gradio.components import Component
 
 from studio.build import Where, build
+from studio.labels import as_labelled
 from studio.models.choice import Permission
 from studio.models.engine import Engine, EngineOptions
+from xpsr.seesr import ONE_TEXT
 
 SILENT = (gr.HTML, gr.Markdown, gr.State, gr.BrowserState)
 NOT_FOR_PEOPLE = {"greeted", "back"}  # see studio/restore/layout.py
@@ -69,3 +71,9 @@ def test_no_line_is_longer_than_two_rows(controls):
 def test_pictures_have_an_alternative_text(controls):
     images = [one for one in controls if isinstance(one, gr.Image)]
     assert len(images) > 10 and not [name(one) for one in images if not one.alt_text]
+
+
+def test_a_sentence_about_a_choice_is_told_by_the_names_on_the_page():
+    said = as_labelled(ONE_TEXT)
+    assert "“What is wrong with it goes: before the content” it stands" in said
+    assert "lowlevel_route" not in said

@@ -9,16 +9,13 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import DDPMScheduler
 from safetensors.torch import load_file, save_file
 from test_sampling import StoredNoise
 from tiny_dape import tiny_dape
-from transformers import CLIPTextConfig, CLIPTextModel
 
 import xpsr as library
 from xpsr import tiling
 from xpsr.errors import XPSRError
-from xpsr.models import SeeSRControlNetModel, SeeSRUNet2DConditionModel
 from xpsr.prompts import Prompts
 from xpsr.prompts.text import assemble
 from xpsr.sampling import Conditions, Denoiser, Hints, Step, denoise
@@ -35,31 +32,8 @@ WORDS = Prompts.from_preset("seesr", prompt="bird, branch,")
 
 
 @pytest.fixture(scope="module")
-def pipe(tiny_pipeline, tokenizer) -> SeeSRPipeline:
-    """The golden networks and tagger, with a random autoencoder and text encoder."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        text_encoder = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=12,
-                intermediate_size=24,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                bos_token_id=tokenizer.bos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        )
-    return SeeSRPipeline(
-        vae=tiny_pipeline.vae,
-        text_encoder=text_encoder.eval(),
-        tokenizer=tokenizer,
-        unet=SeeSRUNet2DConditionModel.from_official(GOLDEN / "tiny" / "unet"),
-        controlnet=SeeSRControlNetModel.from_official(GOLDEN / "tiny" / "controlnet"),
-        scheduler=DDPMScheduler(**SCHEDULE["config"], timestep_spacing="leading"),
-        tagger=tiny_dape(),
-    )
+def pipe(tiny_seesr) -> SeeSRPipeline:
+    return tiny_seesr
 
 
 @pytest.fixture(scope="module")

@@ -101,6 +101,20 @@ def test_parts_are_listed_and_the_unticked_ones_stay(actions, ask) -> None:
     assert "tick at least one" in none["cost"] and none["start"]["interactive"] is False
 
 
+def test_a_model_of_one_text_does_not_run_for_the_other_one(actions, ask, tiny_seesr) -> None:
+    engine = actions.services.engine
+    engine._pipeline = tiny_seesr
+    levels = named(SEEN, actions.count(*ask()))
+    assert "so 2 make the same picture as another of the 4 variants" in levels["cost"]
+    parts = named(SEEN, actions.look(*ask(plan="sentences")))
+    assert len(parts["parts"]["choices"]) == 3 and parts["parts"]["value"] == [0, 1]
+    assert "6 cells" in parts["cost"] and "does not read" not in parts["cost"]
+    in_content = fill_form(PROMPTS, SETTINGS.changed(lowlevel_route="content"))
+    assert "does not read" not in named(SEEN, actions.count(*ask(form=in_content)))["cost"]
+    parts = named(SEEN, actions.look(*ask(plan="sentences", form=in_content)))
+    assert parts["parts"]["value"] == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [

@@ -147,6 +147,37 @@ def test_negative_texts_that_are_not_read_are_struck_out(texts):
         assert shown.texts["high"] == "A cat." and (words.EXACT_UNREAD in page) is not read
 
 
+@pytest.mark.parametrize("route", CHOICES["lowlevel_route"])
+def test_a_model_of_one_text_says_where_the_other_one_stands(tiny_seesr, route):
+    engine = Engine(EngineOptions())
+    engine._pipeline = tiny_seesr
+    values = ["bird,", "Blurred.", "lowres", "fine", "8k"]
+    choices = {**dict.fromkeys(TEXT_SETTINGS), "lowlevel_route": route}
+    high, low, away, low_away, *_, page = TextActions(engine).read(
+        "seesr", NOTHING_BROUGHT, *values, *choices.values()
+    )
+    shown = Exact(page)
+    assert "of 75" in high and "of 75" in away
+    assert words.LOW_NEGATIVE_UNREAD in low_away and words.LOW_NEGATIVE_UNREAD in page
+    assert (shown.texts["negative_low"], shown.cut["negative_low"]) == ("", "fine")
+    if route == "content":
+        assert shown.texts["high"] == "Blurred. bird, 8k" and words.LOW_BEFORE in low
+    else:
+        assert (shown.texts["high"], shown.cut["low"]) == ("bird, 8k", "Blurred.")
+        assert words.LOW_UNREAD in low and words.LOW_UNREAD in page
+    assert shown.texts["low"] == ""
+
+
+def test_which_models_read_one_text_is_known_before_they_are_loaded(tiny_seesr, tmp_path):
+    assert not Engine(EngineOptions()).reads_one_text
+    tiny_seesr.save_config(tmp_path)
+    assert Engine(EngineOptions(model=str(tmp_path))).reads_one_text
+    engine = Engine(EngineOptions(model="owner/name"))  # of the hub: known when it is loaded
+    assert not engine.reads_one_text
+    engine._pipeline = tiny_seesr
+    assert engine.reads_one_text
+
+
 def test_the_opposite_or_a_sentence(texts):
     told = visit, brought = Visit(), texts_of(MEASURED_LOW)
     turned, note, row = texts.turn_round(*told, MEASURED_LOW)

@@ -13,6 +13,7 @@ from studio import words as page_words
 from studio.build import Where, build, serving
 from studio.filling import fill
 from studio.form import FORM, fill_form, read_form
+from studio.models.choice import Permission
 from studio.models.engine import Engine, EngineOptions
 from studio.restore import words
 from studio.restore.fitting import Fitting
@@ -124,6 +125,11 @@ def test_progress_is_shown_wherever_it_is_out_of_sight():
 
 def test_the_largest_upload_is_named():
     assert serving()["max_file_size"] == "100mb" and "100 MB" in words.PICTURE_DROP
+
+
+def test_another_model_reads_the_texts_anew(tmp_path):
+    mine = build(Engine(EngineOptions()), Where(str(tmp_path)), Permission(granted=True))
+    assert "TextActions.read" in behind(mine, "FullActions.suit")
 
 
 def test_a_built_in_preset_is_chosen_instead_of_ones_own(demo):

@@ -93,6 +93,12 @@ def test_what_cannot_be_recorded_is_said(actions) -> None:
     assert "no longer there" in gone["status"] and gone["record"]["interactive"]
 
 
+def test_a_model_without_word_maps_is_not_run_for_them(actions, run, tiny_seesr) -> None:
+    actions.engine._pipeline = tiny_seesr
+    (refused,) = recording(actions, run.id)
+    assert said.NOT_OF_THIS_MODEL in refused["status"] and refused["record"]["interactive"]
+
+
 def test_stop_frees_the_model(actions, run) -> None:
     def told(values: tuple) -> dict:
         return dict(zip(RECORDING, values, strict=True))

@@ -27,6 +27,7 @@ from .study import runs_by_recipe
 
 if TYPE_CHECKING:
     from xpsr.ablation.cost import Cost, Pace
+    from xpsr.ablation.plans import Part
 
 MAX_SOURCES = 20
 SEEN = ("source", "subject", "plan", "parts", "values", "axes", "csv", "cost", "start", "status")
@@ -63,12 +64,16 @@ class QuestionActions:
             hidden = dict.fromkeys(("parts", "values"), gr.update(visible=False))
             return {**changes, **hidden, **_wrong(error), "subject": markup.notice("")}
         parts = _parts(asked.plan, subject.prompts)
-        asked = asked.changed(parts=[number for _, number in parts])
+        # A text that is not read need not be taken apart.
+        low_is_read = not self.services.engine.reads_one_text or _in_content(subject.settings)
+        ticked = [n for n, part in parts.items() if part.field == "prompt" or low_is_read]
+        asked = asked.changed(parts=ticked or [*parts])
+        choices = [(part.label, number) for number, part in parts.items()]
         said = words.subject(subject.image.size, subject.title)
         return {
             **changes,
             "subject": markup.notice(said),
-            "parts": gr.update(choices=parts, value=asked.parts, visible=bool(parts)),
+            "parts": gr.update(choices=choices, value=asked.parts, visible=bool(parts)),
             "values": _values(asked.plan, subject.settings),
             **self._counted(asked),
         }
@@ -119,6 +124,8 @@ class QuestionActions:
             return _wrong(error)
         said = str(cost) if cost else words.UNTIMED.format(cells=len(list(plan.cells())))
         lines = [said, *plan.warnings(), *plan.notes]
+        if self.services.engine.reads_one_text and (same := _unheard(plan)):
+            lines.append(words.unheard(same, len(plan.variants)))
         cost = markup.notice(" ".join(lines))
         if asked.study.job.is_under_way:
             return {"cost": cost}
@@ -160,13 +167,26 @@ def _wrong(error: Exception) -> dict[str, Any]:
     return {"cost": notice, "start": gr.update(interactive=False)}
 
 
-def _parts(plan: str, prompts: Prompts) -> list[tuple[str, int]]:
+def _parts(plan: str, prompts: Prompts) -> dict[int, Part]:
+    """What a plan leaves out, by the numbers that `Choice.parts` takes."""
     from xpsr.ablation import plans
 
-    if plan not in KINDS:
-        return []
-    found = plans.parts(KINDS[plan], prompts)
-    return [(part.label, number) for number, part in enumerate(found)]
+    return dict(enumerate(plans.parts(KINDS[plan], prompts))) if plan in KINDS else {}
+
+
+def _in_content(settings: Settings) -> bool:
+    """Whether the text of the faults stands before the content."""
+    return settings.lowlevel_route == "content"
+
+
+def _unheard(plan: Plan) -> int:
+    """How many variants are like another one to a model that reads one text."""
+    heard = set()
+    for one in plan.variants:
+        low = one.prompts.lowlevel_prompt if _in_content(one.settings) else ""
+        said = replace(one.prompts, lowlevel_prompt=low, lowlevel_negative_prompt="")
+        heard.add((said, replace(one.settings, negative="both")))
+    return len(plan.variants) - len(heard)
 
 
 def _values(plan: str, settings: Settings) -> Any:

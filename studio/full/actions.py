@@ -143,7 +143,7 @@ class FullActions:
     def _changed(self) -> tuple:
         model, preset = self.engine.options.model, self.engine.default_preset()
         return changing(
-            used=markup.notice(words.in_use(model, preset)),
+            used=markup.notice(words.in_use(model, preset, self.engine.reads_one_text)),
             now=self._now(Machine.here()),
             banner=gr.update(visible=False),
         )

@@ -11,6 +11,8 @@ from .. import markup
 from ..models.words import NOT_ALLOWED
 from ..parts import flat, stop_button
 from ..restore.describing import Describing
+from ..restore.text_actions import TextActions
+from ..restore.wiring import reading
 from ..tab import Tab
 from ..triggers import HEAVY, PRIVATE, QUICK, stop_from, stop_until
 from . import words
@@ -72,7 +74,8 @@ class Fields:
 
 def lay_out(opening: Opening) -> Full:
     """Words, the table, and the fields where they are allowed."""
-    gr.Markdown(words.INTRO + (words.STEPS if opening.may_change_model else words.STEPS_ELSEWHERE))
+    steps = words.STEPS if opening.may_change_model else words.STEPS_ELSEWHERE
+    gr.Markdown(words.INTRO + steps + words.SEESR)
     gr.Markdown(f"#### {words.NOW}")
     now = flat(elem_id="full-now")
     gr.Markdown(f"#### {words.NEEDS}")
@@ -171,6 +174,7 @@ def _connect_using(
     fields.look.click(actions.look, named, fields.used, **{**QUICK, "queue": True})
     changed = [fields.used, part.now, page.banner]
     how = {"show_progress": "minimal", "show_progress_on": fields.used, **HEAVY}
+    read = reading(page, TextActions(actions.engine))
     form, suited = [page.visit, page.written, *page.form], page.named(SUITED)
     for button in (fields.use, fields.use_mini):
         stop_from(button, fields.stop_using, fields.used)
@@ -180,7 +184,8 @@ def _connect_using(
     ]
     for run in runs:
         stop_until(run, fields.stop_using)
-        run.then(actions.suit, form, suited, preprocess=False, **QUICK)
+        # Read anew though nothing of the form may have changed: by another model.
+        run.then(actions.suit, form, suited, preprocess=False, **QUICK).then(**read)
         run.then(describing.introduce, None, page.describer, **QUICK)
     fields.stop_using.click(None, cancels=runs).then(
         lambda: markup.notice(words.USE_STOPPED), None, fields.used, **QUICK

@@ -20,7 +20,8 @@ INTRO = """
 
 **mini**, which comes with this page, is a small model: 19 million weights, trained in a few hours
 so that everything here works at once. The XPSR of the paper has 1.9 billion, and a language model
-that looks at the picture writes its two texts. It is a download and a conversion away:
+that looks at the picture writes its two texts. It is a download and a conversion away, and so is
+SeeSR:
 
 1. **Fetch the checkpoint** from the authors: the folders `unet` and `controlnet`, with a
    `config.json` and a file of weights in each, side by side in one folder. Unpack what is a ZIP.
@@ -38,6 +39,13 @@ STEPS_ELSEWHERE = """\
 3. **Start** the page with `--model models/xpsr`. On a Space of yours, put the new folder into a
    model repository, and name that in the variable `XPSR_MODEL`; `XPSR_DESCRIBER` stands for
    `--describer`.
+"""
+SEESR = """
+**SeeSR** goes the same way, with two differences. Its tagger comes in two more files,
+`ram_swin_large_14m.pth` and `DAPE.pth`: put them into the folder with `unet` and `controlnet`, or
+into the one around it; all of it is linked from [its repository](https://github.com/cswry/SeeSR).
+And its base is Stable Diffusion 2 (base), which you have to name. It reads one text, written as
+tags: `--describer tags:FOLDER` has its tagger write them.
 """
 NOW = "In use now"
 MODEL_NOW = "Model"
@@ -124,7 +132,9 @@ REQUIREMENTS = (
 CHECKPOINT = "Folder of the checkpoint"
 CHECKPOINT_INFO = "On the computer that runs this page."
 BASE = "Base"
-BASE_INFO = "A folder or hub id of Stable Diffusion 1.5. Empty: fetched from the hub."
+BASE_INFO = (
+    "A folder or hub id of Stable Diffusion 1.5, or 2 (base) for SeeSR. Empty: 1.5 from the hub."
+)
 BASE_FOR_USE_INFO = "Only for a checkpoint that was not converted."
 OUT = "New folder"
 OUT_INFO = "It appears when it is complete."
@@ -145,7 +155,7 @@ LOOK = "Look at it"
 USE = "Use this model"
 USE_MINI = "Back to mini"
 USE_STOPPED = "Stopped. The model in use is the one named above."
-WHOLE = "Whole, and the right one. It adds to {base}."
+WHOLE = "A whole checkpoint of {family}. It adds to {base}."
 
 
 def machine(here: Machine) -> str:
@@ -183,7 +193,8 @@ def checked(found: Checkpoint) -> list[str]:
     for part in found.parts:
         other = "" if part.is_published_size else ", not the size of the published one"
         lines.append(f"{part.name}: whole, {part.weights:,} weights, {size(part.bytes)}{other}.")
-    return [*lines, *(found.problems or (WHOLE.format(base=found.base),))]
+    whole = WHOLE.format(family=found.family.name, base=found.base)
+    return [*lines, *(found.problems or (whole,))]
 
 
 def converting(progress: Progress) -> str:
@@ -213,6 +224,7 @@ def looked(look: Look) -> str:
 
 
 OLD_GOES = "Both models do not fit at once, so the present one is unloaded first."
+ONE_TEXT = "This model reads one text: what is in the picture, best as tags."
 
 
 def stage(stage: Stage) -> str:
@@ -227,8 +239,9 @@ def stage(stage: Stage) -> str:
     return f"{name} is loaded."
 
 
-def in_use(model: str, preset: str) -> str:
-    return (
+def in_use(model: str, preset: str, one_text: bool) -> str:
+    said = (
         f"{model} is in use. The settings are now those of its preset, {preset}; your two texts "
         "and the seed are as they were."
     )
+    return f"{said} {ONE_TEXT}" if one_text else said

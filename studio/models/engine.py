@@ -120,6 +120,15 @@ class Engine:
         except XPSRError:  # told where the model is loaded
             return "official"
 
+    @property
+    def reads_one_text(self) -> bool:
+        """Whether the model reads no text about the faults, as SeeSR's; told without weights."""
+        if self._pipeline is None:
+            return self.default_preset() == "seesr"
+        from xpsr.seesr import SeeSRPipeline
+
+        return isinstance(self._pipeline, SeeSRPipeline)
+
     def describer(self) -> tuple[Describer, str | None]:
         """Who describes, and where "auto" chose, why; nothing is loaded or asked.
 

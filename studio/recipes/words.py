@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from xpsr.counted import counted
 
+from ..labels import as_labelled
+
 TAB = "Recipes"
 
 # This visit's results --------------------------------------------------------------------------
@@ -34,7 +36,7 @@ def run_line(label: str, preset: str | None, seconds: float, clock: str) -> str:
 
 def noted(notes: Sequence[str]) -> str:
     """What a recipe tells of its run, such as words that were cut; empty where there is nothing."""
-    return f"Noted when it was made: {' '.join(notes)}" if notes else ""
+    return as_labelled(f"Noted when it was made: {' '.join(notes)}") if notes else ""
 
 
 def packed(count: int, left_out: int) -> str:

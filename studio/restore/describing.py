@@ -69,10 +69,11 @@ class Describing:
         except Exception as error:
             return markup.notice(sentence(error), bad=True)
         line = markup.quiet(page_words.describer(describer.name), words.describer_about(why))
-        hears_little = self.engine.options.model == "mini"
-        return line + (
-            markup.quiet(words.MINI_HEARS, words.MINI_HEARS_ABOUT) if hears_little else ""
-        )
+        if self.engine.options.model == "mini":
+            line += markup.quiet(words.MINI_HEARS, words.MINI_HEARS_ABOUT)
+        elif self.engine.reads_one_text and describer.name != "tags":
+            line += markup.quiet(words.HEARS_TAGS, words.HEARS_TAGS_ABOUT)
+        return line
 
     def begin(self, high: str, low: str, written: Brought, visit: Visit) -> tuple:
         """At once after a click on Describe: keep the texts, and offer to stop."""

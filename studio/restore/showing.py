@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from ..filling import fill
+from ..labels import as_labelled
 from ..results import scores_markup
 from ..results.outputs import Outputs, Run
 from ..visit import Visit
@@ -108,4 +109,4 @@ def caption(number: int, pinned: bool, shown: bool) -> str:
 def done_line(run: Run, notes: Sequence[str]) -> str:
     line = words.done(run.recipe.output_size, run.seconds, run.recipe.seed)
     # The pipeline opens pictures through the same door, so it may say the same once more.
-    return " ".join([line + ".", *dict.fromkeys([*notes, *run.notes])])
+    return as_labelled(" ".join([line + ".", *dict.fromkeys([*notes, *run.notes])]))

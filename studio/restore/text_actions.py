@@ -41,16 +41,16 @@ class TextActions:
             note = markup.notice(str(error), bad=True)
             return note, *(gr.skip() for _ in range(8))
         told = origins(prompts, preset, brought)
-        meters = exact.high, exact.low, exact.negative_high, exact.negative_low
+        unread = wording.unread(settings, self.engine.reads_one_text)
         now = prompts.prompt, prompts.lowlevel_prompt
         changed = [
             bool(old) and joined(old) != text for old, text in zip(brought, now, strict=False)
         ]
         return (
-            *map(markup.meter, meters),
+            *wording.meters(exact, unread),
             *(wording.chips(told[name]) for name in MAIN_TEXTS),
             *(gr.update(visible=one) for one in changed),
-            wording.details(exact, told, brought, steered=settings.guided),
+            wording.details(exact, told, brought, unread),
         )
 
     def as_brought(self, name: str, visit: Visit, brought: Brought, text: str) -> Any:

@@ -184,19 +184,22 @@ def _connect_form(
     return tell_preset
 
 
-def _connect_texts(page: Page, actions: TextActions) -> dict[str, Any]:
-    """Meters, origins and the tools of the texts; returns the event that reads them anew."""
-    texts, settings = page.named(PROMPT_NAMES), page.named(TEXT_SETTINGS)
+def reading(page: Page, actions: TextActions) -> dict[str, Any]:
+    """The event that reads the texts anew, as the present model does."""
     meters = [page.meters[name] for name in PROMPT_NAMES if name in page.meters]
-    shown = [*meters, *page.chips.values(), *page.undo.values(), page.wording]
-    read: dict[str, Any] = {
+    texts, settings = page.named(PROMPT_NAMES), page.named(TEXT_SETTINGS)
+    return {
         "fn": actions.read,
         "inputs": [page.preset, page.written, *texts, *settings],
-        "outputs": shown,
+        "outputs": [*meters, *page.chips.values(), *page.undo.values(), page.wording],
         **QUICK,
     }
-    changed = (page.preset, page.written, *texts, *settings)
-    follow([one.change for one in changed], **read)
+
+
+def _connect_texts(page: Page, actions: TextActions) -> dict[str, Any]:
+    """Meters, origins and the tools of the texts; returns the event that reads them anew."""
+    read = reading(page, actions)
+    follow([one.change for one in read["inputs"]], **read)
     known = [page.visit, page.written]
     for name in MAIN_TEXTS:
         text, undo = page.texts[name], partial(actions.as_brought, name)

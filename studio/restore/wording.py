@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from xpsr.prompts.budget import FittedText
     from xpsr.prompts.provenance import Origin, Sentence
     from xpsr.prompts.text import EncoderTexts
+    from xpsr.settings import Settings
 
 
 def chips(sentences: Iterable[Sentence]) -> str:
@@ -33,15 +34,38 @@ def _chip(kind: str, label: str) -> str:
     return f'<span class="chip chip-{escape(kind, quote=True)}">{escape(label)}</span>'
 
 
+def unread(settings: Settings, one_text: bool) -> dict[str, str]:
+    """Those of the four texts that the model does not read, and why.
+
+    `one_text`: it has no branch for the faults.
+    """
+    why = {}
+    if not settings.guided:
+        why = dict.fromkeys(("negative_high", "negative_low"), words.EXACT_UNREAD)
+    if one_text:
+        why |= {"low": words.LOW_UNREAD, "negative_low": words.LOW_NEGATIVE_UNREAD}
+    if settings.lowlevel_route == "content":
+        why["low"] = words.LOW_BEFORE
+    return why
+
+
+def meters(exact: EncoderTexts, unread: Mapping[str, str]) -> list[str]:
+    """What stands under the box of each text: how much of it is read, or why nothing is."""
+    return [
+        markup.quiet(unread[name]) if name in unread else markup.meter(getattr(exact, name))
+        for name in words.EXACT_LABELS
+    ]
+
+
 def details(
     exact: EncoderTexts,
     told: dict[str, tuple[Sentence, ...]],
     brought: Sequence[Sequence[Sentence]],
-    steered: bool = True,
+    unread: Mapping[str, str],
 ) -> str:
     """Sentence by sentence who wrote it, what was changed, and the exact four texts.
 
-    `steered`: the guidance is above 1, so that the negative ones are read.
+    `unread`: see there.
     """
     old: dict[str, Sequence[Sentence]] = dict(zip(PROMPT_NAMES, brought, strict=False))
     origins = "".join(
@@ -49,15 +73,8 @@ def details(
         for name, label in words.ORIGIN_LABELS.items()
         if name in MAIN_TEXTS or told[name]
     )
-    texts = {
-        "high": exact.high,
-        "low": exact.low,
-        "negative_high": exact.negative_high,
-        "negative_low": exact.negative_low,
-    }
     read = "".join(
-        _exact(name, fitted, steered or not name.startswith("negative"))
-        for name, fitted in texts.items()
+        _exact(name, getattr(exact, name), unread.get(name)) for name in words.EXACT_LABELS
     )
     return (
         f"<h4>{escape(words.WRITTEN_BY)}</h4>"
@@ -93,15 +110,15 @@ def _changes(sentences: Sequence[Sentence], brought: Sequence[Sentence]) -> str:
     return f"{markup.quiet(words.CHANGED)}{changes_markup.marked(before, after)}"
 
 
-def _exact(name: str, fitted: FittedText, is_read: bool) -> str:
+def _exact(name: str, fitted: FittedText, why_not: str | None) -> str:
     pieces = "".join(
         f"<span>{escape(piece.text)}</span>"
-        if piece.read and is_read
+        if piece.read and not why_not
         else f'<del class="cut">{escape(piece.text)}</del>'
         for piece in fitted.pieces
     )
     shown = pieces or f'<span class="quiet">{escape(words.EXACT_EMPTY)}</span>'
-    told = markup.meter(fitted, with_words=False) if is_read else markup.quiet(words.EXACT_UNREAD)
+    told = markup.quiet(why_not) if why_not else markup.meter(fitted, with_words=False)
     return (
         f'<section id="exact-{name}"><h5>{escape(words.EXACT_LABELS[name])}</h5>'
         f'<div class="exact">{shown}</div>{told}</section>'

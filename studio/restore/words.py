@@ -147,6 +147,11 @@ EXACT_LABELS = {
     "negative_low": "Away from, in the faults",
 }
 EXACT_UNREAD = "Not read: at a weight of the texts of 1 or less, nothing is steered away from."
+LOW_UNREAD = (
+    "Not read: this model has one text. Under “Advanced” this one can be put before the content."
+)
+LOW_NEGATIVE_UNREAD = "Not read: this model has one text."
+LOW_BEFORE = "Read before the content, and counted there."
 EXACT_EMPTY = "(empty)"
 ORIGIN_LABELS = {
     "prompt": EXACT_LABELS["high"],
@@ -302,6 +307,12 @@ MINI_HEARS_ABOUT = (
     "In 3, blur, noise and JPEG, and how much of them: less than there is leaves some in, more "
     "makes the result sharper or smoother. In 2, “smooth” to “very detailed”. With the official "
     "checkpoint all words count: see Full quality."
+)
+
+HEARS_TAGS = "This model has learned from tags, such as “bird, branch, tree,”."
+HEARS_TAGS_ABOUT = (
+    "Its own tagger writes them if the page is started with --describer tags:FOLDER, where FOLDER "
+    "is that of the converted model, or of the tagger's two files."
 )
 
 

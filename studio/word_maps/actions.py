@@ -119,6 +119,8 @@ class WordMapActions:
         if not run_id:
             raise XPSRError(words.NO_RUNS)
         run = self.outputs.find(run_id)
+        if self.engine.reads_one_text:
+            raise XPSRError(words.NOT_OF_THIS_MODEL)
         recipe, said = run.recipe, run.recipe.prompts
         if not (said.prompt or said.lowlevel_prompt or said.added_prompt):
             raise XPSRError(words.NO_TEXTS)

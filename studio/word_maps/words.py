@@ -53,6 +53,10 @@ CAUTION = (
     "round. To measure what a word does, leave it out and compare."
 )
 ABLATE = "Leave words out and measure"
+NOT_OF_THIS_MODEL = (
+    "Word maps are made of layers that models with one text, as the present one, do not have. What "
+    f"a word does can be measured all the same: press “{ABLATE}”."
+)
 
 
 def percent(share: float) -> str:

@@ -20,7 +20,7 @@ _WORD = re.compile(r"\w+(?:[-'’]\w+)*")
 _SEPARATOR_BEFORE = re.compile(r"[,;:、，；：]\s*$")
 _STOP_BEFORE = re.compile(r"[.!?。！？][\"')\]]*\s*$")
 _MARKS_BEHIND = re.compile(r"^[\s,.;:!?、，；：。！？]+")
-_FINAL = re.compile(r"[.!?。！？\"')\]\s]*$")
+_FINAL = re.compile(r"[.!?。！？,;:、，；：\"')\]\s]*$")
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def without(text: str, unit: Unit) -> str:
     if not before.strip() or _STOP_BEFORE.search(before):
         after = _MARKS_BEHIND.sub("", after)  # nothing is left that they could end
     elif _MARKS_BEHIND.match(after) and not after[0].isspace():
-        before = before.rstrip()
+        before = _SEPARATOR_BEFORE.sub("", before).rstrip()
     elif before[-1].isspace() or not after.strip():
         after = after.lstrip()
     rest = before + after
