@@ -34,8 +34,13 @@ def quiet(text: str, about: str = "") -> str:
     return f'<details class="quiet">{line}<p>{escape(about)}</p></details>'
 
 
-def meter(fitted: FittedText | None, with_words: bool = True) -> str:
-    """How much of a text is read, and the words that are not. None: not known yet."""
+def meter(fitted: FittedText | None, with_words: bool = True, *, unread: str | None = None) -> str:
+    """How much of a text is read, and the words that are not. None: not known yet.
+
+    `unread`: why none of it is.
+    """
+    if unread:
+        return f'<div class="meter">{escape(unread)}</div>'
     if fitted is None:
         return '<div class="meter">&nbsp;</div>'
     cut = ""

@@ -105,7 +105,7 @@ def test_a_model_of_one_text_does_not_run_for_the_other_one(actions, ask, tiny_s
     engine = actions.services.engine
     engine._pipeline = tiny_seesr
     levels = named(SEEN, actions.count(*ask()))
-    assert "so 2 make the same picture as another of the 4 variants" in levels["cost"]
+    assert "so 2 of the 4 variants make the same pictures as another" in levels["cost"]
     parts = named(SEEN, actions.look(*ask(plan="sentences")))
     assert len(parts["parts"]["choices"]) == 3 and parts["parts"]["value"] == [0, 1]
     assert "6 cells" in parts["cost"] and "does not read" not in parts["cost"]

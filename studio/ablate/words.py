@@ -106,10 +106,10 @@ def subject(size: tuple[int, int], title: str) -> str:
 
 def unheard(same: int, variants: int) -> str:
     """A model of one text is told nothing else by `same` of the variants."""
-    what = "one makes" if same == 1 else f"{same} make"
+    make = "makes" if same == 1 else "make"
     return (
-        f"This model does not read the text of the faults, so {what} the same picture as another "
-        f"of the {variants} variants."
+        f"This model does not read the text of the faults, so {same} of the {variants} variants "
+        f"{make} the same pictures as another one."
     )
 
 

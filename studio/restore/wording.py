@@ -39,9 +39,9 @@ def unread(settings: Settings, one_text: bool) -> dict[str, str]:
 
     `one_text`: it has no branch for the faults.
     """
-    why = {}
+    why: dict[str, str] = {}
     if not settings.guided:
-        why = dict.fromkeys(("negative_high", "negative_low"), words.EXACT_UNREAD)
+        why |= {"negative_high": words.EXACT_UNREAD, "negative_low": words.EXACT_UNREAD}
     if one_text:
         why |= {"low": words.LOW_UNREAD, "negative_low": words.LOW_NEGATIVE_UNREAD}
     if settings.lowlevel_route == "content":
@@ -52,8 +52,7 @@ def unread(settings: Settings, one_text: bool) -> dict[str, str]:
 def meters(exact: EncoderTexts, unread: Mapping[str, str]) -> list[str]:
     """What stands under the box of each text: how much of it is read, or why nothing is."""
     return [
-        markup.quiet(unread[name]) if name in unread else markup.meter(getattr(exact, name))
-        for name in words.EXACT_LABELS
+        markup.meter(getattr(exact, name), unread=unread.get(name)) for name in words.EXACT_LABELS
     ]
 
 
@@ -118,7 +117,7 @@ def _exact(name: str, fitted: FittedText, why_not: str | None) -> str:
         for piece in fitted.pieces
     )
     shown = pieces or f'<span class="quiet">{escape(words.EXACT_EMPTY)}</span>'
-    told = markup.quiet(why_not) if why_not else markup.meter(fitted, with_words=False)
+    told = markup.meter(fitted, with_words=False, unread=why_not)
     return (
         f'<section id="exact-{name}"><h5>{escape(words.EXACT_LABELS[name])}</h5>'
         f'<div class="exact">{shown}</div>{told}</section>'
