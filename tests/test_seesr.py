@@ -161,6 +161,46 @@ def test_the_quality_text_is_not_read_and_that_is_said(pipe, picture):
     assert routed.notes == () and routed.recipe.output_sha256 != bare.recipe.output_sha256
 
 
+def test_an_ablation_leaves_out_what_has_no_effect_in_it(xpsr, pipe, tmp_path, picture):
+    pipe.save_pretrained(tmp_path / "see")
+    picture(24, 20).save(photo := tmp_path / "photo.png")
+    words = ("--prompt", "bird,", "--lowlevel-prompt", "Very noisy.")
+    run = ("--num-inference-steps", 1, "--upscale", 2, "--process-size", 0, "--seeds", 1)
+
+    def ablate(plan, *more):
+        out = ("--out", tmp_path / plan)
+        model = ("--model", tmp_path / "see", "--device", "cpu")
+        return xpsr("ablate", photo, "--plan", plan, *out, *model, *words, *run, *more)
+
+    done = ablate("levels")
+    assert [one["variant"] for one in done.records[:-1]] == ["both levels", "no text"]
+    said = "This model reads one text: the quality texts are left out, and so are 2 variants."
+    assert said in done.err and said in (tmp_path / "levels" / "report.html").read_text("utf-8")
+    done = ablate("swap")
+    assert done.code == 2 and "it changes only the quality text" in done.err
+    assert not (tmp_path / "swap").exists()
+    routed = ablate("swap", "--lowlevel-route", "content")
+    assert len({one["sha256"] for one in routed.records[:-1]}) == 3 and said[:28] not in routed.err
+
+
+def test_the_text_that_it_does_not_read_is_not_encoded(pipe, picture, monkeypatch):
+    forward, read = pipe.text_encoder.forward, []
+
+    def reading(*ids, **options):
+        read.append(ids)
+        return forward(*ids, **options)
+
+    monkeypatch.setattr(pipe.text_encoder, "forward", reading)
+    run(pipe, picture(24, 20), replace(WORDS, lowlevel_prompt="Very noisy."))
+    assert len(read) == 1
+
+
+def test_another_pipeline_refuses_its_networks(pipe, tmp_path):
+    pipe.save_pretrained(tmp_path)
+    with pytest.raises(XPSRError, match=r"take xpsr.SeeSRPipeline"):
+        library.XPSRPipeline.from_pretrained(tmp_path)
+
+
 def test_tags_are_those_of_the_tagger(pipe):
     from PIL import Image
 
@@ -204,6 +244,9 @@ def test_every_way_to_load_it_makes_the_same_pixels(xpsr, pipe, official, base, 
     assert library.load(official, base=base, device="cpu").source.revision != revision
     pipe.save_pretrained(tmp_path / "saved")
     assert pixels(tmp_path / "saved", picture) == expected
+    for part in ("unet", "controlnet", "tagger"):  # without the index of a pipeline
+        getattr(pipe, part).save_pretrained(tmp_path / "own" / part)
+    assert pixels(tmp_path / "own", picture, base=base) == expected
     done = xpsr("convert", official, tmp_path / "out", "--base", base)
     assert done.code == 0, done.err
     loaded = library.load(tmp_path / "out", device="cpu")

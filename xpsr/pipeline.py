@@ -134,6 +134,7 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
     of diffusers, `XPSRPipeline(**pipe.components)` forgets the last two arguments.
     """
 
+    reads_lowlevel = True  # whether the quality text has a branch of its own
     # vae and controlnet work outside this order, before and beside the UNet
     model_cpu_offload_seq = "text_encoder->unet->vae"
 
@@ -149,6 +150,8 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
         default_preset: str = "official",
     ) -> None:
         super().__init__()
+        if self.reads_lowlevel and isinstance(controlnet, models.SeeSRControlNetModel):
+            raise XPSRError("These are the networks of a SeeSR: take xpsr.SeeSRPipeline for it.")
         self.register_modules(
             vae=vae,
             text_encoder=text_encoder,
@@ -354,9 +357,10 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
             found = encode_texts(self.tokenizer, self.text_encoder, batch, device, chunk=chunk)
             return found.to(self.unet.dtype)
 
+        highs, lows = pair(run.texts, settings.guided)
         high, low = (
             run.shared.get(("texts", chunk, *batch), partial(encoded, batch))
-            for batch in pair(run.texts, settings.guided)
+            for batch in (highs, lows if self.reads_lowlevel else highs)  # the same: made once
         )
         return Conditions(
             high=high,

@@ -35,6 +35,7 @@ class SeeSRPipeline(XPSRPipeline):
         residual_latents, default_preset: as in `XPSRPipeline`.
     """
 
+    reads_lowlevel = False
     model_cpu_offload_seq = "text_encoder->tagger->unet->vae"
 
     def __init__(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+from xpsr.counted import counted
 from xpsr.errors import XPSRError
 from xpsr.prompts import Prompts
 from xpsr.settings import LIMITS, Settings
@@ -110,6 +111,40 @@ class Plan:
                 "count as one, which cannot be told from chance; for that choose another start."
             )
         return told
+
+
+def for_one_text(plan: Plan) -> Plan:
+    """The plan for a model that has no branch for the quality text (`reads_lowlevel`).
+
+    What has no effect is left out of the texts, and of variants that are equal then all but one; a
+    note says so.
+
+    Raises:
+        XPSRError: they are all equal.
+    """
+    read = [_with_one_text(variant) for variant in plan.variants]
+    # The last name is the truest, as "no text" of "quality only"; the full prompt keeps its own.
+    different = {(one.prompts, one.settings): one for one in read}
+    variants = (read[0], *list(different.values())[1:])
+    if variants == plan.variants:
+        return plan
+    if len(variants) == 1:
+        raise XPSRError(
+            f'The plan "{plan.name}" comes to a single run here: it changes only the quality text, '
+            "which has no effect in a model that reads one text, unless lowlevel_route is content."
+        )
+    less = len(plan.variants) - len(variants)
+    also = f", and so {'are' if less > 1 else 'is'} {counted(less, 'variant')}" if less else ""
+    note = f"This model reads one text: the quality texts are left out{also}."
+    return replace(plan, variants=variants, notes=(*plan.notes, note))
+
+
+def _with_one_text(variant: Variant) -> Variant:
+    texts = {"lowlevel_negative_prompt": ""}
+    if variant.settings.lowlevel_route == "lowlevel":
+        texts["lowlevel_prompt"] = ""
+    settings = variant.settings.changed(negative="both")  # of that text it says
+    return replace(variant, prompts=replace(variant.prompts, **texts), settings=settings)
 
 
 def _leaves_nothing_to_chance(settings: Settings) -> bool:

@@ -107,6 +107,7 @@ def ablate(
         from xpsr.ablation.cost import measure
         from xpsr.ablation.export import report_in_the_way
         from xpsr.ablation.folder import CellFolder, LookedAt
+        from xpsr.ablation.plan import for_one_text
         from xpsr.ablation.report import Subject
         from xpsr.image import open_image
 
@@ -122,6 +123,8 @@ def ablate(
         prompts = Prompts.from_preset(name, **texts)
         settings = Settings.from_preset(name, **settings_of(run))
         chosen = choice.build(prompts, settings, consecutive_seeds(settings.seed, seeds))
+        if not pipe.reads_lowlevel:
+            chosen = for_one_text(chosen)
         if truth is not None:
             _check_size(truth, photo, chosen)
         folder = CellFolder(out, [variant.name for variant in chosen.variants])

@@ -90,8 +90,10 @@ SEESR = Family(
 
 
 def family_of(config: Mapping[str, Any]) -> Family:
-    """Whose network an official config.json describes: SeeSR's say that they read pictures."""
-    return SEESR if config.get("use_image_cross_attention") else XPSR
+    """Whose network a config.json describes: SeeSR's say that they read pictures, those of the
+    authors by a flag and ours by the width of what is read."""
+    said = config.get("use_image_cross_attention") or "image_attention_dim" in config
+    return SEESR if said else XPSR
 
 
 def kind_of(keys: Iterable[str]) -> str:
