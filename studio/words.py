@@ -15,8 +15,8 @@ LARGEST_UPLOAD = 100  # megabytes: photographs as cameras write them, TIFF as we
 STOP = "Stop"
 PRESETS = {
     "mini": "mini – quick, made for the built-in model",
-    "official": "official – as the authors' program, 20 steps",
-    "paper": "paper – as published, 50 steps",
+    "official": "official – as XPSR's program, 20 steps",
+    "paper": "paper – as XPSR's paper, 50 steps",
     "faithful": "faithful – for the built-in model: safest, adds least",
     "fast": "fast – half the steps of “official”",
     "seesr": "seesr – as SeeSR's program, 50 steps; for its model",

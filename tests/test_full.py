@@ -7,9 +7,11 @@ import shutil
 
 import gradio as gr
 import pytest
+import torch
 from browsing import NEEDS_BROWSER, WAIT_MS, expect
 from test_convert import WEIGHTS
-from tiny_dape import SEESR
+from tiny_dape import SEESR as GOLDEN
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from studio.build import Where, build
 from studio.filling import fill
@@ -25,7 +27,8 @@ from studio.results.shelf import Shelf
 from studio.services import Services
 from studio.texts import NOTHING_BROUGHT
 from studio.visit import Visit
-from xpsr.models.family import XPSR
+from xpsr.models.checkpoint import _TAGGER_SIZE
+from xpsr.models.family import SEESR, XPSR
 from xpsr.prompts import Prompts
 from xpsr.prompts.footprint import Footprint
 from xpsr.settings import Settings
@@ -114,7 +117,7 @@ def test_seesr_goes_the_same_way(actions, services, tiny_seesr, tmp_path):
     folder, out, base = (tmp_path / name for name in ("seesr", "out", "base"))
     tiny_seesr.save_pretrained(base)
     for part in ("unet", "controlnet"):
-        shutil.copytree(SEESR / "tiny" / part, folder / part)
+        shutil.copytree(GOLDEN / "tiny" / part, folder / part)
     assert "DAPE.pth" in actions.check(str(folder))  # beside the two networks it takes a tagger
     shutil.move(base / "tagger", folder / "tagger")
     said = actions.check(str(folder))
@@ -188,9 +191,22 @@ def test_the_sizes_are_those_of_the_networks(golden):
                 weights *= side
             count[name] += weights
     assert count == PUBLISHED
-    checkpoint, base, half, full, *llava = words.REQUIREMENTS
+    checkpoint, base, half, full, seesr, *llava = words.REQUIREMENTS
     assert checkpoint.disk == 4 * sum(PUBLISHED.values())
     assert full.disk == checkpoint.disk + base.disk and half.disk * 2 == full.disk
+    with torch.device("meta"):  # of Stable Diffusion 2
+        text_encoder = CLIPTextModel(
+            CLIPTextConfig(
+                hidden_size=1024,
+                intermediate_size=4096,
+                num_hidden_layers=23,
+                num_attention_heads=16,
+            )
+        )
+    networks = sum(network.published for network in SEESR.networks.values()) + _TAGGER_SIZE
+    autoencoder = 83_653_863
+    weights = networks + autoencoder + sum(one.numel() for one in text_encoder.parameters())
+    assert seesr.disk == seesr.memory == 2 * weights
     counted = Footprint(linear=6798966784, others=264460288, cache=891289600)
     assert [one.memory for one in llava] == [counted.bytes(bits) for bits in (16, 8, 4)]
 

@@ -24,6 +24,7 @@ from studio.texts import (
     restored,
 )
 from studio.visit import Mine, Visit
+from xpsr import inspection
 from xpsr.prompts import NEGATIVES, PRESET_PROMPTS, Prompts
 from xpsr.prompts.budget import FittedText, Piece
 from xpsr.prompts.describer import Description
@@ -168,12 +169,17 @@ def test_a_model_of_one_text_says_where_the_other_one_stands(tiny_seesr, route):
     assert shown.texts["low"] == ""
 
 
-def test_which_models_read_one_text_is_known_before_they_are_loaded(tiny_seesr, tmp_path):
+def test_which_models_read_one_text_is_known_before_they_are_loaded(
+    tiny_seesr, tmp_path, monkeypatch
+):
     assert not Engine(EngineOptions()).reads_one_text
-    tiny_seesr.save_config(tmp_path)
+    tiny_seesr.save_pretrained(tmp_path)
     assert Engine(EngineOptions(model=str(tmp_path))).reads_one_text
-    engine = Engine(EngineOptions(model="owner/name"))  # of the hub: known when it is loaded
+    engine = Engine(EngineOptions(model="owner/name"))  # of the hub: known when it is fetched
     assert not engine.reads_one_text
+    monkeypatch.setattr(inspection, "snapshot_download", lambda *_, **__: str(tmp_path))
+    assert engine.reads_one_text and engine.default_preset() == "seesr"
+    monkeypatch.undo()
     engine._pipeline = tiny_seesr
     assert engine.reads_one_text
 

@@ -77,8 +77,8 @@ def inspect_model(name: str, base: str | None = None) -> ModelFacts:
 
 def default_preset(name: str) -> str:
     """The preset made for a model, told without its weights; "official" where nothing tells it."""
-    folder = local_folder(name)
-    if folder is None:  # on the hub
+    folder = local_folder(name) or _cached(name, ALL_PARTS)
+    if folder is None:  # on the hub, and not fetched yet
         return "official"
     if (folder / INDEX).is_file():
         preset = read_index(folder).get("default_preset")

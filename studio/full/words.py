@@ -76,10 +76,11 @@ class Requirement:
 _HUB = "https://huggingface.co/"
 _LLAVA = "llava-hf/llava-1.5-7b-hf"
 # Weights: UNet 1,107,755,524, ControlNet 620,216,909, autoencoder 83,653,863, text encoder
-# 123,060,480. LLaVA: 7,063,427,072; in memory as xpsr.prompts.footprint counts it.
+# 123,060,480. SeeSR: 1,126,760,324, 489,031,440, 83,653,863, 340,387,840, and its tagger's
+# 212,117,045. LLaVA: 7,063,427,072; in memory as xpsr.prompts.footprint counts it.
 REQUIREMENTS = (
     Requirement(
-        "Checkpoint of the authors",
+        "Checkpoint of XPSR",
         "unet and controlnet; can be deleted after the conversion",
         "Google Drive, linked from their repository",
         "https://github.com/qyp2000/XPSR",
@@ -93,19 +94,26 @@ REQUIREMENTS = (
         disk=826_857_372,
     ),
     Requirement(
-        "The converted model, 16 bits",
+        "XPSR converted, 16 bits",
         "for a GPU",
         "the conversion",
         disk=3_869_373_552,
         memory=3_869_373_552,
     ),
     Requirement(
-        "The converted model, 32 bits",
+        "XPSR converted, 32 bits",
         "for a CPU, which is slow",
         "the conversion",
         disk=7_738_747_104,
         memory=7_738_747_104,
         on_gpu=False,
+    ),
+    Requirement(
+        "SeeSR converted, 16 bits",
+        "for a GPU, with its tagger",
+        "the conversion",
+        disk=4_503_901_024,
+        memory=4_503_901_024,
     ),
     Requirement(
         "LLaVA 1.5 7B, 16 bits",
