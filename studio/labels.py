@@ -34,6 +34,7 @@ VALUES: dict[str, dict[str, str]] = {
     "added_position": words.ADDED_WHERES,
     "lowlevel_route": words.ROUTES,
 }
+_CHOICES = {name: [*map(re.escape, known)] for name, known in VALUES.items()}
 TEXTS = {
     "prompt": words.HIGH.partition(" · ")[2],
     "lowlevel_prompt": words.LOW.partition(" · ")[2],
@@ -61,16 +62,13 @@ def place(name: str) -> str:
 
 def as_labelled(sentence: str) -> str:
     """A sentence about values of the form, with the names that their fields have on the page."""
+    chosen = "|".join(f"{name}(?:=| is )(?:{'|'.join(known)})" for name, known in _CHOICES.items())
+    sentence = re.sub(rf"\b(?:{chosen})(?!\w)", _as_chosen, sentence)
     names = SETTINGS | TEXTS
     said = re.sub(
         rf"\b({'|'.join(names)})\b(?=,? (?:is|has|holds|must|which) )",
         lambda found: f"“{names[found[1]]}”",
         sentence,
-    )
-    said = re.sub(
-        rf"\b({'|'.join(VALUES)})=([\w+]+)",
-        lambda found: f"“{re.sub('[“”]', '', SETTINGS[found[1]])}: {value(*found.groups())}”",
-        said,
     )
     # Names that are no words of the language are those of fields wherever they stand.
     return re.sub(
@@ -78,6 +76,12 @@ def as_labelled(sentence: str) -> str:
         lambda found: f"“{SETTINGS[found[1]]}”",
         said,
     )
+
+
+def _as_chosen(found: re.Match[str]) -> str:
+    """A setting and its value as the page shows them, in one pair of quotes."""
+    name, _, chosen = re.split("(=| is )", found[0])
+    return f"“{re.sub('[“”]', '', SETTINGS[name])}: {value(name, chosen)}”"
 
 
 def value(name: str, found: Any) -> str:

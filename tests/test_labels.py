@@ -77,3 +77,6 @@ def test_a_sentence_about_a_choice_is_told_by_the_names_on_the_page():
     said = as_labelled(ONE_TEXT)
     assert "“What is wrong with it goes: before the content” it stands" in said
     assert "lowlevel_route" not in said
+    assert "(“Begin from: your picture alone”)" in as_labelled("without noise (start is lr_bare)")
+    assert as_labelled("start is lr_barely") == "“Begin from” is lr_barely"
+    assert "“Sampling method: DPM++ 2M”" in as_labelled("with scheduler=dpm++ it differs")

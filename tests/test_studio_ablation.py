@@ -105,12 +105,16 @@ def test_a_model_of_one_text_does_not_run_for_the_other_one(actions, ask, tiny_s
     engine = actions.services.engine
     engine._pipeline = tiny_seesr
     levels = named(SEEN, actions.count(*ask()))
-    assert "so 2 of the 4 variants make the same pictures as another" in levels["cost"]
+    assert "4 cells" in levels["cost"] and "so are 2 variants" in levels["cost"]
     parts = named(SEEN, actions.look(*ask(plan="sentences")))
     assert len(parts["parts"]["choices"]) == 3 and parts["parts"]["value"] == [0, 1]
-    assert "6 cells" in parts["cost"] and "does not read" not in parts["cost"]
+    assert "6 cells" in parts["cost"] and "1 variant" not in parts["cost"]
+    swap = named(SEEN, actions.count(*ask(plan="swap")))
+    assert "comes to a single run" in swap["cost"] and not swap["start"]["interactive"]
+    *_, done = actions.run(*ask())
+    assert "Done: all 4 cells" in named(RUNNING, done)["status"]
     in_content = fill_form(PROMPTS, SETTINGS.changed(lowlevel_route="content"))
-    assert "does not read" not in named(SEEN, actions.count(*ask(form=in_content)))["cost"]
+    assert "8 cells" in named(SEEN, actions.count(*ask(form=in_content)))["cost"]
     parts = named(SEEN, actions.look(*ask(plan="sentences", form=in_content)))
     assert parts["parts"]["value"] == [0, 1, 2]
 

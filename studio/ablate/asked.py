@@ -9,7 +9,7 @@ from typing import Any
 from PIL import Image
 
 from xpsr.ablation.choice import KINDS, SWEEPS, Choice
-from xpsr.ablation.plan import Plan, consecutive_seeds
+from xpsr.ablation.plan import Plan, consecutive_seeds, for_one_text
 from xpsr.errors import XPSRError
 from xpsr.prompts import Prompts
 from xpsr.settings import Settings
@@ -17,6 +17,7 @@ from xpsr.settings import Settings
 from .. import texts
 from ..form import read_form
 from ..incoming import open_picture, picture_path, picture_title
+from ..models.engine import Engine
 from ..results.outputs import Outputs
 from ..texts import Brought
 from . import words
@@ -109,10 +110,11 @@ class Asked:
         prompts, settings = read_form(self.preset, self.form)
         return Subject(image, title, prompts, settings, self.preset, self.written)
 
-    def plan_for(self, subject: Subject) -> Plan:
-        """The plan; raises XPSRError where it cannot be made or is too large for the page."""
+    def plan_for(self, subject: Subject, engine: Engine) -> Plan:
+        """The plan for its model; raises XPSRError where there is none, or one too large."""
         seeds = consecutive_seeds(subject.settings.seed, int(self.seeds or 0))
         plan = self.choice().build(subject.prompts, subject.settings, seeds)
+        plan = for_one_text(plan) if engine.reads_one_text else plan
         cells = len(plan.variants) * len(plan.seeds)
         if cells > words.MOST:
             raise XPSRError(words.TOO_MANY.format(cells=cells, most=words.MOST))

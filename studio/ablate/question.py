@@ -17,6 +17,7 @@ from xpsr.settings import Settings
 from .. import markup
 from ..filling import fill
 from ..incoming import sentence
+from ..labels import as_labelled
 from ..results.run_list import label_of, runs_of
 from ..services import Services
 from ..visit import Visit
@@ -65,7 +66,8 @@ class QuestionActions:
             return {**changes, **hidden, **_wrong(error), "subject": markup.notice("")}
         parts = _parts(asked.plan, subject.prompts)
         # A text that is not read need not be taken apart.
-        low_is_read = not self.services.engine.reads_one_text or _in_content(subject.settings)
+        in_content = subject.settings.lowlevel_route == "content"
+        low_is_read = in_content or not self.services.engine.reads_one_text
         ticked = [n for n, part in parts.items() if part.field == "prompt" or low_is_read]
         asked = asked.changed(parts=ticked or [*parts])
         choices = [(part.label, number) for number, part in parts.items()]
@@ -90,7 +92,7 @@ class QuestionActions:
         asked.study.timed = False
         try:
             subject = asked.subject(self.outputs)
-            plan = asked.plan_for(subject)
+            plan = asked.plan_for(subject, self.services.engine)
             if self._pace(asked, subject) is not None:
                 yield gr.skip()
                 return
@@ -118,15 +120,13 @@ class QuestionActions:
         """Cost and start button, or what is wrong with the plan."""
         try:
             subject = asked.subject(self.outputs)
-            plan = asked.plan_for(subject)
+            plan = asked.plan_for(subject, self.services.engine)
             cost = self._cost(asked, subject, plan)
         except Exception as error:
             return _wrong(error)
         said = str(cost) if cost else words.UNTIMED.format(cells=len(list(plan.cells())))
         lines = [said, *plan.warnings(), *plan.notes]
-        if self.services.engine.reads_one_text and (same := _unheard(plan)):
-            lines.append(words.unheard(same, len(plan.variants)))
-        cost = markup.notice(" ".join(lines))
+        cost = markup.notice(as_labelled(" ".join(lines)))
         if asked.study.job.is_under_way:
             return {"cost": cost}
         return {"cost": cost, "start": gr.update(interactive=True), **_about_last(asked, plan)}
@@ -163,7 +163,7 @@ def _about_last(asked: Asked, plan: Plan) -> dict[str, Any]:
 
 
 def _wrong(error: Exception) -> dict[str, Any]:
-    notice = markup.notice(sentence(error), bad=True)
+    notice = markup.notice(as_labelled(sentence(error)), bad=True)
     return {"cost": notice, "start": gr.update(interactive=False)}
 
 
@@ -172,21 +172,6 @@ def _parts(plan: str, prompts: Prompts) -> dict[int, Part]:
     from xpsr.ablation import plans
 
     return dict(enumerate(plans.parts(KINDS[plan], prompts))) if plan in KINDS else {}
-
-
-def _in_content(settings: Settings) -> bool:
-    """Whether the text of the faults stands before the content."""
-    return settings.lowlevel_route == "content"
-
-
-def _unheard(plan: Plan) -> int:
-    """How many variants are like another one to a model that reads one text."""
-    heard = set()
-    for one in plan.variants:
-        low = one.prompts.lowlevel_prompt if _in_content(one.settings) else ""
-        said = replace(one.prompts, lowlevel_prompt=low, lowlevel_negative_prompt="")
-        heard.add((said, replace(one.settings, negative="both")))
-    return len(plan.variants) - len(heard)
 
 
 def _values(plan: str, settings: Settings) -> Any:

@@ -80,7 +80,7 @@ class RunningActions:
             yield _stopped(study)
             return
         subject = asked.subject(self.outputs)
-        plan = asked.plan_for(subject)
+        plan = asked.plan_for(subject, self.engine)
         if asked.source == FORM:  # a finished result brings settings of its own
             check_model(self.engine, asked.visit, words.START)
         about = About(subject.title or "picture", subject.image, self.engine.pipeline().label)

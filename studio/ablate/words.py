@@ -104,15 +104,6 @@ def subject(size: tuple[int, int], title: str) -> str:
     return f"{title + ', ' if title else ''}{size[0]} × {size[1]} pixels."
 
 
-def unheard(same: int, variants: int) -> str:
-    """A model of one text is told nothing else by `same` of the variants."""
-    make = "makes" if same == 1 else "make"
-    return (
-        f"This model does not read the text of the faults, so {same} of the {variants} variants "
-        f"{make} the same pictures as another one."
-    )
-
-
 def effects_info(by_seed: float | None) -> str:
     return EFFECTS_INFO.format(seed="" if by_seed is None else BY_SEED.format(change=by_seed))
 

@@ -122,12 +122,10 @@ class Engine:
 
     @property
     def reads_one_text(self) -> bool:
-        """Whether the model reads no text about the faults, as SeeSR's; told without weights."""
+        """Whether the model has no branch for the faults, as SeeSR's; told without weights."""
         if self._pipeline is None:
             return self.default_preset() == "seesr"
-        from xpsr.seesr import SeeSRPipeline
-
-        return isinstance(self._pipeline, SeeSRPipeline)
+        return not self._pipeline.reads_lowlevel
 
     def describer(self) -> tuple[Describer, str | None]:
         """Who describes, and where "auto" chose, why; nothing is loaded or asked.
