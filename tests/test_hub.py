@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 LOAD_AND_LOOK = """
 import torch, xpsr
 from xpsr.errors import XPSRError
-from xpsr.inspection import inspect_model
+from xpsr.inspection import default_preset, inspect_model
 
 def load(name, base=None):
     pipe = xpsr.load(name, base=base, device="cpu")
@@ -41,6 +41,9 @@ def refused(ask, name):
 
 told["sum"] = load("someone/tiny")
 told["before"], _, told["after"] = look(), load("authors/xpsr", "someone/sd"), look()
+told["see"] = [default_preset("someone/see")]
+told["see"].append(type(xpsr.load("someone/see", device="cpu")).__name__)
+told["see"].append(default_preset("someone/see"))
 told["alone"] = refused(inspect_model, "authors/xpsr")
 told["missing"] = refused(load, "nobody/nothing")
 """
@@ -145,9 +148,11 @@ def official(golden, tiny_pipeline, folder) -> tuple[Path, Path]:
 
 
 @pytest.fixture(scope="module")
-def asked(tiny_pipeline, tiny, folder, official) -> Asked:
+def asked(tiny_pipeline, tiny_seesr, tiny, folder, official) -> Asked:
     """One process for all of it: to start one takes longer than what is asked here."""
+    tiny_seesr.save_pretrained(folder / "see")
     served = {
+        "someone/see": folder / "see",
         "someone/tiny": save_in_shards(tiny_pipeline, folder / "shards"),
         **dict(zip(("authors/xpsr", "someone/sd"), official, strict=True)),
         **save_for_the_page(tiny_pipeline, folder),
@@ -178,6 +183,11 @@ def test_an_official_checkpoint_of_pickled_weights_and_its_base(asked, official)
     assert after[2] > 100_000 and after[3] == 0
     assert "name a folder or hub id of Stable Diffusion 1.5 as base" in asked.told["alone"]
     assert '"nobody/nothing" is no folder here and cannot be fetched' in asked.told["missing"]
+
+
+def test_a_seesr_is_known_by_its_index_once_it_is_here(asked):
+    assert asked.told["see"] == ["official", "SeeSRPipeline", "seesr"]
+    assert "someone/see/tagger/diffusion_pytorch_model.safetensors" in asked.fetched
 
 
 def test_another_model_by_hub_id_on_the_page(asked, tiny, folder):

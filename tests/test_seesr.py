@@ -6,9 +6,13 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from accelerate import cpu_offload
+from diffusers import StableDiffusionPipeline, UNet2DConditionModel
+from peft import LoraConfig, get_peft_model_state_dict
 from safetensors.torch import load_file, save_file
 from test_sampling import StoredNoise
 from tiny_dape import tiny_dape
@@ -16,8 +20,10 @@ from tiny_dape import tiny_dape
 import xpsr as library
 from xpsr import tiling
 from xpsr.errors import XPSRError
+from xpsr.pipeline import LORA
 from xpsr.prompts import Prompts
 from xpsr.prompts.text import assemble
+from xpsr.recipe import read_recipe
 from xpsr.sampling import Conditions, Denoiser, Hints, Step, denoise
 from xpsr.schedule import Solver, start_latents
 from xpsr.seesr import ONE_TEXT, SeeSRPipeline
@@ -181,6 +187,56 @@ def test_an_ablation_leaves_out_what_has_no_effect_in_it(xpsr, pipe, tmp_path, p
     assert not (tmp_path / "swap").exists()
     routed = ablate("swap", "--lowlevel-route", "content")
     assert len({one["sha256"] for one in routed.records[:-1]}) == 3 and said[:28] not in routed.err
+
+
+def test_a_described_quality_is_left_out_and_one_that_is_given_is_told(
+    xpsr, pipe, tmp_path, picture
+):
+    pipe.save_pretrained(tmp_path / "see")
+    picture(24, 20).save(photo := tmp_path / "photo.png")
+    model = ("--model", tmp_path / "see", "--describer", f"tags:{tmp_path / 'see'}")
+    run = ("--num-inference-steps", 1, "--upscale", 2, "--process-size", 0)
+
+    def texts(name, *more):
+        done = xpsr("restore", photo, "--out", tmp_path / name, *model, *run, *more)
+        return read_recipe(tmp_path / name / "photo.png").prompts, done.err
+
+    described, told = texts("described")
+    assert described.prompt.endswith(",") and not described.lowlevel_prompt
+    assert ONE_TEXT not in told
+    given, told = texts("given", "--lowlevel-prompt", "Noisy.")
+    assert given.lowlevel_prompt == "Noisy." and ONE_TEXT in told
+    routed, told = texts("routed", "--lowlevel-route", "content")
+    assert routed.lowlevel_prompt.startswith("The image is") and ONE_TEXT not in told
+
+
+def test_offloading_makes_the_same_pixels(pipe, picture, tmp_path):
+    """The two things that its attention reads travel through the hooks as one value."""
+    pipe.save_pretrained(tmp_path)
+    expected = run(pipe, picture(24, 20)).recipe.output_sha256
+    model, piece = (library.load(tmp_path, device="cpu") for _ in range(2))
+    model.enable_model_cpu_offload(device="cpu")
+    for name in ("text_encoder", "tagger", "vae", "unet", "controlnet"):
+        cpu_offload(getattr(piece, name), torch.device("cpu"), offload_buffers=True)
+    for one in (model, piece):
+        assert run(one, picture(24, 20)).recipe.output_sha256 == expected
+        assert one.tags(picture(24, 20)) == pipe.tags(picture(24, 20))
+
+
+def test_a_lora_of_stable_diffusion_lands_in_the_text_attention(pipe, picture, tmp_path):
+    config = {k: v for k, v in pipe.unet.config.items() if k != "image_attention_dim"}
+    plain = UNet2DConditionModel.from_config(config)
+    layers = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "ff.net.0.proj"]
+    plain.add_adapter(LoraConfig(r=2, target_modules=layers, init_lora_weights=False))
+    weights: dict[str, Any] = get_peft_model_state_dict(plain)
+    StableDiffusionPipeline.save_lora_weights(tmp_path, unet_lora_layers=weights)
+    pipe.save_pretrained(tmp_path / "see")
+    own = library.load(tmp_path / "see", device="cpu")
+    own.load_lora_weights(tmp_path, weight_name="pytorch_lora_weights.safetensors")
+    names = [name for name, _ in own.unet.named_parameters() if "lora_" in name]
+    assert len(names) == len(weights) > 0 and not any(".image." in name for name in names)
+    during, before = (run(one, picture(24, 20)).recipe for one in (own, pipe))
+    assert during.output_sha256 != before.output_sha256 and during.notes == (LORA,)
 
 
 def test_the_text_that_it_does_not_read_is_not_encoded(pipe, picture, monkeypatch):

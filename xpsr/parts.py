@@ -94,7 +94,7 @@ def class_of(part: str, index: dict[str, Any]) -> Any:
         found = getattr(diffusers, str(name), None)
         if found is not None and part in ("vae", "scheduler"):
             return found
-    raise XPSRError(f'This is not an XPSR model: its {part} is of the kind "{str(name)[:60]}".')
+    raise XPSRError(f'This is no XPSR and no SeeSR: its {part} is of the kind "{str(name)[:60]}".')
 
 
 def read_parts(folder: Path, names: tuple[str, ...], dtype: torch.dtype) -> dict[str, Any]:

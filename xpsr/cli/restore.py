@@ -149,7 +149,7 @@ class _Run:
         maps = earlier_maps(sheet, image) if sheet else None
         with self.progress.picture(name):
             pipe, recorder = self.pipeline(), self._recorder()
-            prompts, settings, brought = self._chosen(image, pipe.config.default_preset)
+            prompts, settings, brought = self._chosen(image, pipe)
             now = pipe.surroundings()
             why = what_differs(there[0], prompts, settings, now) if there else None
             if there and why is None and sheet and maps != there[0]:
@@ -186,19 +186,23 @@ class _Run:
         return WordRecorder()
 
     def _chosen(
-        self, image: Image.Image, own_preset: str
+        self, image: Image.Image, pipe: XPSRPipeline
     ) -> tuple[Prompts, Settings, dict[str, tuple[Sentence, ...]]]:
         """Texts and settings for a picture, and who wrote each sentence."""
-        preset = self.preset or own_preset
+        preset = self.preset or pipe.config.default_preset
+        settings = Settings.from_preset(preset, **self.changes)
         given = {name: text for name, text in self.texts.items() if text is not None}
         texts, brought = given, from_preset(preset)
         if said := described(self.author, image, given):
             origin = Origin.of_source(said.source)
-            texts = {**said.texts, **given}
-            brought |= {name: written(text, origin) for name, text in said.texts.items()}
+            wrote = said.texts
+            if not pipe.reads_lowlevel and settings.lowlevel_route == "lowlevel":
+                del wrote["lowlevel_prompt"]  # else every picture would tell that it had no effect
+            texts = {**wrote, **given}
+            brought |= {name: written(text, origin) for name, text in wrote.items()}
         prompts = Prompts.from_preset(preset, **texts)
         left = {name: sentences for name, sentences in brought.items() if name not in given}
-        return prompts, Settings.from_preset(preset, **self.changes), trace_all(prompts, left)
+        return prompts, settings, trace_all(prompts, left)
 
 
 def _save_maps(maps: WordMaps, result: Image.Image, recipe: Recipe, place: Path) -> None:
