@@ -45,13 +45,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--base",
         default=os.environ.get("XPSR_BASE"),
         metavar="FOLDER|HUB_ID",
-        help="Stable Diffusion 1.5, for official checkpoints; default: XPSR_BASE",
+        help="for official checkpoints: Stable Diffusion 1.5, for SeeSR's 2 (base); default: "
+        "XPSR_BASE",
     )
     add(
         "--describer",
         default=os.environ.get("XPSR_DESCRIBER", "auto"),
         metavar="auto|measured|dalpsr|tags:FOLDER|llava|llava:ID_OR_FOLDER|URL",
-        help="who describes; auto: LLaVA where a GPU and its weights are, else measured. llava and "
+        help="who describes; auto: LLaVA where a GPU and its weights are, else measured; for "
+        "SeeSR its own tagger. llava and "
         'the URL of a vision server take options: "llava?bits=4&questions=q-instruct", '
         '"http://localhost:8000/v1?model=NAME". Default: XPSR_DESCRIBER, or auto',
     )

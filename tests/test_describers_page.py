@@ -295,6 +295,21 @@ def test_whoever_does_not_write_tags_for_a_model_of_tags_is_told(tiny_seesr, tmp
     assert [words.HEARS_TAGS in one for one in found] == [True, False]
 
 
+def test_auto_takes_the_tagger_of_the_model_in_use(tiny_seesr, tmp_path, picture):
+    tiny_seesr.save_config(tmp_path)
+    tiny_seesr.tagger.save_pretrained(tmp_path / "tagger")
+    engine = Engine(EngineOptions(model=str(tmp_path), describer="auto"))
+    assert "Tags by" in (line := Describing(engine).introduce()) and words.HEARS_TAGS not in line
+    assert engine.describer()[0] is engine.describer()[0]
+    said = engine.describe(picture(24, 20))
+    assert said.source == "tags" and said.high.endswith(",")
+    engine.use(None, EngineOptions(describer="auto"))  # another model, chosen on the page
+    assert engine.describer()[0].name != "tags"
+    (tmp_path / "tagger" / "config.json").unlink()
+    engine.use(None, EngineOptions(model=str(tmp_path), describer="auto"))
+    assert engine.describer()[0].name != "tags"
+
+
 def test_a_stop_that_comes_before_the_describing_counts(actions, payload):
     page, visit = Page(), Visit()
     page.take(actions.begin(*BEFORE, page.values["written"], visit))

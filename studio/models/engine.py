@@ -13,11 +13,15 @@ from xpsr.errors import NotEnoughMemoryError, XPSRError
 
 from .. import words
 from . import zerogpu
+from .own_tagger import tagger_of
 from .room import give_back_memory, smaller_tiles, weight_bytes
 from .waiting import SmallerTiles, Waiting, turn, unhurried
+from .words import OWN_TAGGER
 from .work import check_work
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from PIL import Image
     from typing_extensions import TypeIs
 
@@ -60,6 +64,7 @@ class Engine:
         self._pipeline: XPSRPipeline | None = None
         self._describer: Describer | None = None
         self._why: str | None = None
+        self._taggers: dict[Path, Describer] = {}  # of the models that were in use
         self.loading = threading.Lock()
         # A plain lock: a generator that is closed early is finished by another thread than the
         # one that began it, and only a plain lock may be released there.
@@ -135,9 +140,15 @@ class Engine:
         """
         from xpsr.prompts.describer import make_describer
 
+        spec = self.options.describer
         with self._introducing:
+            if spec == "auto" and self.reads_one_text and (place := tagger_of(self.options.model)):
+                if place not in self._taggers:
+                    from xpsr.prompts.tags import TagsDescriber
+
+                    self._taggers[place] = TagsDescriber(place)
+                return self._taggers[place], OWN_TAGGER
             if self._describer is None:
-                spec = self.options.describer
                 if spec == "auto":
                     from xpsr.prompts.auto import choose
 

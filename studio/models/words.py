@@ -31,6 +31,7 @@ LAST_UNWRITABLE = "The model is in use, but {path} cannot be written, so the nex
 CHANGED_MEANWHILE = (
     "the model was changed meanwhile, and results of two models are not mixed; try it again."
 )
+OWN_TAGGER = "The model in use has learned from tags, so its own tagger writes them."
 PLACES = {"cuda": "on the GPU", "mps": "on the GPU", "cpu": "in memory"}
 
 

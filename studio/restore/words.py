@@ -224,7 +224,7 @@ HELP_TEXT = """
 - **Describe** measures the picture, or asks a vision model. Which one is chosen when the page is
   started: `python app.py --describer llava` takes LLaVA, and
   `--describer http://localhost:8000/v1` a server; left out, it is LLaVA where a GPU and its weights
-  are. Correct what it says: the texts are there to be edited.
+  are, and for SeeSR its own tagger. Correct what it says: the texts are there to be edited.
 - **Compare fairly.** The seed stays the same between runs, so what changes in the result comes from
   what you changed.
 - **A reload loses no result.** Every one is kept with its recipe in the folder `outputs` of the

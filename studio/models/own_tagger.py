@@ -1,0 +1,23 @@
+"""The tagger that a model brings along, which describes pictures in the words it has learned."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from xpsr.errors import XPSRError
+
+
+def tagger_of(model: str) -> Path | None:
+    """The folder of SeeSR's tagger in a model's own, or beside it; None: it is not on this disk."""
+    from xpsr.finding import INDEX, local_folder
+    from xpsr.models import checkpoint
+
+    try:
+        folder = local_folder(model)
+        if folder is None:  # of the hub
+            return None
+        whole = (folder / INDEX).is_file()
+        found = checkpoint.tagger_of(folder if whole else checkpoint.locate(folder))
+    except XPSRError:  # told where the model is loaded
+        return None
+    return found.folder or (found.ram.parent if found.ram else None)
