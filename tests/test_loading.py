@@ -27,7 +27,7 @@ from transformers.utils import WEIGHTS_NAME
 import xpsr
 from xpsr.errors import NotEnoughMemoryError, XPSRError
 from xpsr.inspection import inspect_model
-from xpsr.models import XPSRUNet2DConditionModel
+from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.own_layers import save_own_layers
 from xpsr.pipeline import LORA, Restored, XPSRPipeline
 from xpsr.placement import choose_device, choose_dtype
@@ -173,9 +173,14 @@ def test_a_base_of_pickles_is_read_without_talk_of_errors(
         assert all(torch.equal(before[key], after[key]) for key in before)
 
 
-def test_parts_of_different_families_are_refused(golden, base_folder):
-    with pytest.raises(XPSRError, match="do not belong together"):
+def test_parts_of_different_families_are_refused(golden, base_folder, tiny_pipeline, tmp_path):
+    with pytest.raises(XPSRError, match="name another base"):
         xpsr.load(golden / "tiny_rrdb", base=base_folder, device="cpu")
+    tiny_pipeline.save_pretrained(tmp_path)
+    narrow = XPSRControlNetModel.from_official(golden / "tiny_rrdb" / "controlnet")
+    narrow.save_pretrained(tmp_path / "controlnet")
+    with pytest.raises(XPSRError, match="do not belong together"):
+        xpsr.load(tmp_path, device="cpu")
 
 
 @pytest.mark.parametrize(

@@ -312,6 +312,18 @@ def test_every_way_to_load_it_makes_the_same_pixels(xpsr, pipe, official, base, 
     assert again.label == "out" and again.tagger is loaded.tagger
 
 
+def test_a_base_that_predicts_velocities_is_refused(xpsr, official, base, tmp_path):
+    """Stable Diffusion 2 for 768 pixels has the same text encoder; its results would be noise."""
+    other = shutil.copytree(base, tmp_path / "sd2-768")
+    config = other / "scheduler" / "scheduler_config.json"
+    said = json.loads(config.read_text())
+    config.write_text(json.dumps({**said, "prediction_type": "v_prediction"}))
+    with pytest.raises(XPSRError, match=r"another kind \(v_prediction\)"):
+        library.load(official, base=other, device="cpu")
+    done = xpsr("convert", official, tmp_path / "out", "--base", other)
+    assert done.code == 2 and "name another base" in done.err and not (tmp_path / "out").exists()
+
+
 def test_a_whole_checkpoint_is_told(xpsr, official, base):
     done = xpsr("convert", official, "--check")
     record = json.loads(done.out)

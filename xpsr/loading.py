@@ -20,6 +20,7 @@ from xpsr.parts import (
     ALL_PARTS,
     BASE_PARTS,
     NO_ROOM,
+    check_base,
     parts_of,
     read_index,
     read_part,
@@ -89,7 +90,10 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
         networks["unet"] = load_own_layers(folder / "unet", plain)
         networks["controlnet"] = read_part(folder / "controlnet", XPSRControlNetModel, dtype)
     else:
-        family = family_of(read_config(folder / "unet"))
+        config = read_config(folder / "unet")
+        # Before gigabytes are read.
+        check_base(base_folder, config.get("cross_attention_dim", 1280))
+        family = family_of(config)
         for part, cls in CLASSES[family.name].items():
             networks[part] = cls.from_official(folder / part, dtype)
         if family is SEESR:

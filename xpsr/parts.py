@@ -223,13 +223,27 @@ def check_base(folder: Path, text_width: int) -> None:
                 f'{folder} is no base: it has no folder "{part}". A base is a Stable Diffusion in '
                 "diffusers' layout, with the folders " + ", ".join(BASE_PARTS) + "."
             )
-    try:
-        config = json.loads((folder / "text_encoder" / "config.json").read_text(encoding="utf-8"))
-        found = config["hidden_size"]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise XPSRError(f'The "text_encoder" in {folder} has no readable config.json.') from None
+    found = _said(folder / "text_encoder" / "config.json").get("hidden_size")
+    if found is None:
+        raise XPSRError(f'The "text_encoder" in {folder} has no readable config.json.')
     if found != text_width:
         raise XPSRError(
             f"The checkpoint was built on {base_of(text_width)}, and {folder} is "
             f"{base_of(found)}: name another base."
         )
+    kind = _said(folder / "scheduler" / "scheduler_config.json").get("prediction_type", "epsilon")
+    if kind != "epsilon":
+        raise XPSRError(
+            f"{folder} is a base of another kind ({kind}), as Stable Diffusion 2 for 768 pixels "
+            'is. The checkpoint was built on one that predicts noise, as Stable Diffusion 2 "base" '
+            "does: name another base."
+        )
+
+
+def _said(path: Path) -> dict[str, Any]:
+    """What a configuration says; nothing where it cannot be read."""
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return config if isinstance(config, dict) else {}
