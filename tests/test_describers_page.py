@@ -295,7 +295,7 @@ def test_whoever_does_not_write_tags_for_a_model_of_tags_is_told(tiny_seesr, tmp
     assert [words.HEARS_TAGS in one for one in found] == [True, False]
 
 
-def test_auto_takes_the_tagger_of_the_model_in_use(tiny_seesr, tmp_path, picture):
+def test_auto_takes_the_tagger_of_the_model_in_use(tiny_seesr, tmp_path, picture, monkeypatch):
     tiny_seesr.save_config(tmp_path)
     tiny_seesr.tagger.save_pretrained(tmp_path / "tagger")
     engine = Engine(EngineOptions(model=str(tmp_path), describer="auto"))
@@ -305,6 +305,10 @@ def test_auto_takes_the_tagger_of_the_model_in_use(tiny_seesr, tmp_path, picture
     assert said.source == "tags" and said.high.endswith(",")
     engine.use(None, EngineOptions(describer="auto"))  # another model, chosen on the page
     assert engine.describer()[0].name != "tags"
+    engine.use(tiny_seesr, EngineOptions(model="owner/name", describer="auto"))
+    assert engine.describer()[0].name != "tags"  # never fetched
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path))
+    assert engine.describer()[0].name == "tags"
     (tmp_path / "tagger" / "config.json").unlink()
     engine.use(None, EngineOptions(model=str(tmp_path), describer="auto"))
     assert engine.describer()[0].name != "tags"
