@@ -20,6 +20,7 @@ from tiny_dape import tiny_dape
 import xpsr as library
 from xpsr import tiling
 from xpsr.errors import XPSRError
+from xpsr.models.checkpoint import base_of
 from xpsr.pipeline import LORA
 from xpsr.prompts import Prompts
 from xpsr.prompts.text import assemble
@@ -314,6 +315,7 @@ def test_every_way_to_load_it_makes_the_same_pixels(xpsr, pipe, official, base, 
 
 def test_a_base_that_predicts_velocities_is_refused(xpsr, official, base, tmp_path):
     """Stable Diffusion 2 for 768 pixels has the same text encoder; its results would be noise."""
+    assert base_of(1024) == "Stable Diffusion 2 (base)"  # so it is named where none is given
     other = shutil.copytree(base, tmp_path / "sd2-768")
     config = other / "scheduler" / "scheduler_config.json"
     said = json.loads(config.read_text())

@@ -82,7 +82,7 @@ class Checkpoint:
 
 def base_of(text_width: int) -> str:
     """The base whose text encoder has this many channels, in words."""
-    known = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2"}
+    known = {768: "Stable Diffusion 1.5", 1024: "Stable Diffusion 2 (base)"}
     return known.get(text_width, f"a base whose text encoder has {text_width} channels")
 
 
