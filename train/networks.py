@@ -24,6 +24,8 @@ from xpsr.errors import XPSRError
 from xpsr.finding import find_model
 from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
 from xpsr.models.attention import fusion_units
+from xpsr.models.family import SEESR, family_of
+from xpsr.models.official import read_config
 from xpsr.models.own_layers import has_own_layers
 from xpsr.parts import parts_of, read_index, read_part
 from xpsr.pipeline import XPSRPipeline
@@ -169,12 +171,13 @@ def _from_pipeline(config: ModelConfig, folder: Path) -> Networks:
 
 def _from_stable_diffusion(config: ModelConfig, folder: Path) -> Networks:
     index = read_index(folder)
-    if "tagger" in parts_of(index):
+    official = (folder / "controlnet").is_dir() and not index
+    unconverted = official and family_of(read_config(folder / "unet")) is SEESR
+    if unconverted or "tagger" in parts_of(index):
         raise XPSRError(
             f"model.start={config.start} is a SeeSR, which has no second text to train: give a"
             " whole XPSR or a Stable Diffusion."
         )
-    official = (folder / "controlnet").is_dir() and not index
     if official or has_own_layers(folder / "unet"):
         raise XPSRError(
             f"model.start={config.start} holds only a part of a model, as a run with export=own or"
