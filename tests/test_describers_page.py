@@ -296,8 +296,7 @@ def test_whoever_does_not_write_tags_for_a_model_of_tags_is_told(tiny_seesr, tmp
 
 
 def test_auto_takes_the_tagger_of_the_model_in_use(tiny_seesr, tmp_path, picture, monkeypatch):
-    tiny_seesr.save_config(tmp_path)
-    tiny_seesr.tagger.save_pretrained(tmp_path / "tagger")
+    tiny_seesr.save_pretrained(tmp_path)
     engine = Engine(EngineOptions(model=str(tmp_path), describer="auto"))
     assert "Tags by" in (line := Describing(engine).introduce()) and words.HEARS_TAGS not in line
     assert engine.describer()[0] is engine.describer()[0]
@@ -307,7 +306,7 @@ def test_auto_takes_the_tagger_of_the_model_in_use(tiny_seesr, tmp_path, picture
     assert engine.describer()[0].name != "tags"
     engine.use(tiny_seesr, EngineOptions(model="owner/name", describer="auto"))
     assert engine.describer()[0].name != "tags"  # never fetched
-    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: str(tmp_path))
+    monkeypatch.setattr("xpsr.inspection.snapshot_download", lambda *_, **__: str(tmp_path))
     assert engine.describer()[0].name == "tags"
     (tmp_path / "tagger" / "config.json").unlink()
     engine.use(None, EngineOptions(model=str(tmp_path), describer="auto"))

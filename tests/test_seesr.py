@@ -340,3 +340,27 @@ def test_a_whole_checkpoint_is_told(xpsr, official, base):
     )
     with pytest.raises(XPSRError, match="has no tagger"):
         library.load(official, base=base, device="cpu")
+
+
+def test_its_own_tagger_describes_where_no_other_is_named(xpsr, pipe, tmp_path, picture):
+    pipe.save_pretrained(tmp_path / "see")
+    (tmp_path / "lr").mkdir()
+    picture(24, 20).save(tmp_path / "lr" / "low.png")
+    quick = ("--model", tmp_path / "see", "--num-inference-steps", "1", "--upscale", "1")
+
+    def texts(command, photo, *more):
+        out = tmp_path / f"{command}{len(more)}"
+        where = ("--lr", photo) if command == "evaluate" else (photo,)
+        done = xpsr(command, *where, "--out", out, *quick, *more)
+        assert done.code == 0, done.err
+        (*_, png) = sorted(out.rglob("*.png"), key=lambda path: path.name != "input.png")
+        return library.read_recipe(png).prompts
+
+    tags = ", ".join(pipe.tags(picture(24, 20))) + ","
+    photo = tmp_path / "lr" / "low.png"
+    assert texts("restore", photo).prompt == texts("evaluate", tmp_path / "lr").prompt == tags
+    assert texts("evaluate", tmp_path / "lr").lowlevel_prompt == ""
+    ablated = texts("ablate", photo, "--plan", "negatives", "--seeds", "1")
+    assert ablated.prompt == tags
+    measured = texts("restore", photo, "--describer", "measured").prompt
+    assert measured and measured != tags

@@ -20,7 +20,7 @@ from xpsr.finding import (
     refuse_base,
     wanted_files,
 )
-from xpsr.models.checkpoint import PARTS, TAGGER, check, locate
+from xpsr.models.checkpoint import PARTS, TAGGER, check, locate, tagger_of
 from xpsr.models.family import SEESR, family_of
 from xpsr.models.official import read_config
 from xpsr.models.own_layers import FILE as OWN_LAYERS
@@ -77,14 +77,36 @@ def inspect_model(name: str, base: str | None = None) -> ModelFacts:
 
 def default_preset(name: str) -> str:
     """The preset made for a model, told without its weights; "official" where nothing tells it."""
-    folder = local_folder(name) or _cached(name, ALL_PARTS)
-    if folder is None:  # on the hub, and not fetched yet
+    folder = fetched(name)
+    if folder is None:
         return "official"
     if (folder / INDEX).is_file():
         preset = read_index(folder).get("default_preset")
         return preset if preset in PRESETS else "official"
-    family = family_of(read_config(locate(folder) / "unet"))
-    return "seesr" if family is SEESR else "official"
+    return "seesr" if _is_seesr(folder) else "official"
+
+
+def own_describer(folder: Path) -> str | None:
+    """The describer that a model brings along, as `make_describer` takes it: with SeeSR's tagger.
+
+    Args:
+        folder: of the model.
+    """
+    if not _is_seesr(folder):
+        return None
+    found = tagger_of(folder if (folder / INDEX).is_file() else locate(folder))
+    return f"tags:{found.folder or found.weights[0].parent}"
+
+
+def fetched(name: str) -> Path | None:
+    """The folder of a model; None: it is on the hub, and was not fetched yet."""
+    return local_folder(name) or _cached(name, ALL_PARTS)
+
+
+def _is_seesr(folder: Path) -> bool:
+    if (folder / INDEX).is_file():
+        return TAGGER in parts_of(read_index(folder))
+    return family_of(read_config(locate(folder) / "unet")) is SEESR
 
 
 def _local(folder: Path, base: str | None) -> ModelFacts:

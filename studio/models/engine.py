@@ -13,15 +13,12 @@ from xpsr.errors import NotEnoughMemoryError, XPSRError
 
 from .. import words
 from . import zerogpu
-from .own_tagger import tagger_of
 from .room import give_back_memory, smaller_tiles, weight_bytes
 from .waiting import SmallerTiles, Waiting, turn, unhurried
 from .words import OWN_TAGGER
 from .work import check_work
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from PIL import Image
     from typing_extensions import TypeIs
 
@@ -64,7 +61,7 @@ class Engine:
         self._pipeline: XPSRPipeline | None = None
         self._describer: Describer | None = None
         self._why: str | None = None
-        self._taggers: dict[Path, Describer] = {}  # of the models that were in use
+        self._own: dict[str, Describer] = {}  # that the models in use brought along
         self.loading = threading.Lock()
         # A plain lock: a generator that is closed early is finished by another thread than the
         # one that began it, and only a plain lock may be released there.
@@ -142,12 +139,10 @@ class Engine:
 
         spec = self.options.describer
         with self._introducing:
-            if spec == "auto" and self.reads_one_text and (place := tagger_of(self.options.model)):
-                if place not in self._taggers:
-                    from xpsr.prompts.tags import TagsDescriber
-
-                    self._taggers[place] = TagsDescriber(place)
-                return self._taggers[place], OWN_TAGGER
+            if spec == "auto" and (own := self._own_describer()):
+                if own not in self._own:
+                    self._own[own] = make_describer(own)
+                return self._own[own], OWN_TAGGER
             if self._describer is None:
                 if spec == "auto":
                     from xpsr.prompts.auto import choose
@@ -156,6 +151,17 @@ class Engine:
                     spec, self._why = choice.spec, choice.reason
                 self._describer = make_describer(spec)
             return self._describer, self._why
+
+    def _own_describer(self) -> str | None:
+        if not self.reads_one_text:
+            return None
+        from xpsr.inspection import fetched, own_describer
+
+        try:
+            place = fetched(self.options.model)
+            return None if place is None else own_describer(place)
+        except XPSRError:  # told where the model is loaded
+            return None
 
     def describing(self, image: Image.Image) -> Generator[Description, None, None]:
         """Two texts about a picture while they are written; the last item is the whole.

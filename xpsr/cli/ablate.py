@@ -16,7 +16,13 @@ from xpsr.cli.files import make_folder, whole_file
 from xpsr.cli.lock import alone
 from xpsr.cli.progress import Steps
 from xpsr.cli.report import SOME_FAILED, Emit, results_only, say, score_entries
-from xpsr.cli.run_options import check_run, settings_of, texts_of, with_run_options
+from xpsr.cli.run_options import (
+    check_run,
+    describer_for,
+    settings_of,
+    texts_of,
+    with_run_options,
+)
 from xpsr.errors import XPSRError
 from xpsr.names import printable
 from xpsr.prompts import Prompts
@@ -92,7 +98,7 @@ def ablate(
     reference: _Reference = None,
     preset: o.Preset = None,
     describe: o.Describe = True,
-    describer: o.Describer = "measured",
+    describer: o.OwnDescriber = None,
     model: o.Model = "mini",
     base: o.Base = None,
     device: o.Device = None,
@@ -116,7 +122,8 @@ def ablate(
         check_run(run, preset, model)
         photo = open_image(image).image
         truth = open_image(reference).image if reference else None
-        texts, description = _texts(out, photo, texts_of(run), describer if describe else None)
+        who = describer_for(model, describer) if describe else None
+        texts, description = _texts(out, photo, texts_of(run), who)
 
         pipe = load(model, base=base, device=device, dtype=dtype)
         name = preset or pipe.config.default_preset

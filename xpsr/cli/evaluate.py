@@ -26,6 +26,7 @@ from xpsr.cli.report import SOME_FAILED, CannotBeginError, Emit, each, results_o
 from xpsr.cli.run_options import (
     check_run,
     described,
+    describer_for,
     loader,
     settings_of,
     texts_of,
@@ -84,7 +85,7 @@ def evaluate(
     published: _Published = None,
     preset: o.Preset = None,
     describe: o.Describe = True,
-    describer: o.Describer = "measured",
+    describer: o.OwnDescriber = None,
     model: o.Model = "mini",
     base: o.Base = None,
     device: o.Device = None,
@@ -109,7 +110,8 @@ def evaluate(
         names = o.metric_names(metrics)
         columns = choose_metrics(names, with_originals=found.pairs[0].high is not None)
         lines = published_lines(found.dataset, published)
-        author = make_describer(describer) if describe else None
+        who = describer_for(model, describer) if describe else None
+        author = make_describer(who) if who else None
         # With several processes on one machine each takes a GPU of its own.
         own = own_gpu() if device in (None, "cuda") else None
         place = choose_device(own or device)
@@ -118,7 +120,7 @@ def evaluate(
         options = {
             "model": model,
             "preset": preset,
-            "describer": describer if describe else None,
+            "describer": who,
             **run,
             "lr": str(lr.resolve()),
             "base": base,
@@ -154,15 +156,17 @@ class _Run:
         from xpsr.evaluation.judging import Judge
 
         _check_weights(self.pipeline(), folder)
-        settings = Settings.from_preset(self._preset(), **self.settings)
-        return Judge(self.pipeline, columns, self.texts, settings, folder)
+        return Judge(self.pipeline, columns, self.texts, self._settings(), folder)
 
     def texts(self, image: Image.Image) -> Prompts:
         """The texts for a picture: those given, and the others described."""
         texts = {name: text for name, text in self.given.items() if text is not None}
-        if said := described(self.author, image, texts):
+        if said := described(self.author, image, texts, self.pipeline(), self._settings()):
             texts = {**said.texts, **texts}
         return Prompts.from_preset(self._preset(), **texts)
+
+    def _settings(self) -> Settings:
+        return Settings.from_preset(self._preset(), **self.settings)
 
     def _preset(self) -> str:
         return self.preset or self.pipeline().config.default_preset

@@ -41,14 +41,16 @@ WordMaps = Annotated[
     ),
 ]
 Describe = Annotated[bool, typer.Option(help="Let a describer write the texts left out.")]
-Describer = Annotated[
-    str,
-    typer.Option(
-        metavar="WHO",
-        help="Who writes the two descriptions: measured, dalpsr, auto, tags:FOLDER, llava, "
-        "llava:ID_OR_FOLDER or the URL of a vision server. The last four take options, as in "
-        '"llava?bits=4" or "URL?model=NAME".',
-    ),
+_WHO = (
+    "Who writes the two descriptions: measured, dalpsr, auto, tags:FOLDER, llava, "
+    "llava:ID_OR_FOLDER or the URL of a vision server. The last four take options, as in "
+    '"llava?bits=4" or "URL?model=NAME".'
+)
+Describer = Annotated[str, typer.Option(metavar="WHO", help=_WHO)]
+# Of commands that restore, see `run_options.describer_for`.
+OwnDescriber = Annotated[
+    str | None,
+    typer.Option(metavar="WHO", help=f"{_WHO} Left out: measured, and for a SeeSR its own tagger."),
 ]
 
 

@@ -31,6 +31,7 @@ from xpsr.cli.report import (
 from xpsr.cli.run_options import (
     check_run,
     described,
+    describer_for,
     loader,
     settings_of,
     texts_of,
@@ -58,7 +59,7 @@ def restore(
     run: dict[str, Any],
     preset: o.Preset = None,
     describe: o.Describe = True,
-    describer: o.Describer = "measured",
+    describer: o.OwnDescriber = None,
     word_maps: o.WordMaps = None,
     model: o.Model = "mini",
     base: o.Base = None,
@@ -79,7 +80,7 @@ def restore(
         results = plan_results(pictures, out, kept_names(pictures, out))
         refuse_strangers(results)
         check_run(run, preset, model)
-        author = make_describer(describer) if describe else None
+        author = make_describer(describer_for(model, describer)) if describe else None
         make_folder(out)
         if word_maps is not None:
             _prepare(word_maps, out, pictures, results)
@@ -193,13 +194,10 @@ class _Run:
         settings = Settings.from_preset(preset, **self.changes)
         given = {name: text for name, text in self.texts.items() if text is not None}
         texts, brought = given, from_preset(preset)
-        if said := described(self.author, image, given):
+        if said := described(self.author, image, given, pipe, settings):
             origin = Origin.of_source(said.source)
-            wrote = said.texts
-            if not pipe.reads_lowlevel and settings.lowlevel_route == "lowlevel":
-                del wrote["lowlevel_prompt"]  # else every picture would tell that it had no effect
-            texts = {**wrote, **given}
-            brought |= {name: written(text, origin) for name, text in wrote.items()}
+            texts = {**said.texts, **given}
+            brought |= {name: written(text, origin) for name, text in said.texts.items()}
         prompts = Prompts.from_preset(preset, **texts)
         left = {name: sentences for name, sentences in brought.items() if name not in given}
         return prompts, settings, trace_all(prompts, left)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Container
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, get_type_hints
 
 from xpsr.cli import options as o
@@ -55,13 +56,37 @@ def settings_of(run: dict[str, Any]) -> dict[str, Any]:
     return {name: run[name] for name in SETTING_NAMES}
 
 
+def describer_for(model: str, named: str | None) -> str:
+    """The describer for a model: the one that is named, else its own, else "measured".
+
+    Raises:
+        XPSRError: the model is nowhere.
+    """
+    if named is None and model != "mini":
+        from xpsr.finding import find_model
+        from xpsr.inspection import own_describer
+        from xpsr.parts import ALL_PARTS
+
+        named = own_describer(find_model(model, ALL_PARTS))
+    return named or "measured"
+
+
 def described(
-    author: Describer | None, image: Image.Image, given: Container[str]
+    author: Describer | None,
+    image: Image.Image,
+    given: Container[str],
+    pipe: XPSRPipeline,
+    settings: Settings,
 ) -> Description | None:
-    """What a describer says; None where there is none, or both descriptions are given."""
+    """What a describer says; None where there is none, or both descriptions are given.
+
+    Of what the model will not read nothing is said: every picture would tell that it had no effect.
+    """
     if author is None or ("prompt" in given and "lowlevel_prompt" in given):
         return None
-    return author.describe(image)
+    said = author.describe(image)
+    unread = not pipe.reads_lowlevel and settings.lowlevel_route == "lowlevel"
+    return replace(said, low="") if unread else said
 
 
 def check_run(run: dict[str, Any], preset: str | None, model: str) -> Settings:
