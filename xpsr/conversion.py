@@ -74,7 +74,7 @@ def convert(
     _check_memory(checkpoint, number_format)
     name = str(base or _default_base(checkpoint))
     base_folder = find_model(name, tuple(BASE_PARTS))
-    check_base(base_folder, checkpoint.text_width)
+    check_base(base_folder, checkpoint.text_width, checkpoint.family)
     parts = read_parts(base_folder, tuple(BASE_PARTS), number_format)
     unfinished = out.with_name(f".{out.name}.part")
     _continue_or_begin(unfinished, _plan(checkpoint, name, number_format))
@@ -163,7 +163,11 @@ def _default_base(checkpoint: Checkpoint) -> str:
 
 def _plan(checkpoint: Checkpoint, base: str, dtype: torch.dtype) -> dict[str, Any]:
     """What a conversion is made of: only one of the same may be gone on with."""
-    files = {part.name: [part.bytes, part.path.stat().st_mtime_ns] for part in checkpoint.parts}
+    paths = {part.name: part.path for part in checkpoint.parts}
+    if checkpoint.family is SEESR:  # the part names but one of its files
+        paths |= {path.name: path for path in tagger_of(checkpoint.folder).weights}
+    found = {name: path.stat() for name, path in paths.items()}
+    files = {name: [of.st_size, of.st_mtime_ns] for name, of in found.items()}
     return {"files": files, "base": base, "dtype": str(dtype)}
 
 

@@ -21,7 +21,7 @@ from xpsr.finding import (
     wanted_files,
 )
 from xpsr.models.checkpoint import PARTS, TAGGER, check, locate, tagger_of
-from xpsr.models.family import SEESR, family_of
+from xpsr.models.family import SEESR, Family, family_of
 from xpsr.models.official import read_config
 from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.own_layers import has_own_layers
@@ -131,7 +131,7 @@ def _official(folder: Path, base: str | None) -> ModelFacts:
         if found.problems:
             raise XPSRError(" ".join(found.problems))
         weights = sum(part.weights for part in found.parts)
-        more = _base(folder.name, base, _OF_BASE, found.text_width)
+        more = _base(folder.name, base, _OF_BASE, (found.text_width, found.family))
     return ModelFacts(str(folder), "official", weights + more.weights, more.fetched)
 
 
@@ -153,13 +153,14 @@ def _on_hub(name: str, base: str | None) -> ModelFacts:
 
 
 def _base(
-    name: str, base: str | None, networks: tuple[str, ...], width: int | None = None
+    name: str, base: str | None, networks: tuple[str, ...], fits: tuple[int, Family] | None = None
 ) -> ModelFacts:
-    """What the base of an official checkpoint adds; `width` as for `check_base`, if known."""
+    """What the base of an official checkpoint adds; `fits` are the arguments of `check_base` behind
+    the folder, if known."""
     base = named_base(name, base)
     if place := local_folder(base):
-        if width:
-            check_base(place, width)
+        if fits:
+            check_base(place, *fits)
         return ModelFacts(base, "folder", sum(_weights(place / part) for part in networks))
     parts = tuple(dict.fromkeys((*BASE_PARTS, *networks)))
     if here := _cached(base, parts):

@@ -91,9 +91,9 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
         networks["controlnet"] = read_part(folder / "controlnet", XPSRControlNetModel, dtype)
     else:
         config = read_config(folder / "unet")
-        # Before gigabytes are read.
-        check_base(base_folder, config.get("cross_attention_dim", 1280))
         family = family_of(config)
+        # Before gigabytes are read.
+        check_base(base_folder, config.get("cross_attention_dim", 1280), family)
         for part, cls in CLASSES[family.name].items():
             networks[part] = cls.from_official(folder / part, dtype)
         if family is SEESR:

@@ -18,6 +18,7 @@ from xpsr import models
 from xpsr.errors import NotEnoughMemoryError, XPSRError, is_out_of_memory
 from xpsr.finding import INDEX
 from xpsr.models.checkpoint import base_of
+from xpsr.models.family import SEESR, Family
 from xpsr.models.own_layers import FILE as OWN_LAYERS
 from xpsr.models.weights_file import read_shapes
 from xpsr.tagger_files import TaggerFiles
@@ -211,8 +212,12 @@ def no_progress_bars() -> Iterator[None]:
             library.enable_progress_bar()
 
 
-def check_base(folder: Path, text_width: int) -> None:
-    """Refuse a base of another family by its configurations, before its weights are read.
+def check_base(folder: Path, text_width: int, family: Family) -> None:
+    """Refuse a base of another kind by its configurations, before its weights are read.
+
+    Args:
+        folder: of the base.
+        text_width, family: of the checkpoint that adds to it.
 
     Raises:
         XPSRError: says what is missing or does not fit.
@@ -232,11 +237,12 @@ def check_base(folder: Path, text_width: int) -> None:
             f"{base_of(found)}: name another base."
         )
     kind = _said(folder / "scheduler" / "scheduler_config.json").get("prediction_type", "epsilon")
-    if kind != "epsilon":
+    # An XPSR of one's own may have been trained on such a base.
+    if family is SEESR and kind != "epsilon":
         raise XPSRError(
             f"{folder} is a base of another kind ({kind}), as Stable Diffusion 2 for 768 pixels "
-            'is. The checkpoint was built on one that predicts noise, as Stable Diffusion 2 "base" '
-            "does: name another base."
+            'is. SeeSR was built on one that predicts noise, as Stable Diffusion 2 "base" does: '
+            "name another base."
         )
 
 

@@ -63,7 +63,6 @@ def convert(
 def tell(found: Checkpoint) -> None:
     """Say what was found, a line for each network."""
     from xpsr.conversion import gigabytes
-    from xpsr.models.family import SEESR
 
     for part in found.parts:
         size = "" if part.is_published_size else ", not the size of the published one"
@@ -71,7 +70,7 @@ def tell(found: Checkpoint) -> None:
     for problem in found.problems:
         say(problem)
     if not found.problems:
-        fetched = "" if found.family is SEESR else "; version 1.5 is fetched if none is named"
+        fetched = "; version 1.5 is fetched if none is named" if found.text_width == 768 else ""
         say(f"It adds to {found.base}, which --base names{fetched}.")
 
 
