@@ -59,6 +59,16 @@ def sums(maps: WordMaps, branch: str) -> float:
 # Recording ---------------------------------------------------------------------------------------
 
 
+def test_a_model_of_one_text_has_the_maps_of_that(tiny_seesr, picture):
+    *_, plain = tiny_seesr.stream(picture(24, 20), PROMPTS, QUICK)
+    maps, items = record(tiny_seesr, picture(24, 20))
+    assert items[-1].recipe.output_sha256 == plain.recipe.output_sha256
+    assert maps.texts.keys() == {"high"} and sums(maps, "high") < 1e-5
+    assert [piece.text for piece in maps.pieces("high")][:2] == ["A", "cat's"]
+    # Seven transformers, and seven more that read the picture and do not count.
+    assert sum(layer.weight for layer in maps.texts["high"].layers) == 7 * 2
+
+
 @pytest.mark.parametrize(
     ("size", "changes"),
     [

@@ -93,10 +93,14 @@ def test_what_cannot_be_recorded_is_said(actions) -> None:
     assert "no longer there" in gone["status"] and gone["record"]["interactive"]
 
 
-def test_a_model_without_word_maps_is_not_run_for_them(actions, run, tiny_seesr) -> None:
+def test_a_model_of_one_text_shows_where_that_was_read(actions, run, tiny_seesr) -> None:
     actions.engine._pipeline = tiny_seesr
-    (refused,) = recording(actions, run.id)
-    assert said.NOT_OF_THIS_MODEL in refused["status"] and refused["record"]["interactive"]
+    *_, done = recording(actions, run.id)
+    maps = done["recorded"]
+    assert [choice["visible"] for choice in actions.choices(maps)] == [True, False]
+    assert shown(actions, "high", maps, 0)["picture"]["visible"]
+    other = shown(actions, "low", maps, 0)
+    assert said.UNREAD in other["about"] and not other["picture"]["visible"]
 
 
 def test_stop_frees_the_model(actions, run) -> None:

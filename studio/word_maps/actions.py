@@ -119,8 +119,6 @@ class WordMapActions:
         if not run_id:
             raise XPSRError(words.NO_RUNS)
         run = self.outputs.find(run_id)
-        if self.engine.reads_one_text:
-            raise XPSRError(words.NOT_OF_THIS_MODEL)
         recipe, said = run.recipe, run.recipe.prompts
         if not (said.prompt or said.lowlevel_prompt or said.added_prompt):
             raise XPSRError(words.NO_TEXTS)
@@ -181,7 +179,9 @@ class WordMapActions:
         """One text with the chosen word marked, its map on the picture, and what it says."""
         if recorded is None:
             return gr.skip()
-        pieces = recorded.maps.texts[branch].pieces if branch in recorded.maps.texts else ()
+        if branch not in recorded.maps.texts:
+            return None, gr.update(value=None, visible=False), markup.notice(words.UNREAD)
+        pieces = recorded.maps.texts[branch].pieces
         if not pieces:
             return None, gr.update(value=None, visible=False), markup.notice(words.EMPTY)
         if word is None:  # `choices` is choosing one

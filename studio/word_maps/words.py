@@ -32,6 +32,7 @@ WORD = "Word"
 WORD_INFO = "Or click it in the text. The figure is its share over all steps and layers."
 PICTURE = "Where “{word}” is looked at from"
 EMPTY = "This text is empty, so there is nothing to see."
+UNREAD = "The model that made this result does not read this text."
 CHOSEN = "shown below"
 SCALE_LABEL = "Colours from {low} to {high} of the attention"
 
@@ -53,10 +54,6 @@ CAUTION = (
     "round. To measure what a word does, leave it out and compare."
 )
 ABLATE = "Leave words out and measure"
-NOT_OF_THIS_MODEL = (
-    "Word maps are made of layers that models with one text, as the present one, do not have. What "
-    f"a word does can be measured all the same: press “{ABLATE}”."
-)
 
 
 def percent(share: float) -> str:

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from xpsr.errors import XPSRError
-from xpsr.models.attention import fusion_units
+from xpsr.models.attention import SemanticFusionAttention
+from xpsr.models.image_attention import TextThenImageTransformer
 from xpsr.wordmaps.grid import Grid
 from xpsr.wordmaps.maps import Geometry, Layer, TextMaps, WordMaps
 from xpsr.wordmaps.pieces import Piece, pieces_of, row_groups
@@ -48,7 +49,8 @@ class WordRecorder:
     The networks run as ever; the attention is computed a second time beside them, so the result
     stays the same bit for bit. What is recorded is the cross-attention of the two transformers
     that read the texts in every semantic-fusion unit (paper, sec. 3.2), averaged over heads, for
-    the positive texts only. It takes some megabytes, whatever the size of the picture.
+    the positive texts only; in a SeeSR that of the one that reads its text. It takes some
+    megabytes, whatever the size of the picture.
 
     Args:
         steps: which steps to look at, from 0; None = all. They are kept in up to four parts of
@@ -71,7 +73,7 @@ class WordRecorder:
         """Called by the pipeline: forget what was, and give what watches every network call.
 
         Raises:
-            XPSRError: the model has no semantic-fusion attention, or no step would be recorded.
+            XPSRError: the model has no attention to texts, or no step would be recorded.
         """
         steps = [step for step in range(total) if self.steps is None or step in self.steps]
         if not steps:
@@ -81,7 +83,7 @@ class WordRecorder:
         transformers = _readers(controlnet)
         if not transformers:
             raise XPSRError(
-                "This model has no attention that reads the two texts, so there are no word maps."
+                "This model has no attention that reads the texts, so there are no word maps."
             )
         sent: dict[BranchName, str] = {"high": texts.high.sent, "low": texts.low.sent}
         geometry = Geometry.of(frame, tiles, controlnet.downscale)
@@ -224,11 +226,14 @@ def over_tokens(attention: Attention, hidden_states: Tensor, text: Tensor) -> Te
 def _readers(controlnet: XPSRControlNetModel) -> list[tuple[BranchName, Transformer2DModel]]:
     """Every transformer that reads a text, with the branch it belongs to."""
     found: list[tuple[BranchName, Transformer2DModel]] = []
-    for unit in fusion_units(controlnet):
-        if unit.high is not None:
-            found.append(("high", unit.high))
-        if unit.low is not None:
-            found.append(("low", unit.low))
+    for module in controlnet.modules():
+        if isinstance(module, TextThenImageTransformer):  # SeeSR's: one text
+            found.append(("high", module))
+        if isinstance(module, SemanticFusionAttention):
+            if module.high is not None:
+                found.append(("high", module.high))
+            if module.low is not None:
+                found.append(("low", module.low))
     return found
 
 
