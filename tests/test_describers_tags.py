@@ -66,6 +66,9 @@ def test_of_a_converted_model(model, pictures):
 def test_of_the_authors_files(files, pictures):
     said = make_describer(f"tags:{files}?device=cpu").describe(pictures[1])
     assert said.high == TEXTS[1]
+    (files / "dape.pth").unlink()
+    shutil.copy(DAPE, files / "DAPE.safetensors")
+    assert make_describer(f"tags:{files}").describe(pictures[1]).high == TEXTS[1]
 
 
 def test_says_what_is_missing(tmp_path):

@@ -92,14 +92,14 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
     else:
         config = read_config(folder / "unet")
         family = family_of(config)
-        # Before gigabytes are read.
+        # What is missing or does not fit is told before gigabytes are read.
         check_base(base_folder, config.get("cross_attention_dim", 1280), family)
-        for part, cls in CLASSES[family.name].items():
-            networks[part] = cls.from_official(folder / part, dtype)
         if family is SEESR:
             tagger = tagger_of(folder)
             kind, networks["tagger"] = SeeSRPipeline, read_tagger(tagger, dtype)
             beside = tagger.weights
+        for part, cls in CLASSES[family.name].items():
+            networks[part] = cls.from_official(folder / part, dtype)
     pipe = kind(**read_parts(base_folder, tuple(BASE_PARTS), dtype), **networks)
     pipe.source = ModelSource(revision_of(folder, *beside), str(base), revision_of(base_folder))
     return pipe

@@ -43,7 +43,7 @@ def find_tagger(*places: Path) -> TaggerFiles:
 
     Args:
         places: each a tagger itself, or a folder that holds "tagger" or the authors' two files, in
-            capitals or not.
+            capitals or not, as pickles or as safetensors.
 
     Raises:
         XPSRError: none has one; says what is missing.
@@ -56,13 +56,19 @@ def find_tagger(*places: Path) -> TaggerFiles:
         for folder in (place / FOLDER, place):
             if _is_converted(folder):
                 return TaggerFiles(folder=folder)
-        ram, dape = (there.get(name.lower()) for name in (RAM_FILE, DAPE_FILE))
+        ram, dape = (_named(name, there) for name in (RAM_FILE, DAPE_FILE))
         if ram and dape:
             return TaggerFiles(ram=ram, dape=dape)
         if ram or dape:
             missing = DAPE_FILE if ram else RAM_FILE
             raise XPSRError(f"The tagger in {place} has no {missing}. {_WHERE}")
     raise XPSRError(f"{places[0]} has no tagger. {_WHERE}")
+
+
+def _named(name: str, there: dict[str, Path]) -> Path | None:
+    """One of the authors' files among those of a folder, which are named in small letters."""
+    stem = Path(name.lower()).stem
+    return there.get(f"{stem}.pth") or there.get(f"{stem}.safetensors")
 
 
 def _is_converted(folder: Path) -> bool:
