@@ -346,7 +346,8 @@ def test_its_own_tagger_describes_where_no_other_is_named(xpsr, pipe, tmp_path, 
     pipe.save_pretrained(tmp_path / "see")
     (tmp_path / "lr").mkdir()
     picture(24, 20).save(tmp_path / "lr" / "low.png")
-    quick = ("--model", tmp_path / "see", "--num-inference-steps", "1", "--upscale", "1")
+    run = ("--num-inference-steps", "1", "--upscale", "1", "--process-size", "0")
+    quick = ("--model", tmp_path / "see", *run)
 
     def texts(command, photo, *more):
         out = tmp_path / f"{command}{len(more)}"
