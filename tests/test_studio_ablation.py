@@ -101,6 +101,17 @@ def test_parts_are_listed_and_the_unticked_ones_stay(actions, ask) -> None:
     assert "tick at least one" in none["cost"] and none["start"]["interactive"] is False
 
 
+def test_an_answer_about_an_earlier_plan_that_comes_last_is_mended(actions, ask) -> None:
+    study = Study()
+    actions.choose("sentences", *ask(study=study))
+    actions.look(*ask(plan="levels", study=study))  # asked before, and answered behind it
+    now = ask(plan="sentences", parts=[], study=study)  # what the page shows then
+    mended = named(SEEN, actions.measured(*now))
+    assert mended["parts"]["value"] == [0, 1, 2] and mended["start"]["interactive"]
+    unticked = named(SEEN, actions.count(*now))
+    assert "tick at least one" in unticked["cost"]
+
+
 def test_a_model_of_one_text_does_not_run_for_the_other_one(actions, ask, tiny_seesr) -> None:
     engine = actions.services.engine
     engine._pipeline = tiny_seesr

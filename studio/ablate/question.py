@@ -70,6 +70,7 @@ class QuestionActions:
         low_is_read = in_content or not self.services.engine.reads_one_text
         ticked = [n for n, part in parts.items() if part.field == "prompt" or low_is_read]
         asked = asked.changed(parts=ticked or [*parts])
+        asked.study.listed = asked.plan
         choices = [(part.label, number) for number, part in parts.items()]
         said = words.subject(subject.image.size, subject.title)
         return {
@@ -82,7 +83,8 @@ class QuestionActions:
 
     def count(self, *given: Any) -> tuple:
         """What it costs, after a change that leaves the list of parts as it is."""
-        return seen(**self._counted(Asked(given)))
+        asked = Asked(given)
+        return self.look(*given) if _is_late(asked) else seen(**self._counted(asked))
 
     def measure(self, *given: Any) -> Iterator[Any]:
         """Time a step on this picture, if that was not done before: the line of the cost."""
@@ -109,7 +111,8 @@ class QuestionActions:
 
     def measured(self, *given: Any) -> tuple:
         """What it costs as it stands now: values may have changed while a step was timed."""
-        return self.count(*given) if Asked(given).study.timed else seen()
+        asked = Asked(given)
+        return self.count(*given) if asked.study.timed or _is_late(asked) else seen()
 
     def _sources(self, visit: Visit) -> list[tuple[str, str]]:
         made = [(label, run.id) for label, run in runs_of(self.outputs, visit).items()]
@@ -160,6 +163,11 @@ def _about_last(asked: Asked, plan: Plan) -> dict[str, Any]:
         return {}
     said = asked.study.said if plan == last else words.another_plan(last.name)
     return {"status": markup.notice(said)}
+
+
+def _is_late(asked: Asked) -> bool:
+    """Whether the page shows the parts of another plan: of two answers the older came last."""
+    return asked.study.listed not in ("", asked.plan)
 
 
 def _wrong(error: Exception) -> dict[str, Any]:

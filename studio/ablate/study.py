@@ -39,6 +39,7 @@ class Study:
         runs: {(variant, seed): id of its run}.
         paces: {size of a picture: how fast it is restored}, as measured.
         timed: whether the timing that was begun last has come to its end.
+        listed: the plan whose parts were listed last.
         job: the last press on Start.
         said: the last word about this ablation; "" while it runs, or before the first.
         recalled: the name of the plan that the browser remembers, its finished cells and all of
@@ -52,7 +53,7 @@ class Study:
         self.results: list[CellResult] = []
         self.runs: dict[tuple[int, int], str] = {}
         self.paces: dict[tuple[int, int], Pace] = {}
-        self.job, self.timed = Job(), False
+        self.job, self.timed, self.listed = Job(), False, ""
         self.said = ""
         self.recalled: tuple[str, int, int] | None = None
         self._addresses: dict[tuple[int, int], str] = {}
