@@ -60,11 +60,28 @@ def tokenizer():
     return CLIPTokenizer.from_pretrained(TOKENIZER)
 
 
+def tiny_text_encoder(tokenizer, width: int):
+    """A CLIP of random weights that reads what `tokenizer` gives."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    return CLIPTextModel(
+        CLIPTextConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=width,
+            intermediate_size=2 * width,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    ).eval()
+
+
 @pytest.fixture(scope="session")
 def tiny_pipeline(tokenizer):
     """The golden networks with a random autoencoder and text encoder; same weights every time."""
     from diffusers import AutoencoderKL, PNDMScheduler
-    from transformers import CLIPTextConfig, CLIPTextModel
 
     from xpsr.models import XPSRControlNetModel, XPSRUNet2DConditionModel
     from xpsr.pipeline import XPSRPipeline
@@ -78,21 +95,10 @@ def tiny_pipeline(tokenizer):
             norm_num_groups=4,
             sample_size=64,
         )
-        text_encoder = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=20,
-                intermediate_size=40,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                bos_token_id=tokenizer.bos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        )
+        text_encoder = tiny_text_encoder(tokenizer, 20)
     return XPSRPipeline(
         vae=vae.eval(),
-        text_encoder=text_encoder.eval(),
+        text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=XPSRUNet2DConditionModel.from_official(GOLDEN / "tiny" / "unet"),
         controlnet=XPSRControlNetModel.from_official(GOLDEN / "tiny" / "controlnet"),
@@ -107,29 +113,17 @@ def tiny_seesr(tiny_pipeline, tokenizer):
 
     from diffusers import DDPMScheduler
     from tiny_dape import SEESR, tiny_dape
-    from transformers import CLIPTextConfig, CLIPTextModel
 
     from xpsr.models import SeeSRControlNetModel, SeeSRUNet2DConditionModel
     from xpsr.seesr import SeeSRPipeline
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        text_encoder = CLIPTextModel(
-            CLIPTextConfig(
-                vocab_size=len(tokenizer),
-                hidden_size=12,
-                intermediate_size=24,
-                num_hidden_layers=2,
-                num_attention_heads=2,
-                bos_token_id=tokenizer.bos_token_id,
-                eos_token_id=tokenizer.eos_token_id,
-                pad_token_id=tokenizer.pad_token_id,
-            )
-        )
+        text_encoder = tiny_text_encoder(tokenizer, 12)
     schedule = json.loads((SEESR / "schedule.json").read_text(encoding="utf-8"))["config"]
     return SeeSRPipeline(
         vae=tiny_pipeline.vae,
-        text_encoder=text_encoder.eval(),
+        text_encoder=text_encoder,
         tokenizer=tokenizer,
         unet=SeeSRUNet2DConditionModel.from_official(SEESR / "tiny" / "unet"),
         controlnet=SeeSRControlNetModel.from_official(SEESR / "tiny" / "controlnet"),
