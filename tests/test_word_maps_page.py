@@ -75,6 +75,24 @@ def test_a_run_is_recorded_step_by_step_and_stays_the_same(actions, run) -> None
     assert said.SAME in same["status"] and "those of 1 · garden." in same["status"]
 
 
+def test_maps_are_found_again_with_their_result(actions, run, picture, monkeypatch) -> None:
+    def recalled(run_id: str | None) -> dict:
+        return dict(zip(RECORDING, actions.recall(Visit([run.id]), run_id), strict=True))
+
+    assert recalled(None)["recorded"] == recalled(run.id)["recorded"] == gr.skip()
+    *_, done = recording(actions, run.id, Visit([run.id]))
+    again = recalled(run.id)  # by another page, or the same one after a reload
+    for name in ("status", "recorded", "panel", "steps", "layers", "download"):
+        assert again[name] == done[name]
+    assert again["record"] == gr.skip()  # another recording may be under way
+    # Only the newest are kept.
+    monkeypatch.setattr("studio.word_maps.actions.KEPT", 1)
+    *_, restored = actions.engine.stream(picture(24, 20), PROMPTS, SETTINGS)
+    newer = actions.outputs.keep(picture(24, 20), restored, "")
+    recording(actions, newer.id)
+    assert recalled(run.id)["recorded"] == gr.skip() != recalled(newer.id)["recorded"]
+
+
 def test_other_pixels_are_said_with_the_reason(actions, run, monkeypatch) -> None:
     changes = {"output_sha256": "0" * 64, "threads": 77}
     other = replace(run, recipe=run.recipe.model_copy(update=changes))
@@ -238,6 +256,11 @@ def test_a_visit(open_page, photo) -> None:
     page.get_by_label(said.ONE_SCALE).click()
     expect(picture).not_to_have_attribute("src", before)
     expect(page.locator("#words-caution")).to_contain_text("Attention is not effect")
+    page.reload()
+    expect(page.locator("#prompt-meter")).to_contain_text("of 75", timeout=WAIT_MS)
+    page.get_by_role("tab", name=said.TAB).click()
+    expect(status).to_contain_text(said.SAME)
+    expect(page.locator("#words-high-picture img")).to_be_visible()
     page.locator("#words-ablate").click()
     expect(page.locator("#ablate-plan input")).to_have_value(re.compile("^words"))
     expect(page.locator("#ablate-source input")).to_have_value(re.compile("garden"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
     from xpsr.recipe import Recipe
     from xpsr.wordmaps import Piece, WordMaps
 
+    from ..results.outputs import Run
+
 SIDE = 768  # pixels of the pictures that are shown
+KEPT = 8  # so many recordings are found again
 BRANCHES = ("high", "low")
 # What the handlers give values for, in this order; the second for each text.
 RECORDING = ("status", "job", "recorded", "record", "stop", "panel", "steps", "layers", "download")
@@ -44,10 +48,18 @@ OWN_RANGE, ONE_SCALE = "own", "one"
 
 @dataclass(frozen=True, eq=False)
 class Recorded:
-    """The maps of one run, and its result as it is shown."""
+    """The maps of one run.
+
+    Attributes:
+        image: its result, as it is shown.
+        told: how that compares with the first time.
+        folder: where their file is served from; a name that cannot be guessed.
+    """
 
     maps: WordMaps
     image: Image.Image
+    told: str
+    folder: str
 
 
 @dataclass(frozen=True)
@@ -79,6 +91,7 @@ class WordMapActions:
 
     def __init__(self, services: Services) -> None:
         self.engine, self.outputs = services.engine, services.outputs
+        self._kept: dict[str, Recorded] = {}  # by the ids of the runs, the newest last
 
     def offer(self, visit: Visit, chosen: str | None, first: str | None) -> tuple[Any, Any, Any]:
         """The results a visitor may choose from, whether there are any, and the first choice.
@@ -131,27 +144,46 @@ class WordMapActions:
                 yield at_rest(markup.notice(words.STOPPED))
                 return
             if is_result(item):
-                yield self._done(caption_of(run, visit), recipe, item)
+                yield at_rest(**self._below(run, visit, self._keep(run, item)))
             else:
                 yield values(status=markup.notice(sign(item)))
 
-    def _done(self, name: str, recipe: Recipe, again: Restored) -> tuple:
-        maps = again.word_maps
-        assert maps is not None, "the pipeline was given a recorder"
+    def _keep(self, run: Run, again: Restored) -> Recorded:
+        assert again.word_maps is not None, "the pipeline was given a recorder"
         scale = SIDE / max(again.image.size)
         wide, high = (max(1, round(side * scale)) for side in again.image.size)
-        path = self.outputs.shelf.new_folder() / "word-maps.npz"
-        maps.save(path)
+        recorded = Recorded(
+            again.word_maps,
+            enlarge(again.image, (wide, high)),
+            compared(run.recipe, again),
+            secrets.token_urlsafe(16),
+        )
+        self._kept.pop(run.id, None)
+        self._kept[run.id] = recorded
+        if len(self._kept) > KEPT:
+            del self._kept[next(iter(self._kept))]
+        return recorded
+
+    def recall(self, visit: Visit, run_id: str | None) -> tuple:
+        """A run was chosen: its maps, if it has some."""
+        run = self.outputs.get(run_id)
+        recorded = self._kept.get(run.id) if run else None
+        return values(**self._below(run, visit, recorded)) if run and recorded else values()
+
+    def _below(self, run: Run, visit: Visit, recorded: Recorded) -> dict[str, Any]:
+        maps = recorded.maps
+        path = self.outputs.shelf.make(recorded.folder, "word-maps.npz", maps.save)
+        below = words.BELOW.format(name=caption_of(run, visit))
         steps = [(words.ALL, -1), *((words.steps(p), n) for n, p in enumerate(maps.parts))]
         layers = [(words.ALL, -1), *((words.LAYER.format(size=s), s) for s in maps.levels)]
-        return at_rest(
-            markup.notice(f"{compared(recipe, again)} {words.BELOW.format(name=name)}"),
-            recorded=Recorded(maps, enlarge(again.image, (wide, high))),
-            panel=gr.update(visible=True),
-            steps=gr.update(choices=steps, value=-1, visible=len(steps) > 2),
-            layers=gr.update(choices=layers, value=-1, visible=len(layers) > 2),
-            download=gr.update(value=str(path), visible=True),
-        )
+        return {
+            "status": markup.notice(f"{recorded.told} {below}"),
+            "recorded": recorded,
+            "panel": gr.update(visible=True),
+            "steps": gr.update(choices=steps, value=-1, visible=len(steps) > 2),
+            "layers": gr.update(choices=layers, value=-1, visible=len(layers) > 2),
+            "download": gr.update(value=str(path), visible=True),
+        }
 
     def stop(self, job: Job) -> tuple:
         """At once after a click on Stop; see `Job`."""

@@ -12,7 +12,7 @@ from .. import markup
 from ..job import Job
 from ..parts import flat, small, stop_button
 from ..tab import Tab
-from ..triggers import HEAVY, QUICK, cleared, follow
+from ..triggers import HEAVY, PRIVATE, QUICK, cleared, follow
 from . import words
 from .actions import BRANCHES, FOR_TEXT, ONE_SCALE, OWN_RANGE, RECORDING, WordMapActions
 
@@ -168,6 +168,9 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
     choice = [part.run, part.record, part.first]
     handle.select(actions.offer, [page.visit, part.run, part.first], choice, **QUICK)
     shown = [getattr(part, name) for name in RECORDING]
+    # Not QUICK: Gradio lets nothing follow the change of a state outside of its queue.
+    recalled = {"fn": actions.recall, "inputs": [page.visit, part.run], "outputs": shown}
+    part.run.change(**recalled, show_progress="hidden", concurrency_limit=None, **PRIVATE)
     run = part.record.click(actions.begin, None, shown, **QUICK).then(
         actions.record,
         [page.visit, part.run, part.job],

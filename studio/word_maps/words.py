@@ -18,7 +18,10 @@ NO_TEXTS = (
 )
 STOPPED = "Stopped. Nothing new was recorded; what was recorded before stays."
 SAME = "Recorded. The result is the same as without recording, pixel by pixel."
-BELOW = "The maps below are those of {name}. A reload takes them away; the download keeps them."
+BELOW = (
+    "The maps below are those of {name}. For a while they are found again whenever you choose it; "
+    "the download keeps them."
+)
 OTHER = (
     "Recorded. The pixels are not those of the first time, {why}. What you see belongs to the new "
     "ones."
