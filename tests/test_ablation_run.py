@@ -320,7 +320,8 @@ def test_cost_is_measured_and_counts_what_is_left(experiment, tmp_path: Path) ->
     assert sum(r.origin == "computed" for r in results) == 8
     assert measure(experiment(plan, tmp_path)).to_do == 0
     assert "nothing to compute" in str(measure(experiment(plan, tmp_path)))
-    longer = replace(plan, variants=(*plan.variants, Variant("more", PROMPTS, Settings())))
+    more = Variant("more", PROMPTS, SETTINGS.changed(upscale=3))
+    longer = replace(plan, variants=(*plan.variants, more))
     assert measure(experiment(longer, tmp_path)).to_do == 2
 
 

@@ -98,10 +98,12 @@ def test_errors_are_sentences_for_people(mixed_run) -> None:
             assert jargon not in record["error"]
 
 
-def test_same_options_same_pixels_whatever_ran_before(mixed_run, tiny: Path, tmp_path: Path):
+def test_same_options_same_pixels_whatever_ran_before(
+    xpsr, mixed_run, tiny: Path, tmp_path: Path
+) -> None:
     folder, _, run = mixed_run
     (before,) = [record for record in run.records if record["input"].endswith("cmyk.jpg")]
-    alone = process("restore", folder / "cmyk.jpg", "-o", tmp_path, "--model", tiny, *QUICK)
+    alone = xpsr("restore", folder / "cmyk.jpg", "-o", tmp_path, "--model", tiny, *QUICK)
     assert alone.code == 0, alone.err
     assert alone.records[0]["sha256"] == before["sha256"]
     assert alone.records[0]["scores"] == before["scores"]
@@ -412,9 +414,9 @@ def test_one_defect_does_not_stop_the_others(caplog: pytest.LogCaptureFixture) -
     assert "--tile-size" in records[3]["error"]
 
 
-def test_the_embedded_model_restores_a_photo(tmp_path: Path) -> None:
+def test_the_embedded_model_restores_a_photo(xpsr, tmp_path: Path) -> None:
     photo(40, 24).save(tmp_path / "a.png")
-    run = process("restore", tmp_path / "a.png", "--out", tmp_path / "out", "--seed", "3")
+    run = xpsr("restore", tmp_path / "a.png", "--out", tmp_path / "out", "--seed", "3")
     assert run.code == 0, run.err
     recipe = read_recipe(tmp_path / "out" / "a.png")
     assert recipe.model == "mini" and recipe.seed == 3

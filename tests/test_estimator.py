@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import skimage.data
 import torch
-from command_line import process
 from loading_elsewhere import loading_elsewhere
 from PIL import Image
 from safetensors.torch import load_file, save_file
@@ -247,10 +246,10 @@ def test_dalpsr_is_a_describer() -> None:
     assert {s.origin.kind for s in written(said.high, origin)} == {"measured"}
 
 
-def test_dalpsr_from_the_command_line(tmp_path: Path) -> None:
+def test_dalpsr_from_the_command_line(xpsr, tmp_path: Path) -> None:
     path = tmp_path / "low.png"
     compressed(small("coffee"), 34).save(path)
-    done = process("describe", path, "--describer", "dalpsr")
+    done = xpsr("describe", path, "--describer", "dalpsr")
     assert done.code == 0, done.err
     (line,) = done.records
     assert line["source"] == "dalpsr"

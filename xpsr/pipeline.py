@@ -195,16 +195,16 @@ class XPSRPipeline(DiffusionPipeline, StableDiffusionLoraLoaderMixin):
 
     def surroundings(self) -> dict[str, Any]:
         """With which weights, where and by which versions it runs, by the names of a recipe."""
-        base = self.source.base
+        base, device = self.source.base, self._execution_device
         return {
             "model": self.label,
             "revision": None if self._has_lora else self.source.revision,
             "base": model_label(base) if base else None,
             "base_revision": self.source.base_revision,
-            "device": self._execution_device.type,
+            "device": device.type,
             "dtype": str(self.unet.dtype).removeprefix("torch."),
-            "hardware": hardware(self._execution_device),
-            "threads": threads(self._execution_device),
+            "hardware": hardware(device),
+            "threads": threads(device),
             "versions": Versions.here(),
         }
 

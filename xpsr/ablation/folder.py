@@ -135,6 +135,8 @@ class CellFolder:
     def find(self, cell: Cell, pipe: XPSRPipeline, image: Image.Image) -> CellResult | None:
         """The kept result of a cell, if this pipeline here would make the same from this image."""
         path = self.path(cell)
+        if not path.exists():  # to ask the pipeline takes longer, and a plan has many cells
+            return None
         there = reusable(path, image, cell.prompts, cell.settings, pipe.surroundings())
         if there is None:
             return None
