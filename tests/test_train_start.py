@@ -34,12 +34,10 @@ def test_a_pipeline_on_the_hub_goes_on_with_its_own_weights(tiny_pipeline, tmp_p
         assert all(torch.equal(v, saved[k]) for k, v in getattr(found, part).state_dict().items())
 
 
-def test_a_seesr_is_no_start(tiny_seesr, golden, tmp_path):
-    """Said of its checkpoint as well: nobody has to convert it first to be told."""
-    tiny_seesr.save_pretrained(tmp_path)
-    for folder in (tmp_path, golden.parent / "seesr" / "tiny"):
-        with pytest.raises(XPSRError, match="is a SeeSR, which has no second text to train"):
-            make_networks(ModelConfig(start=str(folder)), no_data, seed=0)
+def test_the_networks_of_a_seesr_alone_are_no_start(golden):
+    folder = golden.parent / "seesr" / "tiny"
+    with pytest.raises(XPSRError, match="the networks of a SeeSR alone: python -m xpsr convert"):
+        make_networks(ModelConfig(start=str(folder)), no_data, seed=0)
 
 
 def test_an_official_checkpoint_alone_is_no_start(golden):

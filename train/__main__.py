@@ -20,7 +20,7 @@ from accelerate.utils import ProjectConfiguration
 
 from train import record
 from train.check import Check
-from train.compatibility import check_options
+from train.compatibility import check_options, check_seesr
 from train.config import TrainConfig
 from train.data import Samples
 from train.export import check_export, export
@@ -154,6 +154,8 @@ def _parts(config: TrainConfig, accelerator: Accelerator) -> tuple[Networks, Sam
     check_options(config, accelerator.device.type, accelerator.distributed_type in SHARDED)
     networks = _networks(config)
     check_export(networks, config)
+    if networks.tagger is not None:
+        check_seesr(config)
     samples = training_data(config, networks.tokenizer)
     check = Check.of(config, networks) if config.validate_every else None
     samples.collate([samples[0]])  # crops that do not fit are told now

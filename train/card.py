@@ -11,25 +11,26 @@ from train.config import TrainConfig
 from train.manifest import has_pairs, read_manifest
 from train.options import read_yaml
 from xpsr.counted import counted
+from xpsr.models.family import SEESR, XPSR, Family
 from xpsr.recipe import Versions
 
 TEMPLATE = """\
 ---
 library_name: diffusers
 pipeline_tag: image-to-image
-tags: [super-resolution, image-restoration, xpsr]
+tags: [super-resolution, image-restoration, {tag}]
 {base}---
 
 # {name}
 
-A text-guided ×{upscale} super-resolution model of the XPSR kind (ECCV 2024), trained with XPSR
-Studio for {steps} of {pairs}.
+A text-guided ×{upscale} super-resolution model of the {family} kind ({published}), trained with
+XPSR Studio for {steps} of {pairs}.{part}
 
 ```python
 import xpsr
 
 pipe = xpsr.load({load})
-pipe(image, prompt="what is in it", lowlevel_prompt="how good it looks").images[0]
+pipe(image, {texts}).images[0]
 ```
 
 ## Data
@@ -52,7 +53,14 @@ your own.
 """
 
 
-def model_card(config: TrainConfig, steps: int, a_step: int) -> str:
+# Where a kind of model was published, and how it is told what is in a picture.
+KINDS = {
+    XPSR.name: ("ECCV 2024", 'prompt="what is in it", lowlevel_prompt="how good it looks"'),
+    SEESR.name: ("CVPR 2024", 'prompt="what is in it, as tags,"'),
+}
+
+
+def model_card(config: TrainConfig, family: Family, steps: int, a_step: int) -> str:
     """Markdown with the front matter that the Hugging Face hub reads.
 
     Args:
@@ -62,8 +70,15 @@ def model_card(config: TrainConfig, steps: int, a_step: int) -> str:
     start = config.model.start
     name = Path(config.out).resolve().name
     own = config.export == "own"
+    published, texts = KINDS[family.name]
+    part = f" Of its parts only this learnt: `model.only={config.model.only}`."
     is_hub_id = bool(start) and "/" in start and not Path(start).exists()
     return TEMPLATE.format(
+        tag=family.name.lower(),
+        family=family.name,
+        published=published,
+        texts=texts,
+        part=part if config.model.only else "",
         base=f"base_model: {start}\n" if is_hub_id else "",
         name=name,
         upscale=_upscale(config),

@@ -25,7 +25,16 @@ UNREAD = {
         *("timestep_power", "cache_latents", "model.train_text_encoder", "model.train_decoder"),
         *OF_DIFFUSION,
     ),
+    "tagger": (
+        *("prompts", "caption_source", "caption_dropout", "bare_ratio", "trust_ratio"),
+        *("detail_ratio", "timestep_power", "cache_latents", "validate_every"),
+        *("gradient_checkpointing", "model.train_text_encoder", "model.train_decoder"),
+        *OF_DIFFUSION,
+        *OF_DECODED,
+    ),
 }
+# SeeSR has no heads that a clean picture could be asked of, and one text.
+UNREAD_BY_SEESR = ("loss.pixel_weight", "loss.latent_weight", "model.residual_latents", "export")
 # What shows a clean picture in more than one way.
 VARIED = ("crop", "flips", "turns", "trust_ratio", "sharpen_targets", "detail_ratio")
 OF_VALIDATION = ("validate_data", "validate_pictures", "validate_setting")
@@ -51,6 +60,16 @@ def check_options(config: TrainConfig, device: str, sharded: bool) -> None:
             raise XPSRError(said)
 
 
+def check_seesr(config: TrainConfig) -> None:
+    """Refuse what the training of a SeeSR does not look at.
+
+    Raises:
+        XPSRError: says what that is.
+    """
+    if passed_over := [name for name in UNREAD_BY_SEESR if _given(config, name)]:
+        raise XPSRError(f"A SeeSR is trained without {', '.join(passed_over)}: leave that out.")
+
+
 Rules = list[tuple[bool, str]]
 
 
@@ -59,12 +78,16 @@ def _parts(config: TrainConfig) -> Rules:
     model = config.model
     rules = [
         (
-            model.only in ("texts", "decoder") and model.start is None,
+            model.only in ("texts", "decoder", "tagger") and model.start is None,
             f"model.only={model.only} needs networks that have learnt the rest: give model.start.",
         ),
         (
             config.claim_ratio > 0 and model.only != "texts",
             "claim_ratio is for model.only=texts, which teaches what texts claim.",
+        ),
+        (
+            model.tagger is not None and model.start is None,
+            "model.tagger makes a SeeSR of a Stable Diffusion: name that as model.start.",
         ),
     ]
     passed_over = [name for name in UNREAD.get(model.only or "", ()) if _given(config, name)]

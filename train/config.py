@@ -73,13 +73,19 @@ class ModelConfig(Strict):
       the latents that a walk of a few steps hands over. `train_decoder` lets it learn along with
       the denoiser as well. Both by the errors of the decoded picture, see `LossConfig`.
 
+    `tagger` is the folder of RAM and DAPE, as the describer `tags` takes it: what is built on a
+    Stable Diffusion is then a SeeSR, which reads one text and what the tagger sees in the picture.
+    A whole SeeSR as `start` has one already. With `only: tagger` that learns alone, and nothing
+    else of the model: to see in damaged pictures what it sees in clean ones (see `tagging.py`).
+
     `alpha_bar_range` = (first, last) cuts the noise schedule short: even its first timestep keeps
     only the share `first` of the signal. Below it lies the finest detail, which a small model
     cannot place and would replace by noise; the last step jumps from there to the picture.
     """
 
     start: str | None = None
-    only: Literal["degradation_free", "texts", "decoder"] | None = None
+    only: Literal["degradation_free", "texts", "decoder", "tagger"] | None = None
+    tagger: str | None = None
     train_text_encoder: bool = False
     residual_latents: bool = False
     controlnet: dict[str, Any] = Field({})

@@ -9,24 +9,25 @@ from train.card import model_card
 from train.config import TrainConfig
 from train.disk import writing
 from train.networks import Networks
+from train.tagging import take_out_lora
 from xpsr.errors import XPSRError
 from xpsr.models.own_layers import save_own_layers
+from xpsr.parts import COMPONENTS
 from xpsr.pipeline import XPSRPipeline
+from xpsr.seesr import SeeSRPipeline
 from xpsr.whole import unlocked
 
 # All that an export may consist of; what another kind of export has left goes.
-PARTS = {"model_index.json", "scheduler", "text_encoder", "tokenizer", "vae", "unet", "controlnet"}
+PARTS = {"model_index.json", *COMPONENTS["SeeSRPipeline"]}
 
 
 def as_pipeline(networks: Networks, config: TrainConfig) -> XPSRPipeline:
     """The networks, as they are now, ready to restore."""
+    parts = {name: getattr(networks, name) for name in COMPONENTS["XPSRPipeline"]}
+    if networks.tagger is not None:
+        return SeeSRPipeline(**parts, tagger=networks.tagger)
     return XPSRPipeline(
-        vae=networks.vae,
-        text_encoder=networks.text_encoder,
-        tokenizer=networks.tokenizer,
-        unet=networks.unet,
-        controlnet=networks.controlnet,
-        scheduler=networks.scheduler,
+        **parts,
         residual_latents=networks.residual_latents,
         default_preset="mini" if networks.whole_unet else "official",
     )
@@ -63,6 +64,8 @@ def export(
     out = Path(config.out)
     part = out / ".export"
     shutil.rmtree(part, ignore_errors=True)
+    if networks.tagger is not None:
+        take_out_lora(networks.tagger)
     pipe = as_pipeline(networks, config).to(dtype, silence_dtype_warnings=True)
     with writing(part, "The trained model"):
         if config.export == "full":
@@ -71,7 +74,8 @@ def export(
             save_own_layers(pipe.unet, part / "unet")
             pipe.controlnet.save_pretrained(part / "controlnet")
         unlocked(part.rglob("*.safetensors"))
-        (part / "README.md").write_text(model_card(config, steps, a_step), encoding="utf-8")
+        card = model_card(config, networks.family, steps, a_step)
+        (part / "README.md").write_text(card, encoding="utf-8")
     for name in PARTS | {path.name for path in part.iterdir()}:
         old, new = out / name, part / name
         if old.is_dir():

@@ -124,9 +124,8 @@ def _report(
     seconds: float,
 ) -> Report:
     means = dict(zip(TERMS, accelerator.reduce(terms, "mean").tolist(), strict=True))
-    part = config.model.only is not None
-    unlearnt = {"pixel": part, "latent": part, "judge": not config.loss.adversarial_weight}
-    means = {name: mean for name, mean in means.items() if not unlearnt.get(name)}
+    # Nothing at all is the sum of no terms: what is trained has no such heads, or no judge.
+    means = {name: mean for name, mean in means.items() if mean or name == "loss"}
     left = (config.steps - state.step) * seconds / done
     if config.minutes is not None:
         left = min(left, max(0.0, 60 * config.minutes - seconds))

@@ -20,18 +20,23 @@ from train.autoencoder import set_scaling, start_from_components
 from train.config import ModelConfig
 from train.data import Samples
 from train.loss import PREDICTION_TYPES
+from train.tagging import add_lora, read_tagger
 from xpsr.errors import XPSRError
 from xpsr.finding import find_model
-from xpsr.models import PatchAutoencoder, XPSRControlNetModel, XPSRUNet2DConditionModel
+from xpsr.models import (
+    DAPEModel,
+    PatchAutoencoder,
+    SeeSRControlNetModel,
+    SeeSRUNet2DConditionModel,
+    XPSRControlNetModel,
+    XPSRUNet2DConditionModel,
+)
 from xpsr.models.attention import fusion_units
-from xpsr.models.family import SEESR, family_of
+from xpsr.models.family import SEESR, XPSR, Family, family_of
 from xpsr.models.official import read_config
 from xpsr.models.own_layers import has_own_layers
-from xpsr.parts import parts_of, read_index, read_part
-from xpsr.pipeline import XPSRPipeline
+from xpsr.parts import COMPONENTS, parts_of, read_index, read_part
 
-# Trained besides the whole ControlNet when the UNet comes from Stable Diffusion.
-OWN_UNET_LAYERS = ".pixel_attentions."
 # The parts of a Stable Diffusion that are read, whatever else it names in their place.
 STABLE_DIFFUSION = {
     "unet": UNet2DConditionModel,
@@ -48,6 +53,8 @@ ABSENT = {
     " model.controlnet.degradation_free_reads_texts=true.",
     "decoder": "model.train_decoder and model.only=decoder are for small models, whose decoder is"
     " our own.",
+    "tagger": "model.only=tagger trains the tagger of a SeeSR, which this model does not have; give"
+    " model.tagger.",
 }
 # The tables of `model` that build nothing where a start is given.
 FIXED_BY_START = ("text_encoder", "autoencoder", "scheduler")
@@ -55,21 +62,30 @@ FIXED_BY_START = ("text_encoder", "autoencoder", "scheduler")
 
 @dataclass
 class Networks:
-    """The parts of a pipeline; `whole_unet`: a small model's, all of which learns."""
+    """The parts of a pipeline; `whole_unet`: a small model's, all of which learns; `tagger`: a
+    SeeSR's."""
 
     vae: nn.Module
     text_encoder: nn.Module
     tokenizer: Any
-    unet: XPSRUNet2DConditionModel
-    controlnet: XPSRControlNetModel
+    unet: XPSRUNet2DConditionModel | SeeSRUNet2DConditionModel
+    controlnet: XPSRControlNetModel | SeeSRControlNetModel
     scheduler: DDPMScheduler
     residual_latents: bool = False
     whole_unet: bool = False
+    tagger: DAPEModel | None = None
+
+    @property
+    def family(self) -> Family:
+        """Of what kind the model is."""
+        return XPSR if self.tagger is None else SEESR
 
     def choose_trained(self, config: ModelConfig) -> None:
-        """Freeze everything but what XPSR trains: the ControlNet and the UNet's own layers; or but
-        the part that is to learn alone. The ControlNet's predictor of the clean picture learns
-        alone or not at all."""
+        """Freeze everything but what its authors train: the ControlNet and the UNet's own layers;
+        or but the part that is to learn alone. The ControlNet's predictor of the clean picture
+        learns alone or not at all."""
+        if self.tagger is not None:
+            self.tagger.requires_grad_(False)
         if config.only is not None:
             for network in (self.vae, self.text_encoder, self.unet, self.controlnet):
                 network.requires_grad_(False)
@@ -83,14 +99,21 @@ class Networks:
         # A new one knows no words yet.
         self.text_encoder.requires_grad_(config.train_text_encoder or config.start is None)
         self.controlnet.requires_grad_(True)
+        own_layers = self.family.networks["unet"].mark
         for name, parameter in self.unet.named_parameters():
-            parameter.requires_grad_(self.whole_unet or OWN_UNET_LAYERS in name)
-        if (predictor := self.controlnet.degradation_free_predictor) is not None:
+            parameter.requires_grad_(self.whole_unet or own_layers in name)
+        if (predictor := self._predictor) is not None:
             predictor.requires_grad_(False)
+
+    @property
+    def _predictor(self) -> nn.Module | None:
+        return getattr(self.controlnet, "degradation_free_predictor", None)
 
     def _part(self, name: str) -> list[nn.Module]:
         """What learns alone by this name; XPSRError where these networks do not have it."""
-        predictor, reader = self.controlnet.degradation_free_predictor, self.controlnet.reader
+        predictor, reader = self._predictor, getattr(self.controlnet, "reader", None)
+        if name == "tagger" and self.tagger is not None:
+            return add_lora(self.tagger)
         if name == "decoder" and isinstance(self.vae, PatchAutoencoder):
             return [part for part in (self.vae.correction, self.vae.finish) if part is not None]
         if name == "texts" and reader is not None:
@@ -117,7 +140,8 @@ def make_networks(
         networks = build_small(config, samples, seed)
     else:
         folder = find_model(config.start, parts_of({}))
-        from_folder = _from_pipeline if _is_xpsr(folder) else _from_stable_diffusion
+        whole = read_index(folder).get("_class_name") in COMPONENTS
+        from_folder = _from_pipeline if whole else _from_stable_diffusion
         networks = from_folder(config, folder)
     if networks.scheduler.config.prediction_type not in PREDICTION_TYPES:
         raise XPSRError(
@@ -146,13 +170,17 @@ def _by_tables() -> Iterator[None]:
         raise XPSRError(f"No network can be built from the tables of model: {reason}") from error
 
 
-def _is_xpsr(folder: Path) -> bool:
-    return read_index(folder).get("_class_name") == XPSRPipeline.__name__
-
-
 def _from_pipeline(config: ModelConfig, folder: Path) -> Networks:
     pipe = xpsr.load(folder, device="cpu", dtype=torch.float32)
-    if config.controlnet.get("degradation_free_reads_texts"):
+    tagger = pipe.components.get("tagger")
+    if config.tagger is not None:
+        if tagger is None:
+            raise XPSRError(
+                f"model.start={config.start} is an XPSR, which has no use for model.tagger: name a"
+                " Stable Diffusion or a SeeSR."
+            )
+        tagger = read_tagger(config)
+    if config.controlnet.get("degradation_free_reads_texts") and tagger is None:
         pipe.controlnet.learn_to_read()
     networks = Networks(
         pipe.vae,
@@ -164,6 +192,7 @@ def _from_pipeline(config: ModelConfig, folder: Path) -> Networks:
         residual_latents=pipe.config.residual_latents,
         # A small model was trained whole and goes on so.
         whole_unet=isinstance(pipe.vae, PatchAutoencoder),
+        tagger=tagger,
     )
     _refuse_changes(config, networks, ("unet", "controlnet", *FIXED_BY_START))
     return networks
@@ -172,11 +201,10 @@ def _from_pipeline(config: ModelConfig, folder: Path) -> Networks:
 def _from_stable_diffusion(config: ModelConfig, folder: Path) -> Networks:
     index = read_index(folder)
     official = (folder / "controlnet").is_dir() and not index
-    unconverted = official and family_of(read_config(folder / "unet")) is SEESR
-    if unconverted or "tagger" in parts_of(index):
+    if official and family_of(read_config(folder / "unet")) is SEESR:
         raise XPSRError(
-            f"model.start={config.start} is a SeeSR, which has no second text to train: give a"
-            " whole XPSR or a Stable Diffusion."
+            f"model.start={config.start} holds the networks of a SeeSR alone: python -m xpsr"
+            " convert makes a whole one of them."
         )
     if official or has_own_layers(folder / "unet"):
         raise XPSRError(
@@ -193,10 +221,18 @@ def _from_stable_diffusion(config: ModelConfig, folder: Path) -> Networks:
         read_part(folder / name, kind, torch.float32) for name, kind in STABLE_DIFFUSION.items()
     )
     _refuse_base(config, plain, vae, text_encoder)
+    tagger = None if config.tagger is None else read_tagger(config)
     with _by_tables():
-        unet = XPSRUNet2DConditionModel.from_unet(plain, **config.unet)
-        controlnet = XPSRControlNetModel.from_unet(unet, **config.controlnet)
-    networks = Networks(vae, text_encoder, tokenizer, unet, controlnet, scheduler)
+        if tagger is None:
+            unet = XPSRUNet2DConditionModel.from_unet(plain, **config.unet)
+            controlnet = XPSRControlNetModel.from_unet(unet, **config.controlnet)
+        else:
+            width = tagger.config.token_width
+            unet = SeeSRUNet2DConditionModel.from_unet(
+                plain, image_attention_dim=width, **config.unet
+            )
+            controlnet = SeeSRControlNetModel.from_unet(unet, **config.controlnet)
+    networks = Networks(vae, text_encoder, tokenizer, unet, controlnet, scheduler, tagger=tagger)
     _refuse_changes(config, networks, FIXED_BY_START)
     return networks
 

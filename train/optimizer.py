@@ -3,7 +3,7 @@
 from torch import nn, optim
 
 from train.config import TrainConfig
-from train.step import TrainingStep
+from train.step import Step
 from xpsr.errors import XPSRError
 
 # Of the judge of `loss.adversarial_weight`: a short memory, since what it judges changes all the
@@ -14,7 +14,7 @@ JUDGE_BETAS = (0.5, 0.99)
 ADAMW_PACE = 0.3
 
 
-def make_optimizer(config: TrainConfig, model: TrainingStep) -> optim.Optimizer:
+def make_optimizer(config: TrainConfig, model: Step) -> optim.Optimizer:
     """What `config.optimizer` names, over all of the model that learns.
 
     Raises:
@@ -38,7 +38,7 @@ def make_optimizer(config: TrainConfig, model: TrainingStep) -> optim.Optimizer:
     return AdamW8bit(groups, **options)
 
 
-def _networks(model: TrainingStep) -> list[nn.Parameter]:
+def _networks(model: Step) -> list[nn.Parameter]:
     learning = {name: p for name, p in model.named_parameters() if p.requires_grad}
     return [p for name, p in learning.items() if not name.startswith("judge.")]
 

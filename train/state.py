@@ -18,7 +18,7 @@ from train.data import Numbers, Samples, digest
 from train.latents import LatentCache
 from train.networks import Networks
 from train.optimizer import make_optimizer
-from train.step import TrainingStep
+from train.step import step_of
 from xpsr.errors import XPSRError
 
 SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
@@ -76,7 +76,7 @@ def make_state(
     """Model, optimiser, schedule and averaged weights, ready for any number of processes; and what
     of it a checkpoint holds besides accelerate's own."""
     cache = LatentCache(config, networks.vae) if config.cache_latents else None
-    model = TrainingStep(networks, config, cache)
+    model = step_of(networks, config, cache)
     # Small models are kept whole, for a start of theirs is often trained on. Engines that shard
     # weights have a way of their own.
     left_out = not networks.whole_unet and accelerator.distributed_type not in SHARDED

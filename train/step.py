@@ -11,8 +11,10 @@ from train.latents import LatentCache
 from train.loss import Losses, decoded_error, diffusion_error, diffusion_target, training_loss
 from train.networks import Networks
 from train.reading import Reading, answer
+from train.tagging import TaggingStep
 from xpsr.autoencoder import encode
 from xpsr.errors import XPSRError
+from xpsr.models import DAPEModel
 from xpsr.schedule import Noise, Solver
 
 KEEPING = 30.0  # how much keeping the answers of before counts, which are far smaller errors
@@ -36,7 +38,7 @@ class TrainingStep(nn.Module):
         super().__init__()
         self.controlnet, self.unet = networks.controlnet, networks.unet
         self.vae, self.text_encoder = networks.vae, networks.text_encoder
-        self.scheduler = networks.scheduler
+        self.scheduler, self.tagger = networks.scheduler, networks.tagger
         self.residual_latents = networks.residual_latents
         self.config, self.cache = config, cache
         weights = config.loss
@@ -54,6 +56,8 @@ class TrainingStep(nn.Module):
             return self._decoder(batch)
         if self.reading is not None:
             return self._texts(batch, self.reading)
+        if self.tagger is not None:
+            return self._seesr(batch, self.tagger)
         draws = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
         high = self.text_encoder(batch.input_ids)[0]
         low = self.text_encoder(batch.lowlevel_input_ids)[0]
@@ -76,6 +80,33 @@ class TrainingStep(nn.Module):
         if not self.config.loss.looks_at_pictures:
             return losses
         return self._with_picture(losses, prediction / self.vae.config.scaling_factor + base, batch)
+
+    def _seesr(self, batch: Batch, tagger: DAPEModel) -> Losses:
+        """SeeSR's objective: the error of the denoiser, by one text and what the tagger sees."""
+        draws = [torch.Generator().manual_seed(seed) for seed in batch.seeds]
+        clean, _ = self._clean_latent(batch, draws)
+        noise = _normal(clean, draws)
+        noisy, timesteps = self._noisy(clean, noise, batch, draws)
+        with torch.no_grad():
+            # Of the enlarged side, as its authors do; in use the picture is there as it came.
+            seen = tagger.embed(tagger.squashed(batch.conditioning, "bicubic"))
+        told = {
+            "encoder_hidden_states": self.text_encoder(batch.input_ids)[0],
+            "image_encoder_hidden_states": seen,
+        }
+        control = self.controlnet(noisy, timesteps, controlnet_cond=batch.conditioning, **told)
+        prediction = self.unet(
+            noisy,
+            timesteps,
+            down_block_additional_residuals=control.down_block_res_samples,
+            mid_block_additional_residual=control.mid_block_res_sample,
+            **told,
+        ).sample
+        target = diffusion_target(self.scheduler, clean, noise, timesteps)
+        weights = self.config.loss
+        return training_loss(
+            prediction, target, (), batch.clean, (), clean, log_floor=weights.log_floor
+        )
 
     def _noisy(
         self, clean: Tensor, noise: Tensor, batch: Batch, draws: list[torch.Generator]
@@ -200,6 +231,18 @@ class TrainingStep(nn.Module):
         total = self.scheduler.config.num_train_timesteps
         uniform = torch.cat([torch.rand(1, generator=draw) for draw in draws])
         return (uniform ** (1 / self.config.timestep_power) * total).long().clamp(max=total - 1)
+
+
+Step = TrainingStep | TaggingStep
+
+
+def step_of(networks: Networks, config: TrainConfig, cache: LatentCache | None = None) -> Step:
+    """What turns the batches of a run into losses, with all that learns by them; arguments as of
+    `TrainingStep`."""
+    if config.model.only == "tagger":
+        assert networks.tagger is not None  # see networks.py
+        return TaggingStep(networks.tagger)
+    return TrainingStep(networks, config, cache)
 
 
 def _refuse_clean_latents(config: TrainConfig) -> None:

@@ -32,6 +32,7 @@ from train.pairing import PairConfig, make_pair, pair_seed
 from train.scores import NAMES, better, scores_of
 from train.terminal import SOME_LEFT_OUT, follow, sentences
 from xpsr.cli.lock import alone
+from xpsr.cli.run_options import describer_for
 from xpsr.errors import XPSRError
 from xpsr.image import open_image, resize
 from xpsr.prompts import PROMPT_NAMES
@@ -112,7 +113,7 @@ class Table:
 
 
 class Examination:
-    """One model, some settings, the photos by name, and the folder of its report.
+    """One model, some settings, the photos by name, the folder of its report, and who describes.
 
     Raises:
         XPSRError: the folder holds scores of another model, or of another photo of a name.
@@ -124,9 +125,10 @@ class Examination:
         settings: dict[str, dict],
         out: Path,
         photos: dict[str, Path],
+        describer: str = "measured",
     ):
         self.pipe, self.settings, self.out, self.photos = pipe, settings, out, photos
-        self.describer = make_describer("measured")
+        self.describer = make_describer(describer)
         out.mkdir(parents=True, exist_ok=True)
         self.table = Table(out / "scores.csv", photos)
         _same_run(out / RUN, identity(pipe), photos, {row["picture"] for row in self.table.rows})
@@ -271,7 +273,8 @@ def main(
         settings = {text: read_setting(text) for text in setting or ["default"]}
         photos = named_photos(images, out, limit)
         with alone(out):
-            work = Examination(xpsr.load(model, base=base), settings, out, photos)
+            who = describer_for(model, None)
+            work = Examination(xpsr.load(model, base=base), settings, out, photos, who)
             left_out = examine(work, recipes)
             rows = list(summary(work.table, recipes, list(settings)))
             text = f"{EXPLAINED}\n\n{as_markdown(rows)}"

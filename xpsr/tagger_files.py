@@ -38,12 +38,13 @@ class TaggerFiles:
         return tuple(sorted(self.folder.glob("*.safetensors")))
 
 
-def find_tagger(*places: Path) -> TaggerFiles:
+def find_tagger(*places: Path, plain: bool = False) -> TaggerFiles:
     """The tagger in the first of these folders that has one.
 
     Args:
         places: each a tagger itself, or a folder that holds "tagger" or the authors' two files, in
             capitals or not, as pickles or as safetensors.
+        plain: RAM alone is wanted, without DAPE's LoRA, whether or not that is there.
 
     Raises:
         XPSRError: none has one; says what is missing.
@@ -55,8 +56,15 @@ def find_tagger(*places: Path) -> TaggerFiles:
             raise XPSRError(f"There is no folder {place} with a tagger. {_WHERE}") from None
         for folder in (place / FOLDER, place):
             if _is_converted(folder):
+                if plain:
+                    raise XPSRError(
+                        f"The tagger in {folder} has the LoRA of DAPE in it, and RAM alone is"
+                        f" wanted: name a folder with {RAM_FILE}."
+                    )
                 return TaggerFiles(folder=folder)
         ram, dape = (_named(name, there) for name in (RAM_FILE, DAPE_FILE))
+        if ram and plain:
+            return TaggerFiles(ram=ram)
         if ram and dape:
             return TaggerFiles(ram=ram, dape=dape)
         if ram or dape:

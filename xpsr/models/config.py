@@ -22,6 +22,13 @@ def extends_config_of(base: type) -> Callable[[Callable[..., None]], Callable[..
     return decorate
 
 
+def like_unet(cls: type, unet: Any, own: dict[str, Any]) -> Any:
+    """A new network of `cls`, sized as a UNet; `own` = config keys that differ or are new."""
+    expected = cls._get_init_keys(cls)
+    config = {k: v for k, v in unet.config.items() if k in expected and not k.startswith("_")}
+    return cls(**{**config, **own})
+
+
 def without_unused_official_keys(config: dict[str, Any]) -> dict[str, Any]:
     """Drop the flags of the authors' networks that say nothing: those that XPSR's released training
     never switches on, and the one that SeeSR's always has on.

@@ -17,7 +17,7 @@ from xpsr.models.attention import (
     fusion_units,
     walk_down,
 )
-from xpsr.models.config import extends_config_of
+from xpsr.models.config import extends_config_of, like_unet
 from xpsr.models.degradation_free import DegradationFreePredictor, TextReader
 from xpsr.models.encoder import LowResolutionEncoder
 from xpsr.models.family import XPSR
@@ -204,9 +204,7 @@ class XPSRControlNetModel(ControlNetModel):
         """Start from a (plain or XPSR) UNet: copy its encoder, the low-level and fusing branches
         from the high-level one; the zero convolutions start at zero, the rest fresh. `own` = config
         keys of this class or of `ControlNetModel`."""
-        expected = cls._get_init_keys(cls)
-        config = {k: v for k, v in unet.config.items() if k in expected and not k.startswith("_")}
-        controlnet = cls(**{**config, **own})
+        controlnet = like_unet(cls, unet, own)
         # Stock attention weights belong to the high-level branch of the unit in their place.
         encoder = {
             key: value

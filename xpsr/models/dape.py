@@ -126,19 +126,22 @@ class DAPEModel(ModelMixin, ConfigMixin):
 
     def pixels(self, image: Image.Image) -> Tensor:
         """What the network sees of a picture of any mode and size: (1, 3, image_size, image_size),
-        normalised, on the device and in the number format of the model.
+        on the device and in the number format of the model; see `squashed`."""
+        values = torch.from_numpy(np.array(image.convert("RGB"), dtype=np.float32) / 255.0)
+        return self.squashed(values.permute(2, 0, 1)[None]).to(self.device, self.dtype)
+
+    def squashed(self, pictures: Tensor, mode: str = "bilinear") -> Tensor:
+        """Pictures (B, 3, H, W) in [0, 1] as the network reads them, normalised: (B, 3, image_size,
+        image_size).
 
         The whole picture is squashed to a square, as in training. So is it without antialiasing:
         the authors trained DAPE and ran SeeSR where torchvision had none for tensors; with it, a
         large picture gets other tags.
         """
-        values = torch.from_numpy(np.array(image.convert("RGB"), dtype=np.float32) / 255.0)
         side = self.config.image_size
-        small = F.interpolate(
-            values.permute(2, 0, 1)[None], (side, side), mode="bilinear", antialias=False
-        )
-        mean, std = (torch.tensor(numbers)[:, None, None] for numbers in (MEAN, STD))
-        return ((small - mean) / std).to(self.device, self.dtype)
+        small = F.interpolate(pictures, (side, side), mode=mode, antialias=False).clamp(0, 1)
+        mean, std = (pictures.new_tensor(numbers)[:, None, None] for numbers in (MEAN, STD))
+        return (small - mean) / std
 
     def embed(self, pixels: Tensor) -> Tensor:
         """`pixels` (B, 3, S, S) → tokens (B, 1 + N, token_width): their mean, then row by row."""

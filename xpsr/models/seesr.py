@@ -16,7 +16,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from torch import Tensor, dtype, float32
 
 from xpsr.models.attention import broadcast_timestep, walk_down
-from xpsr.models.config import extends_config_of
+from xpsr.models.config import extends_config_of, like_unet
 from xpsr.models.family import SEESR
 from xpsr.models.image_attention import add_image_attention
 from xpsr.models.official import load_official
@@ -67,6 +67,15 @@ class SeeSRUNet2DConditionModel(UNet2DConditionModel):
         )
 
     @classmethod
+    def from_unet(cls, unet: UNet2DConditionModel, **own) -> "SeeSRUNet2DConditionModel":
+        """Start from a plain UNet: copy all of it; image attention starts fresh, as theirs."""
+        model = like_unet(cls, unet, own)
+        missing, unexpected = model.load_state_dict(unet.state_dict(), strict=False)
+        mark = SEESR.networks["unet"].mark
+        assert not unexpected and all(mark in key for key in missing)
+        return model
+
+    @classmethod
     def from_official(
         cls, folder: str | Path, dtype: dtype = float32
     ) -> "SeeSRUNet2DConditionModel":
@@ -81,7 +90,8 @@ class SeeSRUNet2DConditionModel(UNet2DConditionModel):
 class SeeSRControlNetModel(ControlNetModel):
     """ControlNet on the enlarged picture, with image attention behind every text attention.
 
-    Every argument of `diffusers.ControlNetModel`, and:
+    diffusers' `from_unet` starts one from a SeeSR UNet: a copy of its encoder, image attention and
+    all. Every argument of `diffusers.ControlNetModel`, and:
 
     Args:
         image_attention_dim: width of the picture's tokens.

@@ -11,7 +11,7 @@ from diffusers.models.unets.unet_2d_condition import UNet2DConditionOutput
 from torch import Tensor, cat, dtype, float32, is_grad_enabled, nn
 
 from xpsr.models.attention import broadcast_timestep, tokens, walk_down
-from xpsr.models.config import extends_config_of
+from xpsr.models.config import extends_config_of, like_unet
 from xpsr.models.family import XPSR
 from xpsr.models.official import load_official
 
@@ -182,9 +182,7 @@ class XPSRUNet2DConditionModel(UNet2DConditionModel):
     def from_unet(cls, unet: UNet2DConditionModel, **own) -> "XPSRUNet2DConditionModel":
         """Start from a plain UNet: copy all of it; conditional attention starts fresh, as the
         authors'. `from_pretrained` on a plain folder would leave those layers uninitialised."""
-        expected = cls._get_init_keys(cls)
-        config = {k: v for k, v in unet.config.items() if k in expected and not k.startswith("_")}
-        model = cls(**{**config, **own})
+        model = like_unet(cls, unet, own)
         missing, unexpected = model.load_state_dict(unet.state_dict(), strict=False)
         assert not unexpected and all(".pixel_attentions." in key for key in missing)
         return model

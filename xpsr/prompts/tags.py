@@ -24,7 +24,10 @@ from xpsr.tagger_files import find_tagger
 if TYPE_CHECKING:
     from xpsr.models import DAPEModel
 
-OPTIONS = {"device": "cpu, cuda, cuda:N or mps; default cpu"}
+OPTIONS = {
+    "device": "cpu, cuda, cuda:N or mps; default cpu",
+    "lora": "yes or no; default yes",
+}
 NO_ROOM = (
     "There is not enough memory for the tagger, which takes 2 GB while it is read: close other "
     "programs."
@@ -40,6 +43,7 @@ class TagsDescriber:
         folder: holds the authors' two files, in capitals or not; or is a converted SeeSR model, or
             the folder "tagger" of one.
         device: where it runs; on a CPU a picture takes seconds.
+        lora: whether DAPE's is there; plain RAM is for clean pictures, whose tags SeeSR learns by.
 
     Raises:
         DescriberUnavailableError: there is no tagger in the folder; says what is missing.
@@ -48,10 +52,10 @@ class TagsDescriber:
     name = "tags"
     concurrency = 1  # one process and one model for all pictures
 
-    def __init__(self, folder: str | Path, device: str = "cpu") -> None:
+    def __init__(self, folder: str | Path, device: str = "cpu", lora: bool = True) -> None:
         self.device = device
         try:
-            self._found = find_tagger(Path(folder).expanduser())
+            self._found = find_tagger(Path(folder).expanduser(), plain=not lora)
         except (XPSRError, RuntimeError) as error:  # RuntimeError: "~" before a name nobody has
             raise DescriberUnavailableError(f"The describer tags cannot work: {error}") from None
         self._model: DAPEModel | None = None
@@ -63,7 +67,9 @@ class TagsDescriber:
         check_options(options, OPTIONS, "The describer tags")
         if not folder:
             raise DescriberUnavailableError("Name the folder of SeeSR's tagger, as tags:FOLDER.")
-        return cls(folder, **options)
+        if (lora := options.get("lora", "yes")) not in ("yes", "no"):
+            raise DescriberUnavailableError("The option lora takes yes or no.")
+        return cls(folder, options.get("device", "cpu"), lora == "yes")
 
     def describe(self, image: Image.Image) -> Description:
         """Describe a picture of at least 16 x 16 pixels.
