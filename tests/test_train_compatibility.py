@@ -69,7 +69,7 @@ def test_what_is_given_as_it_is_by_default_asks_for_nothing(tmp_path):
 
 def test_every_shipped_config_goes_together():
     names = [p for p in CONFIGS.glob("*.yaml") if not p.stem.startswith(("pairs", "accelerate"))]
-    assert len(names) == 8
+    assert len(names) == 10
     for path in names:
         for config in read_series(path, ["data=x", "out=y"]):
             check_options(config, "cuda", False)

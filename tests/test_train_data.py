@@ -203,7 +203,7 @@ def test_one_side_alone_is_described_where_no_more_is_asked(photos, tmp_path, mo
     assert all(line["prompt"] and "hr_prompt" not in line for line in read_manifest(out))
     assert "lack" not in capsys.readouterr().err
     assert len(Pairs(out, clip_tokenizer())) == 4
-    with pytest.raises(XPSRError, match="texts of the clean side"):
+    with pytest.raises(XPSRError, match="texts that are read of the clean side"):
         Pairs(out, clip_tokenizer(), DataConfig(caption_source="hr"))
     describing.main(out, "moody", side="hr")
     assert all(line["hr_prompt"] == "A." for line in read_manifest(out))
@@ -344,6 +344,18 @@ def test_pairs_without_texts_are_left_out_and_said(pairs_folder, tmp_path, caplo
     (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
     assert len(Pairs(tmp_path, clip_tokenizer())) == 7
     assert "1 of 8 pairs have no texts" in caplog.text
+    # What nobody reads is not missed, and one that is missing keeps nobody from the others.
+    del lines[1]["hr_prompt"], lines[2]["lowlevel_prompt"]
+    (tmp_path / "manifest.jsonl").write_text("".join(json.dumps(x) + "\n" for x in lines))
+    for count, options in (
+        (6, {}),
+        (7, {"prompts": "high"}),
+        (6, {"caption_source": "hr"}),
+        (7, {"caption_source": "hr", "prompts": "high"}),
+        (7, {"prompts": "low"}),
+        (8, {"prompts": "none", "original_image_ratio": 0.5}),
+    ):
+        assert len(Pairs(tmp_path, clip_tokenizer(), DataConfig(**options))) == count, options
 
 
 def test_a_device_that_is_not_there_is_a_sentence(photos, tmp_path):

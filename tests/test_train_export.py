@@ -17,6 +17,7 @@ from train.config import TrainConfig
 from train.export import check_export, export
 from train.networks import Networks
 from xpsr.errors import XPSRError
+from xpsr.models.family import XPSR
 
 
 @pytest.fixture
@@ -60,9 +61,9 @@ def test_a_card_tells_the_options_that_the_run_was_trained_by(tmp_path: Path) ->
     trained = TrainConfig(data="photos", out=str(out), steps=2300, learning_rate=1e-3)
     out.mkdir()
     record.write(out, trained)
-    card = model_card(trained.model_copy(update={"steps": 1}), 2300, 8)
+    card = model_card(trained.model_copy(update={"steps": 1}), XPSR, 2300, 8)
     assert "for 2,300 steps of 8 pairs" in card.replace("\n", " ")
-    assert "for 1 step of 1 pair." in model_card(trained, 1, 1).replace("\n", " ")
+    assert "for 1 step of 1 pair." in model_card(trained, XPSR, 1, 1).replace("\n", " ")
     assert "steps: 2300" in card and "steps: 1\n" not in card
 
 
@@ -72,4 +73,4 @@ def test_a_card_reads_the_upscaling_off_the_pairs(tmp_path: Path) -> None:
         Image.new("RGB", (size, size)).save(tmp_path / side / "a.png")
     (tmp_path / "manifest.jsonl").write_text(json.dumps({"id": "a", "photo": "a.jpg"}))
     (tmp_path / "prepare.json").write_text("")  # as a stop in the middle of writing left it
-    assert "×2 super" in model_card(TrainConfig(data=str(tmp_path), out="run"), 1, 1)
+    assert "×2 super" in model_card(TrainConfig(data=str(tmp_path), out="run"), XPSR, 1, 1)

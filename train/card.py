@@ -115,7 +115,8 @@ def _data(config: TrainConfig) -> str:
         return f"Photos of `{folder.name}`, degraded as they were drawn."
     lines = read_manifest(folder)
     photos = len({line["photo"] for line in lines})
-    parts = {"recipe": "Degradation", "describer": "Texts by"}
+    author = "hr_describer" if config.caption_source == "hr" else "describer"
+    parts = {"recipe": "Degradation", author: "Texts by"}
     counts = [
         f"{title}: {_shares([line.get(key) for line in lines])}." for key, title in parts.items()
     ]

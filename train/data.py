@@ -322,22 +322,20 @@ class Pairs(Samples):
         super().__init__(tokenizer, config or DataConfig(), seed)
         self.folder = Path(folder)
         lines = read_manifest(self.folder)
-        described = [line for line in lines if _is_described(line)]
+        needed = _needed(self.config)
+        described = [line for line in lines if _has_texts(line, needed)]
         self.lines = [{k: line.get(k, "") for k in ("id", *TEXTS)} for line in described]
         hashes = [(line.get("file") or {}).get("hash", "") for line in described]
         self.pixels = digest(hashes) if all(hashes) else ""
         advice = f"python -m train.describe --data {folder}"
         if not self.lines:
-            raise XPSRError(f"No pair in {folder} has texts: {advice}")
+            clean = [name for name in needed if name.startswith("hr_")]
+            why = (
+                " of the clean side, for caption_source=hr or original_image_ratio" if clean else ""
+            )
+            raise XPSRError(f"No pair in {folder} has all texts that are read{why}: {advice}")
         if bare := len(lines) - len(self.lines):
             logger.warning("%d of %d pairs have no texts and are left out", bare, len(lines))
-        needed = {"hr_prompt"} if self.config.caption_source == "hr" else set()
-        needed |= {"hr_lowlevel_prompt"} if self.config.original_image_ratio else set()
-        if any(not line[key] for line in self.lines for key in needed):
-            raise XPSRError(
-                f"caption_source=hr and original_image_ratio need texts of the clean side, which"
-                f" some pairs in {folder} do not have: {advice}"
-            )
         contents, qualities, _ = zip(*map(self._texts, self.lines), strict=True)
         check_texts(contents, qualities, self.config)
         self._decoded: dict[int, tuple[np.ndarray, np.ndarray]] = {}
@@ -355,7 +353,7 @@ class Pairs(Samples):
 
     def _texts(self, line: dict[str, str]) -> tuple[str, str, str]:
         """The three texts of a `Pair`."""
-        source = "hr_prompt" if self.config.caption_source == "hr" else "prompt"
+        source = _content(self.config)
         return line[source], line["lowlevel_prompt"], line["hr_lowlevel_prompt"]
 
     def _read(self, index: int) -> tuple[np.ndarray, np.ndarray]:
@@ -377,9 +375,23 @@ class Pairs(Samples):
         return found
 
 
-def _is_described(line: dict) -> bool:
-    """Whether a pair has both texts of what is shown; lines may come from elsewhere."""
-    texts = line.get("prompt"), line.get("lowlevel_prompt")
+def _content(config: DataConfig) -> str:
+    """What the text of the content is called in the manifest."""
+    return "hr_prompt" if config.caption_source == "hr" else "prompt"
+
+
+def _needed(config: DataConfig) -> set[str]:
+    """The texts of a pair that its samples are made of."""
+    needed = {_content(config)} if config.prompts in ("both", "high") else set()
+    if config.prompts in ("both", "low"):
+        needed |= {"lowlevel_prompt"}
+        needed |= {"hr_lowlevel_prompt"} if config.original_image_ratio else set()
+    return needed
+
+
+def _has_texts(line: dict, needed: Iterable[str]) -> bool:
+    """Whether none of these is missing or empty; lines may come from elsewhere."""
+    texts = (line.get(name) for name in needed)
     return all(isinstance(text, str) and text.strip() for text in texts)
 
 
