@@ -203,7 +203,7 @@ def test_one_side_alone_is_described_where_no_more_is_asked(photos, tmp_path, mo
     assert all(line["prompt"] and "hr_prompt" not in line for line in read_manifest(out))
     assert "lack" not in capsys.readouterr().err
     assert len(Pairs(out, clip_tokenizer())) == 4
-    with pytest.raises(XPSRError, match="texts that are read of the clean side"):
+    with pytest.raises(XPSRError, match="texts that are read, some of them of the clean side"):
         Pairs(out, clip_tokenizer(), DataConfig(caption_source="hr"))
     describing.main(out, "moody", side="hr")
     assert all(line["hr_prompt"] == "A." for line in read_manifest(out))

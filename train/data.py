@@ -330,10 +330,8 @@ class Pairs(Samples):
         advice = f"python -m train.describe --data {folder}"
         if not self.lines:
             clean = [name for name in needed if name.startswith("hr_")]
-            why = (
-                " of the clean side, for caption_source=hr or original_image_ratio" if clean else ""
-            )
-            raise XPSRError(f"No pair in {folder} has all texts that are read{why}: {advice}")
+            side = ", some of them of the clean side" if clean else ""
+            raise XPSRError(f"No pair in {folder} has the texts that are read{side}: {advice}")
         if bare := len(lines) - len(self.lines):
             logger.warning("%d of %d pairs have no texts and are left out", bare, len(lines))
         contents, qualities, _ = zip(*map(self._texts, self.lines), strict=True)
