@@ -107,15 +107,15 @@ def test_networks_start_as_copies(tiny_seesr):
     fresh and no identity."""
     stock = plain(tiny_seesr)
     unet = SeeSRUNet2DConditionModel.from_unet(stock)
-    own = {key for key in unet.state_dict() if ".image." in key}
-    assert own and all(torch.equal(v, unet.state_dict()[k]) for k, v in stock.state_dict().items())
     controlnet = SeeSRControlNetModel.from_unet(unet)
-    copied = [
-        k for k in controlnet.state_dict() if k.startswith(("down_", "mid_", "conv_in", "ti"))
-    ]
+    given, whole, encoder = (network.state_dict() for network in (stock, unet, controlnet))
+    assert {key for key in whole if ".image." in key} == whole.keys() - given.keys()
+    assert all(torch.equal(value, whole[key]) for key, value in given.items())
+    copied = encoder.keys() & whole.keys()
     assert any(".image." in key for key in copied)
-    for key in copied:
-        assert torch.equal(controlnet.state_dict()[key], unet.state_dict()[key]), key
+    fresh = ("controlnet_cond_embedding.", "controlnet_down_blocks.", "controlnet_mid_block.")
+    assert all(key.startswith(fresh) for key in encoder.keys() - copied)
+    assert all(torch.equal(encoder[key], whole[key]) for key in copied)
     sample, text, seen = torch.randn(1, 4, 8, 8), torch.randn(1, 5, 12), torch.randn(1, 3, 512)
     with torch.no_grad():
         assert not torch.allclose(unet(sample, 9, text, seen).sample, stock(sample, 9, text).sample)
@@ -258,10 +258,11 @@ def test_the_tagger_learns_to_see_through_damage(pairs_folder, base, taggers, tm
     )
     pipe = trained(config)
     ram, tagger = DAPEModel.from_official(RAM), pipe.tagger
+    learnt = tagger.state_dict()
     differ = {
         name
         for name, value in ram.state_dict().items()
-        if not torch.equal(value.half(), tagger.state_dict()[name].half())
+        if not torch.equal(value.half(), learnt[name].half())
     }
     assert differ and all(
         name.endswith(("q_proj.weight", "v_proj.weight", "to_q.weight", "to_k.weight"))
