@@ -20,6 +20,7 @@ PRESETS = {
     "faithful": "faithful – for the built-in model: safest, adds least",
     "fast": "fast – half the steps of “official”",
     "seesr": "seesr – as SeeSR's program, 50 steps; for its model",
+    "seesr-turbo": "seesr-turbo – for SeeSR on SD-Turbo, 2 steps",
 }
 NO_PICTURE = (
     "Choose a picture first: drop it into “1 · Your picture”, paste it, or open an example."

@@ -20,6 +20,7 @@ from tiny_dape import tiny_dape
 import xpsr as library
 from xpsr import tiling
 from xpsr.errors import XPSRError
+from xpsr.inspection import default_preset
 from xpsr.models.checkpoint import base_of
 from xpsr.pipeline import LORA
 from xpsr.prompts import Prompts
@@ -311,6 +312,50 @@ def test_every_way_to_load_it_makes_the_same_pixels(xpsr, pipe, official, base, 
     assert run(loaded, picture(24, 20)).recipe.output_sha256 == expected
     again = type(loaded).from_pipe(loaded)
     assert again.label == "out" and again.tagger is loaded.tagger
+
+
+@pytest.fixture
+def turbo(pipe, base, tmp_path):
+    """An SD-Turbo: its own UNet, and a schedule that begins at the last timestep."""
+    folder = shutil.copytree(base, tmp_path / "sd-turbo")
+    config = folder / "scheduler" / "scheduler_config.json"
+    said = {**json.loads(config.read_text()), "_class_name": "EulerDiscreteScheduler"}
+    config.write_text(json.dumps({**said, "timestep_spacing": "trailing"}))
+    keys = UNet2DConditionModel._get_init_keys(UNet2DConditionModel)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(5)
+        unet = UNet2DConditionModel(**{k: v for k, v in pipe.unet.config.items() if k in keys})
+    unet.save_pretrained(folder / "unet")
+    return folder
+
+
+def test_sd_turbo_as_base_takes_two_steps(xpsr, pipe, official, turbo, picture, tmp_path):
+    """As the authors' script: its UNet with SeeSR's image attention; the ControlNet stays."""
+    assert default_preset(str(official), str(turbo)) == "seesr-turbo"
+    loaded = library.load(official, base=turbo, device="cpu")
+    assert loaded.config["default_preset"] == "seesr-turbo"
+    plain = UNet2DConditionModel.from_pretrained(turbo / "unet").state_dict()
+    theirs, found = pipe.unet.state_dict(), loaded.unet.state_dict()
+    for key, value in found.items():
+        assert torch.equal(value, theirs[key] if ".image." in key else plain[key]), key
+    control = pipe.controlnet.state_dict()
+    assert all(torch.equal(v, control[k]) for k, v in loaded.controlnet.state_dict().items())
+
+    _, settings = loaded.defaults()
+    assert (settings.num_inference_steps, settings.guidance_scale) == (2, 1.0)
+    for steps, expected in SCHEDULE["timesteps_trailing_turbo"].items():
+        assert Solver(loaded.scheduler.config, "ddpm", int(steps)).timesteps == expected
+    small = {"process_size": 0, "upscale": 2, "prompt": "bird,"}
+    done = loaded(picture(24, 20), **small)
+    assert done.recipe.settings.num_inference_steps == 2 and done.recipe.base == "sd-turbo"
+    code = xpsr("convert", official, tmp_path / "out", "--base", turbo)
+    assert code.code == 0, code.err
+    whole = library.load(tmp_path / "out", device="cpu")
+    assert default_preset(str(tmp_path / "out")) == whole.config["default_preset"] == "seesr-turbo"
+    assert whole(picture(24, 20), **small).recipe.output_sha256 == done.recipe.output_sha256
+    shutil.rmtree(turbo / "unet")
+    with pytest.raises(XPSRError, match='it has no "unet"'):
+        library.load(official, base=turbo, device="cpu")
 
 
 def test_a_base_that_predicts_velocities_is_refused(xpsr, official, base, tmp_path):

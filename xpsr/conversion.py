@@ -22,6 +22,8 @@ from xpsr.parts import BASE_PARTS, check_base, no_progress_bars, read_parts, rea
 from xpsr.pipeline import XPSRPipeline
 from xpsr.placement import choose_dtype, free_bytes
 from xpsr.seesr import SeeSRPipeline
+from xpsr.turbo import PRESET as TURBO_PRESET
+from xpsr.turbo import is_turbo, put_turbo_in
 from xpsr.whole import unlocked
 
 DEFAULT_BASE = "stable-diffusion-v1-5/stable-diffusion-v1-5"
@@ -74,6 +76,7 @@ def convert(
     _check_memory(checkpoint, number_format)
     name = str(base or _default_base(checkpoint))
     base_folder = find_model(name, tuple(BASE_PARTS))
+    turbo = name if checkpoint.family is SEESR and is_turbo(base_folder) else None
     check_base(base_folder, checkpoint.text_width, checkpoint.family)
     parts = read_parts(base_folder, tuple(BASE_PARTS), number_format)
     unfinished = out.with_name(f".{out.name}.part")
@@ -81,7 +84,7 @@ def convert(
     sizes = _sizes(checkpoint, parts, number_format)
     _check_disk(unfinished, sum(sizes.values()))
     try:
-        yield from _write(checkpoint, parts, unfinished, number_format, sizes)
+        yield from _write(checkpoint, parts, unfinished, number_format, sizes, turbo)
         (unfinished / _PLAN).unlink()
         unfinished.rename(out)
     except OSError as error:
@@ -99,6 +102,7 @@ def _write(
     out: Path,
     dtype: torch.dtype,
     sizes: dict[str, int],
+    turbo: str | None,
 ) -> Iterator[Progress]:
     done, total = 0, sum(sizes.values())
     yield Progress("base", done, total)
@@ -108,24 +112,30 @@ def _write(
     networks: dict[str, Any] = {}
     for part in checkpoint.parts:
         yield Progress(part.name, done, total)
-        networks[part.name] = _convert_part(checkpoint, part, out / part.name, dtype)
+        networks[part.name] = _convert_part(checkpoint, part, out / part.name, dtype, turbo)
         done += sizes[part.name]
     # Only the index is missing; it needs the parts' classes and none of their weights.
     empty = {k: v.to("meta") if isinstance(v, torch.nn.Module) else v for k, v in base.items()}
     kind = SeeSRPipeline if checkpoint.family is SEESR else XPSRPipeline
-    kind(**empty, **networks).save_config(out)
+    told: dict[str, Any] = {"default_preset": TURBO_PRESET} if turbo else {}
+    kind(**empty, **networks, **told).save_config(out)
     for path in out.rglob("*.safetensors"):
         read_shapes(path)  # raises if the disk holds less than was written
 
 
-def _convert_part(checkpoint: Checkpoint, part: Part, target: Path, dtype: torch.dtype) -> Any:
-    """Write one network, unless it is there; returns it without its weights."""
+def _convert_part(
+    checkpoint: Checkpoint, part: Part, target: Path, dtype: torch.dtype, turbo: str | None
+) -> Any:
+    """Write one network, unless it is there; returns it without its weights. `turbo`: the base, if
+    it gives its UNet as well."""
     cls: Any = DAPEModel if part.name == TAGGER else CLASSES[checkpoint.family.name][part.name]
     if not target.is_dir():
         if part.name == TAGGER:
             model: Any = read_tagger(tagger_of(checkpoint.folder), dtype)
         else:
             model = cls.from_official(part.path.parent, dtype)
+        if turbo and part.name == "unet":
+            put_turbo_in(model, turbo)
         # The authors' machine is no business of ours.
         model.register_to_config(_name_or_path="")
         _save(model, target)

@@ -36,6 +36,8 @@ from xpsr.parts import (
     weight_files,
 )
 from xpsr.settings import PRESETS
+from xpsr.turbo import PRESET as TURBO_PRESET
+from xpsr.turbo import is_turbo
 
 NETWORKS = ("vae", "text_encoder", "unet", "controlnet", TAGGER)
 _OF_BASE = NETWORKS[:2]  # what an official checkpoint takes from its base
@@ -75,7 +77,7 @@ def inspect_model(name: str, base: str | None = None) -> ModelFacts:
     return replace(found, name=name, kind="embedded" if name == "mini" else found.kind)
 
 
-def default_preset(name: str) -> str:
+def default_preset(name: str, base: str | None = None) -> str:
     """The preset made for a model, told without its weights; "official" where nothing tells it."""
     folder = fetched(name)
     if folder is None:
@@ -83,7 +85,10 @@ def default_preset(name: str) -> str:
     if (folder / INDEX).is_file():
         preset = read_index(folder).get("default_preset")
         return preset if preset in PRESETS else "official"
-    return "seesr" if _is_seesr(folder) else "official"
+    if not _is_seesr(folder):
+        return "official"
+    below = (local_folder(base) or _cached(base, tuple(BASE_PARTS))) if base else None
+    return TURBO_PRESET if below is not None and is_turbo(below) else "seesr"
 
 
 def own_describer(folder: Path) -> str | None:

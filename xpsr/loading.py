@@ -31,6 +31,8 @@ from xpsr.pipeline import XPSRPipeline
 from xpsr.placement import choose_device, choose_dtype, telling_of_memory
 from xpsr.revision import ModelSource, revision_of
 from xpsr.seesr import SeeSRPipeline
+from xpsr.turbo import PRESET as TURBO_PRESET
+from xpsr.turbo import is_turbo, put_turbo_in
 
 
 @telling_of_memory(NO_ROOM)
@@ -47,7 +49,7 @@ def load(
         name_or_folder: "mini" (embedded, needs no network), a folder or hub id in diffusers'
             layout (model_index.json), or an official checkpoint (folders unet and controlnet).
         base: for official checkpoints: folder or hub id of the Stable Diffusion they build on, 1.5
-            for XPSR and 2 (base) for SeeSR.
+            for XPSR and 2 (base) for SeeSR, or SD-Turbo, which gives that one its UNet as well.
         device: "cuda", "mps", "cpu"; default: the best there is.
         dtype: "float32", "float16", "bfloat16"; default: float16, on the CPU float32.
 
@@ -83,6 +85,7 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
     base_folder = find_model(named_base(folder.name, base), tuple(BASE_PARTS))
     kind: type[XPSRPipeline] = XPSRPipeline
     networks: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     beside: tuple[Path, ...] = ()
     if has_own_layers(folder / "unet"):  # trained here and exported without the base's layers
         whole = find_model(str(base), ("unet",)) / "unet"
@@ -100,7 +103,10 @@ def _official(folder: Path, base: str | Path | None, dtype: torch.dtype) -> XPSR
             beside = tagger.weights
         for part, cls in CLASSES[family.name].items():
             networks[part] = cls.from_official(folder / part, dtype)
-    pipe = kind(**read_parts(base_folder, tuple(BASE_PARTS), dtype), **networks)
+        if family is SEESR and is_turbo(base_folder):
+            put_turbo_in(networks["unet"], str(base))
+            told["default_preset"] = TURBO_PRESET
+    pipe = kind(**read_parts(base_folder, tuple(BASE_PARTS), dtype), **networks, **told)
     pipe.source = ModelSource(revision_of(folder, *beside), str(base), revision_of(base_folder))
     return pipe
 

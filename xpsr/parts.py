@@ -228,7 +228,7 @@ def check_base(folder: Path, text_width: int, family: Family) -> None:
                 f'{folder} is no base: it has no folder "{part}". A base is a Stable Diffusion in '
                 "diffusers' layout, with the folders " + ", ".join(BASE_PARTS) + "."
             )
-    found = _said(folder / "text_encoder" / "config.json").get("hidden_size")
+    found = read_setting(folder / "text_encoder", "hidden_size")
     if found is None:
         raise XPSRError(f'The "text_encoder" in {folder} has no readable config.json.')
     if found != text_width:
@@ -236,7 +236,7 @@ def check_base(folder: Path, text_width: int, family: Family) -> None:
             f"The checkpoint was built on {base_of(text_width)}, and {folder} is "
             f"{base_of(found)}: name another base."
         )
-    kind = _said(folder / "scheduler" / "scheduler_config.json").get("prediction_type", "epsilon")
+    kind = read_setting(folder / "scheduler", "prediction_type") or "epsilon"
     # An XPSR of one's own may have been trained on such a base.
     if family is SEESR and kind != "epsilon":
         raise XPSRError(
@@ -246,10 +246,12 @@ def check_base(folder: Path, text_width: int, family: Family) -> None:
         )
 
 
-def _said(path: Path) -> dict[str, Any]:
-    """What a configuration says; nothing where it cannot be read."""
+def read_setting(part: Path, name: str) -> Any:
+    """What the configuration in the folder of a part says; None where it says nothing or cannot be
+    read."""
+    file = "scheduler_config.json" if part.name == "scheduler" else "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = json.loads((part / file).read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return {}
-    return config if isinstance(config, dict) else {}
+        return None
+    return config.get(name) if isinstance(config, dict) else None

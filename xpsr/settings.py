@@ -171,6 +171,15 @@ _MINI = Settings(
     color_fix="wavelet",
 )
 
+# SeeSR's test script; its paper and script agree. One text: the low-level one is not read.
+_SEESR = Settings(
+    num_inference_steps=50,
+    guidance_scale=5.5,
+    start="lr_last",
+    tile_size=768,
+    tile_overlap=32,
+)
+
 PRESETS: dict[str, Settings] = {
     # The authors' test script and its configuration file.
     "official": Settings(),
@@ -191,12 +200,7 @@ PRESETS: dict[str, Settings] = {
     "faithful": _MINI.changed(num_inference_steps=1, start="lr_bare"),
     # The official settings with half the steps of a second-order solver, in smaller squares.
     "fast": Settings(num_inference_steps=10, scheduler="dpm++", tile_size=768, tile_overlap=128),
-    # SeeSR's test script; its paper and script agree. One text: the low-level one is not read.
-    "seesr": Settings(
-        num_inference_steps=50,
-        guidance_scale=5.5,
-        start="lr_last",
-        tile_size=768,
-        tile_overlap=32,
-    ),
+    "seesr": _SEESR,
+    # Its script for SD-Turbo, which was taught to need few steps and no guidance.
+    "seesr-turbo": _SEESR.changed(num_inference_steps=2, guidance_scale=1.0, tile_overlap=256),
 }

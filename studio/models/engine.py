@@ -118,7 +118,7 @@ class Engine:
         from xpsr.inspection import default_preset
 
         try:
-            return default_preset(self.options.model)
+            return default_preset(self.options.model, self.options.base)
         except XPSRError:  # told where the model is loaded
             return "official"
 
@@ -126,7 +126,7 @@ class Engine:
     def reads_one_text(self) -> bool:
         """Whether the model has no branch for the faults, as SeeSR's; told without weights."""
         if self._pipeline is None:
-            return self.default_preset() == "seesr"
+            return self.default_preset() in ("seesr", "seesr-turbo")
         return not self._pipeline.reads_lowlevel
 
     def describer(self) -> tuple[Describer, str | None]:

@@ -97,6 +97,9 @@ def is_writing(character: str) -> bool:
 _INVISIBLE = "\u00ad\u061c\u200b\u200c\u200d\u200e\u200f\u2060\u2066\u2067\u2068\u2069\ufeff"
 
 
+_SEESR = Prompts(
+    negative_prompt=SEESR_NEGATIVE, lowlevel_negative_prompt="", added_prompt=SEESR_ADDED
+)
 PRESET_PROMPTS: dict[str, Prompts] = {
     "official": Prompts(),
     "paper": Prompts(negative_prompt=PAPER_NEGATIVE, added_prompt=""),
@@ -105,7 +108,6 @@ PRESET_PROMPTS: dict[str, Prompts] = {
     "mini": Prompts(negative_prompt="", added_prompt=""),
     "faithful": Prompts(negative_prompt="", added_prompt=""),
     "fast": Prompts(),
-    "seesr": Prompts(
-        negative_prompt=SEESR_NEGATIVE, lowlevel_negative_prompt="", added_prompt=SEESR_ADDED
-    ),
+    "seesr": _SEESR,
+    "seesr-turbo": _SEESR,
 }
