@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from functools import partial
 from pathlib import Path
 
@@ -246,9 +247,13 @@ def our_name(name: str) -> str:
 
 
 def test_the_tagger_learns_to_see_through_damage(pairs_folder, base, taggers, tmp_path, capsys):
+    bare = shutil.copytree(pairs_folder, tmp_path / "bare")  # no text is read
+    lines = [json.loads(line) for line in (bare / "manifest.jsonl").read_text("utf-8").splitlines()]
+    kept = [{k: v for k, v in line.items() if "prompt" not in k} for line in lines]
+    (bare / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in kept))
     config = dape(
-        pairs_folder,
-        tmp_path,
+        bare,
+        tmp_path / "run",
         base,
         taggers["ram"],
         "steps=12",
@@ -268,6 +273,7 @@ def test_the_tagger_learns_to_see_through_damage(pairs_folder, base, taggers, tm
         name.endswith(("q_proj.weight", "v_proj.weight", "to_q.weight", "to_k.weight"))
         for name in differ
     )
+    assert "left out" not in capsys.readouterr().err
     samples = Pairs(pairs_folder, pipe.tokenizer, config)
     batch = samples.batch(range(len(samples)))
     with torch.no_grad():
@@ -278,8 +284,8 @@ def test_the_tagger_learns_to_see_through_damage(pairs_folder, base, taggers, tm
         )
     assert near < 0.9 * far
     # What was exported writes tags, and is the start of a SeeSR.
-    assert make_describer(f"tags:{tmp_path}").describe(golden_picture()).high.endswith(",")
-    start = networks_of(seesr(pairs_folder, tmp_path / "x", tmp_path, None))
+    assert make_describer(f"tags:{tmp_path / 'run'}").describe(golden_picture()).high.endswith(",")
+    start = networks_of(seesr(pairs_folder, tmp_path / "x", tmp_path / "run", None))
     assert torch.equal(start.tagger.fc.weight, tagger.fc.weight)
 
 
@@ -308,7 +314,7 @@ def test_lora_is_taken_out_with_or_without_what_it_does():
     ("more", "said"),
     [
         (["loss.pixel_weight=0.1"], "A SeeSR is trained without loss.pixel_weight"),
-        (["export=own"], "A SeeSR is trained without export"),
+        (["export=own", "trust_ratio=0.1"], "A SeeSR is trained without trust_ratio, export"),
         (["model.only=texts"], "model.only=texts trains a reader that this ControlNet does not"),
         (["model.tagger=nowhere"], "There is no folder nowhere with a tagger"),
         (["model.start=null"], "model.tagger makes a SeeSR of a Stable Diffusion"),

@@ -34,7 +34,10 @@ UNREAD = {
     ),
 }
 # SeeSR has no heads that a clean picture could be asked of, and one text.
-UNREAD_BY_SEESR = ("loss.pixel_weight", "loss.latent_weight", "model.residual_latents", "export")
+UNREAD_BY_SEESR = (
+    *("loss.pixel_weight", "loss.latent_weight", "trust_ratio"),
+    *("model.residual_latents", "export"),
+)
 # What shows a clean picture in more than one way.
 VARIED = ("crop", "flips", "turns", "trust_ratio", "sharpen_targets", "detail_ratio")
 OF_VALIDATION = ("validate_data", "validate_pictures", "validate_setting")

@@ -122,6 +122,9 @@ def open_data(
 
 
 def training_data(config: TrainConfig, tokenizer) -> Samples:
-    """What a run learns from."""
+    """What a run learns from; a part that reads no texts misses none."""
+    drawn: DataConfig = config
+    if config.model.only in ("degradation_free", "tagger"):
+        drawn = config.model_copy(update={"prompts": "none"})
     sheets = [config.sheets]
-    return open_data(config.data, tokenizer, config, config.seed, config.degradation, sheets)
+    return open_data(config.data, tokenizer, drawn, config.seed, config.degradation, sheets)

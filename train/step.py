@@ -103,10 +103,8 @@ class TrainingStep(nn.Module):
             **told,
         ).sample
         target = diffusion_target(self.scheduler, clean, noise, timesteps)
-        weights = self.config.loss
-        return training_loss(
-            prediction, target, (), batch.clean, (), clean, log_floor=weights.log_floor
-        )
+        floor = self.config.loss.log_floor
+        return training_loss(prediction, target, (), batch.clean, (), clean, log_floor=floor)
 
     def _noisy(
         self, clean: Tensor, noise: Tensor, batch: Batch, draws: list[torch.Generator]

@@ -1,7 +1,8 @@
 """SeeSR's tagger, trained as DAPE was: to see in a damaged picture what RAM sees in the clean one.
 
-Wu et al., "SeeSR", CVPR 2024, sec. 3.2. Only a LoRA learns, on queries and values of the Swin
-transformer and on queries and keys of what finds the tags; it is merged when the run is exported.
+Only a LoRA learns, on queries and values of the Swin transformer and on queries and keys of what
+finds the tags (as the training code of SeeSR has it, Wu et al., CVPR 2024); it is merged when the
+run is exported.
 """
 
 import copy
