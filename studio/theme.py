@@ -68,6 +68,7 @@ details.quiet summary:focus-visible { outline: 2px solid var(--primary-600); }
   background: none; border: 1px solid var(--border-color-primary); }
 .under > .small:hover { background: var(--background-fill-secondary); }
 .under .quiet { margin: 0; }
+#opposite { margin-left: auto; }
 .under .html-container:has(.chips:empty) { display: none; }
 .when-said:not(:has(.bad)):not(:has(.quiet)) { display: none; }
 #size-note .quiet, #preset-note .quiet { margin: 0; }

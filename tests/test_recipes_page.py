@@ -311,6 +311,9 @@ def test_the_list_of_a_visit_and_what_can_be_taken_away(
     assert asked[:2] == (runs[2].id, runs[0].id)
     visit.pinned = runs[1].id
     assert recipes.compare(runs[0].id, visit)[1][:2] == (runs[1].id, runs[0].id)
+    visit.shown = runs[1].id  # opened again on the first tab, to go on from it
+    assert recipes.list_runs(visit, None)[0]["value"] == runs[1].id
+    assert recipes.list_runs(visit, runs[0].id)[0]["value"] == runs[0].id  # chosen here
     nothing, make_zip, *_ = recipes.list_runs(Visit(), None)
     assert not nothing["visible"] and not make_zip["interactive"]
 

@@ -71,6 +71,7 @@ def test_a_click_opens_what_was_clicked_whatever_has_been_made_since(runs, outpu
     visit.add_cell(keep_run(outputs, picture(24, 16), 9).id)  # by an ablation
     opened = named(runs.open(click(strip, 0), visit, BICUBIC))
     assert visit.shown == second.id and "Result 2 of garden" in opened["status"]
+    assert "Recipes brings those of this result" in opened["status"]
     assert opened["download"]["value"] == str(second.after)
     assert len(opened["strip"]["value"]) == 3
     visit.runs.remove(first.id)  # pushed out by newer ones

@@ -74,7 +74,7 @@ class Recipes:
             for label, run in found.items()
         ]
         ids = [run_id for _, run_id in choices]
-        chosen = chosen if chosen in ids else next(iter(ids), None)
+        chosen = next((one for one in (chosen, visit.shown, *ids) if one in ids), None)
         listed = gr.update(choices=choices, value=chosen, visible=bool(choices))
         return listed, gr.update(interactive=bool(choices)), *self.show_run(chosen)
 

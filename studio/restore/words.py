@@ -341,4 +341,7 @@ def run_open(title: str, number: int | None, seed: int) -> str:
     """`number`: its place in the strip; None: newer ones have pushed it out."""
     named = f" of {title}" if title else ""
     numbered = f"Result {number}" if number else "Result"
-    return f"{numbered}{named} · seed {seed}. Texts and settings are as you left them."
+    return (
+        f"{numbered}{named} · seed {seed}. Texts and settings are as you left them; the tab Recipes "
+        "brings those of this result back."
+    )
