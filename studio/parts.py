@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 
 from . import words
+
+
+class Parts(SimpleNamespace):
+    """The components of a tab by role: each is put in where it is built."""
+
+    def named(self, names: Iterable[str]) -> list[Any]:
+        return [getattr(self, name) for name in names]
 
 
 def flat(text: str = "", **named: Any) -> gr.HTML:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +12,7 @@ from xpsr.prompts import PROMPT_NAMES
 from xpsr.settings import SETTING_NAMES
 
 from .. import markup
-from ..parts import flat, kept_by_browser, stop_button
+from ..parts import Parts, flat, kept_by_browser, stop_button
 from ..restore.memory import MemoryActions, to_keep
 from ..restore.showing import Face
 from ..tab import Tab
@@ -57,74 +56,42 @@ element.addEventListener('click', (event) => {
 AXES = [name for name in (*SETTING_NAMES, *PROMPT_NAMES) if name != "seed"]
 
 
-@dataclass(frozen=True)
-class AblateTab:
-    """The components of the tab, by role."""
-
-    study: gr.State
-    stored: gr.BrowserState
-    source: gr.Dropdown
-    subject: gr.HTML
-    presets: dict[str, gr.Button]
-    plan: gr.Dropdown
-    parts: gr.CheckboxGroup
-    values: gr.Textbox
-    axes: gr.Row
-    axis: gr.Dropdown
-    axis_values: gr.Textbox
-    second: gr.Dropdown
-    second_values: gr.Textbox
-    csv: gr.File
-    seeds: gr.Slider
-    cost: gr.HTML
-    start: gr.Button
-    stop: gr.Button
-    status: gr.HTML
-    grid: gr.HTML
-    effects: gr.HTML
-    report: gr.DownloadButton
-    archive: gr.DownloadButton
-
-
-def lay_out(opening: Opening) -> AblateTab:
-    parts: dict[str, Any] = {
-        "study": gr.State(Study()),
-        "stored": kept_by_browser(STORAGE_KEY),
-    }
+def lay_out(opening: Opening) -> Parts:
+    part = Parts(study=gr.State(Study()), stored=kept_by_browser(STORAGE_KEY))
     flat(markup.quiet(words.INTRO))
     with gr.Row():
         with gr.Column(scale=5, min_width=320):
-            parts |= _question()
+            _question(part)
         with gr.Column(scale=5, min_width=320):
-            parts |= _details()
-            parts |= _buttons()
-    parts |= _answer()
-    return AblateTab(**parts)
+            _details(part)
+            _buttons(part)
+    _answer(part)
+    return part
 
 
-def _question() -> dict[str, Any]:
+def _question(part: Parts) -> None:
     with gr.Column(elem_classes="tight"):
-        source = gr.Dropdown(
+        part.source = gr.Dropdown(
             [(words.FORM, FORM)],
             value=FORM,
             label=words.SOURCE,
             info=words.SOURCE_INFO,
             elem_id="ablate-source",
         )
-        subject = flat(markup.notice(""), elem_id="ablate-subject")
+        part.subject = flat(markup.notice(""), elem_id="ablate-subject")
     with gr.Row():
-        presets = {
+        part.presets = {
             name: gr.Button(label, size="md", min_width=120, elem_id=f"ablate-{name}")
             for name, label in words.PRESETS.items()
         }
-    plan = gr.Dropdown(
+    part.plan = gr.Dropdown(
         [(words.PLANS[name], name) for name in NAMES],
         value="levels",
         label=words.PLAN,
         info=words.PLAN_INFO,
         elem_id="ablate-plan",
     )
-    seeds = gr.Slider(
+    part.seeds = gr.Slider(
         1,
         12,
         4,
@@ -134,49 +101,26 @@ def _question() -> dict[str, Any]:
         buttons=[],
         elem_id="ablate-seeds",
     )
-    return {"source": source, "subject": subject, "presets": presets, "plan": plan, "seeds": seeds}
 
 
-def _details() -> dict[str, Any]:
+def _details(part: Parts) -> None:
     """What belongs to some plans only."""
-    parts = gr.CheckboxGroup(
+    part.parts = gr.CheckboxGroup(
         [], label=words.PARTS, info=words.PARTS_INFO, visible=False, elem_id="ablate-parts"
     )
-    values = gr.Textbox(
+    part.values = gr.Textbox(
         label=words.VALUES, info=" ", visible=False, max_lines=1, elem_id="ablate-values"
     )
-    with gr.Column(visible=False, elem_id="ablate-axes") as axes:
-        axis, axis_values = _axis(words.AXIS, "guidance_scale", "1, 4.5", "first")
-        second, second_values = _axis(words.SECOND_AXIS, "", "", "second")
-    csv = gr.File(
+    with gr.Column(visible=False, elem_id="ablate-axes") as part.axes:
+        part.axis, part.axis_values = _axis(words.AXIS, "guidance_scale", "1, 4.5", "first")
+        part.second, part.second_values = _axis(words.SECOND_AXIS, "", "", "second")
+    part.csv = gr.File(
         label=words.CSV,
         file_types=[".csv"],
         visible=False,
         height=120,
         elem_id="ablate-csv",
     )
-    return {
-        "parts": parts,
-        "values": values,
-        "axes": axes,
-        "axis": axis,
-        "axis_values": axis_values,
-        "second": second,
-        "second_values": second_values,
-        "csv": csv,
-    }
-
-
-def _buttons() -> dict[str, Any]:
-    """What it will cost, and the two buttons."""
-    cost = flat(markup.notice(""), elem_id="ablate-cost")
-    with gr.Row():
-        start = gr.Button(
-            words.START, variant="primary", scale=3, interactive=False, elem_id="ablate-start"
-        )
-        stop = stop_button("ablate-stop")
-    status = flat(markup.notice(""), elem_id="ablate-status")
-    return {"cost": cost, "start": start, "stop": stop, "status": status}
 
 
 def _axis(label: str, name: str, values: str, which: str) -> tuple[gr.Dropdown, gr.Textbox]:
@@ -197,7 +141,18 @@ def _axis(label: str, name: str, values: str, which: str) -> tuple[gr.Dropdown, 
     return axis, written
 
 
-def _answer() -> dict[str, Any]:
+def _buttons(part: Parts) -> None:
+    """What it will cost, and the two buttons."""
+    part.cost = flat(markup.notice(""), elem_id="ablate-cost")
+    with gr.Row():
+        part.start = gr.Button(
+            words.START, variant="primary", scale=3, interactive=False, elem_id="ablate-start"
+        )
+        part.stop = stop_button("ablate-stop")
+    part.status = flat(markup.notice(""), elem_id="ablate-status")
+
+
+def _answer(part: Parts) -> None:
     from xpsr.ablation.views import style
 
     tables: dict[str, Any] = {
@@ -206,16 +161,15 @@ def _answer() -> dict[str, Any]:
         "apply_default_css": False,
         "elem_classes": "flat",
     }
-    grid = gr.HTML("", elem_id="ablate-grid", **tables)
-    effects = gr.HTML("", elem_id="ablate-effects", **tables)
+    part.grid = gr.HTML("", elem_id="ablate-grid", **tables)
+    part.effects = gr.HTML("", elem_id="ablate-effects", **tables)
     with gr.Row():
-        report = gr.DownloadButton(words.REPORT, interactive=False, elem_id="ablate-report")
-        archive = gr.DownloadButton(words.ARCHIVE, interactive=False, elem_id="ablate-archive")
+        part.report = gr.DownloadButton(words.REPORT, interactive=False, elem_id="ablate-report")
+        part.archive = gr.DownloadButton(words.ARCHIVE, interactive=False, elem_id="ablate-archive")
     flat(markup.quiet(words.ARCHIVE_INFO))
-    return {"grid": grid, "effects": effects, "report": report, "archive": archive}
 
 
-def connect(page: Page, part: AblateTab, handle: gr.Tab, services: Services) -> None:
+def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None:
     question, actions = QuestionActions(services), RunningActions(services)
     _connect_question(page, part, handle, question)
     _connect_run(page, part, actions, Face(services.outputs), question)
@@ -234,16 +188,16 @@ def connect(page: Page, part: AblateTab, handle: gr.Tab, services: Services) -> 
         table.select(actions.open, part.study, opened, **QUICK)
 
 
-def _asked(page: Page, part: AblateTab) -> list[Any]:
+def _asked(page: Page, part: Parts) -> list[Any]:
     """The components of `ASKED`, then the form."""
     known = {**vars(page), **vars(part)}
     return [*(known[name] for name in ASKED), *page.form]
 
 
-def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: QuestionActions) -> None:
+def _connect_question(page: Page, part: Parts, handle: gr.Tab, act: QuestionActions) -> None:
     asked = _asked(page, part)
     plain: dict[str, Any] = {**QUICK, "preprocess": False}
-    looks = {"inputs": asked, "outputs": [getattr(part, name) for name in SEEN], **plain}
+    looks = {"inputs": asked, "outputs": part.named(SEEN), **plain}
     timing: dict[str, Any] = {
         "fn": act.measure,
         "inputs": asked,
@@ -253,7 +207,7 @@ def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: Question
         **HEAVY,
     }
     told = {**looks, "fn": act.measured}
-    kept = [getattr(part, name) for name in (*KEPT, "status")]
+    kept = part.named((*KEPT, "status"))
     handle.select(recall, [part.stored, part.study], kept, **QUICK).then(act.look, **looks)
     gr.on([part.source.input, part.plan.input], act.look, **looks).then(**timing).then(**told)
     for name, button in part.presets.items():
@@ -270,8 +224,8 @@ def _connect_question(page: Page, part: AblateTab, handle: gr.Tab, act: Question
     )  # fmt: skip
 
 
-def _connect_memory(part: AblateTab) -> None:
-    kept = [getattr(part, name) for name in KEPT]
+def _connect_memory(part: Parts) -> None:
+    kept = part.named(KEPT)
     follow(
         [one.change for one in (*kept, part.grid)],
         fn=keep,
@@ -283,9 +237,9 @@ def _connect_memory(part: AblateTab) -> None:
 
 
 def _connect_run(
-    page: Page, part: AblateTab, act: RunningActions, face: Face, question: QuestionActions
+    page: Page, part: Parts, act: RunningActions, face: Face, question: QuestionActions
 ) -> None:
-    shown = [getattr(part, name) for name in RUNNING]
+    shown = part.named(RUNNING)
     run = part.start.click(act.begin, part.study, shown, **QUICK).then(
         act.run,
         _asked(page, part),
@@ -301,7 +255,7 @@ def _connect_run(
     for end in (run, failed):
         end.then(face.strip, page.visit, page.strip, **QUICK)
     # What is left to do costs less now.
-    seen = [getattr(part, name) for name in SEEN]
+    seen = part.named(SEEN)
     for end in (run.success, failed.then):
         end(question.count, _asked(page, part), seen, preprocess=False, **QUICK)
 

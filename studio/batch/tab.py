@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -11,7 +10,7 @@ from .. import markup
 from ..divider import connect_divider, lay_out_divider
 from ..opening import Opening
 from ..page import Page
-from ..parts import flat, kept_by_browser, small, stop_button
+from ..parts import Parts, flat, kept_by_browser, small, stop_button
 from ..services import Services
 from ..tab import Tab
 from ..triggers import HEAVY, PRIVATE, QUICK, bring_into_view, cleared
@@ -35,53 +34,30 @@ CSS = (
 FOLLOW = "() => document.querySelector('#batch-zip-file').click()"
 
 
-@dataclass(frozen=True)
-class Part:
-    """The components of the tab, by role."""
-
-    intro: gr.HTML
-    files: gr.File
-    folder: gr.UploadButton
-    which: gr.Radio
-    start: gr.Button
-    stop: gr.Button
-    retry: gr.Button
-    status: gr.HTML
-    table: gr.HTML
-    archive: gr.Button
-    zip_file: gr.DownloadButton
-    comparison: gr.ImageSlider
-    position: gr.Slider
-    caption: gr.HTML
-    compare: gr.Button
-    stored: gr.BrowserState
-    batch: gr.State
-    turn: gr.State
-
-
-def lay_out(opening: Opening) -> Part:
+def lay_out(opening: Opening) -> Parts:
     """What goes in on the left, the table and the results on the right."""
-    parts: dict[str, Any] = {
-        "intro": flat(markup.quiet(words.INTRO), js_on_load=BRING_FILES),
-        "batch": gr.State(Batch()),
-        "stored": kept_by_browser(STORAGE_KEY),
-        # Its change calls for the next picture.
-        "turn": gr.State(0),
-    }
+    part = Parts(
+        intro=flat(markup.quiet(words.INTRO), js_on_load=BRING_FILES),
+        batch=gr.State(Batch()),
+        stored=kept_by_browser(STORAGE_KEY),
+        turn=gr.State(0),  # its change calls for the next picture
+    )
     with gr.Row():
         with gr.Column(scale=5, min_width=320):
-            parts |= _incoming()
+            _incoming(part)
         with gr.Column(scale=8, min_width=320):
-            parts |= _results()
-    return Part(**parts)
+            _results(part)
+    return part
 
 
-def _incoming() -> dict[str, Any]:
-    files = gr.File(label=words.FILES, file_count="multiple", height=220, elem_id="batch-files")
-    folder = gr.UploadButton(
+def _incoming(part: Parts) -> None:
+    part.files = gr.File(
+        label=words.FILES, file_count="multiple", height=220, elem_id="batch-files"
+    )
+    part.folder = gr.UploadButton(
         words.FOLDER, file_count="directory", size="sm", elem_id="batch-folder"
     )
-    which = gr.Radio(
+    part.which = gr.Radio(
         [(label, name) for name, label in words.TEXTS_CHOICES.items()],
         value="each",
         label=words.TEXTS,
@@ -89,51 +65,33 @@ def _incoming() -> dict[str, Any]:
         elem_id="batch-texts",
     )
     with gr.Row():
-        start = gr.Button(words.RESTORE_ALL, variant="primary", scale=3, elem_id="batch-start")
-        stop = stop_button("batch-stop")
-    retry = gr.Button(words.RETRY, visible=False, elem_id="batch-retry")
-    return {
-        "files": files,
-        "folder": folder,
-        "which": which,
-        "start": start,
-        "stop": stop,
-        "retry": retry,
-    }
+        part.start = gr.Button(words.RESTORE_ALL, variant="primary", scale=3, elem_id="batch-start")
+        part.stop = stop_button("batch-stop")
+    part.retry = gr.Button(words.RETRY, visible=False, elem_id="batch-retry")
 
 
-def _results() -> dict[str, Any]:
+def _results(part: Parts) -> None:
     with gr.Column(elem_classes="tight"):
-        status = flat(markup.notice(words.EMPTY), elem_id="batch-status")
-        table = flat(js_on_load=CHOOSE, elem_id="batch-table")
-    archive = gr.Button(words.ZIP, interactive=False, elem_id="batch-zip")
-    zip_file = gr.DownloadButton(visible="hidden", elem_id="batch-zip-file")
+        part.status = flat(markup.notice(words.EMPTY), elem_id="batch-status")
+        part.table = flat(js_on_load=CHOOSE, elem_id="batch-table")
+    part.archive = gr.Button(words.ZIP, interactive=False, elem_id="batch-zip")
+    part.zip_file = gr.DownloadButton(visible="hidden", elem_id="batch-zip-file")
     with gr.Column(elem_classes="tight"):
         with gr.Row(elem_classes="under"):
-            caption = flat(elem_id="batch-caption")
-            compare = small(words.COMPARE, "batch-compare", visible=False)
-        comparison, position = lay_out_divider(
+            part.caption = flat(elem_id="batch-caption")
+            part.compare = small(words.COMPARE, "batch-compare", visible=False)
+        part.comparison, part.position = lay_out_divider(
             words.COMPARISON,
             (words.POSITION, words.POSITION_INFO),
             ("batch-comparison", "batch-position"),
             visible=False,
         )
-    return {
-        "status": status,
-        "table": table,
-        "archive": archive,
-        "zip_file": zip_file,
-        "caption": caption,
-        "compare": compare,
-        "comparison": comparison,
-        "position": position,
-    }
 
 
-def connect(page: Page, part: Part, handle: gr.Tab, services: Services) -> None:
+def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None:
     """Tie the tab to its handlers."""
     actions = BatchActions(services)
-    filled = [*(getattr(part, name) for name in SHOWN if name != "strip"), page.strip]
+    filled = Parts(**vars(part), strip=page.strip).named(SHOWN)
     brought = _connect_files(part, actions, filled)
     form = [page.visit, part.which, page.preset, page.learned, page.written, *page.form]
     order = [part.turn, part.batch, *form]
@@ -181,7 +139,7 @@ def connect(page: Page, part: Part, handle: gr.Tab, services: Services) -> None:
 
 
 def _connect_memory(
-    part: Part, handle: gr.Tab, actions: BatchActions, filled: list[Any], events: tuple[Any, ...]
+    part: Parts, handle: gr.Tab, actions: BatchActions, filled: list[Any], events: tuple[Any, ...]
 ) -> None:
     """What the browser keeps changes when something begins or ends; it comes back on opening."""
     keep: dict[str, Any] = {
@@ -192,7 +150,7 @@ def _connect_memory(
     handle.select(actions.recall, [part.stored, part.batch], filled, **QUICK)
 
 
-def _connect_files(part: Part, actions: BatchActions, filled: list[Any]) -> Any:
+def _connect_files(part: Parts, actions: BatchActions, filled: list[Any]) -> Any:
     """Returns the event of files that come or go."""
     part.folder.upload(
         actions.add_folder, [part.files, part.folder], part.files, preprocess=False, **QUICK

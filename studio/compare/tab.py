@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import gradio as gr
 
 from .. import markup
 from ..divider import connect_divider, lay_out_divider
-from ..parts import flat, kept_by_browser, picture, small
+from ..parts import Parts, flat, kept_by_browser, picture, small
 from ..tab import Tab
 from ..triggers import PRIVATE, QUICK, bring_into_view
 from . import words
@@ -54,52 +53,32 @@ SHOW_CHOSEN = """() => {
 }"""
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The components by role; those of the view and of the vote by their names there."""
-
-    swap: gr.Button
-    position: gr.Slider
-    gain: gr.Slider
-    unfolded: gr.State
-    view: dict[str, Any]
-    ballot: gr.State
-    votes: gr.BrowserState
-    tie: gr.Button
-    left_better: gr.Button
-    right_better: gr.Button
-    back: gr.Button
-    panel: dict[str, Any]
-
-
 def lay_out(opening: Opening) -> Parts:
-    view: dict[str, Any] = {
-        "pair": gr.State(NO_PAIR),
-        "first": gr.State(NO_PAIR),  # the pair where the page has chosen it, not the visitor
-        "ids": gr.State(()),
-        "taken": gr.State(None),  # what another tab has asked for, once it is shown
-    }
-    parts: dict[str, Any] = {
-        "unfolded": gr.State(False),  # whether the difference is looked at
-        "ballot": gr.State(Ballot()),
-        "votes": kept_by_browser(STORAGE_KEY),
-    }
-    with gr.Column(elem_id="compare-looking") as looking:
-        parts |= _strips(view)
-        _pictures(view, parts)
-        _changes(view)
-        kept = _vote_entry(view)
-    with gr.Column(visible=False, elem_id="compare-voting") as voting:
-        panel = _voting(parts) | kept | {"looking": looking, "voting": voting}
-    return Parts(**parts, view=view, panel=panel)
+    part = Parts(
+        pair=gr.State(NO_PAIR),
+        first=gr.State(NO_PAIR),  # the pair where the page has chosen it, not the visitor
+        ids=gr.State(()),
+        taken=gr.State(None),  # what another tab has asked for, once it is shown
+        unfolded=gr.State(False),  # whether the difference is looked at
+        ballot=gr.State(Ballot()),
+        votes=kept_by_browser(STORAGE_KEY),
+    )
+    with gr.Column(elem_id="compare-looking") as part.looking:
+        _strips(part)
+        _pictures(part)
+        _changes(part)
+        _vote_entry(part)
+    with gr.Column(visible=False, elem_id="compare-voting") as part.voting:
+        _voting(part)
+    return part
 
 
-def _strips(view: dict[str, Any]) -> dict[str, Any]:
+def _strips(part: Parts) -> None:
     flat(markup.quiet(words.INTRO))
     with gr.Row():
-        for side in ("A", "B"):
-            view[f"strip_{side.lower()}"] = gr.Gallery(
-                label=words.STRIP.format(side=side),
+        part.strip_a, part.strip_b = (
+            gr.Gallery(
+                label=words.STRIP.format(side=side.upper()),
                 columns=4,
                 height=165,
                 allow_preview=False,
@@ -107,31 +86,32 @@ def _strips(view: dict[str, Any]) -> dict[str, Any]:
                 interactive=False,
                 buttons=[],
                 format="jpeg",
-                elem_id=f"compare-strip-{side.lower()}",
+                elem_id=f"compare-strip-{side}",
                 elem_classes="strip",
             )
+            for side in "ab"
+        )
     with gr.Row(elem_classes="under"):
-        view["note"] = flat(markup.notice(words.NONE_CHOSEN), elem_id="compare-note")
-        swap = small(words.SWAP, "compare-swap")
-    return {"swap": swap}
+        part.note = flat(markup.notice(words.NONE_CHOSEN), elem_id="compare-note")
+        part.swap = small(words.SWAP, "compare-swap")
 
 
-def _pictures(view: dict[str, Any], parts: dict[str, Any]) -> None:
-    with gr.Column(elem_classes="tight", visible=False) as view["over"]:
-        view["slider"], parts["position"] = lay_out_divider(
+def _pictures(part: Parts) -> None:
+    with gr.Column(elem_classes="tight", visible=False) as part.over:
+        part.slider, part.position = lay_out_divider(
             words.SLIDER,
             (words.POSITION, words.POSITION_INFO),
             ("compare-slider", "compare-position"),
         )
-    with gr.Row(visible=False) as view["beside"]:
-        for side in ("A", "B"):
-            view[f"side_{side.lower()}"] = picture(
-                words.SIDE.format(side=side), f"compare-side-{side.lower()}", "beside"
-            )
+    with gr.Row(visible=False) as part.beside:
+        part.side_a, part.side_b = (
+            picture(words.SIDE.format(side=side.upper()), f"compare-side-{side}", "beside")
+            for side in "ab"
+        )
     with gr.Accordion(
         words.DIFFERENCE, open=False, visible=False, elem_id="compare-difference"
-    ) as view["difference_box"]:
-        parts["gain"] = gr.Slider(
+    ) as part.difference_box:
+        part.gain = gr.Slider(
             1,
             32,
             8,
@@ -141,101 +121,88 @@ def _pictures(view: dict[str, Any], parts: dict[str, Any]) -> None:
             buttons=[],
             elem_id="compare-gain",
         )
-        view["map"] = picture(words.DIFFERENCE_MAP, "compare-map", "map")
+        part.map = picture(words.DIFFERENCE_MAP, "compare-map", "map")
         flat(markup.quiet(words.DIFFERENCE_INFO))
 
 
-def _changes(view: dict[str, Any]) -> None:
+def _changes(part: Parts) -> None:
     with gr.Row(elem_id="compare-told"):
         with gr.Column(scale=3, min_width=320, elem_classes="part"):
             gr.Markdown(f"#### {words.WORDS_CHANGED}")
-            view["texts"] = flat(elem_id="compare-texts")
+            part.texts = flat(elem_id="compare-texts")
             gr.Markdown(f"#### {words.SETTINGS_CHANGED}")
-            view["settings"] = flat(elem_id="compare-settings")
+            part.settings = flat(elem_id="compare-settings")
         with gr.Column(scale=2, min_width=320, elem_classes="part"):
             gr.Markdown(f"#### {words.SCORES}")
-            view["scores"] = flat(elem_id="compare-scores")
-            view["size"] = flat(elem_id="compare-size")
+            part.scores = flat(elem_id="compare-scores")
+            part.size = flat(elem_id="compare-size")
 
 
-def _vote_entry(view: dict[str, Any]) -> dict[str, Any]:
-    """Returns what tells of votes that are kept."""
-    with gr.Accordion(words.VOTE, open=False, elem_id="compare-vote") as entry:
+def _vote_entry(part: Parts) -> None:
+    with gr.Accordion(words.VOTE, open=False, elem_id="compare-vote") as part.entry:
         flat(markup.quiet(words.VOTE_INFO))
-        view["more_pairs"] = gr.Checkbox(
+        part.more_pairs = gr.Checkbox(
             True,
             label=words.MATCHING,
             info=words.MATCHING_INFO,
             visible=False,
             elem_id="compare-more-pairs",
         )
-        kept = flat(elem_id="compare-kept")
+        part.kept = flat(elem_id="compare-kept")
         with gr.Row():
-            view["start"] = gr.Button(
+            part.start = gr.Button(
                 words.START, interactive=False, min_width=200, elem_id="compare-start-vote"
             )
-            resume = gr.Button(words.RESUME, visible=False, min_width=160, elem_id="compare-resume")
-    return {"entry": entry, "kept": kept, "resume": resume}
+            part.resume = gr.Button(
+                words.RESUME, visible=False, min_width=160, elem_id="compare-resume"
+            )
 
 
-def _voting(parts: dict[str, Any]) -> dict[str, Any]:
-    panel: dict[str, Any] = {"question": flat(markup.notice(""), elem_id="compare-question")}
-    with gr.Column() as panel["asked"]:
+def _voting(part: Parts) -> None:
+    part.question = flat(markup.notice(""), elem_id="compare-question")
+    with gr.Column() as part.asked:
         with gr.Row():
-            panel["left"] = picture(words.LEFT_PICTURE, "compare-left", "vote-side")
-            panel["right"] = picture(words.RIGHT_PICTURE, "compare-right", "vote-side")
+            part.left = picture(words.LEFT_PICTURE, "compare-left", "vote-side")
+            part.right = picture(words.RIGHT_PICTURE, "compare-right", "vote-side")
         with gr.Row():
-            for name, label in (
-                ("left_better", words.LEFT),
-                ("tie", words.TIE),
-                ("right_better", words.RIGHT),
-            ):
-                parts[name] = gr.Button(
-                    label,
-                    variant="secondary" if name == "tie" else "primary",
-                    size="md",
-                    min_width=90,
-                    elem_id=f"compare-{name.replace('_', '-')}",
-                )
+            part.left_better = _answer(words.LEFT, "left-better")
+            part.tie = _answer(words.TIE, "tie", "secondary")
+            part.right_better = _answer(words.RIGHT, "right-better")
     with gr.Row():
-        panel["reveal"] = gr.Button(
-            words.REVEAL,
-            size="md",
-            min_width=130,
-            elem_id="compare-reveal",
-        )
-        parts["back"] = gr.Button(words.BACK, size="md", min_width=130, elem_id="compare-back")
-    panel["result"] = flat(elem_id="compare-result")
+        part.reveal = gr.Button(words.REVEAL, size="md", min_width=130, elem_id="compare-reveal")
+        part.back = gr.Button(words.BACK, size="md", min_width=130, elem_id="compare-back")
+    part.result = flat(elem_id="compare-result")
     with gr.Row():
-        panel["save_json"] = gr.DownloadButton(
+        part.save_json = gr.DownloadButton(
             words.SAVE_JSON, visible=False, size="md", elem_id="compare-save-json"
         )
-        panel["save_csv"] = gr.DownloadButton(
+        part.save_csv = gr.DownloadButton(
             words.SAVE_CSV, visible=False, size="md", elem_id="compare-save-csv"
         )
-        panel["discard"] = gr.Button(
-            words.DISCARD, visible=False, size="md", elem_id="compare-discard"
-        )
-    return panel
+        part.discard = gr.Button(words.DISCARD, visible=False, size="md", elem_id="compare-discard")
+
+
+def _answer(label: str, name: str, variant: Any = "primary") -> gr.Button:
+    return gr.Button(label, variant=variant, size="md", min_width=90, elem_id=f"compare-{name}")
 
 
 def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None:
     actions = Compare(services)
-    view = [part.view[name] for name in VIEW]
-    pair = part.view["pair"]
-    state = [pair, part.view["ids"], page.visit]
-    asked = [page.visit, pair, page.chosen, part.view["taken"], part.view["first"]]
+    view = part.named(VIEW)
+    pair = part.pair
+    state = [pair, part.ids, page.visit]
+    asked = [page.visit, pair, page.chosen, part.taken, part.first]
     draw = {
         "fn": actions.draw,
         "inputs": [pair, part.gain, part.unfolded],
-        "outputs": part.view["map"],
+        "outputs": part.map,
         **QUICK,
     }
     events = [
         handle.select(actions.enter, asked, view, **QUICK),
         page.chosen.change(actions.enter, asked, view, **QUICK),
-        part.view["strip_a"].select(actions.choose_a, state, view, **QUICK),
-        part.view["strip_b"].select(actions.choose_b, state, view, **QUICK),
+        part.strip_a.select(actions.choose_a, state, view, **QUICK),
+        part.strip_b.select(actions.choose_b, state, view, **QUICK),
         part.swap.click(actions.swap, [pair, page.visit], view, **QUICK),
     ]
     for event in events:
@@ -243,25 +210,25 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
         event.then(
             actions.measure,
             pair,
-            part.view["size"],
+            part.size,
             show_progress="hidden",
             concurrency_limit=2,
             **PRIVATE,
         )
         event.then(None, js=SHOW_CHOSEN, **PRIVATE)
-    connect_divider(part.position, part.view["slider"])
+    connect_divider(part.position, part.slider)
     part.gain.release(**draw)
-    box = part.view["difference_box"]
+    box = part.difference_box
     box.expand(lambda: True, None, part.unfolded, **QUICK).then(**draw)
     box.collapse(lambda: False, None, part.unfolded, **QUICK)
     _connect_vote(page, part, handle, BlindVote(services))
 
 
 def _connect_vote(page: Page, part: Parts, handle: gr.Tab, actions: BlindVote) -> None:
-    panel = [part.panel[name] for name in PANEL]
-    pair, more, ballot = part.view["pair"], part.view["more_pairs"], part.ballot
+    panel = part.named(PANEL)
+    pair, more, ballot = part.pair, part.more_pairs, part.ballot
     handle.select(actions.recall, [part.votes, ballot], panel, **QUICK)
-    reveal, resume, discard = (part.panel[name] for name in ("reveal", "resume", "discard"))
+    reveal, resume, discard = part.reveal, part.resume, part.discard
     answers: list[tuple[gr.Button, Answer]] = [
         (part.left_better, "left"),
         (part.tie, "same"),
@@ -269,7 +236,7 @@ def _connect_vote(page: Page, part: Parts, handle: gr.Tab, actions: BlindVote) -
     ]
     revealed = reveal.click(actions.reveal, [ballot, page.visit], panel, **QUICK)
     events = [
-        part.view["start"].click(actions.start, [pair, more, page.visit, ballot], panel, **QUICK),
+        part.start.click(actions.start, [pair, more, page.visit, ballot], panel, **QUICK),
         *(
             button.click(partial(actions.answer, answer), [ballot, page.visit], panel, **QUICK)
             for button, answer in answers

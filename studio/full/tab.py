@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from .. import markup
 from ..models.words import NOT_ALLOWED
-from ..parts import flat, stop_button
+from ..parts import Parts, flat, stop_button
 from ..restore.describing import Describing
 from ..restore.text_actions import TextActions
 from ..restore.wiring import reading
@@ -42,153 +41,108 @@ CSS = """
 """
 
 
-@dataclass(frozen=True)
-class Full:
-    """The components of the tab; the fields are None where visitors may not use them."""
-
-    now: gr.HTML
-    needs: gr.HTML
-    fields: Fields | None
-
-
-@dataclass(frozen=True)
-class Fields:
-    """What only a page that nobody else can reach shows."""
-
-    checkpoint: gr.Textbox
-    base: gr.Textbox
-    out: gr.Textbox
-    format: gr.Radio
-    check: gr.Button
-    convert: gr.Button
-    stop_converting: gr.Button
-    converted: gr.HTML
-    model: gr.Textbox
-    model_base: gr.Textbox
-    look: gr.Button
-    use: gr.Button
-    use_mini: gr.Button
-    stop_using: gr.Button
-    used: gr.HTML
-
-
-def lay_out(opening: Opening) -> Full:
+def lay_out(opening: Opening) -> Parts:
     """Words, the table, and the fields where they are allowed."""
-    steps = words.STEPS if opening.may_change_model else words.STEPS_ELSEWHERE
+    part = Parts(is_allowed=opening.may_change_model)
+    steps = words.STEPS if part.is_allowed else words.STEPS_ELSEWHERE
     gr.Markdown(words.INTRO + steps + words.SEESR)
     gr.Markdown(f"#### {words.NOW}")
-    now = flat(elem_id="full-now")
+    part.now = flat(elem_id="full-now")
     gr.Markdown(f"#### {words.NEEDS}")
-    needs = flat(elem_id="full-needs")
+    part.needs = flat(elem_id="full-needs")
     flat(markup.quiet(words.NEEDS_INFO))
-    if not opening.may_change_model:
+    if part.is_allowed:
+        _getting(part)
+        _using(part)
+    else:
         flat(markup.notice(NOT_ALLOWED), elem_id="full-refused")
-        return Full(now, needs, None)
-    return Full(now, needs, Fields(**_getting(), **_using()))
+    return part
 
 
-def _getting() -> dict[str, Any]:
+def _getting(part: Parts) -> None:
     gr.Markdown(f"#### {words.GET}")
     with gr.Row():
-        checkpoint = _field(words.CHECKPOINT, words.CHECKPOINT_INFO, "full-checkpoint")
-        base = _field(words.BASE, words.BASE_INFO, "full-base")
+        part.checkpoint = _field(words.CHECKPOINT, words.CHECKPOINT_INFO, "full-checkpoint")
+        part.base = _field(words.BASE, words.BASE_INFO, "full-base")
     with gr.Row():
-        out = _field(words.OUT, words.OUT_INFO, "full-out", words.OUT_DEFAULT)
-        form = gr.Radio(list(FORMATS), value=FORMATS[0], label=words.FORMAT, info=words.FORMAT_INFO)
+        part.out = _field(words.OUT, words.OUT_INFO, "full-out", words.OUT_DEFAULT)
+        part.format = gr.Radio(
+            list(FORMATS), value=FORMATS[0], label=words.FORMAT, info=words.FORMAT_INFO
+        )
     with gr.Row(elem_classes="beside"):
-        check = gr.Button(words.CHECK, elem_id="full-check", min_width=150, scale=0)
-        convert = gr.Button(
+        part.check = gr.Button(words.CHECK, elem_id="full-check", min_width=150, scale=0)
+        part.convert = gr.Button(
             words.CONVERT, variant="primary", elem_id="full-convert", min_width=150, scale=0
         )
-        stop = stop_button("full-stop-converting", scale=0)
-    said = flat(markup.notice(""), elem_id="full-converted")
-    return {
-        "checkpoint": checkpoint,
-        "base": base,
-        "out": out,
-        "format": form,
-        "check": check,
-        "convert": convert,
-        "stop_converting": stop,
-        "converted": said,
-    }
+        part.stop_converting = stop_button("full-stop-converting", scale=0)
+    part.converted = flat(markup.notice(""), elem_id="full-converted")
 
 
-def _using() -> dict[str, Any]:
+def _using(part: Parts) -> None:
     gr.Markdown(f"#### {words.USE_TITLE}")
     with gr.Row():
-        model = _field(words.MODEL, words.MODEL_INFO, "full-model")
-        base = _field(words.BASE, words.BASE_FOR_USE_INFO, "full-model-base")
+        part.model = _field(words.MODEL, words.MODEL_INFO, "full-model")
+        part.model_base = _field(words.BASE, words.BASE_FOR_USE_INFO, "full-model-base")
     with gr.Row(elem_classes="beside"):
-        look = gr.Button(words.LOOK, elem_id="full-look", min_width=150, scale=0)
-        use = gr.Button(words.USE, variant="primary", elem_id="full-use", min_width=190, scale=0)
-        mini = gr.Button(words.USE_MINI, elem_id="full-use-mini", min_width=150, scale=0)
-        stop = stop_button("full-stop-using", scale=0)
-    said = flat(markup.notice(""), elem_id="full-used")
-    return {
-        "model": model,
-        "model_base": base,
-        "look": look,
-        "use": use,
-        "use_mini": mini,
-        "stop_using": stop,
-        "used": said,
-    }
+        part.look = gr.Button(words.LOOK, elem_id="full-look", min_width=150, scale=0)
+        part.use = gr.Button(
+            words.USE, variant="primary", elem_id="full-use", min_width=190, scale=0
+        )
+        part.use_mini = gr.Button(words.USE_MINI, elem_id="full-use-mini", min_width=150, scale=0)
+        part.stop_using = stop_button("full-stop-using", scale=0)
+    part.used = flat(markup.notice(""), elem_id="full-used")
 
 
 def _field(label: str, info: str, elem_id: str, value: str = "") -> gr.Textbox:
     return gr.Textbox(value, label=label, info=info, max_length=1000, elem_id=elem_id)
 
 
-def connect(page: Page, part: Full, handle: gr.Tab, services: Services) -> None:
+def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None:
     """Tie the fields to `FullActions`."""
     actions = FullActions(services)
     handle.select(actions.read, None, [part.now, part.needs], **QUICK)
-    if part.fields is None:
-        return
-    _connect_getting(part.fields, actions)
-    _connect_using(page, part, part.fields, actions, Describing(services.engine))
+    if part.is_allowed:
+        _connect_getting(part, actions)
+        _connect_using(page, part, actions, Describing(services.engine))
 
 
-def _connect_getting(fields: Fields, actions: FullActions) -> None:
-    fields.check.click(actions.check, fields.checkpoint, fields.converted, **QUICK)
-    stop_from(fields.convert, fields.stop_converting, fields.converted)
-    run = fields.convert.click(
+def _connect_getting(part: Parts, actions: FullActions) -> None:
+    part.check.click(actions.check, part.checkpoint, part.converted, **QUICK)
+    stop_from(part.convert, part.stop_converting, part.converted)
+    run = part.convert.click(
         actions.convert,
-        [fields.checkpoint, fields.base, fields.out, fields.format],
-        [fields.converted, fields.model],
+        [part.checkpoint, part.base, part.out, part.format],
+        [part.converted, part.model],
         show_progress="hidden",
         concurrency_limit=1,
         **PRIVATE,
     )
-    stop_until(run, fields.stop_converting)
-    fields.stop_converting.click(None, cancels=[run]).then(
-        lambda: markup.notice(words.CONVERT_STOPPED), None, fields.converted, **QUICK
+    stop_until(run, part.stop_converting)
+    part.stop_converting.click(None, cancels=[run]).then(
+        lambda: markup.notice(words.CONVERT_STOPPED), None, part.converted, **QUICK
     )
 
 
-def _connect_using(
-    page: Page, part: Full, fields: Fields, actions: FullActions, describing: Describing
-) -> None:
-    named = [fields.model, fields.model_base]
-    fields.look.click(actions.look, named, fields.used, **{**QUICK, "queue": True})
-    changed = [fields.used, part.now, page.banner]
-    how = {"show_progress": "minimal", "show_progress_on": fields.used, **HEAVY}
+def _connect_using(page: Page, part: Parts, actions: FullActions, describing: Describing) -> None:
+    named = [part.model, part.model_base]
+    part.look.click(actions.look, named, part.used, **{**QUICK, "queue": True})
+    changed = [part.used, part.now, page.banner]
+    how = {"show_progress": "minimal", "show_progress_on": part.used, **HEAVY}
     read = reading(page, TextActions(actions.engine))
     form, suited = [page.visit, page.written, *page.form], page.named(SUITED)
-    for button in (fields.use, fields.use_mini):
-        stop_from(button, fields.stop_using, fields.used)
+    for button in (part.use, part.use_mini):
+        stop_from(button, part.stop_using, part.used)
     runs: list[Any] = [
-        fields.use.click(actions.use, [*named, page.visit], changed, **how),
-        fields.use_mini.click(actions.use_mini, page.visit, changed, **how),
+        part.use.click(actions.use, [*named, page.visit], changed, **how),
+        part.use_mini.click(actions.use_mini, page.visit, changed, **how),
     ]
     for run in runs:
-        stop_until(run, fields.stop_using)
+        stop_until(run, part.stop_using)
         # Read anew though nothing of the form may have changed: by another model.
         run.then(actions.suit, form, suited, preprocess=False, **QUICK).then(**read)
         run.then(describing.introduce, None, page.describer, **QUICK)
-    fields.stop_using.click(None, cancels=runs).then(
-        lambda: markup.notice(words.USE_STOPPED), None, fields.used, **QUICK
+    part.stop_using.click(None, cancels=runs).then(
+        lambda: markup.notice(words.USE_STOPPED), None, part.used, **QUICK
     )
 
 

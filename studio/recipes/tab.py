@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from .. import markup
-from ..parts import flat, kept_by_browser, picture
+from ..parts import Parts, flat, kept_by_browser, picture
 from ..tab import Tab
 from ..triggers import PRIVATE, QUICK
 from . import words
@@ -36,71 +35,39 @@ CSS = """
 """
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The components by role; those of groups by their names there."""
-
-    runs: gr.Radio
-    run: dict[str, Any]
-    make_zip: gr.Button
-    zip_note: gr.HTML
-    save_zip: gr.DownloadButton
-    drop: gr.File
-    brought: dict[str, Any]
-    apply: gr.Button
-    apply_texts: gr.Button
-    cancel: gr.Button
-    shelf: dict[str, Any]
-    preset_buttons: dict[str, Any]
-
-
 def lay_out(opening: Opening) -> Parts:
-    parts: dict[str, Any] = {}
+    part = Parts()
     with gr.Row(equal_height=False):
         with gr.Column(scale=5, min_width=320, elem_id="recipes-runs"):
-            parts |= _runs()
+            _runs(part)
         with gr.Column(scale=6, min_width=320):
-            parts |= _opening_a_recipe()
+            _opening_a_recipe(part)
     with gr.Accordion(words.PRESETS, open=True, elem_id="recipes-presets"):
-        parts |= _presets()
-    return Parts(**parts)
+        part.shelf = _presets()
+    return part
 
 
-def _runs() -> dict[str, Any]:
+def _runs(part: Parts) -> None:
     gr.Markdown(f"#### {words.RUNS}")
-    runs = gr.Radio(
+    part.runs = gr.Radio(
         [], label=words.CHOOSE_RUN, info=words.RUNS_INFO, visible=False, elem_id="recipes-list"
     )
-    run: dict[str, Any] = {
-        "details": flat(markup.quiet(words.NO_RUNS), elem_id="recipes-details"),
-        "picture": picture(words.RUN_PICTURE, "recipes-picture", show_label=False, visible=False),
-    }
+    part.details = flat(markup.quiet(words.NO_RUNS), elem_id="recipes-details")
+    part.picture = picture(words.RUN_PICTURE, "recipes-picture", show_label=False, visible=False)
     with gr.Column(elem_id="recipes-tools"):
-        more = _tools(run)
-    return {"runs": runs, "run": run, **more}
+        _tools(part)
 
 
-def _tools(run: dict[str, Any]) -> dict[str, Any]:
+def _tools(part: Parts) -> None:
     """What may be done with the chosen run, and with all of them."""
+    off: dict[str, Any] = {"interactive": False, "min_width": 150}
     with gr.Row():
-        run["save_png"] = gr.DownloadButton(
-            words.SAVE_PNG, size="md", interactive=False, min_width=150, elem_id="recipes-save-png"
-        )
-        run["save_json"] = gr.DownloadButton(
-            words.SAVE_JSON,
-            size="md",
-            interactive=False,
-            min_width=150,
-            elem_id="recipes-save-json",
-        )
+        part.save_png = _button(words.SAVE_PNG, "save-png", gr.DownloadButton, **off)
+        part.save_json = _button(words.SAVE_JSON, "save-json", gr.DownloadButton, **off)
     with gr.Row():
-        run["use"] = gr.Button(
-            words.USE, size="md", interactive=False, min_width=150, elem_id="recipes-use"
-        )
-        run["compare"] = gr.Button(
-            words.COMPARE, size="md", interactive=False, min_width=150, elem_id="recipes-compare"
-        )
-    run["rerun"] = gr.Textbox(
+        part.use = _button(words.USE, "use", **off)
+        part.compare = _button(words.COMPARE, "compare", **off)
+    part.rerun = gr.Textbox(
         label=words.RERUN,
         info=words.RERUN_INFO,
         interactive=False,
@@ -110,47 +77,37 @@ def _tools(run: dict[str, Any]) -> dict[str, Any]:
         visible=False,
         elem_id="recipes-rerun",
     )
-    return {
-        "make_zip": gr.Button(
-            words.MAKE_ZIP, size="md", interactive=False, elem_id="recipes-make-zip"
-        ),
-        "zip_note": flat(markup.notice(""), elem_id="recipes-zip-note"),
-        "save_zip": gr.DownloadButton(
-            words.SAVE_ZIP, size="md", visible=False, elem_id="recipes-save-zip"
-        ),
-    }
+    part.make_zip = _button(words.MAKE_ZIP, "make-zip", interactive=False)
+    part.zip_note = flat(markup.notice(""), elem_id="recipes-zip-note")
+    part.save_zip = _button(words.SAVE_ZIP, "save-zip", gr.DownloadButton, visible=False)
 
 
-def _opening_a_recipe() -> dict[str, Any]:
+def _opening_a_recipe(part: Parts) -> None:
     gr.Markdown(f"#### {words.OPEN}")
-    drop = gr.File(label=words.DROP, height=150, elem_id="recipes-drop")
+    part.drop = gr.File(label=words.DROP, height=150, elem_id="recipes-drop")
     flat(markup.quiet(words.DROP_INFO))
-    brought: dict[str, Any] = {
-        "recipe": gr.State(None),
-        "note": flat(markup.notice(""), elem_id="recipes-note"),
-        "preview": flat(elem_id="recipes-preview"),
-    }
-    with gr.Row(visible=False, elem_id="recipes-decision") as brought["decision"]:
-        apply = gr.Button(words.APPLY, variant="primary", min_width=100, elem_id="recipes-apply")
-        apply_texts = gr.Button(words.APPLY_TEXTS, min_width=100, elem_id="recipes-apply-texts")
-        cancel = gr.Button(words.CANCEL, min_width=100, elem_id="recipes-cancel")
-    return {
-        "drop": drop,
-        "brought": brought,
-        "apply": apply,
-        "apply_texts": apply_texts,
-        "cancel": cancel,
-    }
+    part.recipe = gr.State(None)
+    part.note = flat(markup.notice(""), elem_id="recipes-note")
+    part.preview = flat(elem_id="recipes-preview")
+    with gr.Row(visible=False, elem_id="recipes-decision") as part.decision:
+        part.apply = gr.Button(
+            words.APPLY, variant="primary", min_width=100, elem_id="recipes-apply"
+        )
+        part.apply_texts = gr.Button(
+            words.APPLY_TEXTS, min_width=100, elem_id="recipes-apply-texts"
+        )
+        part.cancel = gr.Button(words.CANCEL, min_width=100, elem_id="recipes-cancel")
 
 
-def _presets() -> dict[str, Any]:
-    stored = kept_by_browser("xpsr-studio-presets")
+def _presets() -> Parts:
+    shelf = Parts(
+        stored=kept_by_browser("xpsr-studio-presets"),
+        gone=gr.State(None),  # the preset that was deleted last
+    )
     flat(markup.quiet(words.PRESETS_INFO))
-    shelf: dict[str, Any] = {"stored": stored}
-    buttons: dict[str, Any] = {}
     with gr.Row(equal_height=False):
         with gr.Column(min_width=300):
-            shelf["chosen"] = gr.Dropdown(
+            shelf.chosen = gr.Dropdown(
                 [],
                 label=words.PRESET_CHOSEN,
                 info=words.PRESET_CHOSEN_INFO,
@@ -158,45 +115,41 @@ def _presets() -> dict[str, Any]:
                 filterable=False,
             )
             with gr.Row():
-                for name, label in (
-                    ("load", words.PRESET_LOAD),
-                    ("replace", words.PRESET_REPLACE),
-                    ("delete", words.PRESET_DELETE),
-                ):
-                    buttons[name] = _button(label, f"recipes-preset-{name}")
+                shelf.load = _button(words.PRESET_LOAD, "preset-load")
+                shelf.replace = _button(words.PRESET_REPLACE, "preset-replace")
+                shelf.delete = _button(words.PRESET_DELETE, "preset-delete")
         with gr.Column(min_width=300):
-            shelf["name"] = gr.Textbox(
+            shelf.name = gr.Textbox(
                 label=words.PRESET_NAME,
                 info=words.PRESET_NAME_INFO,
                 max_length=MAX_NAME,
                 elem_id="recipes-preset-name",
             )
             with gr.Row():
-                for name, label in (("save", words.PRESET_SAVE), ("rename", words.PRESET_RENAME)):
-                    buttons[name] = _button(label, f"recipes-preset-{name}")
-    shelf["note"] = flat(markup.notice(""), elem_id="recipes-preset-note")
-    shelf["gone"] = gr.State(None)  # the preset that was deleted last
-    shelf["undo"] = gr.Button(
+                shelf.save = _button(words.PRESET_SAVE, "preset-save")
+                shelf.rename = _button(words.PRESET_RENAME, "preset-rename")
+    shelf.note = flat(markup.notice(""), elem_id="recipes-preset-note")
+    shelf.undo = gr.Button(
         words.PRESET_UNDO, size="sm", visible=False, elem_id="recipes-preset-undo"
     )
     with gr.Row():
-        shelf["export"] = gr.DownloadButton(
+        shelf.export = gr.DownloadButton(
             words.PRESET_EXPORT, size="sm", interactive=False, elem_id="recipes-preset-export"
         )
-        buttons["bring"] = gr.UploadButton(
+        shelf.bring = gr.UploadButton(
             words.PRESET_IMPORT, size="sm", elem_id="recipes-preset-import"
         )
-    return {"shelf": shelf, "preset_buttons": buttons}
+    return shelf
 
 
-def _button(label: str, elem_id: str) -> gr.Button:
-    return gr.Button(label, size="md", min_width=80, elem_id=elem_id)
+def _button(label: str, name: str, kind: Any = gr.Button, min_width: int = 80, **named: Any) -> Any:
+    return kind(label, size="md", min_width=min_width, elem_id=f"recipes-{name}", **named)
 
 
 def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None:
     actions = Recipes(services)
-    run = [part.run[name] for name in RUN]
-    brought = [part.brought[name] for name in BROUGHT]
+    run = part.named(RUN)
+    brought = part.named(BROUGHT)
     form = [page.picture, page.preset, *page.form]
     listed = [part.runs, part.make_zip, *run]
     handle.select(actions.list_runs, [page.visit, part.runs], listed, preprocess=False, **QUICK)
@@ -211,8 +164,8 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
     )
     bring: dict[str, Any] = {"outputs": brought, "preprocess": False, **QUICK}
     part.drop.upload(actions.bring_file, [part.drop, *form], **bring)
-    part.run["use"].click(actions.bring_run, [part.runs, *form], **bring)
-    part.run["compare"].click(
+    part.use.click(actions.bring_run, [part.runs, *form], **bring)
+    part.compare.click(
         actions.compare,
         [part.runs, page.visit],
         [page.tabs, page.chosen],
@@ -226,30 +179,29 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
         actions.see_recipe, form, [*brought, page.tabs], preprocess=False, **QUICK
     )
     applied = [*page.named(name for name in APPLIED if name not in BROUGHT), *brought]
-    given = [part.brought["recipe"], page.before, page.visit, page.written, *page.form]
+    given = [part.recipe, page.before, page.visit, page.written, *page.form]
     for button, everything in ((part.apply, True), (part.apply_texts, False)):
         apply = partial(actions.apply, everything=everything)
         button.click(apply, given, applied, preprocess=False, **QUICK)
     gr.on([part.cancel.click, part.drop.clear], actions.cancel, None, brought, **QUICK)
     # Recipes cannot be compared as Gradio compares states, so what is shown of them is followed.
-    part.brought["preview"].change(actions.empty, part.brought["recipe"], part.drop, **QUICK)
-    _connect_presets(page, part, handle, PresetActions(services))
+    part.preview.change(actions.empty, part.recipe, part.drop, **QUICK)
+    _connect_presets(page, part.shelf, handle, PresetActions(services))
 
 
-def _connect_presets(page: Page, part: Parts, handle: gr.Tab, actions: PresetActions) -> None:
-    shelf, buttons = [part.shelf[name] for name in SHELF], part.preset_buttons
-    stored, chosen, name = (part.shelf[one] for one in ("stored", "chosen", "name"))
-    form = [page.preset, *page.form]
+def _connect_presets(page: Page, shelf: Parts, handle: gr.Tab, actions: PresetActions) -> None:
+    filled, form = shelf.named(SHELF), [page.preset, *page.form]
+    stored, chosen, name = shelf.named(("stored", "chosen", "name"))
     plain: dict[str, Any] = {"preprocess": False, **QUICK}
-    handle.select(actions.enter, [stored, chosen], shelf, **plain)
-    buttons["save"].click(actions.save, [stored, name, *form], shelf, **plain)
-    buttons["replace"].click(actions.replace, [stored, chosen, *form], shelf, **plain)
-    buttons["rename"].click(actions.rename, [stored, chosen, name], shelf, **plain)
-    buttons["delete"].click(actions.delete, [stored, chosen], shelf, **plain)
-    part.shelf["undo"].click(actions.undo, [stored, part.shelf["gone"]], shelf, **plain)
-    buttons["bring"].upload(actions.bring, [stored, chosen, buttons["bring"]], shelf, **plain)
+    handle.select(actions.enter, [stored, chosen], filled, **plain)
+    shelf.save.click(actions.save, [stored, name, *form], filled, **plain)
+    shelf.replace.click(actions.replace, [stored, chosen, *form], filled, **plain)
+    shelf.rename.click(actions.rename, [stored, chosen, name], filled, **plain)
+    shelf.delete.click(actions.delete, [stored, chosen], filled, **plain)
+    shelf.undo.click(actions.undo, [stored, shelf.gone], filled, **plain)
+    shelf.bring.upload(actions.bring, [stored, chosen, shelf.bring], filled, **plain)
     for chosen_by, one, note in (
-        (buttons["load"].click, chosen, part.shelf["note"]),
+        (shelf.load.click, chosen, shelf.note),
         (page.own_preset.input, page.own_preset, page.status),
     ):
         given = [stored, one, page.visit, page.written, *form]

@@ -342,6 +342,6 @@ def run_open(title: str, number: int | None, seed: int) -> str:
     named = f" of {title}" if title else ""
     numbered = f"Result {number}" if number else "Result"
     return (
-        f"{numbered}{named} · seed {seed}. Texts and settings are as you left them; the tab Recipes "
-        "brings those of this result back."
+        f"{numbered}{named} · seed {seed}. Texts and settings are as you left them; the tab "
+        "Recipes brings those of this result back."
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,7 @@ import gradio as gr
 
 from .. import markup
 from ..job import Job
-from ..parts import flat, small, stop_button
+from ..parts import Parts, flat, small, stop_button
 from ..tab import Tab
 from ..triggers import HEAVY, PRIVATE, QUICK, cleared, follow
 from . import words
@@ -46,60 +45,33 @@ CSS = """
 """
 
 
-@dataclass(frozen=True)
-class Parts:
-    """The components by role; those for each text by "high" and "low"."""
-
-    run: gr.Dropdown
-    first: gr.State
-    record: gr.Button
-    stop: gr.Button
-    status: gr.HTML
-    job: gr.State
-    recorded: gr.State
-    panel: gr.Column
-    texts: dict[str, dict[str, Any]]
-    steps: gr.Radio
-    layers: gr.Radio
-    colors: gr.Radio
-    strength: gr.Slider
-    download: gr.DownloadButton
-    ablate: gr.Button
-
-
 def lay_out(opening: Opening) -> Parts:
+    part = Parts(
+        first=gr.State(None),  # the run that was chosen for the visitor
+        job=gr.State(Job()),  # the last press on the button
+        recorded=gr.State(None),
+    )
     flat(markup.quiet(words.INTRO))
     with gr.Row():
-        run = gr.Dropdown(
+        part.run = gr.Dropdown(
             [], label=words.RUN, info=words.RUN_INFO, min_width=300, elem_id="words-run"
         )
         with gr.Column(min_width=300):
             with gr.Row():
-                record = gr.Button(words.RECORD, variant="primary", scale=3, elem_id="words-record")
-                stop = stop_button("words-stop")
-            status = flat(markup.notice(words.NONE_YET), elem_id="words-status")
-    with gr.Column(visible=False, elem_id="words-panel") as panel:
+                part.record = gr.Button(
+                    words.RECORD, variant="primary", scale=3, elem_id="words-record"
+                )
+                part.stop = stop_button("words-stop")
+            part.status = flat(markup.notice(words.NONE_YET), elem_id="words-status")
+    with gr.Column(visible=False, elem_id="words-panel") as part.panel:
         with gr.Row():
-            texts = {branch: _text(branch) for branch in BRANCHES}
-        controls = _controls()
+            part.texts = {branch: _text(branch) for branch in BRANCHES}
+        _controls(part)
     flat(markup.quiet(words.CAUTION), elem_id="words-caution")
     with gr.Row(elem_classes="under"):
-        ablate = small(words.ABLATE, "words-ablate")
-        download = small(words.DOWNLOAD, "words-download", gr.DownloadButton, visible=False)
-    return Parts(
-        run=run,
-        first=gr.State(None),  # what was chosen for the visitor
-        record=record,
-        stop=stop,
-        status=status,
-        job=gr.State(Job()),  # the last press on the button
-        recorded=gr.State(None),
-        panel=panel,
-        texts=texts,
-        download=download,
-        ablate=ablate,
-        **controls,
-    )
+        part.ablate = small(words.ABLATE, "words-ablate")
+        part.download = small(words.DOWNLOAD, "words-download", gr.DownloadButton, visible=False)
+    return part
 
 
 def _text(branch: str) -> dict[str, Any]:
@@ -128,46 +100,40 @@ def _text(branch: str) -> dict[str, Any]:
         }
 
 
-def _controls() -> dict[str, Any]:
+def _controls(part: Parts) -> None:
     with gr.Row():
-        return {
-            "steps": gr.Radio(
-                [], label=words.STEPS, info=words.STEPS_INFO, min_width=280, elem_id="words-steps"
-            ),
-            "layers": gr.Radio(
-                [],
-                label=words.LAYERS,
-                info=words.LAYERS_INFO,
-                min_width=280,
-                elem_id="words-layers",
-            ),
-            "colors": gr.Radio(
-                [(words.OWN_RANGE, OWN_RANGE), (words.ONE_SCALE, ONE_SCALE)],
-                value=OWN_RANGE,
-                label=words.COLORS,
-                info=words.COLORS_INFO,
-                min_width=280,
-                elem_id="words-colors",
-            ),
-            "strength": gr.Slider(
-                0,
-                1,
-                0.7,
-                step=0.05,
-                label=words.STRENGTH,
-                info=words.STRENGTH_INFO,
-                buttons=[],
-                min_width=280,
-                elem_id="words-strength",
-            ),
-        }
+        part.steps = gr.Radio(
+            [], label=words.STEPS, info=words.STEPS_INFO, min_width=280, elem_id="words-steps"
+        )
+        part.layers = gr.Radio(
+            [], label=words.LAYERS, info=words.LAYERS_INFO, min_width=280, elem_id="words-layers"
+        )
+        part.colors = gr.Radio(
+            [(words.OWN_RANGE, OWN_RANGE), (words.ONE_SCALE, ONE_SCALE)],
+            value=OWN_RANGE,
+            label=words.COLORS,
+            info=words.COLORS_INFO,
+            min_width=280,
+            elem_id="words-colors",
+        )
+        part.strength = gr.Slider(
+            0,
+            1,
+            0.7,
+            step=0.05,
+            label=words.STRENGTH,
+            info=words.STRENGTH_INFO,
+            buttons=[],
+            min_width=280,
+            elem_id="words-strength",
+        )
 
 
 def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None:
     actions = WordMapActions(services)
     choice = [part.run, part.record, part.first]
     handle.select(actions.offer, [page.visit, part.run, part.first], choice, **QUICK)
-    shown = [getattr(part, name) for name in RECORDING]
+    shown = part.named(RECORDING)
     # Not QUICK: Gradio lets nothing follow the change of a state outside of its queue.
     recalled = {"fn": actions.recall, "inputs": [page.visit, part.run], "outputs": shown}
     part.run.change(**recalled, show_progress="hidden", concurrency_limit=None, **PRIVATE)
