@@ -9,22 +9,7 @@ from typing import Any
 import gradio as gr
 
 from .form import FORM
-
-
-@dataclass(frozen=True)
-class Closer:
-    """The components of the closer look; `open`: whether it is looked at."""
-
-    accordion: gr.Accordion
-    open: gr.State
-    overview: gr.Image
-    across: gr.Slider
-    down: gr.Slider
-    zoom: gr.Radio
-    gain: gr.Slider
-    before: gr.Image
-    after: gr.Image
-    difference: gr.Image
+from .parts import Parts
 
 
 @dataclass(frozen=True)
@@ -73,7 +58,7 @@ class Page:
     stop_scoring: gr.Button
     score_note: gr.HTML
     reference: gr.Image
-    closer: Closer
+    closer: Parts
     preset: gr.Dropdown
     own_preset: gr.Dropdown
     settings: dict[str, Any]
@@ -91,7 +76,7 @@ class Page:
     back: gr.Checkbox
     hide_greeting: gr.Button
     chosen: gr.State
-    parts: dict[str, tuple[Any, gr.Tab]]
+    parts: dict[str, tuple[Parts, gr.Tab]]
 
     @property
     def form(self) -> list[Any]:

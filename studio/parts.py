@@ -23,6 +23,11 @@ def flat(text: str = "", **named: Any) -> gr.HTML:
     return gr.HTML(text, elem_classes="flat", **named)
 
 
+def when_said(elem_id: str) -> gr.HTML:
+    """The same where there mostly is nothing to say, which takes no room then."""
+    return gr.HTML(elem_id=elem_id, elem_classes=["flat", "when-said"])
+
+
 def small(label: str, elem_id: str, kind: Any = gr.Button, visible: bool = True) -> Any:
     """A button in a line of text."""
     return kind(

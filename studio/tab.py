@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import gradio as gr
 
 if TYPE_CHECKING:
     from .opening import Opening
     from .page import Page
+    from .parts import Parts
     from .services import Services
 
 
@@ -30,5 +31,5 @@ class Tab:
     id: str
     label: str
     css: str
-    lay_out: Callable[[Opening], Any]
-    connect: Callable[[Page, Any, gr.Tab, Services], None]
+    lay_out: Callable[[Opening], Parts]
+    connect: Callable[[Page, Parts, gr.Tab, Services], None]

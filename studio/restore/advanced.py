@@ -13,22 +13,21 @@ from xpsr.settings import CHOICES, LIMITS, PRESETS
 from .. import markup
 from .. import words as page_words
 from ..opening import Opening
-from ..parts import flat, small
+from ..parts import Parts, flat, small, when_said
 from . import words
 
 
-def lay_out_advanced(opening: Opening) -> dict[str, Any]:
-    """Build it inside the present container; returns components by their name in `Page`."""
-    parts = _more_texts(opening)
-    about_texts = parts.pop("settings")
-    parts |= _how(opening)
-    parts["settings"] |= about_texts
-    return parts
+def lay_out_advanced(part: Parts, opening: Opening) -> None:
+    """Build it inside the present container; components by their name in `Page`."""
+    _more_texts(part, opening)
+    _about_texts(part.settings, opening.settings)
+    gr.Markdown(f"#### {words.HOW}")
+    _presets(part, opening)
+    _sampling(part, opening.settings)
 
 
-def _more_texts(opening: Opening) -> dict[str, Any]:
+def _more_texts(part: Parts, opening: Opening) -> None:
     gr.Markdown(f"#### {words.MORE_TEXTS}")
-    parts: dict[str, Any] = {"texts": {}, "meters": {}}
     with gr.Row(equal_height=False):
         for name, label, info in (
             ("added_prompt", words.ADDED, words.ADDED_INFO),
@@ -36,7 +35,7 @@ def _more_texts(opening: Opening) -> dict[str, Any]:
             ("lowlevel_negative_prompt", words.LOW_NEGATIVE, words.LOW_NEGATIVE_INFO),
         ):
             with gr.Column(min_width=280, elem_classes="tight"):
-                parts["texts"][name] = gr.Textbox(
+                part.texts[name] = gr.Textbox(
                     opening.texts[name],
                     label=label,
                     info=info,
@@ -46,17 +45,15 @@ def _more_texts(opening: Opening) -> dict[str, Any]:
                     elem_id=name,
                 )
                 if name != "added_prompt":  # it is counted with the content
-                    parts["meters"][name] = flat(markup.meter(None), elem_id=f"{name}-meter")
+                    part.meters[name] = flat(markup.meter(None), elem_id=f"{name}-meter")
     with gr.Row(elem_classes="under", elem_id="negatives"):
         flat(markup.quiet(words.NEGATIVES_LABEL))
-        parts["negatives"] = {
+        part.negatives = {
             name: small(label, f"negatives-{name}") for name, label in words.NEGATIVES.items()
         }
-    return {**parts, "settings": _about_texts(opening)}
 
 
-def _about_texts(opening: Opening) -> dict[str, Any]:
-    now, made = opening.settings, {}
+def _about_texts(made: dict[str, Any], now: Mapping[str, Any]) -> None:
     with gr.Row():
         for name, labels, label, info in (
             ("added_position", words.ADDED_WHERES, words.ADDED_WHERE, words.ADDED_WHERE_INFO),
@@ -65,21 +62,19 @@ def _about_texts(opening: Opening) -> dict[str, Any]:
             ("lowlevel_route", words.ROUTES, words.ROUTE, words.ROUTE_INFO),
         ):
             made[name] = _choice(name, now, labels, label, info)
-    return made
 
 
-def _how(opening: Opening) -> dict[str, Any]:
-    gr.Markdown(f"#### {words.HOW}")
-    now, made = opening.settings, {}
+def _presets(part: Parts, opening: Opening) -> None:
+    now, made = opening.settings, part.settings
     with gr.Row():
-        preset = gr.Dropdown(
+        part.preset = gr.Dropdown(
             [(page_words.PRESETS[name], name) for name in PRESETS],
             value=opening.preset,
             label=words.PRESET,
             info=words.PRESET_INFO,
             elem_id="preset",
         )
-        own = gr.Dropdown(
+        part.own_preset = gr.Dropdown(
             [],
             label=words.OWN_PRESET,
             info=words.OWN_PRESET_INFO,
@@ -94,10 +89,12 @@ def _how(opening: Opening) -> dict[str, Any]:
             info=words.UPSCALE_INFO,
         )
         made["color_fix"] = _choice("color_fix", now, words.COLORS, words.COLOR, words.COLOR_INFO)
-    preset_note, upscale_note = (
-        gr.HTML(elem_id=name, elem_classes=["flat", "when-said"])
-        for name in ("preset-note", "upscale-note")
-    )
+    part.preset_note = when_said("preset-note")
+    part.upscale_note = when_said("upscale-note")
+
+
+def _sampling(part: Parts, now: Mapping[str, Any]) -> None:
+    made = part.settings
     with gr.Row():
         made["num_inference_steps"] = gr.Slider(
             1, 100, now["num_inference_steps"], step=1, label=words.STEPS, info=words.STEPS_INFO
@@ -116,7 +113,7 @@ def _how(opening: Opening) -> dict[str, Any]:
     with gr.Row():
         with gr.Column(min_width=280):
             made["seed"] = _whole("seed", now, words.SEED, words.SEED_INFO)
-            new_seed = gr.Button(words.NEW_SEED, size="sm", elem_id="new-seed")
+            part.new_seed = gr.Button(words.NEW_SEED, size="sm", elem_id="new-seed")
         made["start"] = _choice("start", now, words.STARTS, words.START, words.START_INFO)
         made["scheduler"] = _choice(
             "scheduler", now, words.SCHEDULERS, words.SCHEDULER, words.SCHEDULER_INFO
@@ -129,14 +126,6 @@ def _how(opening: Opening) -> dict[str, Any]:
     with gr.Row():
         made["tile_size"] = _whole("tile_size", now, words.TILE, words.TILE_INFO)
         made["tile_overlap"] = _whole("tile_overlap", now, words.OVERLAP, words.OVERLAP_INFO)
-    return {
-        "preset": preset,
-        "own_preset": own,
-        "preset_note": preset_note,
-        "upscale_note": upscale_note,
-        "settings": made,
-        "new_seed": new_seed,
-    }
 
 
 def _choice(

@@ -2,61 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
 from xpsr.prompts import MAX_CHARACTERS
 
 from .. import markup
 from ..opening import Opening
-from ..parts import flat, small, stop_button
+from ..parts import Parts, flat, small, stop_button, when_said
 from . import words
 from .advanced import lay_out_advanced
 from .bringing import BRING_PICTURE
 from .result_layout import lay_out_closer, lay_out_result
 
 
-def lay_out_restoring(opening: Opening) -> dict[str, Any]:
+def lay_out_restoring(part: Parts, opening: Opening) -> None:
     """What goes in on the left, results on the right; components by their name in `Page`."""
-    parts = _greeting()
+    part.texts, part.meters, part.settings = {}, {}, {}
+    _greeting(part)
     with gr.Row():
         with gr.Column(scale=5, min_width=320):
-            parts |= _picture()
-            parts |= _main_texts(opening)
-            parts |= _run_buttons()
-            parts |= _examples(opening)
+            _picture(part)
+            _main_texts(part, opening)
+            _run_buttons(part)
+            part.examples = _examples(opening)
         with gr.Column(scale=8, min_width=320):
-            parts |= lay_out_result(opening)
-    parts["closer"] = lay_out_closer()
+            lay_out_result(part, opening)
+    part.closer = lay_out_closer()
     with gr.Accordion(words.WORDING, open=False, elem_id="wording"):
-        parts["wording"] = flat(markup.quiet(words.WORDING_WAITS))
+        part.wording = flat(markup.quiet(words.WORDING_WAITS))
     with gr.Accordion(words.ADVANCED, open=False, elem_id="advanced"):
-        more = lay_out_advanced(opening)
-        parts["texts"] |= more.pop("texts")
-        parts["meters"] |= more.pop("meters")
-        parts |= more
+        lay_out_advanced(part, opening)
     with gr.Accordion(words.HELP, open=False):
         gr.Markdown(words.HELP_TEXT.format(gigabytes=opening.gigabytes))
-    return parts
 
 
-def _greeting() -> dict[str, Any]:
+def _greeting(part: Parts) -> None:
     """Four steps for the first visit."""
-    with gr.Row(elem_id="greeting", visible=True) as row:
+    with gr.Row(elem_id="greeting", visible=True) as part.greeting:
         flat(markup.steps(words.FIRST_STEPS))
-        hide = gr.Button(
+        part.hide_greeting = gr.Button(
             words.HIDE_STEPS, size="sm", min_width=80, scale=0, elem_id="hide-greeting"
         )
     # What the page tells of itself; it is no secret, and no decision hangs on it.
-    greeted = gr.Checkbox(False, visible=False, label="greeted")
-    back = gr.Checkbox(False, visible=False, label="back")
-    return {"greeting": row, "hide_greeting": hide, "greeted": greeted, "back": back}
+    part.greeted = gr.Checkbox(False, visible=False, label="greeted")
+    part.back = gr.Checkbox(False, visible=False, label="back")
 
 
-def _picture() -> dict[str, Any]:
+def _picture(part: Parts) -> None:
     with gr.Column(elem_classes="tight"):
-        picture = gr.Image(
+        part.picture = gr.Image(
             label=words.PICTURE,
             alt_text=words.PICTURE,
             placeholder=words.PICTURE_DROP,
@@ -67,38 +61,30 @@ def _picture() -> dict[str, Any]:
             height=230,
             elem_id="picture",
         )
-        note = flat(markup.notice(""), js_on_load=BRING_PICTURE, elem_id="picture-note")
-        with gr.Row(visible=False, elem_id="own-texts", elem_classes="under") as own_texts:
-            back = small(words.BACK_TO_MINE, "back-to-mine")
-        with gr.Row(visible=False, elem_id="offer", elem_classes="under") as offer:
-            carries = flat(elem_id="offer-note")
-            see = small(words.SEE_RECIPE, "offer-see")
+        part.picture_note = flat(
+            markup.notice(""), js_on_load=BRING_PICTURE, elem_id="picture-note"
+        )
+        with gr.Row(visible=False, elem_id="own-texts", elem_classes="under") as part.own_texts:
+            part.back_to_mine = small(words.BACK_TO_MINE, "back-to-mine")
+        with gr.Row(visible=False, elem_id="offer", elem_classes="under") as part.offer:
+            part.carries = flat(elem_id="offer-note")
+            part.see_recipe = small(words.SEE_RECIPE, "offer-see")
     with gr.Column(elem_classes="tight"):
-        describe = gr.Button(words.DESCRIBE, size="md", elem_id="describe")
-        stop = gr.Button(words.DESCRIBE_STOP, size="md", visible=False, elem_id="stop-describing")
-        who = flat(markup.quiet(""), elem_id="describer")
-    return {
-        "picture": picture,
-        "picture_note": note,
-        "own_texts": own_texts,
-        "back_to_mine": back,
-        "offer": offer,
-        "carries": carries,
-        "see_recipe": see,
-        "describe": describe,
-        "stop_describing": stop,
-        "describer": who,
-    }
+        part.describe = gr.Button(words.DESCRIBE, size="md", elem_id="describe")
+        part.stop_describing = gr.Button(
+            words.DESCRIBE_STOP, size="md", visible=False, elem_id="stop-describing"
+        )
+        part.describer = flat(markup.quiet(""), elem_id="describer")
 
 
-def _main_texts(opening: Opening) -> dict[str, Any]:
-    parts: dict[str, Any] = {"texts": {}, "meters": {}, "chips": {}, "undo": {}}
+def _main_texts(part: Parts, opening: Opening) -> None:
+    part.chips, part.undo = {}, {}
     for name, label, info, empty in (
         ("prompt", words.HIGH, words.HIGH_INFO, words.HIGH_EMPTY),
         ("lowlevel_prompt", words.LOW, words.LOW_INFO, words.LOW_EMPTY),
     ):
         with gr.Column(elem_classes="tight"):
-            parts["texts"][name] = gr.Textbox(
+            part.texts[name] = gr.Textbox(
                 opening.texts[name],
                 label=label,
                 info=info,
@@ -108,33 +94,28 @@ def _main_texts(opening: Opening) -> dict[str, Any]:
                 max_length=MAX_CHARACTERS,
                 elem_id=name,
             )
-            parts["meters"][name] = flat(markup.meter(None), elem_id=f"{name}-meter")
+            part.meters[name] = flat(markup.meter(None), elem_id=f"{name}-meter")
             with gr.Row(elem_classes="under"):
-                parts["chips"][name] = flat(elem_id=f"{name}-chips")
+                part.chips[name] = flat(elem_id=f"{name}-chips")
                 if name == "lowlevel_prompt":
-                    parts["opposite"] = small(words.OPPOSITE, "opposite")
-                parts["undo"][name] = small(words.AS_DESCRIBED, f"{name}-undo", visible=False)
-    parts["text_note"] = gr.HTML(elem_id="text-note", elem_classes=["flat", "when-said"])
-    return parts
+                    part.opposite = small(words.OPPOSITE, "opposite")
+                part.undo[name] = small(words.AS_DESCRIBED, f"{name}-undo", visible=False)
+    part.text_note = when_said("text-note")
 
 
-def _run_buttons() -> dict[str, Any]:
-    note = gr.HTML(elem_id="size-note", elem_classes=["flat", "when-said"])
-    largest = gr.Button(words.enlarge(1), size="md", visible=False, elem_id="largest")
+def _run_buttons(part: Parts) -> None:
+    part.size_note = when_said("size-note")
+    part.largest = gr.Button(words.enlarge(1), size="md", visible=False, elem_id="largest")
     with gr.Row():
-        return {
-            "size_note": note,
-            "largest": largest,
-            "restore": gr.Button(words.RESTORE, variant="primary", scale=3, elem_id="restore"),
-            "stop": stop_button("stop"),
-        }
+        part.restore = gr.Button(words.RESTORE, variant="primary", scale=3, elem_id="restore")
+        part.stop = stop_button("stop")
 
 
-def _examples(opening: Opening) -> dict[str, Any]:
+def _examples(opening: Opening) -> gr.Gallery | None:
     if not opening.example_pictures:
-        return {"examples": None}
+        return None
     pairs = zip(opening.example_pictures, opening.example_titles, strict=True)
-    gallery = gr.Gallery(
+    return gr.Gallery(
         [(str(path), title) for path, title in pairs],
         label=words.EXAMPLES,
         columns=len(opening.example_pictures),
@@ -146,4 +127,3 @@ def _examples(opening: Opening) -> dict[str, Any]:
         elem_id="examples",
         elem_classes="thumbs",
     )
-    return {"examples": gallery}

@@ -2,28 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import gradio as gr
 
 from .. import markup
 from ..divider import lay_out_divider
 from ..opening import Opening
-from ..page import Closer
-from ..parts import flat, picture, stop_button
+from ..parts import Parts, flat, picture, stop_button
 from . import words
 from .showing import BICUBIC, PINNED
 
 
-def lay_out_result(opening: Opening) -> dict[str, Any]:
-    """Build it inside the present container; returns components by their name in `Page`."""
+def lay_out_result(part: Parts, opening: Opening) -> None:
+    """Build it inside the present container; components by their name in `Page`."""
     with gr.Column(elem_classes="tight"):
-        parts: dict[str, Any] = {
-            "status": flat(markup.notice(opening.status or words.STATUS_EMPTY), elem_id="status")
-        }
-        parts |= _pictures(opening)
-    parts |= _tools(opening)
-    parts["strip"] = gr.Gallery(
+        part.status = flat(markup.notice(opening.status or words.STATUS_EMPTY), elem_id="status")
+        _pictures(part, opening)
+    _tools(part, opening)
+    part.strip = gr.Gallery(
         label=words.STRIP,
         columns=6,
         height="auto",
@@ -35,13 +30,12 @@ def lay_out_result(opening: Opening) -> dict[str, Any]:
         elem_id="strip",
         elem_classes="thumbs",
     )
-    parts["scores"] = flat(opening.scores, elem_id="scores")
-    parts |= _more_scores(opening)
-    return parts
+    part.scores = flat(opening.scores, elem_id="scores")
+    _more_scores(part, opening)
 
 
-def _pictures(opening: Opening) -> dict[str, Any]:
-    preview = gr.Image(
+def _pictures(part: Parts, opening: Opening) -> None:
+    part.preview = gr.Image(
         label=words.PREVIEW,
         alt_text=words.PREVIEW,
         format="jpeg",
@@ -50,13 +44,13 @@ def _pictures(opening: Opening) -> dict[str, Any]:
         visible=False,
         elem_id="preview",
     )
-    comparison, position = lay_out_divider(
+    part.comparison, part.position = lay_out_divider(
         words.COMPARED,
         (words.POSITION, words.POSITION_INFO),
         ("comparison", "position"),
         opening.pair,
     )
-    against = gr.Radio(
+    part.against = gr.Radio(
         [(words.AGAINST_BICUBIC, BICUBIC), (words.AGAINST_PINNED, PINNED)],
         value=BICUBIC,
         label=words.AGAINST,
@@ -64,54 +58,46 @@ def _pictures(opening: Opening) -> dict[str, Any]:
         visible=False,
         elem_id="against",
     )
-    return {
-        "preview": preview,
-        "comparison": comparison,
-        "position": position,
-        "against": against,
-    }
 
 
-def _tools(opening: Opening) -> dict[str, Any]:
+def _tools(part: Parts, opening: Opening) -> None:
     there = opening.download is not None
     with gr.Row(elem_id="result-tools"):
-        return {
-            "download": gr.DownloadButton(
-                words.DOWNLOAD,
-                value=opening.download,
-                interactive=there,
-                size="md",
-                min_width=200,
-                scale=4,
-                elem_id="download",
-            ),
-            "recipe": gr.DownloadButton(
-                words.DOWNLOAD_RECIPE,
-                value=opening.recipe,
-                interactive=there,
-                size="md",
-                min_width=140,
-                scale=2,
-                elem_id="download-recipe",
-            ),
-            "pin": gr.Button(
-                words.PIN, interactive=there, size="md", min_width=140, scale=2, elem_id="pin"
-            ),
-        }
+        part.download = gr.DownloadButton(
+            words.DOWNLOAD,
+            value=opening.download,
+            interactive=there,
+            size="md",
+            min_width=200,
+            scale=4,
+            elem_id="download",
+        )
+        part.recipe = gr.DownloadButton(
+            words.DOWNLOAD_RECIPE,
+            value=opening.recipe,
+            interactive=there,
+            size="md",
+            min_width=140,
+            scale=2,
+            elem_id="download-recipe",
+        )
+        part.pin = gr.Button(
+            words.PIN, interactive=there, size="md", min_width=140, scale=2, elem_id="pin"
+        )
 
 
-def _more_scores(opening: Opening) -> dict[str, Any]:
+def _more_scores(part: Parts, opening: Opening) -> None:
     with gr.Accordion(words.MORE_SCORES, open=False, elem_id="more-scores"):
         with gr.Row(equal_height=False):
             with gr.Column(min_width=280):
-                learned = gr.CheckboxGroup(
+                part.learned = gr.CheckboxGroup(
                     [(label, name) for name, label in opening.learned.items()],
                     label=words.METRICS,
                     info=words.METRICS_INFO,
                     elem_id="learned",
                 )
             with gr.Column(min_width=280):
-                reference = gr.Image(
+                part.reference = gr.Image(
                     label=words.REFERENCE,
                     alt_text=words.REFERENCE,
                     placeholder=words.REFERENCE_DROP,
@@ -123,37 +109,33 @@ def _more_scores(opening: Opening) -> dict[str, Any]:
                     elem_id="reference",
                 )
         with gr.Row():
-            score = gr.Button(words.SCORE_NOW, elem_id="score-now", scale=3)
-            stop = stop_button("stop-scoring")
-        note = flat(markup.notice(""), elem_id="score-note")
-    return {
-        "learned": learned,
-        "reference": reference,
-        "score": score,
-        "stop_scoring": stop,
-        "score_note": note,
-    }
+            part.score = gr.Button(words.SCORE_NOW, elem_id="score-now", scale=3)
+            part.stop_scoring = stop_button("stop-scoring")
+        part.score_note = flat(markup.notice(""), elem_id="score-note")
 
 
-def lay_out_closer() -> Closer:
+def lay_out_closer() -> Parts:
     """The closer look, as wide as the page: a detail takes 480 pixels, so that 1:1 is 1:1."""
-    with gr.Accordion(words.CLOSER, open=False, elem_id="closer") as accordion:
+    closer = Parts(open=gr.State(False))  # whether it is looked at
+    with gr.Accordion(words.CLOSER, open=False, elem_id="closer") as closer.accordion:
         with gr.Row(equal_height=False):
             with gr.Column(min_width=300):
-                overview = picture(words.OVERVIEW, "closer-overview", "pixels", "whole")
+                closer.overview = picture(words.OVERVIEW, "closer-overview", "pixels", "whole")
             with gr.Column(min_width=300):
-                difference = picture(words.DIFFERENCE, "closer-difference", "pixels", "whole")
+                closer.difference = picture(
+                    words.DIFFERENCE, "closer-difference", "pixels", "whole"
+                )
         with gr.Row():
-            across = _place(words.ACROSS, words.ACROSS_INFO, "closer-across")
-            down = _place(words.DOWN, words.DOWN_INFO, "closer-down")
-            zoom = gr.Radio(
+            closer.across = _place(words.ACROSS, words.ACROSS_INFO, "closer-across")
+            closer.down = _place(words.DOWN, words.DOWN_INFO, "closer-down")
+            closer.zoom = gr.Radio(
                 [("1:1", 1), ("2:1", 2), ("4:1", 4)],
                 value=2,
                 label=words.ZOOM,
                 info=words.ZOOM_INFO,
                 elem_id="closer-zoom",
             )
-            gain = gr.Slider(
+            closer.gain = gr.Slider(
                 1,
                 32,
                 4,
@@ -165,21 +147,10 @@ def lay_out_closer() -> Closer:
             )
         with gr.Row(equal_height=False):
             with gr.Column(min_width=300):
-                before = picture(words.DETAIL_BEFORE, "closer-before", "pixels", "natural")
+                closer.before = picture(words.DETAIL_BEFORE, "closer-before", "pixels", "natural")
             with gr.Column(min_width=300):
-                after = picture(words.DETAIL_AFTER, "closer-after", "pixels", "natural")
-    return Closer(
-        accordion=accordion,
-        open=gr.State(False),
-        overview=overview,
-        across=across,
-        down=down,
-        zoom=zoom,
-        gain=gain,
-        before=before,
-        after=after,
-        difference=difference,
-    )
+                closer.after = picture(words.DETAIL_AFTER, "closer-after", "pixels", "natural")
+    return closer
 
 
 def _place(label: str, info: str, elem_id: str) -> gr.Slider:
