@@ -62,10 +62,12 @@ def stop_from(start: gr.Button, stop: gr.Button, line: gr.HTML) -> None:
     start.click(None, None, [stop, line], js=f"() => ({json.dumps(said)})", **PRIVATE)
 
 
-def stop_until(run: Any, stop: gr.Button) -> None:
-    """… and no longer when `run` has ended, or was stopped."""
-    for end in (run.then, stop.click):
+def stop_until(runs: Sequence[Any], stop: gr.Button, line: gr.HTML, said: str) -> None:
+    """… and no longer when one of `runs` has ended, or was stopped, which is `said` in `line`."""
+    for end in (*(run.then for run in runs), stop.click):
         end(None, None, stop, js=f"() => ({json.dumps(_pressable(False))})", **PRIVATE)
+    stopped = stop.click(None, cancels=[*runs])
+    stopped.then(lambda: markup.notice(said), None, line, **QUICK)
 
 
 def cleared(stopped: Any, *runs: Any) -> Any:

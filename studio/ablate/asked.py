@@ -18,6 +18,7 @@ from .. import texts
 from ..form import read_form
 from ..incoming import open_picture, picture_path, picture_title
 from ..models.engine import Engine
+from ..results.difference import open_rgb
 from ..results.outputs import Outputs
 from ..texts import Brought
 from . import words
@@ -98,9 +99,7 @@ class Asked:
         """
         if self.source != FORM:
             run = outputs.find(str(self.source))
-            with Image.open(run.picture) as picture:
-                image = picture.convert("RGB")
-            recipe = run.recipe
+            image, recipe = open_rgb(run.picture), run.recipe
             told = texts.restored(recipe)
             return Subject(image, run.title, recipe.prompts, recipe.settings, self.preset, told)
         if not self.picture:

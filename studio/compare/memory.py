@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -48,14 +49,7 @@ def to_keep(ballot: Ballot) -> dict[str, Any] | None:
         return None
     places = {pair: place for place, pair in enumerate(pairs)}
     votes = [
-        KeptVote(
-            pair=places[vote.pair],
-            left=vote.left,
-            answer=vote.answer,
-            seconds=vote.seconds,
-            at=vote.at,
-            after_reveal=vote.after_reveal,
-        )
+        KeptVote.model_validate({**asdict(vote), "pair": places[vote.pair]})
         for vote in ballot.votes
     ]
     asked = [places[pair] for pair in ballot.pairs]

@@ -227,13 +227,9 @@ def _rows(ballot: Ballot) -> list[dict[str, Any]]:
     return [
         {
             "vote": number,
+            **asdict(vote),
             "pair": numbers[vote.pair],
-            "left": vote.left,
-            "answer": vote.answer,
             "winner": vote.winner or "none",
-            "seconds": vote.seconds,
-            "at": vote.at,
-            "after_reveal": vote.after_reveal,
         }
         for number, vote in enumerate(ballot.votes, 1)
     ]

@@ -116,7 +116,9 @@ class FullActions:
                     yield changing(used=markup.notice(words.stage(item)))
             visit.set_for("")
             yield self._changed()
-            self._remember(choice)  # last: where this fails, the page has changed all the same
+            # Last: where this fails, the page has changed all the same.
+            if self.services.last_choice is not None:
+                self.services.last_choice.write(choice)
         except Exception as error:
             yield changing(used=markup.notice(sentence(error), bad=True))
 
@@ -135,10 +137,6 @@ class FullActions:
         preset = self.engine.default_preset()
         new, now = preset_values(preset), dict(zip(FORM, values, strict=True))
         return fill(SUITED, preset=preset, **new, own_texts=set_aside(visit, now, new, written))
-
-    def _remember(self, choice: ModelChoice) -> None:
-        if self.services.last_choice is not None:
-            self.services.last_choice.write(choice)
 
     def _changed(self) -> tuple:
         model, preset = self.engine.options.model, self.engine.default_preset()

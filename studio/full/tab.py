@@ -117,10 +117,7 @@ def _connect_getting(part: Parts, actions: FullActions) -> None:
         concurrency_limit=1,
         **PRIVATE,
     )
-    stop_until(run, part.stop_converting)
-    part.stop_converting.click(None, cancels=[run]).then(
-        lambda: markup.notice(words.CONVERT_STOPPED), None, part.converted, **QUICK
-    )
+    stop_until([run], part.stop_converting, part.converted, words.CONVERT_STOPPED)
 
 
 def _connect_using(page: Page, part: Parts, actions: FullActions, describing: Describing) -> None:
@@ -136,14 +133,11 @@ def _connect_using(page: Page, part: Parts, actions: FullActions, describing: De
         part.use.click(actions.use, [*named, page.visit], changed, **how),
         part.use_mini.click(actions.use_mini, page.visit, changed, **how),
     ]
+    stop_until(runs, part.stop_using, part.used, words.USE_STOPPED)
     for run in runs:
-        stop_until(run, part.stop_using)
         # Read anew though nothing of the form may have changed: by another model.
         run.then(actions.suit, form, suited, preprocess=False, **QUICK).then(**read)
         run.then(describing.introduce, None, page.describer, **QUICK)
-    part.stop_using.click(None, cancels=runs).then(
-        lambda: markup.notice(words.USE_STOPPED), None, part.used, **QUICK
-    )
 
 
 TAB = Tab("full", words.LABEL, CSS, lay_out, connect)

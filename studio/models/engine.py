@@ -231,8 +231,10 @@ class Engine:
         recorder: WordRecorder | None,
         shared: Shared | None,
     ) -> Generator[Step | TileDone | SmallerTiles | Restored, None, None]:
+        from xpsr.placement import free_bytes
+
         pipeline = self.pipeline()
-        if self._free(pipeline) < weight_bytes(pipeline):
+        if free_bytes(pipeline.device) < weight_bytes(pipeline):
             self.release_describer()
         try:
             with closing(self._work(image, prompts, settings, recorder, shared)) as items:
@@ -261,11 +263,6 @@ class Engine:
         shared: Shared | None,
     ) -> Generator[Step | TileDone | Restored, None, None]:
         return self.pipeline().stream(image, prompts, settings, shared, recorder)
-
-    def _free(self, pipeline: XPSRPipeline) -> int:
-        from xpsr.placement import free_bytes
-
-        return free_bytes(pipeline.device)
 
     def release_describer(self) -> None:
         """Let a describer that keeps its model loaded leave the memory, unless it is at work."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import partial, wraps
 from typing import Any
 
 import gradio as gr
@@ -24,6 +25,19 @@ from .presets import MAX_BYTES, NamedPreset, PresetBook
 SHELF = ("stored", "chosen", "note", "export", "name", "gone", "undo")
 shelf = partial(fill, SHELF)
 LOADED = ("note", "own_texts", *FORM)
+
+
+def _said(act: Callable[..., tuple]) -> Callable[..., tuple]:
+    """What cannot be done is told in the note; the presets stay as they are."""
+
+    @wraps(act)
+    def handler(*given: Any) -> tuple:
+        try:
+            return act(*given)
+        except Exception as error:
+            return shelf(note=markup.notice(sentence(error), bad=True))
+
+    return handler
 
 
 class PresetActions:
@@ -49,53 +63,43 @@ class PresetActions:
         names = _book(stored).names()
         return gr.update(choices=names, value=None, visible=bool(names))
 
+    @_said
     def save(self, stored: Any, name: str, preset: str, *values: Any) -> tuple:
-        try:
-            new = NamedPreset.of_form(name, *read_form(preset, values))
-            return self._kept(_book(stored).added(new), new.name, words.SAVED, name="")
-        except Exception as error:
-            return _refused(error)
+        new = NamedPreset.of_form(name, *read_form(preset, values))
+        return self._kept(_book(stored).added(new), new.name, words.SAVED, name="")
 
+    @_said
     def replace(self, stored: Any, chosen: str | None, preset: str, *values: Any) -> tuple:
-        try:
-            book = _book(stored)
-            name = book.find(chosen).name
-            new = NamedPreset.of_form(name, *read_form(preset, values))
-            return self._kept(book.replaced(new), name, words.REPLACED)
-        except Exception as error:
-            return _refused(error)
+        book = _book(stored)
+        name = book.find(chosen).name
+        new = NamedPreset.of_form(name, *read_form(preset, values))
+        return self._kept(book.replaced(new), name, words.REPLACED)
 
+    @_said
     def rename(self, stored: Any, chosen: str | None, name: str) -> tuple:
-        try:
-            book = _book(stored)
-            new = book.renamed(chosen, name)
-            place = book.names().index(str(chosen))
-            return self._kept(new, new.names()[place], words.RENAMED, name="")
-        except Exception as error:
-            return _refused(error)
+        book = _book(stored)
+        new = book.renamed(chosen, name)
+        place = book.names().index(str(chosen))
+        return self._kept(new, new.names()[place], words.RENAMED, name="")
 
+    @_said
     def delete(self, stored: Any, chosen: str | None) -> tuple:
-        try:
-            book = _book(stored)
-            gone = book.find(chosen)
-            return self._written(
-                book.removed(chosen),
-                None,
-                words.preset_done(words.DELETED, gone.name),
-                gone=gone.model_dump(mode="json"),
-                undo=gr.update(visible=True),
-            )
-        except Exception as error:
-            return _refused(error)
+        book = _book(stored)
+        gone = book.find(chosen)
+        return self._written(
+            book.removed(chosen),
+            None,
+            words.preset_done(words.DELETED, gone.name),
+            gone=gone.model_dump(mode="json"),
+            undo=gr.update(visible=True),
+        )
 
+    @_said
     def undo(self, stored: Any, gone: Any) -> tuple:
         """The preset that was deleted last once more."""
-        try:
-            back = NamedPreset.model_validate(gone)
-            book, hidden = _book(stored).added(back), gr.update(visible=False)
-            return self._kept(book, back.name, words.BROUGHT_BACK, gone=None, undo=hidden)
-        except Exception as error:
-            return _refused(error)
+        back = NamedPreset.model_validate(gone)
+        book, hidden = _book(stored).added(back), gr.update(visible=False)
+        return self._kept(book, back.name, words.BROUGHT_BACK, gone=None, undo=hidden)
 
     def load(
         self,
@@ -119,18 +123,16 @@ class PresetActions:
         except Exception as error:
             return fill(LOADED, note=markup.notice(sentence(error), bad=True))
 
+    @_said
     def bring(self, stored: Any, chosen: str | None, payload: Any) -> tuple:
         """Presets from a file beside those that are here."""
-        try:
-            with picture_path(payload).open("rb") as file:
-                brought = PresetBook.read(file.read(MAX_BYTES + 1))
-            if not brought.presets:
-                raise XPSRError(words.PRESETS_NO_FILE)
-            book, added = _book(stored).merged(brought)
-            said = words.imported(added, len(brought.presets) - added)
-            return self._written(book, chosen, said)
-        except Exception as error:
-            return _refused(error)
+        with picture_path(payload).open("rb") as file:
+            brought = PresetBook.read(file.read(MAX_BYTES + 1))
+        if not brought.presets:
+            raise XPSRError(words.PRESETS_NO_FILE)
+        book, added = _book(stored).merged(brought)
+        said = words.imported(added, len(brought.presets) - added)
+        return self._written(book, chosen, said)
 
     def _kept(self, book: PresetBook, chosen: str, done: str, **changes: Any) -> tuple:
         return self._written(book, chosen, words.preset_done(done, chosen), **changes)
@@ -157,7 +159,3 @@ def _book(stored: Any) -> PresetBook:
         return PresetBook.read(stored)
     except XPSRError:
         return PresetBook()
-
-
-def _refused(error: Exception) -> tuple:
-    return shelf(note=markup.notice(sentence(error), bad=True))

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import gradio as gr
-from PIL import Image
 
 from xpsr.errors import XPSRError
 
@@ -15,6 +14,7 @@ from .. import markup
 from .. import words as page_words
 from ..incoming import open_picture, plain_errors, sentence
 from ..results import scores
+from ..results.difference import open_rgb
 from ..results.outputs import Run
 from ..services import Services
 from ..visit import Visit
@@ -96,8 +96,7 @@ class RunActions:
             if true is not None and true.size != size:
                 raise XPSRError(words.reference_size(true.size, size))
             names = scores.shown_metrics(learned, with_reference=true is not None)
-            with Image.open(run.picture) as picture, Image.open(run.after) as after:
-                before, result = picture.convert("RGB"), after.convert("RGB")
+            before, result = open_rgb(run.picture), open_rgb(run.after)
             for index, name in enumerate(names, 1):
                 said = words.scoring(METRICS[name].label, index, len(names))
                 yield self._table(run, visit), markup.notice(said)
@@ -123,8 +122,7 @@ class RunActions:
         pinned = self.face.pinned(visit)
         with plain_errors():
             left = self.face.left(run, pinned, against)
-        with Image.open(left) as one, Image.open(run.after) as other:
-            before, after = one.convert("RGB"), other.convert("RGB")
+        before, after = open_rgb(left), open_rgb(run.after)
         place = across / 100, down / 100, zoom
         is_pinned = pinned is not None and left == pinned.after
         return (
@@ -144,9 +142,6 @@ class RunActions:
         with plain_errors():
             left = self.face.left(run, self.face.pinned(visit), against)
             return closer.difference_file(left, run.after, gain, self.outputs.shelf)
-
-    def scoring_stopped(self) -> str:
-        return markup.notice(words.SCORING_STOPPED)
 
     def point(self, event: gr.SelectData, visit: Visit) -> Any:
         """The place in the overview that was clicked, in per cent."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ..divider import connect_divider
 from ..triggers import PRIVATE, QUICK, bring_into_view, follow, stop_from, stop_until
+from . import words
 from .runs import RunActions
 from .showing import RESULT
 
@@ -31,10 +32,7 @@ def connect_runs(page: Page, runs: RunActions) -> None:
         show_progress="hidden",
         **PRIVATE,
     )
-    stop_until(scoring, page.stop_scoring)
-    page.stop_scoring.click(None, cancels=[scoring]).then(
-        runs.scoring_stopped, None, page.score_note, **QUICK
-    )
+    stop_until([scoring], page.stop_scoring, page.score_note, words.SCORING_STOPPED)
     _connect_closer(page, runs)
 
 

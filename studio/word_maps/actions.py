@@ -24,6 +24,7 @@ from ..job import Job
 from ..labels import as_labelled
 from ..models.engine import is_result
 from ..models.waiting import sign
+from ..results.difference import open_rgb
 from ..results.run_list import caption_of, offered
 from ..results.scores import enlarge
 from ..services import Services
@@ -135,10 +136,8 @@ class WordMapActions:
         recipe, said = run.recipe, run.recipe.prompts
         if not (said.prompt or said.lowlevel_prompt or said.added_prompt):
             raise XPSRError(words.NO_TEXTS)
-        with Image.open(run.picture) as file:
-            picture = file.convert("RGB")
         yield values(status=markup.notice(page_words.BEGINNING))
-        recorder = WordRecorder()
+        picture, recorder = open_rgb(run.picture), WordRecorder()
         for item in self.engine.stream(picture, recipe.prompts, recipe.settings, recorder):
             if job.is_stopped:
                 yield at_rest(markup.notice(words.STOPPED))
