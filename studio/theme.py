@@ -108,9 +108,9 @@ button.label-wrap { text-align: left; gap: .8rem; align-items: center; }
 /* What is chosen does not run under the arrow. */
 input[role=combobox] { text-overflow: ellipsis; padding-right: 1.2rem !important; }
 /* Fields in one line end on one line, however long what is said of them is. */
-#advanced .form > .block > label, #advanced .form > .block > .container
+:is(#advanced, #tab-full) .form > .block > :is(label, .container)
   { display: flex; flex-direction: column; height: 100%; }
-#advanced .form > .block .info-text { flex: 1 0 auto; }
+:is(#advanced, #tab-full) .form > .block .info-text { flex: 1 0 auto; }
 #advanced .form > .block > .wrap:has(.slider_input_container)
   { display: flex; flex-direction: column; justify-content: space-between; height: 100%; }
 

@@ -69,6 +69,11 @@ NO_METRIC_NAMED = (
 RUN_GONE = "This result is no longer there: it was removed to make room, or because of its age."
 
 
+def took(seconds: float) -> str:
+    """How long something took that is over."""
+    return f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
+
+
 def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{max(1, round(seconds))} s"

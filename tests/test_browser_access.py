@@ -115,6 +115,15 @@ def test_on_a_phone_buttons_fill_their_line(page):
     assert all(box["x"] == pytest.approx(row["x"], abs=1) for box in boxes[::2])
 
 
+def test_fields_in_one_line_end_on_one_line(page):
+    page.set_viewport_size({"width": 1024, "height": 900})
+    page.wait_for_timeout(500)  # the tabs find their places
+    open_tab(page, "Full quality")
+    for one, other in (("full-checkpoint", "full-base"), ("full-model", "full-model-base")):
+        boxes = [page.locator(f"#{name} textarea").bounding_box() for name in (one, other)]
+        assert boxes[0]["y"] == pytest.approx(boxes[1]["y"], abs=1)
+
+
 @pytest.mark.parametrize("width", [390, 768, 1280, 1920])
 def test_nothing_sticks_out(page, width):
     page.set_viewport_size({"width": width, "height": 900})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from xpsr.counted import counted
 
-from ..words import duration
+from ..words import duration, took
 
 LABEL = "Batch"
 INTRO = (
@@ -81,7 +81,7 @@ def _pixels(count: int) -> str:
 
 
 def done(seconds: float) -> str:
-    return f"done in {seconds:.1f} s" if seconds < 10 else f"done in {duration(seconds)}"
+    return f"done in {took(seconds)}"
 
 
 def failed(why: str) -> str:

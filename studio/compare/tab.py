@@ -105,8 +105,7 @@ def _pictures(part: Parts) -> None:
         )
     with gr.Row(visible=False) as part.beside:
         part.side_a, part.side_b = (
-            picture(words.SIDE.format(side=side.upper()), f"compare-side-{side}", "beside")
-            for side in "ab"
+            picture(side.upper(), f"compare-side-{side}", "beside") for side in "ab"
         )
     with gr.Accordion(
         words.DIFFERENCE, open=False, visible=False, elem_id="compare-difference"

@@ -35,7 +35,6 @@ def chosen(first: str, second: str) -> str:
 SLIDER = "A left of the divider, B right of it"
 POSITION = "Move the divider of the comparison"
 POSITION_INFO = "Left of it you see A, right of it B."
-SIDE = "{side}"
 DIFFERENCE = "Where A and B differ"
 DIFFERENCE_MAP = "Difference of A and B, made stronger"
 DIFFERENCE_INFO = "Black where both are equal; colours where a colour differs."

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from xpsr.counted import counted
 
 from ..labels import as_labelled
+from ..words import took
 
 TAB = "Recipes"
 
@@ -30,8 +31,7 @@ RERUN_INFO = (
 
 
 def run_line(label: str, preset: str | None, seconds: float, clock: str) -> str:
-    took = f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
-    return " · ".join((label, preset or OWN_SETTINGS, took, clock))
+    return " · ".join((label, preset or OWN_SETTINGS, took(seconds), clock))
 
 
 def noted(notes: Sequence[str]) -> str:

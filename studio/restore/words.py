@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..words import LARGEST_UPLOAD, duration
+from ..words import LARGEST_UPLOAD, took
 
 FIRST_STEPS = (
     "Drop a photograph into “1 · Your picture”, or open an example.",
@@ -272,8 +272,7 @@ NO_EXAMPLE = "That example is no longer there; choose another one."
 
 
 def done(size: tuple[int, int], seconds: float, seed: int) -> str:
-    took = f"{seconds:.1f} s" if seconds < 10 else duration(seconds)
-    return f"Done in {took} · {size[0]} × {size[1]} pixels · seed {seed}"
+    return f"Done in {took(seconds)} · {size[0]} × {size[1]} pixels · seed {seed}"
 
 
 def done_beside(number: int) -> str:
