@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from accelerate import init_empty_weights
 from accelerate.state import AcceleratorState
 from diffusers import UNet2DConditionModel
 from PIL import Image
@@ -292,6 +294,15 @@ def test_the_tagger_learns_to_see_through_damage(pairs_folder, base, taggers, tm
 def golden_picture() -> Image.Image:
     stored = load_file(SEESR / "dape.safetensors")["in.lr_image_40x52"]
     return Image.fromarray((stored[0].permute(1, 2, 0) * 255).round().byte().numpy())
+
+
+def test_as_many_numbers_learn_as_in_dape():
+    known = json.loads((SEESR / "keys_ram_dape.json").read_text("utf-8"))["dape_lora_keys"]
+    with init_empty_weights():
+        tagger = DAPEModel().requires_grad_(False)
+        add_lora(tagger)
+    learnt = sum(p.numel() for p in tagger.parameters() if p.requires_grad)
+    assert learnt == sum(math.prod(shape) for shape in known.values()) == 622_592
 
 
 def test_lora_is_taken_out_with_or_without_what_it_does():
