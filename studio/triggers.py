@@ -15,6 +15,8 @@ QUEUE = "gpu"  # one run at a time, whoever asks for it
 # Only the named endpoints (api/endpoints.py) are public; the page's own events are not.
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
+# Pictures and numbers as they were sent: what is wrong with them is told in our own words.
+AS_SENT: dict[str, Any] = {**QUICK, "preprocess": False}
 HEAVY: dict[str, Any] = {**PRIVATE, "concurrency_id": QUEUE, "concurrency_limit": 1}
 
 # Ends when no picture is on its way any more, or when Stop is pressed meanwhile: a picture that

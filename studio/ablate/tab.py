@@ -16,7 +16,7 @@ from ..parts import Parts, flat, kept_by_browser, stop_button
 from ..restore.memory import MemoryActions, to_keep
 from ..restore.showing import Face
 from ..tab import Tab
-from ..triggers import HEAVY, PRIVATE, QUICK, cleared, follow
+from ..triggers import AS_SENT, HEAVY, PRIVATE, QUICK, cleared, follow
 from . import words
 from .asked import ASKED, FORM
 from .memory import KEPT, STORAGE_KEY, keep, recall
@@ -180,8 +180,7 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
         fn=MemoryActions(services).keep,
         inputs=to_keep(page),
         outputs=page.browser,
-        preprocess=False,
-        **QUICK,
+        **AS_SENT,
     )
     opened = [page.tabs, page.chosen, part.status]
     for table in (part.grid, part.effects):
@@ -196,8 +195,7 @@ def _asked(page: Page, part: Parts) -> list[Any]:
 
 def _connect_question(page: Page, part: Parts, handle: gr.Tab, act: QuestionActions) -> None:
     asked = _asked(page, part)
-    plain: dict[str, Any] = {**QUICK, "preprocess": False}
-    looks = {"inputs": asked, "outputs": part.named(SEEN), **plain}
+    looks = {"inputs": asked, "outputs": part.named(SEEN), **AS_SENT}
     timing: dict[str, Any] = {
         "fn": act.measure,
         "inputs": asked,
@@ -231,8 +229,7 @@ def _connect_memory(part: Parts) -> None:
         fn=keep,
         inputs=[part.study, *kept],
         outputs=part.stored,
-        preprocess=False,
-        **QUICK,
+        **AS_SENT,
     )
 
 
@@ -257,7 +254,7 @@ def _connect_run(
     # What is left to do costs less now.
     seen = part.named(SEEN)
     for end in (run.success, failed.then):
-        end(question.count, _asked(page, part), seen, preprocess=False, **QUICK)
+        end(question.count, _asked(page, part), seen, **AS_SENT)
 
 
 TAB = Tab("ablate", words.LABEL, CSS, lay_out, connect)

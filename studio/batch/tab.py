@@ -13,7 +13,7 @@ from ..page import Page
 from ..parts import Parts, flat, kept_by_browser, small, stop_button
 from ..services import Services
 from ..tab import Tab
-from ..triggers import HEAVY, PRIVATE, QUICK, bring_into_view, cleared
+from ..triggers import AS_SENT, HEAVY, PRIVATE, QUICK, bring_into_view, cleared
 from . import words
 from .actions import SHOWN, BatchActions
 from .batch import Batch
@@ -152,13 +152,9 @@ def _connect_memory(
 
 def _connect_files(part: Parts, actions: BatchActions, filled: list[Any]) -> Any:
     """Returns the event of files that come or go."""
-    part.folder.upload(
-        actions.add_folder, [part.files, part.folder], part.files, preprocess=False, **QUICK
-    )
+    part.folder.upload(actions.add_folder, [part.files, part.folder], part.files, **AS_SENT)
     part.intro.select(actions.too_many, part.batch, filled, **QUICK)
-    return part.files.change(
-        actions.receive, [part.files, part.batch], filled, preprocess=False, **QUICK
-    )
+    return part.files.change(actions.receive, [part.files, part.batch], filled, **AS_SENT)
 
 
 TAB = Tab("batch", words.LABEL, CSS, lay_out, connect)

@@ -13,7 +13,7 @@ from ..restore.describing import Describing
 from ..restore.text_actions import TextActions
 from ..restore.wiring import reading
 from ..tab import Tab
-from ..triggers import HEAVY, PRIVATE, QUICK, stop_from, stop_until
+from ..triggers import AS_SENT, HEAVY, PRIVATE, QUICK, stop_from, stop_until
 from . import words
 from .actions import FORMATS, SUITED, FullActions
 
@@ -136,7 +136,7 @@ def _connect_using(page: Page, part: Parts, actions: FullActions, describing: De
     stop_until(runs, part.stop_using, part.used, words.USE_STOPPED)
     for run in runs:
         # Read anew though nothing of the form may have changed: by another model.
-        run.then(actions.suit, form, suited, preprocess=False, **QUICK).then(**read)
+        run.then(actions.suit, form, suited, **AS_SENT).then(**read)
         run.then(describing.introduce, None, page.describer, **QUICK)
 
 

@@ -10,7 +10,7 @@ import gradio as gr
 from .. import markup
 from ..parts import Parts, flat, kept_by_browser, picture
 from ..tab import Tab
-from ..triggers import PRIVATE, QUICK
+from ..triggers import AS_SENT, PRIVATE, QUICK
 from . import words
 from .actions import APPLIED, BROUGHT, RUN, Recipes
 from .preset_actions import SHELF, PresetActions
@@ -152,8 +152,8 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
     brought = part.named(BROUGHT)
     form = [page.picture, page.preset, *page.form]
     listed = [part.runs, part.make_zip, *run]
-    handle.select(actions.list_runs, [page.visit, part.runs], listed, preprocess=False, **QUICK)
-    part.runs.input(actions.show_run, part.runs, run, preprocess=False, **QUICK)
+    handle.select(actions.list_runs, [page.visit, part.runs], listed, **AS_SENT)
+    part.runs.input(actions.show_run, part.runs, run, **AS_SENT)
     part.make_zip.click(
         actions.pack,
         page.visit,
@@ -162,27 +162,22 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
         concurrency_limit=1,
         **PRIVATE,
     )
-    bring: dict[str, Any] = {"outputs": brought, "preprocess": False, **QUICK}
+    bring: dict[str, Any] = {"outputs": brought, **AS_SENT}
     part.drop.upload(actions.bring_file, [part.drop, *form], **bring)
     part.use.click(actions.bring_run, [part.runs, *form], **bring)
     part.compare.click(
         actions.compare,
         [part.runs, page.visit],
         [page.tabs, page.chosen],
-        preprocess=False,
-        **QUICK,
+        **AS_SENT,
     )
-    page.picture.change(
-        actions.notice_recipe, page.picture, [page.offer, page.carries], preprocess=False, **QUICK
-    )
-    page.see_recipe.click(
-        actions.see_recipe, form, [*brought, page.tabs], preprocess=False, **QUICK
-    )
+    page.picture.change(actions.notice_recipe, page.picture, [page.offer, page.carries], **AS_SENT)
+    page.see_recipe.click(actions.see_recipe, form, [*brought, page.tabs], **AS_SENT)
     applied = [*page.named(name for name in APPLIED if name not in BROUGHT), *brought]
     given = [part.recipe, page.before, page.visit, page.written, *page.form]
     for button, everything in ((part.apply, True), (part.apply_texts, False)):
         apply = partial(actions.apply, everything=everything)
-        button.click(apply, given, applied, preprocess=False, **QUICK)
+        button.click(apply, given, applied, **AS_SENT)
     gr.on([part.cancel.click, part.drop.clear], actions.cancel, None, brought, **QUICK)
     # Recipes cannot be compared as Gradio compares states, so what is shown of them is followed.
     part.preview.change(actions.empty, part.recipe, part.drop, **QUICK)
@@ -192,22 +187,21 @@ def connect(page: Page, part: Parts, handle: gr.Tab, services: Services) -> None
 def _connect_presets(page: Page, shelf: Parts, handle: gr.Tab, actions: PresetActions) -> None:
     filled, form = shelf.named(SHELF), [page.preset, *page.form]
     stored, chosen, name = shelf.named(("stored", "chosen", "name"))
-    plain: dict[str, Any] = {"preprocess": False, **QUICK}
-    handle.select(actions.enter, [stored, chosen], filled, **plain)
-    shelf.save.click(actions.save, [stored, name, *form], filled, **plain)
-    shelf.replace.click(actions.replace, [stored, chosen, *form], filled, **plain)
-    shelf.rename.click(actions.rename, [stored, chosen, name], filled, **plain)
-    shelf.delete.click(actions.delete, [stored, chosen], filled, **plain)
-    shelf.undo.click(actions.undo, [stored, shelf.gone], filled, **plain)
-    shelf.bring.upload(actions.bring, [stored, chosen, shelf.bring], filled, **plain)
+    handle.select(actions.enter, [stored, chosen], filled, **AS_SENT)
+    shelf.save.click(actions.save, [stored, name, *form], filled, **AS_SENT)
+    shelf.replace.click(actions.replace, [stored, chosen, *form], filled, **AS_SENT)
+    shelf.rename.click(actions.rename, [stored, chosen, name], filled, **AS_SENT)
+    shelf.delete.click(actions.delete, [stored, chosen], filled, **AS_SENT)
+    shelf.undo.click(actions.undo, [stored, shelf.gone], filled, **AS_SENT)
+    shelf.bring.upload(actions.bring, [stored, chosen, shelf.bring], filled, **AS_SENT)
     for chosen_by, one, note in (
         (shelf.load.click, chosen, shelf.note),
         (page.own_preset.input, page.own_preset, page.status),
     ):
         given = [stored, one, page.visit, page.written, *form]
-        chosen_by(actions.load, given, [note, page.own_texts, *page.form], **plain)
+        chosen_by(actions.load, given, [note, page.own_texts, *page.form], **AS_SENT)
     # When the page opens, and whenever a preset comes or goes.
-    gr.on(None, actions.offer, stored, page.own_preset, **plain)
+    gr.on(None, actions.offer, stored, page.own_preset, **AS_SENT)
 
 
 TAB = Tab("recipes", words.TAB, CSS, lay_out, connect)

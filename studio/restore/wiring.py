@@ -16,7 +16,7 @@ from .. import words as page_words
 from ..form import MAIN_TEXTS, TEXT_SETTINGS
 from ..page import Page
 from ..services import Services
-from ..triggers import HEAVY, PRIVATE, QUICK, RECEIVED, cleared, follow
+from ..triggers import AS_SENT, HEAVY, PRIVATE, QUICK, RECEIVED, cleared, follow
 from .actions import ANOTHER_PICTURE, EXAMPLE, PRESET, Actions
 from .describing import BACK, DESCRIPTION, Describing
 from .fitting import DECIDING, Fitting
@@ -111,9 +111,8 @@ def _connect_describing(demo: gr.Blocks, page: Page, describing: Describing) -> 
         describing.back,
         [page.visit, page.written, page.before, *page.form],
         page.named(BACK),
-        preprocess=False,
         cancels=[run],
-        **QUICK,
+        **AS_SENT,
     )
     return run
 
@@ -158,8 +157,7 @@ def _connect_form(
         "fn": actions.tell_preset,
         "inputs": [page.preset, *page.form],
         "outputs": page.preset_note,
-        "preprocess": False,
-        **QUICK,
+        **AS_SENT,
     }
     # Not when the preset changes: what it brings comes a moment later.
     follow([one.change for one in page.settings.values()], **tell_preset)
@@ -167,8 +165,7 @@ def _connect_form(
         actions.choose_preset,
         [page.preset, page.visit, page.written, *page.form],
         page.named(PRESET),
-        preprocess=False,
-        **QUICK,
+        **AS_SENT,
     ).then(**tell_preset)
     # Its values are gone from the form, so one's own preset is no longer the chosen one.
     gr.on([page.preset.input, page.preset.change], lambda: None, None, page.own_preset, **QUICK)
@@ -226,8 +223,7 @@ def _connect_fitting(page: Page, fitting: Fitting, events: Sequence[Any]) -> Non
         "fn": fitting.check,
         "inputs": [page.visit, page.preset, *page.form],
         "outputs": [page.size_note, page.upscale_note, page.largest],
-        "preprocess": False,
-        **QUICK,
+        **AS_SENT,
     }
     for event in events:
         event.then(**check)
@@ -243,8 +239,7 @@ def _connect_memory(
         "fn": memory.keep,
         "inputs": to_keep(page),
         "outputs": page.browser,
-        "preprocess": False,  # Gradio's own would refuse all for one number out of its range
-        **QUICK,
+        **AS_SENT,
     }
     recalled = demo.load(memory.recall, [page.browser, page.visit], page.named(RECALLED), **QUICK)
     back = recalled.then(lambda: True, None, page.back, **QUICK)
