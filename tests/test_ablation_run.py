@@ -246,6 +246,8 @@ def test_a_folder_is_of_one_picture_and_one_model(experiment, tmp_path: Path) ->
     plan = plans.swap(PROMPTS, SETTINGS, (5,))
     made = experiment(plan, tmp_path)
     assert made.folder.check(made.pipe, made.image) == []
+    nobody = None  # the pipeline is not asked for what is not there
+    assert all(made.folder.find(cell, nobody, made.image) is None for cell in plan.cells())
     run(made)
     assert made.folder.check(made.pipe, made.image) == []
     with pytest.raises(XPSRError, match="of another picture; choose another --out"):

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from conftest import tiny_text_encoder
 
 from xpsr.errors import XPSRError
 from xpsr.prompts import (
@@ -135,11 +136,19 @@ def test_cut_words_are_exactly_those_that_do_not_fit(tokenizer):
     assert count_tokens(tokenizer, count.kept).cut == ""
 
 
+@pytest.fixture(scope="module")
+def text_encoder(tokenizer):
+    """One that knows all of CLIP's tokens."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return tiny_text_encoder(tokenizer, 20)
+
+
 @pytest.mark.parametrize("text", ["cat " * 75, "cat " * 76, "猫é " * 40, "A  Über\n" * 50])
-def test_the_cut_is_the_encoders(tokenizer, tiny_pipeline, text):
+def test_the_cut_is_the_encoders(tokenizer, text_encoder, text):
     """Whatever stands in the cut part changes nothing; the last of the kept part does."""
     count = count_tokens(tokenizer, text)
-    encode = lambda *texts: encode_texts(tokenizer, tiny_pipeline.text_encoder, list(texts))  # noqa: E731
+    encode = lambda *texts: encode_texts(tokenizer, text_encoder, list(texts))  # noqa: E731
     with torch.no_grad():
         whole, other_end = encode(text, count.kept + ("zebra " * 20 if count.cut else ""))
         changed = encode(count.kept.rstrip()[:-1] + " zebra")[0]
@@ -170,12 +179,11 @@ def test_a_text_shared_by_both_branches_is_noted_once(tokenizer):
     assert len(cut_notes(assemble(prompts, PRESETS["paper"], tokenizer))) == 1
 
 
-def test_encoding_is_clips_last_layer_after_its_norm(tokenizer, tiny_pipeline):
-    encoder = tiny_pipeline.text_encoder
+def test_encoding_is_clips_last_layer_after_its_norm(tokenizer, text_encoder):
     with torch.no_grad():
-        found = encode_texts(tokenizer, encoder, ["a cat", ""])
+        found = encode_texts(tokenizer, text_encoder, ["a cat", ""])
         ids = torch.tensor([tokenizer("a cat", padding="max_length", max_length=77)["input_ids"]])
-        layers = encoder(ids, output_hidden_states=True)
+        layers = text_encoder(ids, output_hidden_states=True)
     assert found.shape == (2, 77, 20)
     assert torch.allclose(found[:1], layers.last_hidden_state, atol=1e-6)
     raw = layers.hidden_states[-1]
