@@ -69,7 +69,7 @@ def tokenizer():
 
 @pytest.fixture(scope="session")
 def short_tokenizer(tokenizer):
-    """CLIP's with its 10,000 commonest merges; all 48,894 take longer to read than tiny networks."""
+    """CLIP's with its 10,000 commonest merges; all of them take long to read, again and again."""
     from transformers import CLIPTokenizer
 
     whole = json.loads(tokenizer.backend_tokenizer.to_str())["model"]

@@ -113,7 +113,8 @@ def test_a_describer_of_ones_own_that_says_nothing_is_an_error(picture):
     assert isinstance(found, XPSRError) and "empty" in str(found)
 
 
-def test_a_lost_server_ends_the_run_and_the_next_one_does_the_rest(run, folder):
+def test_a_lost_server_ends_the_run_and_the_next_one_does_the_rest(run, folder, monkeypatch):
+    monkeypatch.setattr("openai._base_client.INITIAL_RETRY_DELAY", 0.01)  # half a second and more
     with serving() as server:
         address = server.url
     out = folder.parent / "words.jsonl"

@@ -416,8 +416,8 @@ def test_no_photos_and_no_describer_are_sentences(photos, tmp_path):
 
 def test_workers_end_with_a_killed_parent():
     script = (
-        "from itertools import count; from train.sharing import in_order; import training_help\n"
-        "for found in in_order(training_help.worker_of, count(), 2): print(found, flush=True)"
+        "from itertools import count; from train.sharing import in_order; import workers\n"
+        "for found in in_order(workers.worker_of, count(), 2): print(found, flush=True)"
     )
     paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
     parent = subprocess.Popen(

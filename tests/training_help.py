@@ -78,11 +78,6 @@ def weights(out: Path) -> dict:
     return found
 
 
-def worker_of(_item: int) -> str:
-    """The process that runs it, and whether Ctrl-C ends it at once."""
-    return f"{os.getpid()} {signal.getsignal(signal.SIGINT) == signal.SIG_DFL}"
-
-
 class Unstopped:
     """In place of samples: whether a data worker passes over Ctrl-C."""
 
