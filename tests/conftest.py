@@ -103,6 +103,14 @@ def tiny_text_encoder(tokenizer, width: int):
 
 
 @pytest.fixture(scope="session")
+def text_encoder(tokenizer):
+    """A small one that knows all of CLIP's tokens."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return tiny_text_encoder(tokenizer, 20)
+
+
+@pytest.fixture(scope="session")
 def tiny_pipeline(short_tokenizer):
     """The golden networks with a random autoencoder and text encoder; same weights every time."""
     from diffusers import AutoencoderKL, PNDMScheduler

@@ -123,7 +123,7 @@ def test_added_words_that_do_not_fit_alone_are_cut_at_their_end(tokenizer):
 
 
 @pytest.mark.parametrize("mode", CHOICES["long_prompts"])
-def test_texts_that_fit_are_the_same_in_every_mode(tokenizer, tiny_pipeline, mode):
+def test_texts_that_fit_are_the_same_in_every_mode(tokenizer, text_encoder, mode):
     prompts = Prompts(prompt="A cat on a roof, 猫.", lowlevel_prompt="cat " * 75)
     plain = assemble(prompts, Settings(), tokenizer)
     other = assemble(prompts, Settings(long_prompts=mode), tokenizer)
@@ -132,7 +132,7 @@ def test_texts_that_fit_are_the_same_in_every_mode(tokenizer, tiny_pipeline, mod
         one, two = (
             encode_texts(
                 tokenizer,
-                tiny_pipeline.text_encoder,
+                text_encoder,
                 [fitted.sent for fitted in vars(texts).values()],
                 chunk=c,
             )
@@ -141,12 +141,11 @@ def test_texts_that_fit_are_the_same_in_every_mode(tokenizer, tiny_pipeline, mod
     assert torch.equal(one, two)
 
 
-def test_blocks_are_read_one_by_one_and_a_shorter_text_gets_empty_ones(tokenizer, tiny_pipeline):
+def test_blocks_are_read_one_by_one_and_a_shorter_text_gets_empty_ones(tokenizer, text_encoder):
     long, short = "cat " * 75 + "dog " * 20, "lowres"
-    encoder = tiny_pipeline.text_encoder
     with torch.no_grad():
-        pair = encode_texts(tokenizer, encoder, [short, long], chunk=True)
-        single = encode_texts(tokenizer, encoder, [short, "", "cat " * 75, "dog " * 20])
+        pair = encode_texts(tokenizer, text_encoder, [short, long], chunk=True)
+        single = encode_texts(tokenizer, text_encoder, [short, "", "cat " * 75, "dog " * 20])
     assert pair.shape == (2, 154, 20)
     for found, expected in (
         (pair[0, :77], single[0]),

@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from conftest import tiny_text_encoder
 
 from xpsr.errors import XPSRError
 from xpsr.prompts import (
@@ -134,14 +133,6 @@ def test_cut_words_are_exactly_those_that_do_not_fit(tokenizer):
     assert count.kept + count.cut == text and count.lost == count.used - 75 > 0
     assert count_tokens(tokenizer, count.kept).used == 75
     assert count_tokens(tokenizer, count.kept).cut == ""
-
-
-@pytest.fixture(scope="module")
-def text_encoder(tokenizer):
-    """One that knows all of CLIP's tokens."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        return tiny_text_encoder(tokenizer, 20)
 
 
 @pytest.mark.parametrize("text", ["cat " * 75, "cat " * 76, "猫é " * 40, "A  Über\n" * 50])
