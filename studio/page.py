@@ -51,6 +51,7 @@ class Page:
     scores: gr.HTML
     download: gr.DownloadButton
     recipe: gr.DownloadButton
+    another: gr.Button
     pin: gr.Button
     against: gr.Radio
     strip: gr.Gallery

@@ -38,8 +38,9 @@ def test_runs_are_kept_compared_and_found_again_after_a_reload(open_page, photo)
     expect(page.locator("#status")).to_contain_text("Pinned.")
     expect(page.locator("#pin")).to_have_text("Unpin")
 
-    page.locator("#new-seed").click()
-    restore(page)
+    page.locator("#another").click()  # a new seed, and Restore
+    expect(page.locator("#status")).not_to_contain_text("Pinned.")
+    expect(page.locator("#status .notice")).to_have_text(DONE, timeout=WAIT_MS)
     thumbs = page.locator("#strip .thumbnail-item")
     expect(thumbs).to_have_count(2)
     expect(page.locator("#strip")).to_contain_text("pinned")

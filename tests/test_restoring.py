@@ -75,6 +75,18 @@ def test_a_stop_that_comes_before_the_run_counts_for_this_run_alone(engine, tmp_
     assert words.STOPPED not in last[0] and len(visit.runs) == 1
 
 
+def test_another_version_takes_another_seed_where_seeds_decide_anything(engine, tmp_path):
+    actions = Actions(Services(engine, Outputs(tmp_path / "outputs", Shelf())))
+    visit = Visit()
+    seeds = {actions.another(visit, "noise", "ddim") for _ in range(3)}
+    assert len(seeds | {actions.another(visit, "lr_bare", "ddpm")}) == 4
+    with pytest.raises(gr.Error, match="every seed gives the same picture"):
+        actions.another(visit, "lr_bare", "ddim")
+    actions.begin(visit)
+    with pytest.raises(gr.Error, match="A picture is under way"):
+        actions.another(visit, "noise", "ddim")
+
+
 @pytest.mark.parametrize("opens", ["an older result", "an example"])
 def test_what_is_opened_during_a_run_stays(engine, picture, tmp_path, opens):
     outputs = Outputs(tmp_path / "outputs", Shelf())

@@ -11,11 +11,12 @@ from xpsr.models import PatchAutoencoder
 
 
 def patches_of(pairs: Samples, patch_size: int, count: int, seed: int) -> Tensor:
-    """Random clean patches, (count, 3·patch²) in [-1, 1], in the order of pixel_unshuffle."""
+    """Random clean patches, (count, 3·patch²) in [-1, 1], in the order of pixel_unshuffle; fewer
+    where there are few pictures, each of which is drawn once on average at most."""
     random = np.random.default_rng(seed)
     per_picture = 900
     rows = []
-    for index in random.integers(0, len(pairs), max(1, count // per_picture)):
+    for index in random.integers(0, len(pairs), min(max(1, count // per_picture), len(pairs))):
         clean = torch.from_numpy(pairs.pictures(int(index))[0]).permute(2, 0, 1).float() / 127.5 - 1
         top, left = (int(random.integers(0, patch_size)) for _ in range(2))
         h, w = ((s - patch_size) // patch_size * patch_size for s in clean.shape[1:])

@@ -21,7 +21,7 @@ from .. import markup, texts
 from .. import words as page_words
 from ..filling import fill
 from ..form import FORM, MAIN_TEXTS, REST, preset_values, read_form
-from ..incoming import open_picture, picture_title, sentence
+from ..incoming import open_picture, picture_title, plain_errors, sentence
 from ..job import Job
 from ..labels import as_labelled
 from ..models.engine import is_result, is_step
@@ -258,6 +258,19 @@ class Actions:
 
     def new_seed(self) -> int:
         return secrets.randbelow(2**32)
+
+    def another(self, visit: Visit, start: str, scheduler: str) -> int:
+        """A new seed, with which Restore is then pressed.
+
+        Raises:
+            gr.Error: a run is under way, or the seed decides nothing.
+        """
+        with plain_errors():
+            if visit.restoring.is_under_way:
+                raise XPSRError(words.STILL_AT_WORK)
+            if start == "lr_bare" and scheduler != "ddpm":
+                raise XPSRError(words.ONLY_VERSION)
+        return self.new_seed()
 
     def choose_preset(self, preset: str, visit: Visit, written: Brought, *values: Any) -> tuple:
         """The texts and settings a preset brings; the two main texts and the seed stay."""

@@ -62,23 +62,27 @@ def _pictures(part: Parts, opening: Opening) -> None:
 
 def _tools(part: Parts, opening: Opening) -> None:
     there = opening.download is not None
-    with gr.Row(elem_id="result-tools"):
+    with gr.Row():
         part.download = gr.DownloadButton(
             words.DOWNLOAD,
             value=opening.download,
             interactive=there,
             size="md",
             min_width=200,
-            scale=4,
+            scale=3,
             elem_id="download",
         )
+        part.another = gr.Button(
+            words.ANOTHER, interactive=there, size="md", min_width=160, scale=2, elem_id="another"
+        )
+    with gr.Row():
         part.recipe = gr.DownloadButton(
             words.DOWNLOAD_RECIPE,
             value=opening.recipe,
             interactive=there,
             size="md",
             min_width=140,
-            scale=2,
+            scale=3,
             elem_id="download-recipe",
         )
         part.pin = gr.Button(

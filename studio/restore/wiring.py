@@ -153,6 +153,12 @@ def _connect_form(
 ) -> dict[str, Any]:
     """Returns the event that tells of a preset anew."""
     page.new_seed.click(actions.new_seed, None, page.settings["seed"], **QUICK)
+    page.another.click(
+        actions.another,
+        [page.visit, *page.named(("start", "scheduler"))],
+        page.settings["seed"],
+        **QUICK,
+    ).success(None, js="() => document.querySelector('#restore').click()", **PRIVATE)
     tell_preset: dict[str, Any] = {
         "fn": actions.tell_preset,
         "inputs": [page.preset, *page.form],

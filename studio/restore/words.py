@@ -42,6 +42,12 @@ POSITION = "Move the divider"
 POSITION_INFO = "Left of it you see the picture before, right of it after."
 DOWNLOAD = "Download the picture (PNG)"
 DOWNLOAD_RECIPE = "Recipe (JSON)"
+ANOTHER = "Another version"
+STILL_AT_WORK = "A picture is under way. When it is done, press again."
+ONLY_VERSION = (
+    "With these settings every seed gives the same picture: there is no other version. Another "
+    "preset, or another start under “Advanced”, leaves something to chance."
+)
 PIN = "Pin as baseline"
 UNPIN = "Unpin"
 IS_PINNED = "pinned"
