@@ -272,7 +272,7 @@ SCORING = "Done. Computing the scores…"
 STOPPED = "Stopped. Your texts and settings are as they were, and so is the earlier result."
 RUN_DROPPED = (
     "A picture was being restored when this page was opened. In another tab that goes on; a reload "
-    "has stopped it, and Restore starts it again."
+    "has stopped it. Once the picture is there, Restore starts it again."
 )
 NO_EXAMPLE = "That example is no longer there; choose another one."
 
