@@ -340,6 +340,16 @@ def test_what_does_not_go_together(more, said, pairs_folder, base, taggers, tmp_
     assert not (tmp_path / "run").exists()
 
 
+def test_photos_that_nobody_has_tagged_are_told(base, taggers, tmp_path):
+    """They would be described in sentences, which SeeSR is not made for."""
+    photos = make_photos(tmp_path / "photos", 1)
+    config = seesr(photos, tmp_path / "run", base, taggers["both"], "degradation.size=128")
+    AcceleratorState._reset_state(reset_partial_state=True)
+    with pytest.raises(XPSRError, match="Make pairs of them with train.prepare --describer tags:"):
+        run(config)
+    train(config.model_copy(update={"prompts": "none", "steps": 1}))
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [

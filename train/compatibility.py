@@ -71,6 +71,13 @@ def check_seesr(config: TrainConfig) -> None:
     """
     if passed_over := [name for name in UNREAD_BY_SEESR if _given(config, name)]:
         raise XPSRError(f"A SeeSR is trained without {', '.join(passed_over)}: leave that out.")
+    reads = config.prompts in ("both", "high") and config.model.only is None
+    photos = Path(config.data).is_dir() and not has_pairs(Path(config.data))
+    if reads and photos:
+        raise XPSRError(
+            "A SeeSR learns from tags, and photos degraded as they are drawn get sentences."
+            " Make pairs of them with train.prepare --describer tags:FOLDER, or give prompts=none."
+        )
 
 
 Rules = list[tuple[bool, str]]
