@@ -77,6 +77,14 @@ def test_runs_are_kept_compared_and_found_again_after_a_reload(open_page, photo)
     expect(page.locator("#greeting")).to_be_hidden()
     restore(page)  # with the picture that came back
     expect(thumbs).to_have_count(3)
+    page.locator("#advanced > button").click()
+    page.locator("#preset input").click()
+    page.get_by_role("option", name="faithful").click()
+    expect(page.get_by_label("number input for Steps")).to_have_value("1")
+    page.locator("#another").click()
+    expect(page.locator("#status")).to_contain_text("every seed gives the same picture")
+    expect_rest(page)
+    expect(thumbs).to_have_count(3)
 
 
 def test_a_closer_look(open_page):

@@ -21,7 +21,7 @@ from .. import markup, texts
 from .. import words as page_words
 from ..filling import fill
 from ..form import FORM, MAIN_TEXTS, REST, preset_values, read_form
-from ..incoming import open_picture, picture_title, plain_errors, sentence
+from ..incoming import open_picture, picture_title, sentence
 from ..job import Job
 from ..labels import as_labelled
 from ..models.engine import is_result, is_step
@@ -263,14 +263,18 @@ class Actions:
         """A new seed, with which Restore is then pressed.
 
         Raises:
-            gr.Error: a run is under way, or the seed decides nothing.
+            gr.Error: there is no other version now; `why_not` tells it.
         """
-        with plain_errors():
-            if visit.restoring.is_under_way:
-                raise XPSRError(words.STILL_AT_WORK)
-            if start == "lr_bare" and scheduler != "ddpm":
-                raise XPSRError(words.ONLY_VERSION)
+        if self.why_not(visit, start, scheduler):
+            raise gr.Error(visible=False, print_exception=False)
         return self.new_seed()
+
+    def why_not(self, visit: Visit, start: str, scheduler: str) -> str:
+        """What keeps another version from being made: a run, or a seed that decides nothing."""
+        if visit.restoring.is_under_way:
+            return markup.notice(words.STILL_AT_WORK)
+        nothing_drawn = start == "lr_bare" and scheduler != "ddpm"
+        return markup.notice(words.ONLY_VERSION) if nothing_drawn else ""
 
     def choose_preset(self, preset: str, visit: Visit, written: Brought, *values: Any) -> tuple:
         """The texts and settings a preset brings; the two main texts and the seed stay."""

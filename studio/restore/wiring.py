@@ -153,12 +153,10 @@ def _connect_form(
 ) -> dict[str, Any]:
     """Returns the event that tells of a preset anew."""
     page.new_seed.click(actions.new_seed, None, page.settings["seed"], **QUICK)
-    page.another.click(
-        actions.another,
-        [page.visit, *page.named(("start", "scheduler"))],
-        page.settings["seed"],
-        **QUICK,
-    ).success(None, js="() => document.querySelector('#restore').click()", **PRIVATE)
+    drawn = [page.visit, *page.named(("start", "scheduler"))]
+    another = page.another.click(actions.another, drawn, page.settings["seed"], **QUICK)
+    another.success(None, js="() => document.querySelector('#restore').click()", **PRIVATE)
+    another.failure(actions.why_not, drawn, page.status, **QUICK)
     tell_preset: dict[str, Any] = {
         "fn": actions.tell_preset,
         "inputs": [page.preset, *page.form],
