@@ -17,6 +17,8 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUICK: dict[str, Any] = {**PRIVATE, "queue": False, "show_progress": "hidden"}
 # Pictures and numbers as they were sent: what is wrong with them is told in our own words.
 AS_SENT: dict[str, Any] = {**QUICK, "preprocess": False}
+# For handlers with no place to tell what went wrong: Gradio shows an error of its queue alone.
+ALOUD: dict[str, Any] = {**PRIVATE, "concurrency_limit": None, "show_progress": "hidden"}
 HEAVY: dict[str, Any] = {**PRIVATE, "concurrency_id": QUEUE, "concurrency_limit": 1}
 
 # Ends when no picture is on its way any more, or when Stop is pressed meanwhile: a picture that

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections import Counter
 from typing import Any
@@ -49,6 +50,15 @@ def causes(demo: gr.Blocks, handler: str) -> set[tuple[str | None, str]]:
     before = [demo.fns[one.trigger_after] for one in called if one.trigger_after is not None]
     targets = [target for one in (*called, *before) for target in one.targets]
     return {(demo.blocks[number].elem_id, event) for number, event in targets if number}
+
+
+def test_an_error_that_nobody_but_gradio_tells_goes_through_its_queue(demo):
+    """Of what passes the queue by, the browser gets it and shows nothing."""
+    named = [one for one in demo.fns.values() if hasattr(one.fn, "__qualname__")]
+    raising = [one for one in named if "plain_errors()" in inspect.getsource(one.fn)]
+    names = {one.fn.__qualname__ for one in raising}
+    assert {"RunActions.look", "RunActions.draw", "BlindVote.reveal", "BlindVote.resume"} <= names
+    assert all(one.queue for one in raising)
 
 
 def test_a_value_for_no_component_is_an_error():

@@ -11,7 +11,7 @@ from .. import markup
 from ..divider import connect_divider, lay_out_divider
 from ..parts import Parts, flat, kept_by_browser, picture, small
 from ..tab import Tab
-from ..triggers import PRIVATE, QUICK, bring_into_view
+from ..triggers import ALOUD, PRIVATE, QUICK, bring_into_view
 from . import words
 from .actions import NO_PAIR, VIEW, Compare
 from .memory import STORAGE_KEY
@@ -233,7 +233,7 @@ def _connect_vote(page: Page, part: Parts, handle: gr.Tab, actions: BlindVote) -
         (part.tie, "same"),
         (part.right_better, "right"),
     ]
-    revealed = reveal.click(actions.reveal, [ballot, page.visit], panel, **QUICK)
+    revealed = reveal.click(actions.reveal, [ballot, page.visit], panel, **ALOUD)
     events = [
         part.start.click(actions.start, [pair, more, page.visit, ballot], panel, **QUICK),
         *(
@@ -241,7 +241,7 @@ def _connect_vote(page: Page, part: Parts, handle: gr.Tab, actions: BlindVote) -
             for button, answer in answers
         ),
         revealed,
-        resume.click(actions.resume, [ballot, page.visit], panel, **QUICK),
+        resume.click(actions.resume, [ballot, page.visit], panel, **ALOUD),
         discard.click(actions.discard, ballot, panel, **QUICK),
     ]
     for event in events:

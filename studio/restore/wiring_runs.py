@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..divider import connect_divider
-from ..triggers import PRIVATE, QUICK, bring_into_view, follow, stop_from, stop_until
+from ..triggers import ALOUD, PRIVATE, QUICK, bring_into_view, follow, stop_from, stop_until
 from . import words
 from .runs import RunActions
 from .showing import RESULT
@@ -43,14 +43,14 @@ def _connect_closer(page: Page, runs: RunActions) -> None:
         "fn": runs.look,
         "inputs": [closer.open, page.visit, page.against, *controls],
         "outputs": [closer.overview, closer.before, closer.after],
-        **QUICK,
+        **ALOUD,
     }
     # Of the whole picture, so by itself: another place or zoom leaves it as it is.
     whole = {
         "fn": runs.draw,
         "inputs": [closer.open, page.visit, page.against, closer.gain],
         "outputs": closer.difference,
-        **QUICK,
+        **ALOUD,
     }
     opened = closer.accordion.expand(lambda: True, None, closer.open, **QUICK)
     closer.accordion.collapse(lambda: False, None, closer.open, **QUICK)
