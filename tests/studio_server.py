@@ -71,8 +71,13 @@ def end_all() -> None:
     """Every server that was started here and still runs; not left to `atexit`, which a process of
     pytest-xdist may not come to."""
     for process in _started:
-        process.kill()
-        process.wait()
+        process.terminate()  # it takes what it served along, as it could not if it were killed
+    for process in _started:
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
     for folder in _folders:
         folder.cleanup()
 
