@@ -359,6 +359,13 @@ def test_sd_turbo_as_base_takes_two_steps(xpsr, pipe, official, turbo, picture, 
     whole = library.load(tmp_path / "out", device="cpu")
     assert default_preset(str(tmp_path / "out")) == whole.config["default_preset"] == "seesr-turbo"
     assert whole(picture(24, 20), **small).recipe.output_sha256 == done.recipe.output_sha256
+    config = {**UNet2DConditionModel.load_config(turbo / "unet"), "in_channels": 9}
+    UNet2DConditionModel.from_config(config).save_pretrained(turbo / "unet")  # one for inpainting
+    with pytest.raises(XPSRError, match="is not that of SD-Turbo, which SeeSR's layers fit: 1 of"):
+        library.load(official, base=turbo, device="cpu")
+    done = xpsr("convert", official, tmp_path / "other", "--base", turbo)
+    assert done.code == 2 and "is not that of SD-Turbo" in done.err
+    assert not (tmp_path / "other").exists()
     shutil.rmtree(turbo / "unet")
     with pytest.raises(XPSRError, match='it has no "unet"'):
         library.load(official, base=turbo, device="cpu")

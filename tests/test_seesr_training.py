@@ -334,9 +334,8 @@ def test_lora_is_taken_out_with_or_without_what_it_does():
 )
 def test_what_does_not_go_together(more, said, pairs_folder, base, taggers, tmp_path):
     config = seesr(pairs_folder, tmp_path / "run", base, taggers["both"], *more)
-    AcceleratorState._reset_state(reset_partial_state=True)
     with pytest.raises(XPSRError, match=said):
-        run(config)
+        train(config)
     assert not (tmp_path / "run").exists()
 
 
@@ -344,9 +343,8 @@ def test_photos_that_nobody_has_tagged_are_told(base, taggers, tmp_path):
     """They would be described in sentences, which SeeSR is not made for."""
     photos = make_photos(tmp_path / "photos", 1)
     config = seesr(photos, tmp_path / "run", base, taggers["both"], "degradation.size=128")
-    AcceleratorState._reset_state(reset_partial_state=True)
     with pytest.raises(XPSRError, match="Make pairs of them with train.prepare --describer tags:"):
-        run(config)
+        train(config)
     train(config.model_copy(update={"prompts": "none", "steps": 1}))
 
 
@@ -359,9 +357,8 @@ def test_photos_that_nobody_has_tagged_are_told(base, taggers, tmp_path):
 )
 def test_what_does_not_go_with_the_tagger_alone(more, said, pairs_folder, base, taggers, tmp_path):
     config = dape(pairs_folder, tmp_path / "run", base, taggers["ram"], *more)
-    AcceleratorState._reset_state(reset_partial_state=True)
     with pytest.raises(XPSRError, match=said):
-        run(config)
+        train(config)
 
 
 def test_plain_ram_writes_the_tags_of_clean_pictures(taggers, tmp_path):

@@ -6,8 +6,11 @@ from pathlib import Path
 
 from diffusers import UNet2DConditionModel
 
+from xpsr.errors import XPSRError
 from xpsr.finding import find_model
 from xpsr.models import SeeSRUNet2DConditionModel
+from xpsr.models.family import SEESR
+from xpsr.models.official import report
 from xpsr.parts import read_part, read_setting
 
 PRESET = "seesr-turbo"
@@ -26,8 +29,15 @@ def put_turbo_in(unet: SeeSRUNet2DConditionModel, base: str | Path) -> None:
         base: folder or hub id of SD-Turbo; of a hub id the UNet is fetched.
 
     Raises:
-        XPSRError: it has no such UNet.
+        XPSRError: it has none, or another one than Stable Diffusion 2 has.
     """
     folder = find_model(str(base), ("unet",)) / "unet"
-    turbo = read_part(folder, UNet2DConditionModel, unet.dtype)
-    unet.load_state_dict(turbo.state_dict(), strict=False)
+    turbo = read_part(folder, UNet2DConditionModel, unet.dtype).state_dict()
+    own = SEESR.networks["unet"].mark
+    expected = {name: value for name, value in unet.state_dict().items() if own not in name}
+    if mismatches := report(expected, turbo):
+        raise XPSRError(
+            f"The unet in {folder.parent} is not that of SD-Turbo, which SeeSR's layers fit:"
+            f" {mismatches}. Name another base."
+        )
+    unet.load_state_dict(turbo, strict=False)
